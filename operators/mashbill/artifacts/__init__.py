@@ -1,0 +1,20 @@
+"""Results of stages: directories with a manifest, found again by fingerprint."""
+
+from mashbill.artifacts.fingerprint import fingerprint
+from mashbill.artifacts.manifest import FileEntry, Manifest
+from mashbill.artifacts.progress import Progress, ProgressFile, read_progress
+from mashbill.artifacts.stage_run import Counts, StageRun
+from mashbill.artifacts.store import Artifact, ArtifactStore
+
+__all__ = [
+    "Artifact",
+    "ArtifactStore",
+    "Counts",
+    "FileEntry",
+    "Manifest",
+    "Progress",
+    "ProgressFile",
+    "StageRun",
+    "fingerprint",
+    "read_progress",
+]

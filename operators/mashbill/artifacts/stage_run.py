@@ -1,0 +1,36 @@
+"""What a stage is given: its config, its inputs, and where to write. It knows neither Airflow nor where it runs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mashbill.artifacts.progress import Progress
+from mashbill.artifacts.store import Artifact
+from mashbill.config import PipelineConfig
+
+Counts = dict[str, Any]
+"""Small numbers about what a stage did, by name: they go to the manifest, the report and XCom."""
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """One attempt at a stage, or at one part of it.
+
+    Attributes:
+        config: the whole config; a stage reads only the sections the table names for it.
+        inputs: artifacts of the stages before it, by stage.
+        output: an empty local folder; what is in it at the end becomes the artifact.
+        scratch: a local folder kept between attempts at the same fingerprint (checkpoints), removed on commit.
+        progress: called with the share done and a message.
+        part: name of the part to run, for a stage that splits.
+        parts: finished parts by name, for the run that collects them.
+    """
+
+    config: PipelineConfig
+    inputs: Mapping[str, Artifact]
+    output: Path
+    scratch: Path
+    progress: Progress
+    part: str | None = None
+    parts: Mapping[str, Artifact] = field(default_factory=dict)

@@ -1,0 +1,100 @@
+"""Where artifacts are kept: found by stage and fingerprint, committed whole, never half-written."""
+
+import shutil
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from mashbill.artifacts.manifest import MANIFEST, Manifest
+from mashbill.errors import DataError
+from mashbill.storage import Storage, open_storage
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A committed result.
+
+    Attributes:
+        address: folder or s3:// address, which any other machine can open.
+        path: local folder with its files (a copy, where the address is remote).
+        manifest: what it is and what it was made from.
+    """
+
+    address: str
+    path: Path
+    manifest: Manifest
+
+    @property
+    def fingerprint(self) -> str:
+        """The identity of the result."""
+        return self.manifest.fingerprint
+
+
+class ArtifactStore:
+    """Artifacts under one root: ``stage/fingerprint`` for a whole, ``stage/fingerprint.parts/part`` for a part."""
+
+    def __init__(self, root: str, scratch: Path) -> None:
+        self.storage: Storage = open_storage(root, scratch)
+
+    def key(self, stage: str, fingerprint: str, part: str | None = None) -> str:
+        """Where a result lives, relative to the root."""
+        return f"{stage}/{fingerprint[:16]}" if part is None else f"{stage}/{fingerprint[:16]}.parts/{part}"
+
+    def find(self, stage: str, fingerprint: str, part: str | None = None) -> Artifact | None:
+        """The committed result, or None."""
+        key = self.key(stage, fingerprint, part)
+        return self._open(key) if self.storage.exists(f"{key}/{MANIFEST}") else None
+
+    def open(self, address: str) -> Artifact:
+        """The artifact at an address that ``Artifact.address`` gave.
+
+        Raises:
+            DataError: there is none, or it belongs to another root.
+        """
+        if not address.startswith(self.storage.root + "/"):
+            raise DataError(address, f"is not under the artifact root {self.storage.root}", "set the config's artifacts to its root")
+        key = address.removeprefix(self.storage.root + "/")
+        if not self.storage.exists(f"{key}/{MANIFEST}"):
+            raise DataError(address, "is no artifact (it has no manifest)", "rerun the stage that makes it")
+        return self._open(key)
+
+    def output_folder(self, stage: str, fingerprint: str) -> Path:
+        """A new empty folder to write a result into."""
+        folder = self.storage.workspace() / f"output-{stage}-{fingerprint[:16]}-{uuid.uuid4().hex[:8]}"
+        folder.mkdir(parents=True)
+        return folder
+
+    def scratch_folder(self, stage: str, fingerprint: str, part: str | None = None) -> Path:
+        """The folder that attempts at one result share."""
+        folder = self.storage.workspace() / f"scratch-{stage}-{fingerprint[:16]}" / (part or "whole")
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def progress_path(self, stage: str, part: str | None = None) -> Path:
+        """The file that tells how far a running stage or part is."""
+        return self.storage.workspace() / "progress" / f"{stage if part is None else f'{stage}.{part}'}.json"
+
+    def commit(self, output: Path, manifest: Manifest) -> Artifact:
+        """Make a written folder an artifact; where another attempt was first, its result is the artifact."""
+        key = self.key(manifest.stage, manifest.fingerprint, manifest.part)
+        (output / MANIFEST).write_text(manifest.model_dump_json(indent=1))
+        self.storage.commit(output, key, MANIFEST)
+        shutil.rmtree(self.scratch_folder(manifest.stage, manifest.fingerprint, manifest.part), ignore_errors=True)
+        return self._open(key)
+
+    def discard(self, stage: str, fingerprint: str) -> None:
+        """Remove a result with its parts and what unfinished attempts left."""
+        key = self.key(stage, fingerprint)
+        self.storage.discard(key)
+        self.storage.discard(f"{key}.parts")
+        shutil.rmtree(self.storage.workspace() / f"scratch-{stage}-{fingerprint[:16]}", ignore_errors=True)
+
+    def _open(self, key: str) -> Artifact:
+        address = f"{self.storage.root}/{key}"
+        try:
+            manifest = Manifest.model_validate_json(self.storage.read(f"{key}/{MANIFEST}"))
+        except ValidationError as error:
+            raise DataError(f"{address}/{MANIFEST}", "is not a manifest", "delete the folder and rerun the stage") from error
+        return Artifact(address, self.storage.fetch(key), manifest)

@@ -1,0 +1,1 @@
+"""The shell: as thin as the operators."""

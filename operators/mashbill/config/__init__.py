@@ -1,0 +1,39 @@
+"""Settings: frozen pydantic models, read from one TOML file. No setting is read from anywhere else."""
+
+from mashbill.config.corpus import CorpusConfig, DeduplicationConfig, Domain, Source
+from mashbill.config.mixing import (
+    GateConfig,
+    MixConfig,
+    ModelShape,
+    PlanConfig,
+    ProxyConfig,
+    RegressionConfig,
+    SweepConfig,
+    TokensConfig,
+)
+from mashbill.config.pipeline import PipelineConfig, load_config, parse_overrides
+from mashbill.config.quality import BootstrapConfig, QualityConfig, SelectionConfig
+from mashbill.config.training import EvaluationConfig, TrainingConfig
+
+__all__ = [
+    "BootstrapConfig",
+    "CorpusConfig",
+    "DeduplicationConfig",
+    "Domain",
+    "EvaluationConfig",
+    "GateConfig",
+    "MixConfig",
+    "ModelShape",
+    "PipelineConfig",
+    "PlanConfig",
+    "ProxyConfig",
+    "QualityConfig",
+    "RegressionConfig",
+    "SelectionConfig",
+    "Source",
+    "SweepConfig",
+    "TokensConfig",
+    "TrainingConfig",
+    "load_config",
+    "parse_overrides",
+]

@@ -1,0 +1,57 @@
+"""Settings of ingest and deduplicate: where the text comes from and what counts as a duplicate."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from mashbill.config.section import Name, Section, Share
+
+
+class Source(Section):
+    """One place a domain's text comes from."""
+
+    path: str = Field(description="File, folder or glob; relative paths start from the config's root.")
+    format: Literal["auto", "jsonl", "parquet", "txt", "datasets"] = Field(
+        "auto", description="File format; auto goes by the file name's ending (a folder with dataset_info.json is datasets)."
+    )
+    text_field: str = Field("text", description="Field or column that holds the text.")
+    id_field: str | None = Field(
+        None, description="Field or column that names a document; without it the id is made from file name and row."
+    )
+    license: str = Field("unknown", description="Licence of the text, kept in each document's metadata.")
+
+
+class Domain(Section):
+    """A named kind of text: what mixtures are made of."""
+
+    name: Name = Field(description="Name of the domain: letters, digits, dot, dash, underscore.")
+    sources: tuple[Source, ...] = Field(min_length=1, description="Where the domain's text comes from.")
+
+
+class CorpusConfig(Section):
+    """Named domains of training text, and reference sets that are only ever measured on."""
+
+    domains: tuple[Domain, ...] = Field(min_length=2, description="Domains of training text.")
+    references: tuple[Domain, ...] = Field(
+        (), description="Sets of text that are never trained on: targets of the mixture and measures of ability."
+    )
+    partition_bytes: int = Field(64_000_000, ge=100_000, description="Text in one partition of parquet, in bytes.")
+    max_rejected_share: Share = Field(0.05, description="Share of a domain's records that may be rejected before ingest fails.")
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        names = [d.name for d in (*self.domains, *self.references)]
+        twice = sorted({n for n in names if names.count(n) > 1})
+        if twice:
+            raise ValueError(f"the name {twice[0]!r} is used twice; domains and references share one set of names")
+        return self
+
+
+class DeduplicationConfig(Section):
+    """What counts as a duplicate. Earlier domains in the config win over later ones."""
+
+    exact: bool = Field(True, description="Remove documents whose text is equal to an earlier one's.")
+    near: bool = Field(True, description="Remove near duplicates found by MinHash.")
+    ngram: int = Field(5, ge=1, le=50, description="Words in a shingle.")
+    bands: int = Field(14, ge=1, le=256, description="Bands of the MinHash signature; a shared band makes two documents candidates.")
+    rows: int = Field(8, ge=1, le=64, description="Hashes in a band; similarity threshold is about (1/bands)^(1/rows).")

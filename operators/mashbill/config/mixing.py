@@ -1,0 +1,109 @@
+"""Settings of tokenize, plan, sweep, fit, mix and gate: from selected text to a mixture that is worth training."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from mashbill.config.section import Section, Share
+
+
+class TokensConfig(Section):
+    """The tokenizer and the split."""
+
+    tokenizer: str | None = Field(None, description="A tokenizer.json to load; without it a byte-level BPE is trained.")
+    vocabulary: int = Field(4_096, ge=300, le=1_000_000, description="Tokens of the trained vocabulary.")
+    training_bytes: int = Field(20_000_000, ge=10_000, description="Text the tokenizer is trained on, in bytes.")
+    validation_share: float = Field(0.02, gt=0, lt=0.5, description="Share of documents kept for validation, by hash of the id.")
+    max_validation_bytes: int = Field(200_000, ge=1_000, description="Validation text kept for each domain or set, in bytes.")
+
+
+class ModelShape(Section):
+    """A Llama-style transformer: RMSNorm, RoPE, SwiGLU, grouped-query attention."""
+
+    layers: int = Field(2, ge=1, le=200, description="Transformer blocks.")
+    width: int = Field(128, ge=8, le=32_768, description="Width of the residual stream.")
+    heads: int = Field(4, ge=1, le=256, description="Query heads.")
+    kv_heads: int = Field(4, ge=1, le=256, description="Key and value heads.")
+    feed_forward: int = Field(384, ge=8, le=131_072, description="Width of the gated feed-forward layer.")
+    context: int = Field(256, ge=16, le=131_072, description="Tokens in a sequence.")
+    tied: bool = Field(True, description="Whether input and output embeddings are one matrix.")
+    rope_theta: float = Field(10_000.0, gt=0, description="Base of the rotary embedding.")
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Self:
+        if self.width % self.heads or (self.width // self.heads) % 2:
+            raise ValueError(f"width {self.width} must be an even multiple of heads {self.heads}")
+        if self.heads % self.kv_heads:
+            raise ValueError(f"heads {self.heads} must be a multiple of kv_heads {self.kv_heads}")
+        return self
+
+
+class ProxyConfig(Section):
+    """The proxy: its shape and how one is trained."""
+
+    model: ModelShape = Field(ModelShape(), description="Shape of the proxy.")
+    batch_sequences: int = Field(8, ge=1, description="Sequences in a batch.")
+    learning_rate: float = Field(3e-3, gt=0, lt=1, description="Peak learning rate of AdamW.")
+    min_learning_rate: float = Field(3e-4, ge=0, lt=1, description="Learning rate at the end of the cosine.")
+    warmup_share: Share = Field(0.05, description="Share of the steps spent warming up.")
+    weight_decay: float = Field(0.1, ge=0, le=1, description="Weight decay of matrices.")
+    gradient_clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
+    precision: Literal["auto", "bf16", "fp32"] = Field(
+        "auto", description="Arithmetic of matrix products; auto takes bf16 where the hardware has it."
+    )
+
+
+class PlanConfig(Section):
+    """Which mixtures the sweep tries: Dirichlet around the natural proportions, as RegMix."""
+
+    mixtures: int = Field(32, ge=2, le=100_000, description="Mixtures to try, one proxy each.")
+    temperature: float = Field(0.5, gt=0, le=10, description="Power the natural proportions are raised to (RegMix: 0.5).")
+    min_strength: float = Field(0.1, gt=0, description="Least concentration of the Dirichlet, drawn log-uniformly.")
+    max_strength: float = Field(5.0, gt=0, description="Greatest concentration of the Dirichlet.")
+    min_weight: float = Field(2e-4, ge=0, lt=0.1, description="Weights below this are set to zero.")
+    max_epochs: float = Field(4.0, gt=0, le=1_000, description="Times a domain's training text may be repeated within one run.")
+
+
+class SweepConfig(Section):
+    """How the proxies are trained."""
+
+    tokens: int = Field(1_000_000, ge=1_000, description="Training tokens of each proxy.")
+    group_size: int = Field(4, ge=1, description="Proxies trained by one task.")
+    evaluations: int = Field(4, ge=1, le=1_000, description="Times the validation loss is measured during a run, evenly spaced.")
+
+
+class RegressionConfig(Section):
+    """How losses are predicted from mixtures."""
+
+    regressor: Literal["auto", "linear", "lightgbm", "power", "gp", "ensemble"] = Field(
+        "auto", description="Regressor; ensemble is the mean of power law and Gaussian process, auto the best by cross-validation."
+    )
+    folds: int = Field(5, ge=2, le=50, description="Folds of the cross-validation within the training runs.")
+
+
+class MixConfig(Section):
+    """What the mixture is chosen for, and within which limits."""
+
+    target: dict[str, float] = Field(
+        default_factory=dict,
+        description="Validation sets (domains or references) and their weights, which sum to 1; empty means all references evenly.",
+    )
+    candidates: int = Field(100_000, ge=100, description="Mixtures simulated.")
+    best: int = Field(128, ge=1, description="Candidates whose mean is the choice (RegMix: 128).")
+    interval: float = Field(0.9, gt=0, lt=1, description="Coverage of the reported intervals.")
+
+    @model_validator(mode="after")
+    def _weights_sum_to_one(self) -> Self:
+        total = sum(self.target.values())
+        if self.target and (abs(total - 1) > 1e-6 or min(self.target.values()) < 0):
+            raise ValueError(f"target weights sum to {total:g}; make them non-negative with sum 1")
+        return self
+
+
+class GateConfig(Section):
+    """What happens when the predicted gain over natural is within the noise."""
+
+    within_noise: Literal["refuse", "ask", "train"] = Field(
+        "refuse", description="Refuse to train, ask a person (Airflow's approval; --approve in the shell), or train anyway."
+    )
+    min_gain: float = Field(0.0, ge=0, description="Gain over natural, in bits per byte, that is demanded besides being above the noise.")

@@ -1,0 +1,166 @@
+"""The whole config of a pipeline, read from TOML, with errors that name file, field and mend."""
+
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from mashbill.config.corpus import CorpusConfig, DeduplicationConfig
+from mashbill.config.mixing import GateConfig, MixConfig, PlanConfig, ProxyConfig, RegressionConfig, SweepConfig, TokensConfig
+from mashbill.config.quality import BootstrapConfig, QualityConfig, SelectionConfig
+from mashbill.config.section import Name, Section
+from mashbill.config.training import EvaluationConfig, TrainingConfig
+from mashbill.errors import ConfigError
+
+
+class PipelineConfig(Section):
+    """Everything a run is determined by."""
+
+    name: Name = Field("pipeline", description="Name of the pipeline, shown in reports and logs.")
+    root: str = Field(".", description="Folder that relative paths start from, itself relative to the config file.")
+    artifacts: str = Field("artifacts", description="Folder or s3:// address where results live.")
+    scratch: str = Field(".mashbill", description="Local folder for work in progress and copies where artifacts are on S3.")
+    seed: int = Field(0, ge=0, description="Everything random is a function of this and an index.")
+    workers: int = Field(0, ge=0, description="Worker processes of the shell's run; 0 means one a core.")
+    corpus: CorpusConfig = Field(description="Where the text comes from.")
+    deduplication: DeduplicationConfig = Field(DeduplicationConfig(), description="What counts as a duplicate.")
+    bootstrap: BootstrapConfig = Field(BootstrapConfig(), description="The family that measures predictive strength.")
+    quality: QualityConfig = Field(QualityConfig(), description="How documents are scored.")
+    selection: SelectionConfig = Field(SelectionConfig(), description="What is kept.")
+    tokens: TokensConfig = Field(TokensConfig(), description="The tokenizer and the split.")
+    proxy: ProxyConfig = Field(ProxyConfig(), description="The proxy's shape and training.")
+    plan: PlanConfig = Field(PlanConfig(), description="Which mixtures are tried.")
+    sweep: SweepConfig = Field(SweepConfig(), description="How the proxies are trained.")
+    regression: RegressionConfig = Field(RegressionConfig(), description="How losses are predicted.")
+    mix: MixConfig = Field(MixConfig(), description="What the mixture is chosen for.")
+    gate: GateConfig = Field(GateConfig(), description="When the cluster may be spent.")
+    training: TrainingConfig = Field(TrainingConfig(), description="The final model.")
+    evaluation: EvaluationConfig = Field(EvaluationConfig(), description="How the final models are measured.")
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Self:
+        references = {r.name for r in self.corpus.references}
+        known = {d.name for d in self.corpus.domains} | references
+        for name in self.mix.target:
+            if name not in known:
+                raise ValueError(f"mix.target names {name!r}, which is neither a domain nor a reference; known: {', '.join(sorted(known))}")
+        for name in self.quality.ability_references:
+            if name not in references:
+                raise ValueError(
+                    f"quality.ability_references names {name!r}, which is no reference; known: {', '.join(sorted(references))}"
+                )
+        if not self.mix.target and not references:
+            raise ValueError("mix.target is empty and corpus.references too; name a target or add a reference set")
+        return self
+
+    @property
+    def domain_names(self) -> tuple[str, ...]:
+        """Names of the domains, in the config's order (which is the order of priority)."""
+        return tuple(d.name for d in self.corpus.domains)
+
+    @property
+    def reference_names(self) -> tuple[str, ...]:
+        """Names of the reference sets, in the config's order."""
+        return tuple(r.name for r in self.corpus.references)
+
+    @property
+    def target(self) -> dict[str, float]:
+        """Weights of the validation sets the mixture is chosen for; they sum to 1."""
+        return dict(self.mix.target) or {name: 1 / len(self.reference_names) for name in self.reference_names}
+
+    def resolve(self, path: str) -> str:
+        """An absolute path or address: relative ones start from the root."""
+        return path if "://" in path else str(Path(self.root, path))
+
+
+def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) -> PipelineConfig:
+    """Read a config file.
+
+    Args:
+        path: a TOML file.
+        overrides: values by dotted key (``sweep.tokens``) that win over the file's.
+    Returns:
+        The config, its root made absolute.
+    Raises:
+        ConfigError: the file is missing, is not TOML, or a field is wrong.
+    """
+    path = Path(path)
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(str(path), error.strerror or "cannot be read", "give the path of a TOML config file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(str(path), f"is not TOML ({error})", "correct that line") from error
+    for key, value in (overrides or {}).items():
+        _set(raw, key, value)
+    if isinstance(raw.get("root", "."), str):
+        raw["root"] = str((path.parent / raw.get("root", ".")).resolve())
+    try:
+        return PipelineConfig.model_validate(raw)
+    except ValidationError as error:
+        raise _config_error(str(path), error) from error
+
+
+def parse_overrides(assignments: Iterable[str]) -> dict[str, Any]:
+    """Turn ``section.key=value`` strings into overrides; a value is read as JSON where it is JSON, else as text.
+
+    Raises:
+        ConfigError: an assignment has no equals sign.
+    """
+    overrides: dict[str, Any] = {}
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        if not equals or not key:
+            raise ConfigError(f"--set {assignment}", "is not an assignment", "write section.key=value")
+        try:
+            overrides[key.strip()] = json.loads(value)
+        except json.JSONDecodeError:
+            overrides[key.strip()] = value
+    return overrides
+
+
+def _set(raw: dict[str, Any], key: str, value: Any) -> None:
+    *sections, field = key.split(".")
+    for section in sections:
+        raw = raw.setdefault(section, {})
+        if not isinstance(raw, dict):
+            raise ConfigError(f"--set {key}", f"{section} is not a section", "name a field as section.key")
+    raw[field] = value
+
+
+def _config_error(path: str, error: ValidationError) -> ConfigError:
+    first = error.errors()[0]
+    field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
+    where = f"{path}: {field}" if field else path
+    match first["type"]:
+        case "extra_forbidden":
+            return ConfigError(where, "is not a setting", f"{_nearest(first['loc'])}")
+        case "missing":
+            return ConfigError(where, "is required and missing", "add it")
+        case "value_error":
+            what, _, mend = first["msg"].removeprefix("Value error, ").partition("; ")
+            return ConfigError(where, what, mend or "correct it")
+        case _:
+            return ConfigError(where, f"{first['msg'].lower()}, not {first['input']!r:.80}", "correct it")
+
+
+def _nearest(location: tuple[int | str, ...]) -> str:
+    import difflib
+
+    fields = _fields_at(location[:-1])
+    close = difflib.get_close_matches(str(location[-1]), fields, n=1)
+    return f"did you mean {close[0]}?" if close else f"remove it; known here: {', '.join(fields)}"
+
+
+def _fields_at(location: tuple[int | str, ...]) -> list[str]:
+    model: Any = PipelineConfig
+    for part in location:
+        if isinstance(part, int):
+            continue
+        annotation = model.model_fields[part].annotation
+        nested = [a for a in getattr(annotation, "__args__", ()) if hasattr(a, "model_fields")]
+        model = nested[0] if nested else annotation
+    return list(model.model_fields)

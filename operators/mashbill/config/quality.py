@@ -1,0 +1,59 @@
+"""Settings of bootstrap, score and select: the model family, the classifier and what is kept."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from mashbill.config.section import Section, Share
+
+
+class BootstrapConfig(Section):
+    """The family of small models whose disagreement gives predictive strength: proxies on different random mixtures."""
+
+    models: int = Field(14, ge=0, le=256, description="Proxies to train; 0 where the family or the classifier is given.")
+    tokens: int = Field(1_000_000, ge=1_000, description="Training tokens of each proxy.")
+    group_size: int = Field(4, ge=1, description="Proxies trained by one task.")
+    sample_bytes: int = Field(30_000_000, ge=10_000, description="Text of each domain that is tokenized for the family, in bytes.")
+
+
+class QualityConfig(Section):
+    """How documents are scored: PreSelect's predictive strength, learnt by a fastText classifier."""
+
+    classifier: str | None = Field(
+        None, description="A trained fastText .bin file; PreSelect is skipped and the file scores the documents."
+    )
+    positive_label: str = Field("__label__1", description="Label of the classifier that stands for good text.")
+    family: tuple[str, ...] = Field((), description="Hugging Face model folders used in place of the bootstrap's proxies (at least two).")
+    ability_references: tuple[str, ...] = Field(
+        (), description="Reference sets on which a model's ability is measured (bits per byte); empty means all."
+    )
+    sample_documents: int = Field(6_000, ge=50, description="Documents whose compression by the family is measured.")
+    sample_characters: int = Field(2_000, ge=100, description="Characters of a sampled document that are compressed.")
+    extreme_share: float = Field(
+        1 / 6, gt=0, le=0.5, description="Share of the sample taken as positives, and as negatives (extremes overall)."
+    )
+    held_out_share: float = Field(0.1, gt=0, le=0.5, description="Share of the extremes kept to measure the classifier.")
+    dimension: int = Field(100, ge=1, le=1024, description="Width of fastText's vectors.")
+    epochs: int = Field(3, ge=1, le=100, description="Passes over the extremes (PreSelect: 3).")
+    learning_rate: float = Field(0.1, gt=0, le=10, description="fastText's learning rate (PreSelect: 0.1).")
+    word_ngrams: int = Field(2, ge=1, le=5, description="Longest word n-gram (PreSelect: 2).")
+    buckets: int = Field(2_000_000, ge=1_000, description="Hash buckets for word n-grams.")
+
+    @model_validator(mode="after")
+    def _one_way_to_score(self) -> Self:
+        if self.classifier is not None and self.family:
+            raise ValueError("both classifier and family are given; keep one of them")
+        if len(self.family) == 1:
+            raise ValueError("predictive strength needs at least two models; name more folders")
+        return self
+
+
+class SelectionConfig(Section):
+    """What is kept of the scored documents."""
+
+    keep_share: Share = Field(0.5, gt=0, description="Share of the text kept, best scores first.")
+    scope: Literal["domain", "overall"] = Field(
+        "domain", description="Whether the share is kept of every domain, or of the corpus as a whole."
+    )
+    samples: int = Field(5, ge=0, le=100, description="Kept and dropped documents of each domain shown in the report.")
+    min_documents: int = Field(20, ge=1, description="Documents that every domain keeps at least, so that none vanishes.")

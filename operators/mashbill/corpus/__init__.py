@@ -1,0 +1,1 @@
+"""Sources, and reading them into documents."""

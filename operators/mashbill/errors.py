@@ -1,0 +1,42 @@
+"""The three kinds of failure a user can meet, told apart by who can mend them.
+
+Every message says what is wrong, where, and how to mend it: ``where: what; mend``. The shell prints it as one line and
+exits with the class's code; Airflow shows it as the task's failure, and does not retry what only a person can mend.
+"""
+
+
+class MashbillError(Exception):
+    """A failure with a message meant for the user.
+
+    Args:
+        where: the file, field, row or column at fault.
+        what: what is wrong with it.
+        mend: what the user can do about it.
+    """
+
+    exit_code = 1
+
+    def __init__(self, where: str, what: str, mend: str) -> None:
+        super().__init__(where, what, mend)
+        self.where, self.what, self.mend = where, what, mend
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}; {self.mend}"
+
+
+class ConfigError(MashbillError):
+    """The user's setting is wrong: retrying cannot help."""
+
+    exit_code = 2
+
+
+class DataError(MashbillError):
+    """The user's data is wrong: retrying cannot help."""
+
+    exit_code = 2
+
+
+class RunError(MashbillError):
+    """The world failed (network, disk, GPU, a killed process): retrying may help."""
+
+    exit_code = 1

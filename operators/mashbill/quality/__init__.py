@@ -1,0 +1,1 @@
+"""Quality: predictive strength, the fastText classifier and its collapsed scorer, selection."""

@@ -1,0 +1,127 @@
+"""Running one stage, or one part of it: look for the result, else make it and commit it."""
+
+import logging
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import mashbill
+from mashbill.artifacts import Artifact, ArtifactStore, Progress, ProgressFile, StageRun, fingerprint
+from mashbill.artifacts.manifest import Manifest, describe_files
+from mashbill.config import PipelineConfig
+from mashbill.errors import RunError
+from mashbill.stages.stage import Stage
+
+log = logging.getLogger(__name__)
+
+
+def open_store(config: PipelineConfig) -> ArtifactStore:
+    """The artifact store that a config names."""
+    return ArtifactStore(config.resolve(config.artifacts), Path(config.resolve(config.scratch)))
+
+
+class StageJob:
+    """A stage with its config and inputs, ready to run whole or part by part.
+
+    Args:
+        stage: row of the table.
+        config: the whole config.
+        inputs: artifacts of the stages it reads, by stage.
+        listener: called with the share done and a message, beside the progress file.
+    """
+
+    def __init__(self, stage: Stage, config: PipelineConfig, inputs: Mapping[str, Artifact], listener: Progress | None = None) -> None:
+        self.stage, self.config, self.inputs, self.listener = stage, config, inputs, listener
+        self.store = open_store(config)
+        missing = [name for name in stage.inputs if name not in inputs]
+        if missing:
+            raise RunError(f"stage {stage.name}", f"its input {missing[0]} is missing", f"run {missing[0]} first")
+        dumped = config.model_dump(mode="json", include=set(stage.sections) | {"seed"})
+        self.settings = dumped
+        self.fingerprint = fingerprint(
+            stage.name, stage.version, dumped, {k: inputs[k].fingerprint for k in stage.inputs}, stage.external_identity(config)
+        )
+
+    def find(self) -> Artifact | None:
+        """The finished result, or None."""
+        return self.store.find(self.stage.name, self.fingerprint)
+
+    def part_names(self) -> list[str]:
+        """Names of the parts; none where the stage does not split, or is done."""
+        return self.stage.part_names(self.config, self.inputs)
+
+    def find_part(self, part: str) -> Artifact | None:
+        """The finished part, or None."""
+        return self.store.find(self.stage.name, self.fingerprint, part)
+
+    def run_part(self, part: str) -> Artifact:
+        """Make one part, unless it is there."""
+        return self.find_part(part) or self._make(part, {})
+
+    def collect(self) -> Artifact:
+        """Make the whole from its finished parts, unless it is there.
+
+        Raises:
+            RunError: a part is missing.
+        """
+        done = self.find()
+        if done is not None:
+            return done
+        parts: dict[str, Artifact] = {}
+        for name in self.part_names():
+            artifact = self.find_part(name)
+            if artifact is None:
+                raise RunError(f"stage {self.stage.name}", f"its part {name} is not finished", "run the parts first")
+            parts[name] = artifact
+        return self._make(None, parts)
+
+    def run(self, run_parts: "Callable[[StageJob, list[str]], None] | None" = None) -> Artifact:
+        """Make the result, unless it is there; parts one after the other, or as ``run_parts`` does it."""
+        done = self.find()
+        if done is not None:
+            return done
+        todo = [part for part in self.part_names() if self.find_part(part) is None]
+        if todo and run_parts is not None:
+            run_parts(self, todo)
+        else:
+            for part in todo:
+                self.run_part(part)
+        return self.collect()
+
+    def discard(self) -> None:
+        """Forget the result and its parts, so that the next run makes them anew."""
+        self.store.discard(self.stage.name, self.fingerprint)
+
+    def _make(self, part: str | None, parts: Mapping[str, Artifact]) -> Artifact:
+        output = self.store.output_folder(self.stage.name, self.fingerprint)
+        progress = ProgressFile(self.store.progress_path(self.stage.name, part))
+        started, clock = datetime.now(UTC), time.monotonic()
+
+        def tell(done: float, message: str) -> None:
+            progress(done, message)
+            if self.listener is not None:
+                self.listener(done, message)
+
+        try:
+            scratch = self.store.scratch_folder(self.stage.name, self.fingerprint, part)
+            tell(0.0, "starting")
+            counts = self.stage.load_run(part=part is not None)(StageRun(self.config, self.inputs, output, scratch, tell, part, parts))
+            manifest = Manifest(
+                stage=self.stage.name,
+                part=part,
+                fingerprint=self.fingerprint,
+                version=self.stage.version,
+                settings=self.settings,
+                inputs={name: self.inputs[name].address for name in self.stage.inputs},
+                counts=counts,
+                files=describe_files(output),
+                started=started.isoformat(timespec="seconds"),
+                seconds=round(time.monotonic() - clock, 2),
+                mashbill=mashbill.__version__,
+            )
+            return self.store.commit(output, manifest)
+        finally:
+            progress.remove()
+            shutil.rmtree(output, ignore_errors=True)

@@ -1,0 +1,171 @@
+"""The one table of stages, in the order they run: the shell, the operators, the reference page and the tests read it."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from mashbill.errors import ConfigError
+from mashbill.stages.stage import Stage
+
+DOCUMENTS = "parquet of (id, domain, source, text, metadata), partitioned by domain"
+
+_ROWS = (
+    Stage(
+        name="ingest",
+        summary="Read the sources into partitioned documents; put what cannot be read aside, with reasons.",
+        sections=("corpus",),
+        inputs=(),
+        outputs={"documents/": DOCUMENTS, "references/": "the same for reference sets", "rejected/": "what was refused, and why"},
+        run="mashbill.corpus.ingest:ingest",
+        external="mashbill.corpus.sources:source_identity",
+    ),
+    Stage(
+        name="deduplicate",
+        summary="Remove exact and near duplicates across domains.",
+        sections=("deduplication",),
+        inputs=("ingest",),
+        outputs={"documents/": DOCUMENTS, "removed.parquet": "what was removed, which document it repeats, and why"},
+        run="mashbill.dedup.deduplicate:deduplicate",
+    ),
+    Stage(
+        name="bootstrap",
+        summary="Train a family of proxies on different mixtures, whose disagreement tells documents apart.",
+        sections=("bootstrap", "proxy", "plan", "tokens", "quality"),
+        inputs=("ingest", "deduplicate"),
+        outputs={"proxies/": "one model folder each", "tokenizer.json": "their tokenizer", "mixtures.csv": "their mixtures"},
+        run="mashbill.proxies.bootstrap:collect_bootstrap",
+        parts="mashbill.proxies.bootstrap:bootstrap_parts",
+        run_part="mashbill.proxies.bootstrap:run_bootstrap_part",
+    ),
+    Stage(
+        name="score",
+        summary="Measure predictive strength, train a fastText classifier on its extremes, score every document.",
+        sections=("quality",),
+        inputs=("ingest", "deduplicate", "bootstrap"),
+        outputs={
+            "scores/": "margin of every document",
+            "classifier.bin": "the fastText model",
+            "strength.parquet": "the sample, its compression by each model and its predictive strength",
+            "quality.json": "abilities, held-out accuracy",
+        },
+        run="mashbill.quality.score:score",
+        external="mashbill.quality.score:model_identity",
+    ),
+    Stage(
+        name="select",
+        summary="Keep the best-scored share of the text.",
+        sections=("selection",),
+        inputs=("deduplicate", "score"),
+        outputs={"documents/": DOCUMENTS, "samples.json": "kept and dropped documents", "quality.json": "score distributions by domain"},
+        run="mashbill.quality.selection:select",
+    ),
+    Stage(
+        name="tokenize",
+        summary="Train or load a tokenizer and write memory-mapped token shards with a document-level split.",
+        sections=("tokens",),
+        inputs=("ingest", "select"),
+        outputs={"tokenizer.json": "the tokenizer", "shards/": "tokens of each domain and reference, by split", "tokens.json": "counts"},
+        run="mashbill.tokens.tokenize:tokenize",
+        external="mashbill.tokens.tokenizer:tokenizer_identity",
+    ),
+    Stage(
+        name="plan",
+        summary="Draw the mixtures that the sweep tries, around the natural proportions.",
+        sections=("plan", "sweep"),
+        inputs=("tokenize",),
+        outputs={"mixtures.csv": "one mixture a row", "natural.csv": "the natural mixture"},
+        run="mashbill.mixtures.planning:plan",
+    ),
+    Stage(
+        name="sweep",
+        summary="Train one proxy a mixture and measure its bits per byte on every validation set.",
+        sections=("proxy", "sweep", "plan"),
+        inputs=("tokenize", "plan"),
+        outputs={
+            "losses.csv": "final bits per byte, one proxy a row",
+            "trajectories.csv": "bits per byte at several steps",
+            "mixtures.csv": "the mixtures as trained",
+            "proxies/": "one model folder each",
+        },
+        run="mashbill.proxies.sweep:collect_sweep",
+        parts="mashbill.proxies.sweep:sweep_parts",
+        run_part="mashbill.proxies.sweep:run_sweep_part",
+    ),
+    Stage(
+        name="fit",
+        summary="Fit regressors from mixtures to losses and compare them by cross-validation.",
+        sections=("regression", "mix"),
+        inputs=("sweep",),
+        outputs={"regression.joblib": "the fitted regressor", "cross_validation.json": "the regressors compared"},
+        run="mashbill.regression.fit:fit",
+    ),
+    Stage(
+        name="mix",
+        summary="Choose the mixture with the lowest predicted target loss, within the epoch limit.",
+        sections=("mix", "plan", "training"),
+        inputs=("tokenize", "sweep", "fit"),
+        outputs={"mixture.csv": "the chosen mixture", "choice.json": "prediction, interval and baselines"},
+        run="mashbill.regression.choice:mix",
+    ),
+    Stage(
+        name="gate",
+        summary="Say whether the predicted gain over natural is worth the cluster.",
+        sections=("gate",),
+        inputs=("mix",),
+        outputs={"decision.json": "train, ask or refuse, and why"},
+        run="mashbill.regression.gate:gate",
+    ),
+    Stage(
+        name="train",
+        summary="Train the final models with DeepSpeed under torchrun, one a mixture.",
+        sections=("training",),
+        inputs=("tokenize", "plan", "mix"),
+        outputs={"models/": "one Hugging Face folder a mixture", "curves.csv": "loss by step"},
+        run="mashbill.training.train:collect_models",
+        parts="mashbill.training.train:train_parts",
+        run_part="mashbill.training.train:run_train_part",
+        exclusive=True,
+    ),
+    Stage(
+        name="evaluate",
+        summary="Measure the final models' bits per byte by domain, and check their export.",
+        sections=("evaluation", "mix"),
+        inputs=("tokenize", "mix", "train"),
+        outputs={"evaluation.json": "bits per byte, predicted and measured; generated samples"},
+        run="mashbill.training.evaluation:evaluate",
+    ),
+    Stage(
+        name="report",
+        summary="Write one HTML page about the whole run.",
+        sections=(),
+        inputs=(
+            "ingest",
+            "deduplicate",
+            "bootstrap",
+            "score",
+            "select",
+            "tokenize",
+            "plan",
+            "sweep",
+            "fit",
+            "mix",
+            "gate",
+            "train",
+            "evaluate",
+        ),
+        outputs={"report.html": "the page", "summary.json": "its main figures"},
+        run="mashbill.reports.report:report",
+    ),
+)
+
+STAGES: Mapping[str, Stage] = MappingProxyType({stage.name: stage for stage in _ROWS})
+
+
+def stage_named(name: str) -> Stage:
+    """The stage of that name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if name not in STAGES:
+        raise ConfigError(f"stage {name!r}", "is not a stage", f"choose one of {', '.join(STAGES)}")
+    return STAGES[name]

@@ -1,0 +1,67 @@
+"""Storage on a local or shared disk. A commit is one rename, which the file system does whole or not at all."""
+
+import os
+import shutil
+from pathlib import Path
+
+from mashbill.errors import RunError
+
+
+class LocalStorage:
+    """Objects as files under a folder."""
+
+    def __init__(self, root: str) -> None:
+        self.root = str(Path(root).absolute())
+
+    def read(self, key: str) -> bytes:
+        """The bytes of one file; KeyError where there is none."""
+        try:
+            return Path(self.root, key).read_bytes()
+        except FileNotFoundError:
+            raise KeyError(key) from None
+
+    def exists(self, key: str) -> bool:
+        """Whether the file is there."""
+        return Path(self.root, key).exists()
+
+    def keys(self, prefix: str) -> list[str]:
+        """Keys of the files under a folder, sorted."""
+        base = Path(self.root, prefix)
+        return sorted(str(p.relative_to(self.root)) for p in base.rglob("*") if p.is_file())
+
+    def commit(self, folder: Path, key: str, last: str) -> bool:
+        """Rename a folder to its place; False where another writer was first."""
+        place = Path(self.root, key)
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            _sync(folder / last)
+            os.rename(folder, place)
+        except OSError as error:
+            if (place / last).exists():
+                shutil.rmtree(folder)
+                return False
+            raise RunError(str(place), f"cannot be written ({error.strerror})", "free the disk or its permissions and rerun") from error
+        return True
+
+    def fetch(self, key: str) -> Path:
+        """The folder itself."""
+        return Path(self.root, key)
+
+    def discard(self, key: str) -> None:
+        """Remove a folder, out of the way first so that no reader sees half of it."""
+        place = Path(self.root, key)
+        if place.exists():
+            trash = self.workspace() / f"discarded-{os.getpid()}-{os.urandom(4).hex()}"
+            os.rename(place, trash)
+            shutil.rmtree(trash)
+
+    def workspace(self) -> Path:
+        """A folder on the same file system, so that a commit is a rename."""
+        work = Path(self.root, ".work")
+        work.mkdir(parents=True, exist_ok=True)
+        return work
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

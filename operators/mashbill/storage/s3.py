@@ -1,0 +1,90 @@
+"""Storage on S3 by boto3. The manifest is put last, and only if absent, so that a commit happens once or not at all."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from mashbill.errors import RunError
+
+
+class S3Storage:
+    """Objects under ``s3://bucket/prefix``; credentials and endpoint come from boto3's own chain."""
+
+    def __init__(self, root: str, scratch: Path) -> None:
+        import boto3
+
+        self.root = root.rstrip("/")
+        self.bucket, _, self.prefix = self.root.removeprefix("s3://").partition("/")
+        self.scratch = scratch
+        self.client: Any = boto3.client("s3")
+
+    def read(self, key: str) -> bytes:
+        """The bytes of one object; KeyError where there is none."""
+        try:
+            body: bytes = self.client.get_object(Bucket=self.bucket, Key=self._full(key))["Body"].read()
+        except self.client.exceptions.NoSuchKey:
+            raise KeyError(key) from None
+        return body
+
+    def exists(self, key: str) -> bool:
+        """Whether the object is there."""
+        from botocore.exceptions import ClientError
+
+        try:
+            self.client.head_object(Bucket=self.bucket, Key=self._full(key))
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+                return False
+            raise RunError(f"{self.root}/{key}", f"cannot be read ({error})", "check bucket and credentials") from error
+        return True
+
+    def keys(self, prefix: str) -> list[str]:
+        """Keys under a prefix, sorted."""
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self._full(prefix) + "/")
+        found = [entry["Key"] for page in pages for entry in page.get("Contents", ())]
+        return sorted(key.removeprefix(self.prefix).lstrip("/") for key in found)
+
+    def commit(self, folder: Path, key: str, last: str) -> bool:
+        """Upload a folder's files, ``last`` at the end and only if absent; False where another writer was first."""
+        from botocore.exceptions import ClientError
+
+        for path in sorted(folder.rglob("*")):
+            name = str(path.relative_to(folder))
+            if path.is_file() and name != last:
+                self.client.upload_file(str(path), self.bucket, self._full(f"{key}/{name}"))
+        body = (folder / last).read_bytes()
+        shutil.rmtree(folder)
+        try:
+            self.client.put_object(Bucket=self.bucket, Key=self._full(f"{key}/{last}"), Body=body, IfNoneMatch="*")
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 412:
+                return False
+            raise RunError(f"{self.root}/{key}", f"cannot be written ({error})", "check bucket and credentials") from error
+        return True
+
+    def fetch(self, key: str) -> Path:
+        """A local copy; files already copied are not fetched again."""
+        copy = self.scratch / "copies" / self.bucket / self.prefix / key
+        for name in self.keys(key):
+            path = copy / name.removeprefix(key).lstrip("/")
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                part = path.with_name(path.name + ".part")
+                self.client.download_file(self.bucket, self._full(name), str(part))
+                part.rename(path)
+        return copy
+
+    def discard(self, key: str) -> None:
+        """Remove every object under a key, the manifest with them, and the local copy."""
+        for name in self.keys(key):
+            self.client.delete_object(Bucket=self.bucket, Key=self._full(name))
+        shutil.rmtree(self.scratch / "copies" / self.bucket / self.prefix / key, ignore_errors=True)
+
+    def workspace(self) -> Path:
+        """A local folder for work in progress."""
+        work = self.scratch / "work" / self.bucket / self.prefix
+        work.mkdir(parents=True, exist_ok=True)
+        return work
+
+    def _full(self, key: str) -> str:
+        return f"{self.prefix}/{key}".strip("/")

@@ -1,0 +1,1 @@
+"""The tokenizer, the split and the memory-mapped token shards."""
