@@ -35,7 +35,7 @@ class LocalStorage:
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
             _sync(folder / last)
-            os.rename(folder, place)
+            folder.rename(place)
         except OSError as error:
             if (place / last).exists():
                 shutil.rmtree(folder)
@@ -52,7 +52,7 @@ class LocalStorage:
         place = Path(self.root, key)
         if place.exists():
             trash = self.workspace() / f"discarded-{os.getpid()}-{os.urandom(4).hex()}"
-            os.rename(place, trash)
+            place.rename(trash)
             shutil.rmtree(trash)
 
     def workspace(self) -> Path:

@@ -1,0 +1,99 @@
+"""The shell's front door: every command, its options and its exit code.
+
+Exit 0 done, 1 failed, 2 bad usage or bad config. Errors are one line that names file, field and mend; ``--debug`` adds
+the traceback.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mashbill.cli.pipeline import describe_stages, run_pipeline
+from mashbill.errors import MashbillError
+
+app = typer.Typer(
+    help="Take raw text to a trained language model, with the best mixture of domains found on small models first.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+ConfigOption = Annotated[Path, typer.Option("--config", help="TOML config file.", show_default=False)]
+SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="section.key=value", help="Override a setting; may be repeated.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+
+@app.command(epilog="Example: mashbill run all --config dags/configs/demo.toml --set sweep.tokens=200000")
+def run(
+    stage: Annotated[str, typer.Argument(help="Stage to run, with what it needs; or all.")],
+    config: ConfigOption,
+    set_: SetOption = None,
+    force: Annotated[bool, typer.Option(help="Run the named stage even if its result is there.")] = False,
+    approve: Annotated[bool, typer.Option(help="Approve training where the gate asks a person.")] = False,
+    json_: JsonOption = False,
+) -> None:
+    """Run a stage and whatever it needs; what is done already is reused."""
+    run_pipeline(stage, config, set_ or [], force=force, approve=approve, as_json=json_)
+
+
+@app.command(epilog="Example: mashbill stages --config dags/configs/demo.toml")
+def stages(
+    config: Annotated[Path | None, typer.Option("--config", help="With it, say what is done.")] = None,
+    set_: SetOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """List the stages, what each does, and what is done and what is not."""
+    describe_stages(config, set_ or [], as_json=json_)
+
+
+@app.command(epilog="Example: mashbill train --config dags/configs/1b.toml --dry-run")
+def train(
+    config: ConfigOption,
+    set_: SetOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the recipe without a GPU: parameters, FLOPs, memory, epochs.")] = False,
+    available: Annotated[Path | None, typer.Option(help="CSV with columns domain,tokens: tokens available, for --dry-run.")] = None,
+    json_: JsonOption = False,
+) -> None:
+    """Train the final models, or check the recipe with --dry-run."""
+    if dry_run:
+        from mashbill.cli.recipe import print_forecast
+
+        print_forecast(config, set_ or [], available, as_json=json_)
+    else:
+        run_pipeline("train", config, set_ or [], force=False, approve=False, as_json=json_)
+
+
+@app.command(epilog="Example: mashbill score --classifier model.bin data/*.jsonl --output scores")
+def score(
+    inputs: Annotated[list[Path], typer.Argument(help="Files of text: jsonl(.gz/.zst), parquet or txt.")],
+    classifier: Annotated[Path, typer.Option(help="A trained fastText .bin file.")],
+    output: Annotated[Path, typer.Option(help="Folder for the scores, one parquet a file.")],
+    label: Annotated[str, typer.Option(help="Label that stands for good text.")] = "__label__1",
+    text_field: Annotated[str, typer.Option(help="Field or column that holds the text.")] = "text",
+) -> None:
+    """Score files of text with a fastText classifier, as parquet of probability and margin."""
+    from mashbill.cli.scoring import score_files
+
+    score_files(inputs, classifier, output, label, text_field)
+
+
+def main() -> None:
+    """Run the shell, turning our errors into one line and an exit code."""
+    debug = "--debug" in sys.argv
+    sys.argv = [argument for argument in sys.argv if argument != "--debug"]
+    try:
+        app()
+    except MashbillError as error:
+        if debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""``mashbill run`` and ``mashbill stages``: the pipeline in a terminal, with its progress."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from mashbill.artifacts import Artifact, read_progress
+from mashbill.config import load_config, parse_overrides
+from mashbill.errors import RunError
+from mashbill.stages import STAGES, StageJob, finished_stages, job_of, run_stage_here, stages_up_to
+
+console = Console(stderr=True)
+
+
+def run_pipeline(name: str, path: Path, assignments: list[str], *, force: bool, approve: bool, as_json: bool) -> None:
+    """Run a stage with what it needs, and print where the results are."""
+    config = load_config(path, parse_overrides(assignments))
+    last = "report" if name == "all" else name
+    done: dict[str, Artifact] = {}
+    for stage in stages_up_to(last):
+        job = job_of(stage, config, done)
+        if stage.name == "train":
+            _pass_gate(done["gate"], approve=approve)
+        if force and stage.name == last:
+            job.discard()
+        done[stage.name] = _run(job)
+    if as_json:
+        print(json.dumps({name: {"address": a.address, "counts": a.manifest.counts} for name, a in done.items()}))  # noqa: T201
+    elif last == "report":
+        print_summary(done["report"])
+
+
+def print_summary(report: Artifact) -> None:
+    """The mixture chosen, predicted against measured, and where the report is."""
+    summary = json.loads((report.path / "summary.json").read_text())
+    out = Console()
+    table = Table("domain", "chosen", title="mixture", title_justify="left")
+    for domain, weight in sorted(summary["mixture"].items(), key=lambda item: -item[1]):
+        table.add_row(domain, f"{weight:.3f}")
+    out.print(table)
+    losses = Table("model", "predicted", "measured", title="target loss, bits per byte", title_justify="left")
+    measured = summary.get("measured") or {}
+    for model, loss in summary["predicted"].items():
+        losses.add_row(model, f"{loss:.3f}", f"{measured[model]:.3f}" if model in measured else "not trained")
+    out.print(losses)
+    out.print(f"report: {report.path / 'report.html'}", soft_wrap=True)
+
+
+def describe_stages(path: Path | None, assignments: list[str], *, as_json: bool) -> None:
+    """The table of stages; with a config, what of it is done."""
+    done: Mapping[str, Artifact] = finished_stages(load_config(path, parse_overrides(assignments))) if path else {}
+    if as_json:
+        rows: list[dict[str, Any]] = [
+            {"name": s.name, "summary": s.summary, "inputs": s.inputs, "artifact": done[s.name].address if s.name in done else None}
+            for s in STAGES.values()
+        ]
+        print(json.dumps(rows))  # noqa: T201
+        return
+    table = Table("stage", "what it does", "reads", *(["state"] if path else []))
+    for stage in STAGES.values():
+        state = [f"done, {done[stage.name].manifest.seconds:.0f} s" if stage.name in done else "to do"] if path else []
+        table.add_row(stage.name, stage.summary, ", ".join(stage.inputs), *state)
+    Console().print(table)
+
+
+def _pass_gate(gate: Artifact, *, approve: bool) -> None:
+    decision = json.loads((gate.path / "decision.json").read_text())
+    if decision["decision"] == "ask" and not approve:
+        raise RunError("gate", f"asks a person: {decision['reason']}", "look at the predicted gain and rerun with --approve")
+
+
+def _run(job: StageJob) -> Artifact:
+    found = job.find()
+    if found is not None:
+        console.print(f"[dim]{job.stage.name:12} reused {found.address}", highlight=False, soft_wrap=True)
+        return found
+    with Progress(
+        TextColumn("{task.fields[name]:12}"),
+        BarColumn(),
+        TextColumn("{task.fields[words]}"),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+    ) as bars:
+        watch = _Watch(job, bars)
+        job.listener = watch.tell
+        artifact = run_stage_here(job, watch)
+    words = ", ".join(f"{key} {value:,}" for key, value in artifact.manifest.counts.items() if isinstance(value, int | float))
+    console.print(f"{job.stage.name:12} {artifact.manifest.seconds:6.1f} s  {words}", highlight=False, soft_wrap=True)
+    return artifact
+
+
+class _Watch:
+    """One bar for the stage, and one for each part that worker processes are at."""
+
+    def __init__(self, job: StageJob, bars: Progress) -> None:
+        self.job, self.bars = job, bars
+        self.whole = bars.add_task("", total=1.0, name=job.stage.name, words="")
+        self.parts: dict[str, TaskID] = {}
+
+    def tell(self, done: float, words: str) -> None:
+        self.bars.update(self.whole, completed=done, words=words)
+
+    def __call__(self) -> None:
+        running = read_progress(self.job.store.storage.workspace())
+        for name, state in running.items():
+            if name.startswith(f"{self.job.stage.name}."):
+                if name not in self.parts:
+                    self.parts[name] = self.bars.add_task("", total=1.0, name=name.partition(".")[2], words="")
+                self.bars.update(self.parts[name], completed=state["done"], words=state["message"])
+        for name in [n for n in self.parts if n not in running]:
+            self.bars.remove_task(self.parts.pop(name))

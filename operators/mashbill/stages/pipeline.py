@@ -1,0 +1,100 @@
+"""Running several stages in order, in the shell's way: parts spread over worker processes.
+
+Airflow does the same with mapped tasks; both go through StageJob, so their results are the same artifacts.
+"""
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from functools import partial
+
+from mashbill.artifacts import Artifact
+from mashbill.config import PipelineConfig
+from mashbill.errors import RunError
+from mashbill.stages.running import StageJob, open_store
+from mashbill.stages.stage import Stage
+from mashbill.stages.table import STAGES, stage_named
+
+Watch = Callable[[], None]
+
+
+def stages_up_to(name: str) -> list[Stage]:
+    """A stage and everything it needs, in the table's order."""
+    needed, waiting = {name}, [stage_named(name)]
+    while waiting:
+        for upstream in waiting.pop().inputs:
+            if upstream not in needed:
+                needed.add(upstream)
+                waiting.append(STAGES[upstream])
+    return [stage for stage in STAGES.values() if stage.name in needed]
+
+
+def job_of(stage: Stage, config: PipelineConfig, done: Mapping[str, Artifact]) -> StageJob:
+    """The stage with its inputs taken from what is done."""
+    return StageJob(stage, config, {name: done[name] for name in stage.inputs if name in done})
+
+
+def finished_stages(config: PipelineConfig) -> dict[str, Artifact]:
+    """Every stage whose result for this config is there already, from the first on."""
+    done: dict[str, Artifact] = {}
+    for stage in STAGES.values():
+        if all(name in done for name in stage.inputs):
+            artifact = job_of(stage, config, done).find()
+            if artifact is not None:
+                done[stage.name] = artifact
+    return done
+
+
+def run_stage_here(job: StageJob, watch: Watch) -> Artifact:
+    """Run a stage on this machine, its parts in worker processes where it splits.
+
+    Args:
+        job: the stage, ready to run.
+        watch: called several times a second while workers run.
+    """
+    return job.run(partial(_run_parts, watch=watch))
+
+
+def _run_parts(job: StageJob, parts: list[str], watch: Watch) -> None:
+    if job.stage.exclusive:
+        for part in parts:
+            job.run_part(part)
+        return
+    workers = min(job.config.workers or os.cpu_count() or 1, len(parts))
+    addresses = {name: artifact.address for name, artifact in job.inputs.items()}
+    with _single_threaded(), ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        waiting: set[Future[None]] = {pool.submit(_run_part, job.stage.name, job.config, addresses, part) for part in parts}
+        try:
+            while waiting:
+                finished, waiting = wait(waiting, timeout=0.25, return_when=FIRST_COMPLETED)
+                watch()
+                for future in finished:
+                    future.result()
+        except BrokenProcessPool as error:
+            raise RunError(f"stage {job.stage.name}", "a worker process died", "rerun: finished parts are kept") from error
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _run_part(stage: str, config: PipelineConfig, addresses: Mapping[str, str], part: str) -> None:
+    store = open_store(config)
+    StageJob(STAGES[stage], config, {name: store.open(address) for name, address in addresses.items()}).run_part(part)
+
+
+@contextmanager
+def _single_threaded() -> Iterator[None]:
+    """Workers started here compute on one thread each: two on shared cores ran at a tenth of the speed."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
