@@ -1,1 +1,8 @@
 """Mixtures: what they are, how they are planned, and how token batches follow them."""
+
+from mashbill.mixtures.limits import epoch_ceiling, within_ceiling
+from mashbill.mixtures.loader import MixtureLoader
+from mashbill.mixtures.mixture import LossTable, MixtureTable
+from mashbill.mixtures.planning import draw_mixtures
+
+__all__ = ["LossTable", "MixtureLoader", "MixtureTable", "draw_mixtures", "epoch_ceiling", "within_ceiling"]

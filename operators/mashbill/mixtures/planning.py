@@ -1,0 +1,72 @@
+"""Which mixtures to try: RegMix's synthesis, a Dirichlet around the natural proportions at many strengths.
+
+Source: RegMix (sail-sg/regmix): prior raised to a temperature of 0.5, strength log-uniform in 0.1..5, small weights set to zero.
+"""
+
+import json
+
+import numpy as np
+
+from mashbill.artifacts import Counts, StageRun
+from mashbill.config import PlanConfig
+from mashbill.errors import ConfigError
+from mashbill.mixtures.limits import epoch_ceiling, within_ceiling
+from mashbill.mixtures.mixture import MixtureTable
+
+PLAN_TAG = 101
+MIN_DISTANCE = 1e-3
+ATTEMPTS = 1_000
+
+
+def plan(run: StageRun) -> Counts:
+    """Draw the sweep's mixtures from the natural proportions of the tokenized text."""
+    sets = json.loads((run.inputs["tokenize"].path / "tokens.json").read_text())["sets"]
+    tokens = {name: entry["train"]["tokens"] for name, entry in sets.items() if entry["kind"] == "domain"}
+    have = np.array(list(tokens.values()), np.float64)
+    config = run.config.plan
+    ceiling = epoch_ceiling(have, run.config.sweep.tokens, config.max_epochs)
+    natural = have / have.sum()
+    weights = draw_mixtures(natural, config.mixtures, config, run.config.seed, ceiling=ceiling)
+    MixtureTable(np.arange(config.mixtures), tuple(tokens), weights).write(run.output / "mixtures.csv")
+    MixtureTable(np.arange(1), tuple(tokens), natural[None]).write(run.output / "natural.csv")
+    return {"mixtures": config.mixtures, "domains": len(tokens), "limited_domains": int((ceiling < 1).sum())}
+
+
+def draw_mixtures(natural: np.ndarray, count: int, config: PlanConfig, seed: int, *, ceiling: np.ndarray | None = None) -> np.ndarray:
+    """Mixtures around the natural one, the i-th a function of (seed, i) and of those before it.
+
+    Args:
+        natural: [domains] natural proportions.
+        count: mixtures to draw.
+        config: temperature, strengths and least weight.
+        seed: seed of the draw.
+        ceiling: [domains] largest weights; None means no limit.
+    Returns:
+        [count, domains]; rows sum to 1, no two nearly alike.
+    Raises:
+        ConfigError: so many different mixtures cannot be drawn.
+    """
+    prior = np.asarray(natural, np.float64) ** config.temperature
+    prior /= prior.sum()
+    drawn = np.empty((count, len(prior)))
+    for i in range(count):
+        generator = np.random.default_rng([seed, PLAN_TAG, i])
+        for _ in range(ATTEMPTS):
+            weights = _draw(prior, config, generator, ceiling)
+            if i == 0 or np.abs(drawn[:i] - weights).sum(axis=1).min() > MIN_DISTANCE:
+                drawn[i] = weights
+                break
+        else:
+            raise ConfigError("plan.mixtures", f"{count} different mixtures cannot be drawn", "lower it, or raise plan.max_epochs")
+    return drawn
+
+
+def _draw(prior: np.ndarray, config: PlanConfig, generator: np.random.Generator, ceiling: np.ndarray | None) -> np.ndarray:
+    strength = np.exp(generator.uniform(np.log(config.min_strength), np.log(config.max_strength)))
+    gammas = generator.gamma(np.maximum(prior * strength * len(prior), 1e-3))
+    weights: np.ndarray = gammas / gammas.sum() if gammas.sum() > 0 else prior
+    if ceiling is not None:
+        weights = within_ceiling(weights[None], ceiling)[0]
+    weights = np.where(weights < config.min_weight, 0.0, weights)
+    weights = weights / weights.sum()
+    return weights if ceiling is None else within_ceiling(weights[None], ceiling)[0]

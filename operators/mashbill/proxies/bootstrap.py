@@ -1,0 +1,84 @@
+"""The bootstrap: a small sweep over deduplicated text, whose proxies disagree about documents in a way that means something.
+
+Proxies on different mixtures spread in predictive strength; checkpoints of one run agree on nearly every document, so that
+their extremes are noise (measured: docs/decisions/0004-family-from-mixtures.md).
+"""
+
+import shutil
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from mashbill.artifacts import Artifact, Counts, StageRun
+from mashbill.config import PipelineConfig
+from mashbill.mixtures import MixtureTable, draw_mixtures, epoch_ceiling
+from mashbill.proxies.group import collect_groups, group_names, group_rows, train_group
+from mashbill.tokens import TokenStore, write_token_store
+
+BOOTSTRAP_TAG = 302
+
+
+def bootstrap_parts(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> list[str]:
+    """Names of the groups; none where the family or the classifier is given."""
+    if config.quality.classifier or config.quality.family:
+        return []
+    return group_names(config.bootstrap.models, config.bootstrap.group_size)
+
+
+def run_bootstrap_part(run: StageRun) -> Counts:
+    """Train one group of the family."""
+    store, config = _shared_store(run), run.config
+    rows = group_rows(run.part or "", config.bootstrap.models, config.bootstrap.group_size)
+    counts = train_group(
+        run, store, _mixtures(store, config), rows, config.proxy, tokens=config.bootstrap.tokens, evaluations=1, tag=BOOTSTRAP_TAG
+    )
+    shutil.copyfile(store.tokenizer_path, run.output / "tokenizer.json")
+    shutil.copyfile(store.folder / "tokens.json", run.output / "tokens.json")
+    return counts
+
+
+def collect_bootstrap(run: StageRun) -> Counts:
+    """Gather the family; an empty artifact where it is given."""
+    if not run.parts:
+        return {"proxies": 0}
+    first = next(iter(run.parts.values())).path
+    shutil.copyfile(first / "tokenizer.json", run.output / "tokenizer.json")
+    store = TokenStore(first)
+    return collect_groups(run.parts, _mixtures(store, run.config), store.set_names, run.output)
+
+
+def _mixtures(store: TokenStore, config: PipelineConfig) -> MixtureTable:
+    """The family's mixtures: around the natural one, other than the sweep's, repeats limited as in the sweep."""
+    tokens = np.array([store.counts(d, "train")["tokens"] for d in store.domains], np.float64)
+    ceiling = epoch_ceiling(tokens, config.bootstrap.tokens, config.plan.max_epochs)
+    weights = draw_mixtures(tokens / tokens.sum(), config.bootstrap.models, config.plan, config.seed + BOOTSTRAP_TAG, ceiling=ceiling)
+    return MixtureTable(np.arange(config.bootstrap.models), store.domains, weights)
+
+
+def _shared_store(run: StageRun) -> TokenStore:
+    """Token shards of a sample, made once for all groups on this disk; the group that comes second uses the first's."""
+    folder = run.scratch.parent / "store"
+    if not (folder / "tokens.json").exists():
+        making = run.scratch.parent / f"store-{uuid.uuid4().hex[:8]}"
+        making.mkdir(parents=True)
+        _write_store(run, making)
+        try:
+            making.rename(folder)
+        except OSError:
+            shutil.rmtree(making)
+    return TokenStore(folder)
+
+
+def _write_store(run: StageRun, folder: Path) -> None:
+    config = run.config
+    write_token_store(
+        {d: sorted((run.inputs["deduplicate"].path / "documents" / d).glob("*.parquet")) for d in config.domain_names},
+        {r: sorted((run.inputs["ingest"].path / "references" / r).glob("*.parquet")) for r in config.reference_names},
+        config.tokens.model_copy(update={"tokenizer": None}),
+        config.seed,
+        folder,
+        lambda share, words: run.progress(share * 0.1, words),
+        max_domain_bytes=config.bootstrap.sample_bytes,
+    )

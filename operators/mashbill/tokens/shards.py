@@ -1,0 +1,132 @@
+"""Token shards: one flat memory-mapped file a set and split, with the offsets of its documents.
+
+A document's tokens are followed by the end-of-text token, so that readers may run over the boundaries.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from mashbill.errors import DataError
+
+END_OF_TEXT = "<|endoftext|>"
+INDEX = "tokens.json"
+
+
+@dataclass(frozen=True)
+class ValidationSet:
+    """Held-out tokens of a domain or reference set.
+
+    Attributes:
+        name: name of the set.
+        tokens: [tokens] ids, end-of-text after each document.
+        bytes: UTF-8 bytes of the text the tokens stand for.
+        documents: documents in it.
+    """
+
+    name: str
+    tokens: np.ndarray
+    bytes: int
+    documents: int
+
+
+class TokenStore:
+    """The shards in a folder that ``write_token_store`` wrote."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        try:
+            index = json.loads((folder / INDEX).read_text())
+        except (OSError, ValueError) as error:
+            raise DataError(str(folder / INDEX), "cannot be read", "rerun tokenize") from error
+        self.vocabulary: int = index["vocabulary"]
+        self.end_of_text: int = index["end_of_text"]
+        self.dtype = np.dtype(index["dtype"])
+        self.sets: dict[str, dict[str, Any]] = index["sets"]
+
+    @property
+    def tokenizer_path(self) -> Path:
+        """The tokenizer that made the tokens."""
+        return self.folder / "tokenizer.json"
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """Names of the domains, in the config's order."""
+        return tuple(name for name, entry in self.sets.items() if entry["kind"] == "domain")
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """Names of the reference sets, in the config's order."""
+        return tuple(name for name, entry in self.sets.items() if entry["kind"] == "reference")
+
+    @property
+    def set_names(self) -> tuple[str, ...]:
+        """Every validation set: domains, then references."""
+        return (*self.domains, *self.references)
+
+    def train_tokens(self, domain: str) -> np.ndarray:
+        """[tokens] training tokens of a domain, memory-mapped."""
+        return np.memmap(shard_path(self.folder, domain, "train"), dtype=self.dtype, mode="r")
+
+    def validation(self, name: str) -> ValidationSet:
+        """The held-out tokens of a domain or reference set."""
+        counts = self.counts(name, "validation")
+        tokens = np.fromfile(shard_path(self.folder, name, "validation"), dtype=self.dtype)
+        return ValidationSet(name, tokens, counts["bytes"], counts["documents"])
+
+    def counts(self, name: str, split: str) -> dict[str, int]:
+        """Documents, tokens and bytes of a split of a set."""
+        return cast("dict[str, int]", self.sets[name][split])
+
+    def natural(self) -> dict[str, float]:
+        """Each domain's share of the training tokens; the shares sum to 1."""
+        tokens = {name: self.counts(name, "train")["tokens"] for name in self.domains}
+        return {name: count / sum(tokens.values()) for name, count in tokens.items()}
+
+
+def shard_path(folder: Path, name: str, split: str) -> Path:
+    """Where the tokens of a set's split live."""
+    return folder / "shards" / name / f"{split}.bin"
+
+
+class ShardWriter:
+    """Appends documents to one shard, and writes its index at the end."""
+
+    def __init__(self, folder: Path, name: str, split: str, dtype: np.dtype[Any], end_of_text: int) -> None:
+        self.path = shard_path(folder, name, split)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.file = self.path.open("wb")
+        self.dtype, self.end_of_text = dtype, end_of_text
+        self.offsets = [0]
+        self.bytes = 0
+
+    def write(self, documents: Iterable[list[int]], text_bytes: int) -> None:
+        """Append documents given as token ids.
+
+        Args:
+            documents: token ids of each document.
+            text_bytes: UTF-8 bytes of all of them.
+        """
+        flat: list[int] = []
+        for ids in documents:
+            flat += ids
+            flat.append(self.end_of_text)
+            self.offsets.append(self.offsets[-1] + len(ids) + 1)
+        np.asarray(flat, dtype=self.dtype).tofile(self.file)
+        self.bytes += text_bytes
+
+    def close(self) -> dict[str, int]:
+        """Write the index; returns documents, tokens and bytes."""
+        self.file.close()
+        np.save(self.path.with_suffix(".index.npy"), np.asarray(self.offsets, dtype=np.int64))
+        return {"documents": len(self.offsets) - 1, "tokens": self.offsets[-1], "bytes": self.bytes}
+
+
+def write_index(folder: Path, vocabulary: int, dtype: np.dtype[Any], end_of_text: int, sets: Mapping[str, Any]) -> None:
+    """Write what a TokenStore reads first."""
+    index = {"vocabulary": vocabulary, "dtype": dtype.name, "end_of_text": end_of_text, "sets": dict(sets)}
+    (folder / INDEX).write_text(json.dumps(index, indent=1))

@@ -1,0 +1,129 @@
+"""The tokenize stage: documents to token shards, the same files every time."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mashbill.artifacts import Counts, Progress, StageRun
+from mashbill.config import TokensConfig
+from mashbill.errors import DataError
+from mashbill.tokens.shards import ShardWriter, write_index
+from mashbill.tokens.splits import validation_mask
+from mashbill.tokens.tokenizer import end_of_text_id, load_tokenizer, train_tokenizer
+
+BATCH_DOCUMENTS = 512
+
+
+def tokenize(run: StageRun) -> Counts:
+    """Tokenize the selected documents and the reference sets."""
+    given = run.config.tokens.tokenizer
+    return write_token_store(
+        {d: sorted((run.inputs["select"].path / "documents" / d).glob("*.parquet")) for d in run.config.domain_names},
+        {r: sorted((run.inputs["ingest"].path / "references" / r).glob("*.parquet")) for r in run.config.reference_names},
+        run.config.tokens,
+        run.config.seed,
+        run.output,
+        run.progress,
+        tokenizer_path=Path(run.config.resolve(given)) if given else None,
+    )
+
+
+def write_token_store(
+    documents: Mapping[str, Sequence[Path]],
+    references: Mapping[str, Sequence[Path]],
+    config: TokensConfig,
+    seed: int,
+    output: Path,
+    progress: Progress,
+    *,
+    tokenizer_path: Path | None = None,
+    max_domain_bytes: int | None = None,
+) -> Counts:
+    """Write a folder that TokenStore reads.
+
+    Args:
+        documents: parquet files of each domain.
+        references: parquet files of each reference set: validation only.
+        config: the tokenizer and the split.
+        seed: seed of the split.
+        output: folder to write into.
+        progress: told of each set.
+        tokenizer_path: a tokenizer.json to load in place of training one.
+        max_domain_bytes: text tokenized of each domain, in bytes; None means all.
+    Returns:
+        Tokens, documents and bytes, by set.
+    Raises:
+        DataError: a set has no document to train or validate on.
+    """
+    progress(0.0, "training the tokenizer" if tokenizer_path is None else "loading the tokenizer")
+    tokenizer = train_tokenizer(documents, config) if tokenizer_path is None else load_tokenizer(tokenizer_path)
+    tokenizer.save(str(output / "tokenizer.json"))
+    vocabulary, end_of_text = tokenizer.get_vocab_size(), end_of_text_id(tokenizer, tokenizer_path)
+    dtype = np.dtype(np.uint16 if vocabulary <= 2**16 else np.uint32)
+    sets: dict[str, Any] = {}
+    everything = [(name, "domain", paths) for name, paths in documents.items()]
+    everything += [(name, "reference", paths) for name, paths in references.items()]
+    for i, (name, kind, paths) in enumerate(everything):
+        progress(0.1 + 0.9 * i / len(everything), f"tokenizing {name}")
+        writers = {
+            split: ShardWriter(output, name, split, dtype, end_of_text)
+            for split in (("train", "validation") if kind == "domain" else ("validation",))
+        }
+        _write_set(paths, tokenizer, writers, config, seed, max_domain_bytes)
+        counts = {split: writer.close() for split, writer in writers.items()}
+        for split, count in counts.items():
+            if count["documents"] == 0:
+                raise DataError(f"{kind} {name}", f"has no {split} document", "add text or change tokens.validation_share")
+        sets[name] = {"kind": kind, "train": {"documents": 0, "tokens": 0, "bytes": 0}, **counts}
+    write_index(output, vocabulary, dtype, end_of_text, sets)
+    return _summary(sets, vocabulary)
+
+
+def _write_set(
+    paths: Sequence[Path], tokenizer: Any, writers: Mapping[str, ShardWriter], config: TokensConfig, seed: int, max_bytes: int | None
+) -> None:
+    """Send each document to its split; validation documents past the cap train, or are left out of a reference."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    read = 0
+    for path in paths:
+        for batch in pq.ParquetFile(path).iter_batches(columns=["id", "text"], batch_size=BATCH_DOCUMENTS):
+            if max_bytes is not None and read >= max_bytes:
+                return
+            sizes = pc.binary_length(batch["text"].cast("large_binary")).to_numpy(zero_copy_only=False).astype(np.int64)
+            read += int(sizes.sum())
+            chosen = np.ones(len(sizes), bool) if "train" not in writers else validation_mask(batch["id"], config.validation_share, seed)
+            before = writers["validation"].bytes + np.concatenate([[0], np.cumsum(np.where(chosen, sizes, 0))[:-1]])
+            chosen &= before < config.max_validation_bytes
+            encoded = tokenizer.encode_batch_fast(batch["text"].to_pylist(), add_special_tokens=False)
+            for split, mask in (("validation", chosen), ("train", ~chosen)):
+                if split in writers:
+                    writers[split].write([encoded[i].ids for i in np.flatnonzero(mask)], int(sizes[mask].sum()))
+
+
+def _summary(sets: Mapping[str, Any], vocabulary: int) -> Counts:
+    by_domain = {
+        name: {
+            "tokens_train": entry["train"]["tokens"],
+            "tokens_validation": entry["validation"]["tokens"],
+            "documents_out": entry["train"]["documents"] + entry["validation"]["documents"],
+            "bytes_out": entry["train"]["bytes"] + entry["validation"]["bytes"],
+        }
+        for name, entry in sets.items()
+        if entry["kind"] == "domain"
+    }
+    documents = sum(row["documents_out"] for row in by_domain.values())
+    size = sum(row["bytes_out"] for row in by_domain.values())
+    return {
+        "documents_in": documents,
+        "documents_out": documents,
+        "bytes_in": size,
+        "bytes_out": size,
+        "tokens": sum(row["tokens_train"] for row in by_domain.values()),
+        "vocabulary": vocabulary,
+        "by_domain": by_domain,
+        "removed": {},
+    }
