@@ -1,0 +1,154 @@
+"""The ingest stage: sources to partitioned documents, each record either kept or set aside with a reason."""
+
+import json
+from collections import Counter
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from mashbill.artifacts import Counts, StageRun
+from mashbill.config import PipelineConfig, Source
+from mashbill.corpus.readers import Rejected, read_source_file
+from mashbill.corpus.sources import all_sources, source_files
+from mashbill.errors import DataError
+
+DOCUMENT_SCHEMA = pa.schema(
+    [("id", pa.string()), ("domain", pa.string()), ("source", pa.string()), ("text", pa.large_string()), ("metadata", pa.string())]
+)
+REJECTED_SCHEMA = pa.schema(
+    [("domain", pa.string()), ("source", pa.string()), ("row", pa.int64()), ("reason", pa.string()), ("excerpt", pa.string())]
+)
+
+
+def ingest(run: StageRun) -> Counts:
+    """Read every source; the stage table says what is written.
+
+    Raises:
+        DataError: a domain has no document, or too many of its records were rejected.
+    """
+    writers = {name: DomainWriter(run, kind, name) for kind, name in _sets(run.config)}
+    sources = list(all_sources(run.config))
+    for i, (_, domain, source, where) in enumerate(sources):
+        files = source_files(run.config, source, where)
+        for j, path in enumerate(files):
+            run.progress((i + j / len(files)) / len(sources), f"reading {domain.name}: {path.name}")
+            writers[domain.name].read(path, source)
+    for writer in writers.values():
+        writer.finish(run.config.corpus.max_rejected_share)
+    _write_rejected(run.output / "rejected", writers.values())
+    return _counts(writers.values())
+
+
+class DomainWriter:
+    """Gathers one domain's documents into partitions, and what it rejects."""
+
+    def __init__(self, run: StageRun, kind: str, name: str) -> None:
+        self.kind, self.name = kind, name
+        self.folder = run.output / kind / name
+        self.partition_bytes = run.config.corpus.partition_bytes
+        self.waiting: list[pa.RecordBatch] = []
+        self.waiting_bytes = self.partitions = 0
+        self.documents = self.bytes = 0
+        self.seen: set[str] = set()
+        self.rejected: list[tuple[str, Rejected]] = []
+
+    def read(self, path: Path, source: Source) -> None:
+        """Take in a file."""
+        metadata = json.dumps({"license": source.license})
+        for batch, rejected in read_source_file(path, source):
+            self.rejected += [(str(path), r) for r in rejected]
+            if len(batch):
+                self._take(self._with_ids(batch, path), str(path), metadata)
+
+    def finish(self, max_rejected_share: float) -> None:
+        """Write what waits, and fail where the domain came to nothing or lost too much."""
+        self._flush()
+        if self.documents == 0:
+            raise DataError(f"domain {self.name}", "has no document", "add text to its sources or remove the domain")
+        share = len(self.rejected) / (self.documents + len(self.rejected))
+        if share > max_rejected_share:
+            worst = ", ".join(f"{path} ({count})" for path, count in Counter(path for path, _ in self.rejected).most_common(3))
+            raise DataError(
+                f"domain {self.name}",
+                f"{share:.1%} of its records are rejected ({self._reasons()}), worst in {worst}",
+                "mend the files or raise corpus.max_rejected_share",
+            )
+
+    def _reasons(self) -> str:
+        return ", ".join(f"{reason} {count}" for reason, count in Counter(r.reason for _, r in self.rejected).most_common())
+
+    def _with_ids(self, batch: pa.RecordBatch, path: Path) -> pa.RecordBatch:
+        """Fill in ids that are missing, and set records aside whose id is taken."""
+        made = pc.binary_join_element_wise(f"{self.name}/{path.name}", batch["row"].cast(pa.string()), "#")
+        ids = pc.coalesce(batch["id"], made)
+        names = ids.to_pylist()
+        if len(set(names)) == len(names) and self.seen.isdisjoint(names):
+            self.seen.update(names)
+        else:
+            fresh = [not (name in self.seen or self.seen.add(name)) for name in names]  # type: ignore[func-returns-value]
+            rows = batch["row"].to_pylist()
+            self.rejected += [(str(path), Rejected(rows[i], "duplicate_id", names[i])) for i, is_fresh in enumerate(fresh) if not is_fresh]
+            mask = pa.array(fresh)
+            batch, ids = batch.filter(mask), ids.filter(mask)
+        return pa.record_batch([batch["row"], ids, batch["text"]], schema=batch.schema)
+
+    def _take(self, batch: pa.RecordBatch, source: str, metadata: str) -> None:
+        count = len(batch)
+        columns = [batch["id"], *(pa.repeat(pa.scalar(v, pa.string()), count) for v in (self.name, source))]
+        full = pa.record_batch([*columns, batch["text"], pa.repeat(pa.scalar(metadata, pa.string()), count)], schema=DOCUMENT_SCHEMA)
+        size = pc.sum(pc.binary_length(batch["text"])).as_py() or 0
+        self.documents, self.bytes = self.documents + count, self.bytes + size
+        self.waiting.append(full)
+        self.waiting_bytes += size
+        if self.waiting_bytes >= self.partition_bytes:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self.waiting:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            table = pa.Table.from_batches(self.waiting, DOCUMENT_SCHEMA)
+            pq.write_table(table, self.folder / f"part-{self.partitions:05d}.parquet", compression="zstd", row_group_size=4_096)
+            self.partitions += 1
+        self.waiting, self.waiting_bytes = [], 0
+
+
+def _sets(config: PipelineConfig) -> Iterator[tuple[str, str]]:
+    yield from (("documents", d) for d in config.domain_names)
+    yield from (("references", r) for r in config.reference_names)
+
+
+def _write_rejected(folder: Path, writers: Collection[DomainWriter]) -> None:
+    folder.mkdir()
+    rows = [
+        {"domain": w.name, "source": path, "row": r.row, "reason": r.reason, "excerpt": r.excerpt}
+        for w in writers
+        for path, r in w.rejected
+    ]
+    pq.write_table(pa.Table.from_pylist(rows, REJECTED_SCHEMA), folder / "rejected.parquet", compression="zstd")
+
+
+def _counts(writers: Collection[DomainWriter]) -> Counts:
+    domains = [w for w in writers if w.kind == "documents"]
+    rejected = Counter(r.reason for w in domains for _, r in w.rejected)
+    documents, size = sum(w.documents for w in domains), sum(w.bytes for w in domains)
+    return {
+        "documents_in": documents + sum(rejected.values()),
+        "documents_out": documents,
+        "bytes_in": size,
+        "bytes_out": size,
+        "by_domain": {
+            w.name: {
+                "documents_in": w.documents + len(w.rejected),
+                "documents_out": w.documents,
+                "bytes_in": w.bytes,
+                "bytes_out": w.bytes,
+            }
+            for w in domains
+        },
+        "removed": {},
+        "rejected": dict(rejected),
+        "references": {w.name: {"documents": w.documents, "bytes": w.bytes} for w in writers if w.kind == "references"},
+    }
