@@ -68,7 +68,7 @@ class FamilyModel:
     def document_bits(self, texts: Sequence[str]) -> np.ndarray:
         """[documents] bits of each text, its first ``context`` tokens, and
         [documents] how many characters those tokens cover, as a [2, documents] array."""
-        encoded = self.tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True)
+        encoded = self.tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         ids = [row[: self.context] for row in encoded["input_ids"]]
         ends = [row[: self.context][-1][1] if row else 0 for row in encoded["offset_mapping"]]
         result = np.zeros((2, len(texts)))
