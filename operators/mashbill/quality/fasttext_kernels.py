@@ -13,22 +13,22 @@ FNV_PRIME = 16777619
 NGRAM_PRIME = 116049371
 
 
-@nb.njit(inline="always")  # type: ignore[untyped-decorator]
+@nb.njit(inline="always")
 def _is_space(byte):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     return byte == 32 or (9 <= byte <= 13) or byte == 0
 
 
-@nb.njit(inline="always")  # type: ignore[untyped-decorator]
+@nb.njit(inline="always")
 def _hash_step(state, byte):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     return np.uint32((state ^ np.uint32(np.int32(np.int8(byte)))) * np.uint32(FNV_PRIME))
 
 
-@nb.njit(inline="always")  # type: ignore[untyped-decorator]
+@nb.njit(inline="always")
 def _sign_extended(state):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     return np.uint64(np.int64(np.int32(state)))
 
 
-@nb.njit(inline="always")  # type: ignore[untyped-decorator]
+@nb.njit(inline="always")
 def _begins_with(text, start, end, prefix):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     if end - start < prefix.shape[0]:
         return False
@@ -38,7 +38,7 @@ def _begins_with(text, start, end, prefix):  # type: ignore[no-untyped-def]  # n
     return True
 
 
-@nb.njit(inline="always")  # type: ignore[untyped-decorator]
+@nb.njit(inline="always")
 def _find(state, text, start, end, slots, words, offsets):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Row of a word in the dictionary, or -1."""
     mask = slots.shape[0] - 1
@@ -59,7 +59,7 @@ def _find(state, text, start, end, slots, words, offsets):  # type: ignore[no-un
         slot = (slot + 1) & mask
 
 
-@nb.njit(inline="always")  # type: ignore[untyped-decorator]
+@nb.njit(inline="always")
 def _wrapped(text, start, length, i):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """The i-th byte of ``<word>``."""
     if i == 0:

@@ -1,0 +1,107 @@
+"""The mix stage: RegMix's simulation, many candidates around the natural proportions and the mean of the best.
+
+Candidates keep under the epoch limit of the final training budget. The choice comes with the predicted loss of the target
+and its conformal interval, beside natural and uniform, and with the gain over natural and the noise of that difference.
+"""
+
+import json
+from typing import Any
+
+import joblib
+import numpy as np
+
+from mashbill.artifacts import Counts, StageRun
+from mashbill.config import PlanConfig
+from mashbill.mixtures import MixtureTable, epoch_ceiling, within_ceiling
+from mashbill.regression.fit import FittedRegression
+from mashbill.regression.validation import conformal_half_width
+from mashbill.tokens import TokenStore
+
+CANDIDATE_TAG = 503
+PAIRS = 2_000
+
+
+def mix(run: StageRun) -> Counts:
+    """Choose a mixture and say what is expected of it."""
+    config, store = run.config, TokenStore(run.inputs["tokenize"].path)
+    fitted: FittedRegression = joblib.load(run.inputs["fit"].path / "regression.joblib")
+    tokens = np.array([store.counts(d, "train")["tokens"] for d in fitted.domains], np.float64)
+    ceiling = epoch_ceiling(tokens, config.training.tokens, config.training.max_epochs)
+    natural = tokens / tokens.sum()
+    target = fitted.target_weights(config.target)
+    run.progress(0.1, f"simulating {config.mix.candidates:,} mixtures")
+    candidates = simulate(natural, ceiling, config.mix.candidates, config.plan, config.seed)
+    predicted = fitted.regressor.predict(candidates) @ target
+    best = np.argsort(predicted, kind="stable")[: config.mix.best]
+    chosen = within_ceiling(candidates[best].mean(axis=0)[None], ceiling)[0]
+    run.progress(0.9, "measuring the choice")
+    mixtures = {"chosen": chosen, "natural": within_ceiling(natural[None], ceiling)[0]}
+    mixtures["uniform"] = within_ceiling(np.full((1, len(natural)), 1 / len(natural)), ceiling)[0]
+    choice = describe(fitted, mixtures, target, config.mix.interval, config.seed)
+    choice["target"] = config.target
+    choice["limits"] = _limits(fitted.domains, chosen, ceiling)
+    choice["epochs"] = dict(zip(fitted.domains, (chosen * config.training.tokens / tokens).tolist(), strict=True))
+    (run.output / "choice.json").write_text(json.dumps(choice, indent=1))
+    MixtureTable(np.arange(1), fitted.domains, chosen[None]).write(run.output / "mixture.csv")
+    low, high = choice["gain_interval"]
+    return {"predicted": choice["predicted"]["loss"], "gain": choice["gain"], "gain_low": low, "gain_high": high}
+
+
+def simulate(natural: np.ndarray, ceiling: np.ndarray, count: int, config: PlanConfig, seed: int) -> np.ndarray:
+    """[count, domains] candidates: Dirichlet around the tempered natural proportions, at strengths as in the plan."""
+    random = np.random.default_rng([seed, CANDIDATE_TAG])
+    prior = natural**config.temperature
+    prior /= prior.sum()
+    strength = np.exp(random.uniform(np.log(config.min_strength), np.log(config.max_strength), (count, 1)))
+    gammas = random.gamma(np.maximum(prior * strength * len(prior), 1e-3)) + 1e-300
+    return within_ceiling(gammas / gammas.sum(axis=1, keepdims=True), ceiling)
+
+
+def describe(fitted: FittedRegression, mixtures: dict[str, np.ndarray], target: np.ndarray, coverage: float, seed: int) -> dict[str, Any]:
+    """Predicted losses with intervals, and the gain over natural with its own.
+
+    The noise of a difference is that of differences between pairs of runs, out of fold: what two predictions have wrong
+    alike drops out.
+
+    Args:
+        fitted: the regression.
+        mixtures: [domains] by name; ``chosen`` and ``natural`` among them.
+        target: [sets] weights.
+        coverage: coverage of the intervals.
+        seed: seed of the pairs.
+    """
+    residuals = (fitted.losses - fitted.out_of_fold) @ target
+    half = conformal_half_width(residuals, coverage)
+    random = np.random.default_rng([seed, CANDIDATE_TAG, 1])
+    pairs = random.integers(0, len(residuals), (2, PAIRS))
+    pairs = pairs[:, pairs[0] != pairs[1]]
+    difference_half = float(np.quantile(np.abs(residuals[pairs[0]] - residuals[pairs[1]]), coverage))
+    losses = {name: fitted.regressor.predict(weights[None])[0] for name, weights in mixtures.items()}
+    entries: dict[str, dict[str, Any]] = {
+        name: {
+            "mixture": dict(zip(fitted.domains, mixtures[name].tolist(), strict=True)),
+            "loss": float(losses[name] @ target),
+            "interval": [float(losses[name] @ target) - half, float(losses[name] @ target) + half],
+        }
+        for name in mixtures
+    }
+    gain = entries["natural"]["loss"] - entries["chosen"]["loss"]
+    nearest = float(np.abs(fitted.weights - mixtures["chosen"]).sum(axis=1).min())
+    spacing = np.abs(fitted.weights[:, None] - fitted.weights[None]).sum(axis=2)
+    np.fill_diagonal(spacing, np.inf)
+    return {
+        "mixture": entries["chosen"]["mixture"],
+        "predicted": {"loss": entries["chosen"]["loss"], "interval": entries["chosen"]["interval"]},
+        "baselines": {name: entry for name, entry in entries.items() if name != "chosen"},
+        "regressor": fitted.name,
+        "gain": gain,
+        "gain_interval": [gain - difference_half, gain + difference_half],
+        "sets": {s: {name: float(losses[name][i]) for name in mixtures} for i, s in enumerate(fitted.sets)},
+        "nearest_sampled": nearest,
+        "outside_sampled": bool(nearest > spacing.min(axis=1).max()),
+    }
+
+
+def _limits(domains: tuple[str, ...], chosen: np.ndarray, ceiling: np.ndarray) -> list[str]:
+    at = [i for i in range(len(domains)) if ceiling[i] < 1 and chosen[i] > ceiling[i] - 1e-6]
+    return [f"{domains[i]} is at its epoch limit: weight {chosen[i]:.3f}" for i in at]

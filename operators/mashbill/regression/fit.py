@@ -1,0 +1,120 @@
+"""The fit stage: compare the regressors by cross-validation, fit the chosen one on all runs, keep its residuals."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+
+from mashbill.artifacts import Counts, StageRun
+from mashbill.errors import DataError
+from mashbill.mixtures import LossTable, MixtureTable
+from mashbill.regression.regressors import REGRESSORS, Regressor, new_regressor
+from mashbill.regression.validation import CrossValidation, cross_validate
+
+
+@dataclass(frozen=True)
+class FittedRegression:
+    """What ``regression.joblib`` holds.
+
+    Attributes:
+        name: name of the regressor.
+        regressor: fitted on all finished runs.
+        domains, sets: names of the weights' and of the losses' columns.
+        weights, losses: the runs it was fitted on.
+        out_of_fold: [runs, sets] predictions by models that had not seen the run.
+    """
+
+    name: str
+    regressor: Regressor
+    domains: tuple[str, ...]
+    sets: tuple[str, ...]
+    weights: np.ndarray
+    losses: np.ndarray
+    out_of_fold: np.ndarray
+
+    def target_weights(self, target: dict[str, float]) -> np.ndarray:
+        """[sets] weights of a target."""
+        missing = [name for name in target if name not in self.sets]
+        if missing:
+            raise DataError(f"mix.target.{missing[0]}", "is no set the sweep measured", f"choose among {', '.join(self.sets)}")
+        return np.array([target.get(name, 0.0) for name in self.sets])
+
+
+def fit(run: StageRun) -> Counts:
+    """Fit and compare; the choice is by the mean rank correlation over the targets, out of fold."""
+    mixtures, losses = read_runs(run.inputs["sweep"].path)
+    config = run.config.regression
+    compared: dict[str, CrossValidation] = {}
+    for i, name in enumerate(REGRESSORS):
+        run.progress(i / len(REGRESSORS), f"cross-validating {name}")
+        compared[name] = cross_validate(name, mixtures.weights, losses.losses, config.folds, run.config.seed)
+    chosen = choose_regressor(compared) if config.regressor == "auto" else config.regressor
+    run.progress(0.9, f"fitting {chosen}")
+    fitted = FittedRegression(
+        chosen,
+        new_regressor(chosen).fit(mixtures.weights, losses.losses),
+        mixtures.domains,
+        losses.columns,
+        mixtures.weights,
+        losses.losses,
+        compared[chosen].predicted,
+    )
+    joblib.dump(fitted, run.output / "regression.joblib")
+    report = _describe(fitted, compared, fitted.target_weights(run.config.target), mixtures.index)
+    (run.output / "cross_validation.json").write_text(json.dumps(report, indent=1))
+    best = report["regressors"][chosen]
+    return {"runs": len(mixtures.index), "regressor": chosen, "spearman": best["mean_spearman"], "mae": best["mean_mae"]}
+
+
+def choose_regressor(compared: dict[str, CrossValidation]) -> str:
+    """The best by mean rank correlation; the ensemble where it is within a hundredth of the best."""
+    means = {name: float(cv.spearman.mean()) for name, cv in compared.items()}
+    best = max(means, key=lambda name: means[name])
+    return "ensemble" if means["ensemble"] >= means[best] - 0.01 else best
+
+
+def read_runs(sweep: Path) -> tuple[MixtureTable, LossTable]:
+    """Mixtures and losses of the runs that finished, joined on their index.
+
+    Raises:
+        DataError: an index is in one table only.
+    """
+    mixtures, losses = MixtureTable.read(sweep / "mixtures.csv"), LossTable.read(sweep / "losses.csv")
+    alone = np.setxor1d(mixtures.index, losses.index)
+    if len(alone):
+        raise DataError(f"{sweep}: index {alone[0]}", "is in mixtures.csv or in losses.csv only", "keep the same runs in both")
+    losses_at = {index: row for row, index in enumerate(losses.index)}
+    values = losses.losses[[losses_at[index] for index in mixtures.index]]
+    finished = ~np.isnan(values).any(axis=1)
+    return (
+        MixtureTable(mixtures.index[finished], mixtures.columns, mixtures.weights[finished]),
+        LossTable(mixtures.index[finished], losses.columns, values[finished]),
+    )
+
+
+def _describe(fitted: FittedRegression, compared: dict[str, CrossValidation], target: np.ndarray, index: np.ndarray) -> dict[str, Any]:
+    regressors = {
+        name: {
+            "mean_spearman": round(float(cv.spearman.mean()), 4),
+            "mean_mae": round(float(cv.mae.mean()), 5),
+            "targets": {
+                s: {"spearman": round(float(cv.spearman[i]), 4), "mae": round(float(cv.mae[i]), 5)} for i, s in enumerate(fitted.sets)
+            },
+        }
+        for name, cv in compared.items()
+    }
+    predictions = {
+        "index": index.tolist(),
+        "measured": (fitted.losses @ target).tolist(),
+        "predicted": (fitted.out_of_fold @ target).tolist(),
+    }
+    return {
+        "chosen": fitted.name,
+        "runs": len(index),
+        "domains": list(fitted.domains),
+        "regressors": regressors,
+        "predictions": {"target": predictions},
+    }
