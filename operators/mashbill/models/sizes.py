@@ -5,6 +5,8 @@ Sources: TinyLlama's figures (1,100,048,384 parameters; 7.314 GFLOP a token); Ze
 
 from mashbill.config import ModelShape
 
+ADAM_BETAS = (0.9, 0.95)
+
 
 def parameter_count(shape: ModelShape, vocabulary: int) -> int:
     """Parameters, embeddings among them."""

@@ -18,7 +18,8 @@ from mashbill.config import ProxyConfig
 from mashbill.mixtures import MixtureLoader
 from mashbill.models.huggingface import save_model
 from mashbill.models.measuring import bits_per_byte
-from mashbill.models.optimisation import BETAS, learning_rate_at, resolve_precision, weight_decay_groups
+from mashbill.models.optimisation import learning_rate_at, resolve_precision, weight_decay_groups
+from mashbill.models.sizes import ADAM_BETAS
 from mashbill.models.transformer import Transformer
 from mashbill.tokens import TokenStore
 
@@ -68,7 +69,7 @@ def train_proxy(
     steps = max(1, round(tokens / (context * batch)))
     model = Transformer(config.model, store.vocabulary, seed)
     loader = MixtureLoader({d: store.train_tokens(d) for d in store.domains}, mixture, context=context, sequences=steps * batch, seed=seed)
-    optimiser = torch.optim.AdamW(weight_decay_groups(model, config.weight_decay), lr=config.learning_rate, betas=BETAS, fused=True)
+    optimiser = torch.optim.AdamW(weight_decay_groups(model, config.weight_decay), lr=config.learning_rate, betas=ADAM_BETAS, fused=True)
     measured_at = {round(steps * (i + 1) / evaluations) for i in range(evaluations)}
     trajectory: list[dict[str, float]] = []
     started = time.monotonic()

@@ -1,0 +1,79 @@
+"""The evaluate stage: bits per byte of the exported models, whether transformers reads them as we do, what they write."""
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mashbill.artifacts import Counts, StageRun
+from mashbill.config import EvaluationConfig
+from mashbill.errors import RunError
+from mashbill.models.huggingface import load_model
+from mashbill.models.measuring import bits_per_byte
+from mashbill.tokens import TokenStore
+
+MAX_LOGIT_DIFFERENCE = 1e-3
+
+
+def evaluate(run: StageRun) -> Counts:
+    """Measure every final model on every set, and set the measured target beside the predicted.
+
+    Raises:
+        RunError: transformers computes other logits from an export than we do.
+    """
+    store, config = TokenStore(run.inputs["tokenize"].path), run.config
+    choice = json.loads((run.inputs["mix"].path / "choice.json").read_text())
+    models: dict[str, Any] = {}
+    folders = sorted((run.inputs["train"].path / "models").iterdir())
+    for i, folder in enumerate(folders):
+        run.progress(i / len(folders), f"measuring {folder.name}")
+        models[folder.name] = _measure(folder, store, config.evaluation, config.target)
+    measured = {name: entry["target"] for name, entry in models.items()}
+    predicted = {"chosen": choice["predicted"]["loss"], **{name: b["loss"] for name, b in choice["baselines"].items()}}
+    both = "chosen" in measured and "natural" in measured
+    result = {
+        "models": models,
+        "predicted": predicted,
+        "measured": measured,
+        "gain_predicted": choice["gain"],
+        "gain_measured": measured["natural"] - measured["chosen"] if both else None,
+    }
+    (run.output / "evaluation.json").write_text(json.dumps(result, ensure_ascii=False, indent=1))
+    return {**{f"bits_per_byte_{name}": round(value, 4) for name, value in measured.items()}, "gain_measured": result["gain_measured"]}
+
+
+def _measure(folder: Path, store: TokenStore, config: EvaluationConfig, target: dict[str, float]) -> dict[str, Any]:
+    from transformers import AutoModelForCausalLM
+
+    model = load_model(folder)
+    values = {v.name: bits_per_byte(model, v.tokens, v.bytes) for v in map(store.validation, store.set_names)}
+    theirs = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    tokens = torch.from_numpy(store.validation(store.set_names[0]).tokens[: model.shape.context].astype("int64"))[None]
+    with torch.no_grad():
+        difference = float((theirs(tokens).logits - model(tokens)).abs().max())
+    if difference > MAX_LOGIT_DIFFERENCE:
+        raise RunError(str(folder), f"has logits that differ by {difference:g} under transformers", "report it: the export is wrong")
+    return {
+        "bits_per_byte": values,
+        "target": sum(weight * values[name] for name, weight in target.items()),
+        "export_max_logit_difference": difference,
+        "samples": [{"prompt": prompt, "text": _continue(theirs, folder, prompt, config.generate_tokens)} for prompt in config.prompts],
+    }
+
+
+def _continue(model: Any, folder: Path, prompt: str, count: int) -> str:
+    """What a model writes after a prompt, sampled with a fixed seed."""
+    from transformers import PreTrainedTokenizerFast
+
+    if count == 0:
+        return ""
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    inputs = tokenizer(prompt, return_tensors="pt", add_special_tokens=False, return_token_type_ids=False)
+    torch.manual_seed(0)
+    room = min(count, model.config.max_position_embeddings - inputs["input_ids"].shape[1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ids = model.generate(**inputs, max_new_tokens=max(1, room), do_sample=True, top_k=50, temperature=0.8)
+    return str(tokenizer.decode(ids[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))

@@ -1,0 +1,167 @@
+"""One process of the final training: ``python -m mashbill.training.worker JOB.json`` under torchrun.
+
+DeepSpeed holds the optimiser (ZeRO) and the gradients; which sequence is read at which step is a function of
+(seed, index), so that a run resumed from a checkpoint, on any number of processes, reads what an uninterrupted one would.
+"""
+
+import csv
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+from mashbill.config import PipelineConfig
+from mashbill.mixtures import MixtureLoader
+from mashbill.models.huggingface import save_weights
+from mashbill.models.measuring import bits_per_byte
+from mashbill.models.optimisation import learning_rate_at, weight_decay_groups
+from mashbill.models.transformer import Transformer
+from mashbill.tokens import TokenStore
+from mashbill.training.launch import STATE
+from mashbill.training.recipe import deepspeed_config, training_steps
+
+CURVE = ("step", "tokens", "loss", "learning_rate", "tokens_per_second")
+
+
+class Worker:
+    """The training of one rank.
+
+    Args:
+        job: what ``run_train_part`` wrote: config, mixture, token folder, scratch and output folders.
+    """
+
+    def __init__(self, job: dict[str, Any]) -> None:
+        import deepspeed
+
+        self.config = PipelineConfig.model_validate(job["config"])
+        self.training = self.config.training
+        self.scratch, self.output = Path(job["scratch"]), Path(job["output"])
+        self.cuda = job["accelerator"] == "cuda"
+        deepspeed.init_distributed(dist_backend="nccl" if self.cuda else "gloo")
+        self.rank, self.world = dist.get_rank(), dist.get_world_size()
+        self.device = f"cuda:{os.environ['LOCAL_RANK']}" if self.cuda else "cpu"
+        if not self.cuda:
+            torch.set_num_threads(1)
+        self.store = TokenStore(Path(job["tokens"]))
+        self.steps, self.context = training_steps(self.training), self.training.model.context
+        self.loader = MixtureLoader(
+            {d: self.store.train_tokens(d) for d in self.store.domains},
+            job["mixture"],
+            context=self.context,
+            sequences=self.steps * self.training.batch_sequences,
+            seed=self.config.seed,
+        )
+        model = Transformer(self.training.model, self.store.vocabulary, self.config.seed)
+        if self.training.zero_stage == 3:
+            deepspeed.zero.register_external_parameter(model, model.lm_head.weight)
+        groups = weight_decay_groups(model, self.training.weight_decay)
+        self.engine: Any = deepspeed.initialize(model=model, model_parameters=groups, config=deepspeed_config(self.training))[0]
+        self.step = self._resume()
+
+    def run(self) -> None:
+        """Train to the end, with checkpoints and evaluations on the way, and export."""
+        measured_at = {round(self.steps * (i + 1) / self.training.evaluations) for i in range(self.training.evaluations)}
+        batch_tokens = self.training.batch_sequences * self.context
+        while self.step < self.steps:
+            started = time.monotonic()
+            rate = learning_rate_at(
+                self.step, self.steps, self.training.learning_rate, self.training.min_learning_rate, self.training.warmup_share
+            )
+            loss = self._train_step(rate)
+            self.step += 1
+            seconds = time.monotonic() - started
+            self._record("curve", CURVE, [self.step, self.step * batch_tokens, loss, rate, round(batch_tokens / seconds)])
+            if self.rank == 0:
+                _replace(self.scratch / STATE, {"step": self.step, "steps": self.steps, "loss": loss})
+            if self.step in measured_at:
+                self._evaluate(batch_tokens)
+            if self.step % self.training.checkpoint_steps == 0 and self.step < self.steps:
+                self.engine.save_checkpoint(str(self.scratch / "checkpoints"), tag=f"step{self.step}", client_state={"step": self.step})
+        self._export()
+
+    def _train_step(self, rate: float) -> float:
+        """One optimiser step on this rank's slice of the global batch; returns the mean loss over ranks."""
+        share = self.training.batch_sequences // self.world
+        first = self.step * self.training.batch_sequences + self.rank * share
+        sequences = torch.from_numpy(self.loader.sequences_at(np.arange(first, first + share))).to(self.device)
+        for group in self.engine.optimizer.param_groups:
+            group["lr"] = rate
+        total = torch.zeros((), device=self.device)
+        micro = self.training.micro_batch_sequences
+        for rows in torch.split(sequences, micro):
+            loss = self.engine(rows[:, :-1].contiguous(), rows[:, 1:].contiguous())
+            self.engine.backward(loss)
+            self.engine.step()
+            total += loss.detach().float() * len(rows) / share
+        dist.all_reduce(total)
+        return float(total) / self.world
+
+    def _evaluate(self, batch_tokens: int) -> None:
+        """Bits per byte of every set; every rank computes them, as ZeRO 3 needs all ranks in each forward."""
+        sets = self.store.set_names
+        values = [bits_per_byte(self.engine.module, v.tokens, v.bytes, self.device) for v in map(self.store.validation, sets)]
+        self._record("evaluations", ("step", "tokens", *sets), [self.step, self.step * batch_tokens, *values])
+
+    def _export(self) -> None:
+        """Gather the fp32 master weights of every ZeRO stage, and write a Hugging Face folder."""
+        from deepspeed.utils import safe_get_full_fp32_param
+
+        state: dict[str, torch.Tensor] = {}
+        for name, parameter in self.engine.module.named_parameters():
+            full = safe_get_full_fp32_param(parameter)
+            state[name] = (parameter if full is None else full).detach().float().cpu()
+        if self.rank == 0:
+            shape = self.training.model
+            save_weights(state, shape, self.store.vocabulary, self.output / "model", self.store.tokenizer_path, self.store.end_of_text)
+        dist.barrier()
+
+    def _resume(self) -> int:
+        """Load the last checkpoint, if there is one; returns the step to go on from."""
+        folder = self.scratch / "checkpoints"
+        if not (folder / "latest").exists():
+            return self._forget_after(0)
+        _, client = self.engine.load_checkpoint(str(folder))
+        return self._forget_after(int(client["step"]))
+
+    def _forget_after(self, step: int) -> int:
+        """Drop records of steps that will be taken again."""
+        if self.rank == 0:
+            for path in (self.scratch / "curve.csv", self.scratch / "evaluations.csv"):
+                if path.exists():
+                    head, *rows = path.read_text().splitlines()
+                    kept = [row for row in rows if int(row.split(",")[0]) <= step]
+                    path.write_text("\n".join([head, *kept]) + "\n")
+        return step
+
+    def _record(self, table: str, head: tuple[str, ...], row: list[Any]) -> None:
+        if self.rank == 0:
+            path = self.scratch / f"{table}.csv"
+            new = not path.exists()
+            with path.open("a", newline="") as file:
+                writer = csv.writer(file, lineterminator="\n")
+                if new:
+                    writer.writerow(head)
+                writer.writerow(row)
+
+
+def _replace(path: Path, value: Any) -> None:
+    temporary = path.with_suffix(".part")
+    temporary.write_text(json.dumps(value))
+    temporary.replace(path)
+
+
+def main() -> None:
+    """Run the job named on the command line."""
+    worker = Worker(json.loads(Path(sys.argv[1]).read_text()))
+    worker.run()
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()
