@@ -1,0 +1,146 @@
+"""The report's figures: matplotlib to inline SVG, one palette, transparent, readable on light and on dark."""
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+COLORS = {"chosen": "#c2611f", "natural": "#4b7a9e", "uniform": "#8a8f98", "kept": "#c2611f", "dropped": "#9aa3ad"}
+INK = "#7d8590"
+STYLE = {
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "svg.hashsalt": "mashbill",
+    "svg.fonttype": "none",
+}
+
+
+def mixture_bars(domains: Sequence[Mapping[str, Any]]) -> str:
+    """Chosen against natural weights, largest first."""
+    rows = sorted(domains, key=lambda d: d["chosen"])
+    figure, axes = _new(7.2, 0.34 * len(rows) + 0.8)
+    y = np.arange(len(rows))
+    axes.barh(y + 0.2, [d["chosen"] for d in rows], 0.38, color=COLORS["chosen"], label="chosen")
+    axes.barh(y - 0.2, [d["natural"] for d in rows], 0.38, color=COLORS["natural"], label="natural")
+    axes.set_yticks(y, [d["name"] for d in rows])
+    axes.set_xlabel("weight in the mixture")
+    axes.legend(loc="lower right")
+    return _svg(figure)
+
+
+def predicted_and_measured(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Predicted target loss with interval, and the measured one where a model was trained."""
+    figure, axes = _new(7.2, 0.5 * len(rows) + 0.8)
+    for y, row in enumerate(reversed(rows)):
+        color = COLORS[row["name"]]
+        axes.plot(row["interval"], [y, y], color=color, linewidth=5, alpha=0.3, solid_capstyle="round")
+        axes.plot(row["loss"], y, "o", color=color, label="predicted for a proxy" if y == 0 else None)
+        if row["measured"] is not None:
+            axes.plot(
+                row["measured"],
+                y,
+                "D",
+                color=color,
+                markerfacecolor="none",
+                label="measured on the final model" if y == len(rows) - 1 else None,
+            )
+    axes.set_yticks(range(len(rows)), [row["name"] for row in reversed(rows)])
+    axes.set_xlabel("target loss, bits per byte (lower is better)")
+    axes.margins(y=0.3)
+    axes.legend(loc="best")
+    return _svg(figure)
+
+
+def quality_histograms(quality: Mapping[str, Any]) -> str:
+    """Margins of kept and dropped documents, a small panel a domain."""
+    domains = quality["domains"]
+    columns = min(4, len(domains))
+    rows = -(-len(domains) // columns)
+    figure, grid = _new(9.4, 1.5 * rows + 0.3, rows, columns)
+    for axes, (name, entry) in zip(np.ravel(grid), domains.items(), strict=False):
+        edges = np.array(entry["edges"])
+        for side, bottom in (("kept", np.zeros(len(edges) - 1)), ("dropped", np.array(entry["kept"]))):
+            axes.bar(edges[:-1], entry[side], np.diff(edges), bottom, align="edge", color=COLORS[side], label=side)
+        axes.set_title(name, fontsize=9, loc="left")
+        axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
+    for axes in np.ravel(grid)[len(domains) :]:
+        axes.set_axis_off()
+    np.ravel(grid)[0].legend(fontsize=7, handlelength=1)
+    figure.supxlabel("classifier's margin (logit)", fontsize=9, color=INK)
+    return _svg(figure)
+
+
+def sweep_scatter(domains: Sequence[str], weights: np.ndarray, loss: np.ndarray, chosen: Mapping[str, float]) -> str:
+    """Target loss against each domain's weight, over the sweep; a line marks the chosen weight."""
+    columns = min(5, len(domains))
+    rows = -(-len(domains) // columns)
+    figure, grid = _new(9.4, 1.7 * rows + 0.3, rows, columns, sharey=True)
+    for i, (axes, name) in enumerate(zip(np.ravel(grid), domains, strict=False)):
+        axes.axvline(chosen[name], color=COLORS["chosen"], linewidth=1)
+        axes.plot(weights[:, i], loss, "o", color=COLORS["natural"], markersize=3, alpha=0.8)
+        axes.set_title(name, fontsize=9, loc="left")
+    for axes in np.ravel(grid)[len(domains) :]:
+        axes.set_axis_off()
+    figure.supxlabel("weight in the mixture", fontsize=9, color=INK)
+    figure.supylabel("target loss, bits per byte", fontsize=9, color=INK)
+    return _svg(figure)
+
+
+def validation_scatter(predictions: Mapping[str, Sequence[float]]) -> str:
+    """Out-of-fold predictions against measured losses."""
+    figure, axes = _new(3.6, 3.2)
+    measured, predicted = np.array(predictions["measured"]), np.array(predictions["predicted"])
+    ends = [min(measured.min(), predicted.min()), max(measured.max(), predicted.max())]
+    axes.plot(ends, ends, color=INK, linewidth=0.8, linestyle=":")
+    axes.plot(measured, predicted, "o", color=COLORS["chosen"], markersize=4, alpha=0.8)
+    axes.set_xlabel("measured, bits per byte")
+    axes.set_ylabel("predicted, out of fold")
+    return _svg(figure)
+
+
+def lines(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], x: str, y: str) -> str:
+    """Named curves of (x, y) values."""
+    figure, axes = _new(4.6, 3.0)
+    for name, (across, up) in series.items():
+        axes.plot(across, up, color=COLORS.get(name, INK), linewidth=1.4 if name in COLORS else 0.7, alpha=1 if name in COLORS else 0.5,
+                  label=name if name in COLORS else None)  # fmt: skip
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    if any(name in COLORS for name in series):
+        axes.legend()
+    return _svg(figure)
+
+
+def strength_histogram(strength: np.ndarray) -> str:
+    """Predictive strength of the sampled documents."""
+    figure, axes = _new(4.6, 2.4)
+    axes.hist(strength[~np.isnan(strength)], 30, color=COLORS["natural"])
+    axes.set_xlabel("predictive strength")
+    axes.set_ylabel("documents")
+    return _svg(figure)
+
+
+def _new(width: float, height: float, rows: int = 1, columns: int = 1, *, sharey: bool = False) -> tuple[Figure, Any]:
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        return figure, figure.subplots(rows, columns, sharey=sharey)
+
+
+def _svg(figure: Figure) -> str:
+    buffer = io.StringIO()
+    with mpl.rc_context(STYLE):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]

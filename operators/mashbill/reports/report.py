@@ -1,0 +1,71 @@
+"""The report stage: one self-contained HTML page about the whole run, and its main figures as JSON."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mashbill.artifacts import Artifact, Counts, StageRun
+from mashbill.mixtures import LossTable, MixtureTable
+from mashbill.reports.gather import gather, summary
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def report(run: StageRun) -> Counts:
+    """Write ``report.html`` and ``summary.json``."""
+    facts = gather(run.config, run.inputs)
+    run.progress(0.3, "drawing")
+    page = render(facts, draw(facts, run.inputs))
+    (run.output / "report.html").write_text(page, encoding="utf-8")
+    short = summary(facts)
+    (run.output / "summary.json").write_text(json.dumps(short, ensure_ascii=False, indent=1))
+    return {"bytes": len(page.encode()), "gain_predicted": short["gain_predicted"], "gain_measured": short["gain_measured"]}
+
+
+def render(facts: Mapping[str, Any], figures: Mapping[str, str]) -> str:
+    """The page; everything that comes from text is escaped."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment.filters["thousands"] = lambda value: f"{value:,.0f}"
+    style = Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))  # noqa: S704  (ours)
+    drawn = {name: Markup(svg) for name, svg in figures.items()}  # noqa: S704  (matplotlib escapes its labels)
+    return environment.get_template("report.html").render(**facts, figures=drawn, style=style)
+
+
+def draw(facts: Mapping[str, Any], inputs: Mapping[str, Artifact]) -> dict[str, str]:
+    """Every figure, as inline SVG by name."""
+    import pandas as pd
+
+    from mashbill.reports import figures
+
+    mixtures, losses = MixtureTable.read(inputs["sweep"].path / "mixtures.csv"), LossTable.read(inputs["sweep"].path / "losses.csv")
+    target = facts["choice"]["target"]
+    weights = np.array([target.get(name, 0.0) for name in losses.columns])
+    quality = json.loads((inputs["select"].path / "quality.json").read_text())
+    drawn = {
+        "mixture": figures.mixture_bars(facts["domains"]),
+        "losses": figures.predicted_and_measured(facts["predicted_against_measured"]),
+        "quality": figures.quality_histograms(quality),
+        "sweep": figures.sweep_scatter(mixtures.domains, mixtures.weights, losses.losses @ weights, facts["choice"]["mixture"]),
+        "validation": figures.validation_scatter(facts["validation"]["predictions"]["target"]),
+    }
+    trajectories = pd.read_csv(inputs["sweep"].path / "trajectories.csv")
+    trajectories["target"] = sum(weight * trajectories[name] for name, weight in target.items())
+    runs = {str(index): (group["tokens"], group["target"]) for index, group in trajectories.groupby("index")}
+    drawn["trajectories"] = figures.lines(runs, "tokens", "target loss of the proxies, bits per byte")
+    curves = pd.read_csv(inputs["train"].path / "curves.csv")
+    smooth = {name: (g["tokens"], g["loss"].ewm(span=20).mean()) for name, g in curves.groupby("mixture")}
+    drawn["curves"] = figures.lines(smooth, "tokens", "training loss, nats a token (smoothed)")
+    evaluations = pd.read_csv(inputs["train"].path / "evaluations.csv")
+    evaluations["target"] = sum(weight * evaluations[name] for name, weight in target.items())
+    measured = {name: (g["tokens"], g["target"]) for name, g in evaluations.groupby("mixture")}
+    drawn["evaluations"] = figures.lines(measured, "tokens", "target loss, bits per byte")
+    strength = inputs["score"].path / "strength.parquet"
+    if strength.exists():
+        drawn["strength"] = figures.strength_histogram(pd.read_parquet(strength)["strength"].to_numpy())
+    return drawn
