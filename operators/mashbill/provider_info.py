@@ -1,4 +1,4 @@
-"""What Airflow asks a provider package about itself: its name, its operators, its plugins."""
+"""What Airflow asks a provider package about itself."""
 
 from typing import Any
 

@@ -1,0 +1,33 @@
+"""Airflow operators: one a stage, thin, and task groups that put them together."""
+
+from mashbill.operators.curation import (
+    BootstrapQuality,
+    DeduplicateDocuments,
+    IngestDocuments,
+    ScoreQuality,
+    SelectDocuments,
+    TokenizeDocuments,
+)
+from mashbill.operators.mixing import ChooseMixture, FitRegression, GateTraining, PlanMixtures, SweepProxies
+from mashbill.operators.task_groups import CurationTaskGroup, MixtureTaskGroup, TrainingTaskGroup
+from mashbill.operators.training import EvaluateModels, TrainModels, WriteReport
+
+__all__ = [
+    "BootstrapQuality",
+    "ChooseMixture",
+    "CurationTaskGroup",
+    "DeduplicateDocuments",
+    "EvaluateModels",
+    "FitRegression",
+    "GateTraining",
+    "IngestDocuments",
+    "MixtureTaskGroup",
+    "PlanMixtures",
+    "ScoreQuality",
+    "SelectDocuments",
+    "SweepProxies",
+    "TokenizeDocuments",
+    "TrainModels",
+    "TrainingTaskGroup",
+    "WriteReport",
+]

@@ -1,0 +1,119 @@
+"""What every operator is: templated fields in, one stage run, an address out. No logic about data.
+
+A wrong setting or wrong data fails the task for good; a failure of the world is raised as it is, so that Airflow retries.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowFailException
+
+from mashbill.config import PipelineConfig, load_config
+from mashbill.errors import ConfigError, DataError
+from mashbill.stages import STAGES, StageJob, open_store
+
+Overrides = Mapping[str, Any] | Sequence[Any]
+
+
+class StageOperator(BaseOperator):
+    """Run one stage, unless its result is there; returns the artifact's address.
+
+    Args:
+        config: path of a TOML config file (templated).
+        overrides: settings by dotted key that win over the file's, or a sequence of such; None values are left out (templated).
+        inputs: addresses of the input artifacts by stage, as upstream operators return them (templated).
+        force: make the result anew even if it is there (templated).
+    """
+
+    stage: ClassVar[str] = ""
+    template_fields: Collection[str] = ("config", "overrides", "inputs", "force")
+    template_ext: Sequence[str] = ()
+    ui_color = "#f3e3d3"
+
+    def __init__(
+        self,
+        *,
+        config: str,
+        overrides: Overrides | None = None,
+        inputs: Mapping[str, Any] | None = None,
+        force: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.config, self.overrides, self.inputs, self.force = config, overrides or {}, dict(inputs or {}), force
+
+    def execute(self, context: Any) -> Any:
+        """Run the stage; counts that are numbers go to XCom under ``counts``."""
+        with _final_errors():
+            job = self.job()
+            if self.force:
+                job.discard()
+            artifact = job.run()
+        counts = {key: value for key, value in artifact.manifest.counts.items() if isinstance(value, int | float | str)}
+        self.log.info("%s: %s %s", self.stage, artifact.address, counts)
+        context["ti"].xcom_push(key="counts", value=counts)
+        return artifact.address
+
+    def job(self) -> StageJob:
+        """The stage with its config and inputs."""
+        config = self.pipeline_config()
+        store = open_store(config)
+        stage = STAGES[self.stage]
+        opened = {name: store.open(self.inputs[name]) for name in stage.inputs if name in self.inputs}
+        return StageJob(stage, config, opened, listener=self._tell)
+
+    def pipeline_config(self) -> PipelineConfig:
+        """The config with the overrides."""
+        layers = [self.overrides] if isinstance(self.overrides, Mapping) else list(self.overrides)
+        merged = {key: value for layer in layers for key, value in (layer or {}).items() if value is not None}
+        return load_config(self.config, merged)
+
+    def _tell(self, done: float, words: str) -> None:
+        self.log.info("%3.0f%% %s", 100 * done, words)
+
+
+class ListParts(StageOperator):
+    """Names of the parts of a stage that are still to do; none where its result is there."""
+
+    def __init__(self, *, stage: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.stage = stage  # type: ignore[misc]
+
+    def execute(self, context: Any) -> list[str]:
+        """Name the parts."""
+        del context
+        with _final_errors():
+            job = self.job()
+            return [] if job.find() else job.part_names()
+
+
+class RunPart(StageOperator):
+    """Run one part of a stage; returns the part's address. Map it over ``ListParts``.
+
+    Args:
+        stage: name of the stage.
+        part: name of the part (templated).
+    """
+
+    template_fields: Collection[str] = ("config", "overrides", "inputs", "part")
+
+    def __init__(self, *, stage: str, part: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.stage, self.part = stage, part  # type: ignore[misc]
+
+    def execute(self, context: Any) -> str:
+        """Run the part, unless its result is there."""
+        context["part"] = self.part
+        with _final_errors():
+            return self.job().run_part(self.part).address
+
+
+@contextmanager
+def _final_errors() -> Iterator[None]:
+    """Errors that no retry can mend fail the task at once."""
+    try:
+        yield
+    except (ConfigError, DataError) as error:
+        raise AirflowFailException(str(error)) from error

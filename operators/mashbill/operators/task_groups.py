@@ -1,0 +1,114 @@
+"""Task groups: several stages in one import, for the DAGs of this package and for other teams' DAGs.
+
+    with DAG(...):
+        curation = CurationTaskGroup(config="pipeline.toml")
+        mixture = MixtureTaskGroup(config="pipeline.toml", inputs=curation.outputs)
+
+``outputs`` holds the addresses that the stages return, by stage; a group's ``inputs`` are the outputs of groups before it.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk import TaskGroup
+
+from mashbill.operators import curation, mixing, training
+from mashbill.operators.base import ListParts, Overrides, RunPart, StageOperator
+from mashbill.stages import STAGES
+
+OPERATORS: dict[str, type[StageOperator]] = {
+    operator.stage: operator
+    for module in (curation, mixing, training)
+    for operator in vars(module).values()
+    if isinstance(operator, type) and issubclass(operator, StageOperator) and operator.stage
+}
+JOIN = "none_failed_min_one_success"
+
+
+class StageTaskGroup(TaskGroup):
+    """Stages in the table's order, those that split as a group of their own with mapped parts.
+
+    Args:
+        config: path of a TOML config file (templated).
+        overrides: settings by dotted key that win over the file's (templated).
+        inputs: addresses by stage that come from elsewhere.
+        group_id: name of the group.
+    """
+
+    stages: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        *,
+        config: str,
+        overrides: Overrides | None = None,
+        inputs: Mapping[str, Any] | None = None,
+        group_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(group_id=group_id or type(self).__name__.removesuffix("TaskGroup").lower(), prefix_group_id=False, **kwargs)
+        self.settings = {"config": config, "overrides": overrides or {}}
+        self.outputs: dict[str, Any] = dict(inputs or {})
+        with self:
+            for name in self.stages:
+                self.outputs[name] = self.add_stage(name)
+
+    def add_stage(self, name: str) -> Any:
+        """Add one stage; returns its address as an XComArg."""
+        stage = STAGES[name]
+        settings: dict[str, Any] = {**self.settings, "inputs": {i: self.outputs[i] for i in stage.inputs if i in self.outputs}}
+        if stage.parts is None:
+            return OPERATORS[name](task_id=name, doc_md=stage.summary, **settings).output
+        with TaskGroup(f"{name}_parts", prefix_group_id=False, tooltip=stage.summary):
+            parts = ListParts(task_id=f"{name}_plan", stage=name, doc_md=f"Parts of {name} to run.", **settings)
+            one = RunPart.partial(
+                task_id=f"{name}_part",
+                stage=name,
+                map_index_template="{{ part }}",
+                max_active_tis_per_dagrun=1 if stage.exclusive else None,
+                **settings,
+            ).expand(part=parts.output)
+            whole = OPERATORS[name](task_id=name, doc_md=stage.summary, trigger_rule="none_failed", **settings)
+            one >> whole
+        return whole.output
+
+
+class CurationTaskGroup(StageTaskGroup):
+    """From sources to token shards: ingest, deduplicate, bootstrap, score, select, tokenize."""
+
+    stages = ("ingest", "deduplicate", "bootstrap", "score", "select", "tokenize")
+
+
+class MixtureTaskGroup(StageTaskGroup):
+    """From token shards to a mixture: plan, sweep, fit, mix, gate. Needs tokenize among its inputs."""
+
+    stages = ("plan", "sweep", "fit", "mix", "gate")
+
+
+class TrainingTaskGroup(StageTaskGroup):
+    """From a mixture to models and the report: approval where the gate asks, train, evaluate, report."""
+
+    stages = ("train", "evaluate", "report")
+
+    def add_stage(self, name: str) -> Any:
+        """Add one stage; before train, the approval."""
+        output = super().add_stage(name)
+        if name == "train":
+            self._ask_before(self.children["train_parts"].children["train_plan"])  # type: ignore[attr-defined]
+        return output
+
+    def _ask_before(self, first: Any) -> None:
+        gate = self.outputs["gate"].operator.task_id
+        counts = f"ti.xcom_pull(task_ids='{gate}', key='counts')"
+        approval = ApprovalOperator(
+            task_id="approve",
+            subject="Train the final model on a gain within the noise?",
+            body=f"{{{{ {counts}['reason'] }}}}",
+            fail_on_reject=True,
+            retries=1,
+        )
+        branch = mixing.AskWhereInDoubt(task_id="needs_approval", gate=gate, approval="approve", go_on=first.task_id)
+        self.outputs["gate"].operator >> branch >> [approval, first]
+        approval >> first
+        first.trigger_rule = JOIN

@@ -1,0 +1,21 @@
+"""Operators of training: from a mixture to final models and a report."""
+
+from mashbill.operators.base import StageOperator
+
+
+class TrainModels(StageOperator):
+    """Train the final models with DeepSpeed; parts that are missing are run first."""
+
+    stage = "train"
+
+
+class EvaluateModels(StageOperator):
+    """Measure the final models and check their export."""
+
+    stage = "evaluate"
+
+
+class WriteReport(StageOperator):
+    """Write one HTML page about the whole run."""
+
+    stage = "report"
