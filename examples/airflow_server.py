@@ -1,0 +1,175 @@
+"""A real Airflow on this machine: scheduler, DAG processor, triggerer and API server, on SQLite, for demos and tests."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import psutil
+
+START_SECONDS = 180
+
+
+class AirflowServer:
+    """``airflow standalone`` in a process group of its own, ended with us.
+
+    Args:
+        home: AIRFLOW_HOME.
+        dags: folder of DAG files.
+        parallelism: tasks at once.
+    """
+
+    def __init__(self, home: Path, dags: Path, parallelism: int) -> None:
+        self.home, self.port = home.absolute(), _free_port()
+        self.home.mkdir(parents=True, exist_ok=True)
+        self.url = f"http://localhost:{self.port}"
+        self.environment = {**os.environ, **self._settings(dags.absolute(), parallelism)}
+        self.process: subprocess.Popen[bytes] | None = None
+        self.token = ""
+
+    def __enter__(self) -> Self:
+        """Start, and wait until the scheduler and the API answer."""
+        self._end_stale()
+        log = (self.home / "standalone.log").open("wb")
+        self.process = subprocess.Popen(
+            [str(Path(sys.executable).parent / "airflow"), "standalone"],
+            env=self.environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        (self.home / "standalone.pid").write_text(str(self.process.pid))
+        deadline = time.monotonic() + START_SECONDS
+        while not self._healthy():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                raise SystemExit(f"Airflow did not start; see {self.home / 'standalone.log'}")
+            time.sleep(0.5)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Stop everything."""
+        self.stop()
+
+    def stop(self) -> None:
+        """End the whole group: every process that ``standalone`` started, and their tasks."""
+        if self.process is not None:
+            _end_tree(self.process.pid)
+            self.process.wait()
+
+    def scheduler_lives(self) -> bool:
+        """Whether the scheduler's process is there."""
+        return any("scheduler" in " ".join(p.cmdline()) for p in self._processes())
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        """One call of the REST API, with its answer as JSON values."""
+        if not self.token:
+            self.token = _request("GET", f"{self.url}/auth/token")["access_token"]
+        return _request(method, f"{self.url}/api/v2/{path}", body, {"Authorization": f"Bearer {self.token}"})
+
+    def trigger(self, dag: str, conf: dict[str, Any]) -> str:
+        """Start a run of a DAG, once it has been parsed; runs that an earlier Airflow left behind are failed first."""
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                self.call("PATCH", f"dags/{dag}", {"is_paused": False})
+                break
+            except urllib.error.HTTPError as error:
+                if error.code != 404 or time.monotonic() > deadline:
+                    raise
+                time.sleep(1)
+        for run in self.call("GET", f"dags/{dag}/dagRuns?state=running&state=queued")["dag_runs"]:
+            self.call("PATCH", f"dags/{dag}/dagRuns/{run['dag_run_id']}", {"state": "failed"})
+        started: str = self.call("POST", f"dags/{dag}/dagRuns", {"logical_date": None, "conf": conf})["dag_run_id"]
+        return started
+
+    def tasks(self, dag: str, run: str) -> list[dict[str, Any]]:
+        """Task instances of a run."""
+        found: list[dict[str, Any]] = self.call("GET", f"dags/{dag}/dagRuns/{run}/taskInstances?limit=500")["task_instances"]
+        return found
+
+    def _healthy(self) -> bool:
+        try:
+            health = _request("GET", f"{self.url}/api/v2/monitor/health")
+        except (OSError, ValueError):
+            return False
+        return all(health[part]["status"] == "healthy" for part in ("scheduler", "dag_processor"))
+
+    def _processes(self) -> list[psutil.Process]:
+        try:
+            return psutil.Process(self.process.pid).children(recursive=True) if self.process else []
+        except psutil.NoSuchProcess:
+            return []
+
+    def _end_stale(self) -> None:
+        """End what an earlier run left behind, where its launcher was killed."""
+        pid = self.home / "standalone.pid"
+        if pid.exists():
+            try:
+                process = psutil.Process(int(pid.read_text()))
+                if "standalone" in " ".join(process.cmdline()):
+                    _end_tree(process.pid)
+            except (psutil.Error, ValueError):
+                pass
+
+    def _settings(self, dags: Path, parallelism: int) -> dict[str, str]:
+        log_port, trigger_port = _free_port(), _free_port()
+        return {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+            "AIRFLOW_HOME": str(self.home),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+            "AIRFLOW__CORE__PARALLELISM": str(parallelism),
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "AIRFLOW__API__PORT": str(self.port),
+            "AIRFLOW__API__BASE_URL": self.url,
+            "AIRFLOW__API__WORKERS": "1",
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(log_port),
+            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(trigger_port),
+            "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
+            "OMP_NUM_THREADS": "1",
+        }
+
+
+def _end_tree(pid: int) -> None:
+    try:
+        parent = psutil.Process(pid)
+        tree = [*parent.children(recursive=True), parent]
+    except psutil.NoSuchProcess:
+        return
+    for process in tree:
+        _send(process, signal.SIGTERM)
+    _, alive = psutil.wait_procs(tree, timeout=8)
+    for process in alive:
+        _send(process, signal.SIGKILL)
+
+
+def _send(process: psutil.Process, which: signal.Signals) -> None:
+    try:
+        process.send_signal(which)
+    except psutil.NoSuchProcess:
+        pass
+
+
+def _free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def _request(method: str, url: str, body: Any = None, headers: dict[str, str] | None = None) -> Any:
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json", **(headers or {})}, method=method)
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.loads(answer.read() or b"null")
