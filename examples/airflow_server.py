@@ -1,5 +1,6 @@
 """A real Airflow on this machine: scheduler, DAG processor, triggerer and API server, on SQLite, for demos and tests."""
 
+import contextlib
 import json
 import os
 import signal
@@ -156,10 +157,8 @@ def _end_tree(pid: int) -> None:
 
 
 def _send(process: psutil.Process, which: signal.Signals) -> None:
-    try:
+    with contextlib.suppress(psutil.NoSuchProcess):
         process.send_signal(which)
-    except psutil.NoSuchProcess:
-        pass
 
 
 def _free_port() -> int:

@@ -1,0 +1,76 @@
+"""The whole DAG under a real Airflow on a few megabytes of real text; its scheduler is killed in the middle of the sweep."""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_SECONDS = 400
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the smoke config and its text; larger groups, so that there is a middle to kill in."""
+    folder = tmp_path_factory.mktemp("dag")
+    (folder / "dags" / "configs").mkdir(parents=True)
+    config = (ROOT / "dags" / "configs" / "smoke.toml").read_text().replace("group_size = 4", "group_size = 2")
+    (folder / "dags" / "configs" / "smoke.toml").write_text(config)
+    text = folder / ".demo" / "smoke" / "text"
+    subprocess.run([sys.executable, str(ROOT / "examples" / "smoke_text.py"), "--output", str(text)], check=True)
+    return folder
+
+
+def start(smoke: Path) -> subprocess.Popen[str]:
+    """What ``make demo`` runs, on the smoke config."""
+    command = [sys.executable, str(ROOT / "examples" / "demo.py"), "run", "--no-text", "--home", str(smoke / "airflow")]
+    command += ["--config", str(smoke / "dags" / "configs" / "smoke.toml")]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def groups(smoke: Path) -> dict[str, float]:
+    """When each finished group of the sweep was committed."""
+    manifests = (smoke / ".demo" / "smoke" / "artifacts" / "sweep").glob("*.parts/*/manifest.json")
+    return {path.parent.name: path.stat().st_mtime for path in manifests}
+
+
+@pytest.mark.airflow
+def test_killed_scheduler_costs_no_finished_group_and_the_next_run_completes(smoke: Path) -> None:
+    demo = start(smoke)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not groups(smoke) and demo.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    schedulers = [p for p in psutil.Process(demo.pid).children(recursive=True) if "scheduler" in " ".join(p.cmdline())]
+    assert schedulers, demo.communicate()[0]
+    for process in schedulers:
+        process.kill()
+    output = demo.communicate(timeout=120)[0]
+    assert demo.returncode != 0
+    assert "run again" in output
+    before = groups(smoke)
+    assert before
+
+    demo = start(smoke)
+    output = demo.communicate(timeout=PATIENCE_SECONDS)[0]
+    assert demo.returncode == 0, output
+    after = groups(smoke)
+    assert {name: after[name] for name in before} == before
+    assert len(after) == 4
+    report = Path(next(line for line in output.splitlines() if line.startswith("report: ")).removeprefix("report: "))
+    assert "<svg" in report.read_text()
+    assert set(json.loads((report.parent / "summary.json").read_text())["measured"]) == {"chosen", "natural"}
+
+
+@pytest.mark.airflow
+def test_finished_pipeline_is_reused_without_airflow(smoke: Path) -> None:
+    shutil.rmtree(smoke / "airflow", ignore_errors=True)
+    demo = start(smoke)
+    output = demo.communicate(timeout=120)[0]
+    assert demo.returncode == 0, output
+    assert "report: " in output
+    assert not (smoke / "airflow").exists()
