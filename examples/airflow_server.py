@@ -38,7 +38,7 @@ class AirflowServer:
 
     def __enter__(self) -> Self:
         """Start, and wait until the scheduler and the API answer."""
-        self._end_stale()
+        _end(self._processes())
         log = (self.home / "standalone.log").open("wb")
         self.process = subprocess.Popen(
             [str(Path(sys.executable).parent / "airflow"), "standalone"],
@@ -47,7 +47,6 @@ class AirflowServer:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        (self.home / "standalone.pid").write_text(str(self.process.pid))
         deadline = time.monotonic() + START_SECONDS
         while not self._healthy():
             if self.process.poll() is not None or time.monotonic() > deadline:
@@ -61,14 +60,14 @@ class AirflowServer:
         self.stop()
 
     def stop(self) -> None:
-        """End the whole group: every process that ``standalone`` started, and their tasks."""
+        """End every process of this home: also tasks whose scheduler was killed, which are no children of ours any more."""
+        _end(self._processes())
         if self.process is not None:
-            _end_tree(self.process.pid)
             self.process.wait()
 
     def scheduler_lives(self) -> bool:
         """Whether the scheduler's process is there."""
-        return any("scheduler" in " ".join(p.cmdline()) for p in self._processes())
+        return any("scheduler" in line for line in map(_command_line, self._processes()))
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """One call of the REST API, with its answer as JSON values."""
@@ -105,21 +104,9 @@ class AirflowServer:
         return all(health[part]["status"] == "healthy" for part in ("scheduler", "dag_processor"))
 
     def _processes(self) -> list[psutil.Process]:
-        try:
-            return psutil.Process(self.process.pid).children(recursive=True) if self.process else []
-        except psutil.NoSuchProcess:
-            return []
-
-    def _end_stale(self) -> None:
-        """End what an earlier run left behind, where its launcher was killed."""
-        pid = self.home / "standalone.pid"
-        if pid.exists():
-            try:
-                process = psutil.Process(int(pid.read_text()))
-                if "standalone" in " ".join(process.cmdline()):
-                    _end_tree(process.pid)
-            except (psutil.Error, ValueError):
-                pass
+        """Every process that was started with this AIRFLOW_HOME, but us and those that started us."""
+        ours = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+        return [p for p in psutil.process_iter() if p.pid not in ours and _home_of(p) == str(self.home)]
 
     def _settings(self, dags: Path, parallelism: int) -> dict[str, str]:
         log_port, trigger_port = _free_port(), _free_port()
@@ -143,22 +130,32 @@ class AirflowServer:
         }
 
 
-def _end_tree(pid: int) -> None:
-    try:
-        parent = psutil.Process(pid)
-        tree = [*parent.children(recursive=True), parent]
-    except psutil.NoSuchProcess:
-        return
-    for process in tree:
+def _end(processes: list[psutil.Process]) -> None:
+    for process in processes:
         _send(process, signal.SIGTERM)
-    _, alive = psutil.wait_procs(tree, timeout=8)
+    _, alive = psutil.wait_procs(processes, timeout=8)
     for process in alive:
         _send(process, signal.SIGKILL)
+    psutil.wait_procs(alive, timeout=8)
 
 
 def _send(process: psutil.Process, which: signal.Signals) -> None:
-    with contextlib.suppress(psutil.NoSuchProcess):
+    with contextlib.suppress(psutil.Error):
         process.send_signal(which)
+
+
+def _command_line(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+def _home_of(process: psutil.Process) -> str:
+    try:
+        return process.environ().get("AIRFLOW_HOME", "")
+    except (psutil.Error, OSError):
+        return ""
 
 
 def _free_port() -> int:

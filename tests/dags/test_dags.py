@@ -23,7 +23,7 @@ print(json.dumps({{
     "seconds": seconds,
     "heavy": [m for m in {heavy!r} if m in sys.modules],
     "tasks": sorted(t.task_id for t in made.tasks),
-    "params": {{k: made.params.get_param(k).schema for k in made.params}},
+    "params": {{k: {{**p.schema, "description": p.description}} for k, p in ((k, made.params.get_param(k)) for k in made.params)}},
     "retries": sorted({{t.retries for t in made.tasks}}),
     "tags": sorted(made.tags),
     "doc": bool(made.doc_md),
