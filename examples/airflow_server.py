@@ -33,6 +33,7 @@ class AirflowServer:
         self.home.mkdir(parents=True, exist_ok=True)
         self.url = f"http://localhost:{self.port}"
         self.environment = {**os.environ, **self._settings(dags.absolute(), parallelism)}
+        self.sessions = self.home / "sessions"
         self.process: subprocess.Popen[bytes] | None = None
         self.token = ""
 
@@ -47,6 +48,7 @@ class AirflowServer:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+        self.sessions.write_text(f"{self.process.pid}\n")
         deadline = time.monotonic() + START_SECONDS
         while not self._healthy():
             if self.process.poll() is not None or time.monotonic() > deadline:
@@ -104,9 +106,14 @@ class AirflowServer:
         return all(health[part]["status"] == "healthy" for part in ("scheduler", "dag_processor"))
 
     def _processes(self) -> list[psutil.Process]:
-        """Every process that was started with this AIRFLOW_HOME, but us and those that started us."""
+        """Every process of the sessions that were started in this home, or with this AIRFLOW_HOME, but us and those that started us.
+
+        Airflow's servers write their titles over their environment, tasks may leave the session: it takes both signs.
+        """
         ours = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
-        return [p for p in psutil.process_iter() if p.pid not in ours and _home_of(p) == str(self.home)]
+        sessions = {int(line) for line in self.sessions.read_text().split()} if self.sessions.exists() else set()
+        others = [p for p in psutil.process_iter() if p.pid not in ours]
+        return [p for p in others if _home_of(p) == str(self.home) or (_session_of(p) in sessions and "airflow" in _command_line(p))]
 
     def _settings(self, dags: Path, parallelism: int) -> dict[str, str]:
         log_port, trigger_port = _free_port(), _free_port()
@@ -149,6 +156,13 @@ def _command_line(process: psutil.Process) -> str:
         return " ".join(process.cmdline())
     except psutil.Error:
         return ""
+
+
+def _session_of(process: psutil.Process) -> int:
+    try:
+        return os.getsid(process.pid)
+    except OSError:
+        return -1
 
 
 def _home_of(process: psutil.Process) -> str:

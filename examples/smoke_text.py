@@ -38,7 +38,7 @@ def licenses() -> Iterator[tuple[str, str]]:
             if "licen" in file.name.lower() and file.suffix in ("", ".txt", ".md", ".rst"):
                 path = Path(str(file.locate()))
                 if path.is_file():
-                    yield f"{package.name}/{file.name}", path.read_text(encoding="utf-8", errors="replace")
+                    yield f"{package.name}/{file}", path.read_text(encoding="utf-8", errors="replace")
 
 
 def stubs() -> Iterator[tuple[str, str]]:
@@ -62,7 +62,11 @@ def language_reference() -> Iterator[tuple[str, str]]:
 
 
 def _packages() -> list[Distribution]:
-    return sorted(distributions(), key=lambda package: (package.name or "").lower())
+    """Installed packages by name, the first on the path where there are several of a name."""
+    first: dict[str, Distribution] = {}
+    for package in distributions():
+        first.setdefault((package.name or "").lower(), package)
+    return [first[name] for name in sorted(first)]
 
 
 def write(path: Path, documents: Iterator[tuple[str, str]]) -> None:

