@@ -47,6 +47,15 @@ class ArtifactStore:
         key = self.key(stage, fingerprint, part)
         return self._open(key) if self.storage.exists(f"{key}/{MANIFEST}") else None
 
+    def newest(self, stage: str) -> Artifact | None:
+        """The result of a stage that was begun last, whatever it was made from, or None."""
+        depth = 2  # stage/fingerprint/manifest.json: neither parts nor files within
+        found = [
+            key for key in self.storage.keys(stage) if key.endswith(f"/{MANIFEST}") and key.count("/") == depth and ".parts/" not in key
+        ]
+        artifacts = [self._open(key.removesuffix(f"/{MANIFEST}")) for key in found]
+        return max(artifacts, key=lambda artifact: artifact.manifest.started, default=None)
+
     def open(self, address: str) -> Artifact:
         """The artifact at an address that ``Artifact.address`` gave.
 

@@ -22,7 +22,10 @@ def run_pipeline(name: str, path: Path, assignments: list[str], *, force: bool, 
     config = load_config(path, parse_overrides(assignments))
     last = "report" if name == "all" else name
     done: dict[str, Artifact] = {}
-    for stage in stages_up_to(last):
+    stages = stages_up_to(last)
+    if "fit" in {stage.name for stage in stages}:
+        _ = config.target  # without one, better to say so before the sweep than after
+    for stage in stages:
         job = job_of(stage, config, done)
         if stage.name == "train":
             _pass_gate(done["gate"], approve=approve)

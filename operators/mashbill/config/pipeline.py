@@ -52,8 +52,6 @@ class PipelineConfig(Section):
                 raise ValueError(
                     f"quality.ability_references names {name!r}, which is no reference; known: {', '.join(sorted(references))}"
                 )
-        if not self.mix.target and not references:
-            raise ValueError("mix.target is empty and corpus.references too; name a target or add a reference set")
         return self
 
     @property
@@ -68,7 +66,13 @@ class PipelineConfig(Section):
 
     @property
     def target(self) -> dict[str, float]:
-        """Weights of the validation sets the mixture is chosen for; they sum to 1."""
+        """Weights of the validation sets the mixture is chosen for; they sum to 1.
+
+        Raises:
+            ConfigError: there is neither a target nor a reference set (curation alone needs none).
+        """
+        if not self.mix.target and not self.reference_names:
+            raise ConfigError("mix.target", "is empty and corpus.references too", "name a target or add a reference set")
         return dict(self.mix.target) or {name: 1 / len(self.reference_names) for name in self.reference_names}
 
     def resolve(self, path: str) -> str:

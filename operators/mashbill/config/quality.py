@@ -10,6 +10,11 @@ from mashbill.config.section import Section, Share
 class BootstrapConfig(Section):
     """The family of small models whose disagreement gives predictive strength: proxies on different random mixtures."""
 
+    family: Literal["train", "last_sweep"] = Field(
+        "train",
+        description="Train the family, or, in scheduled use, take the proxies of the newest sweep among the artifacts "
+        "(and train where there is none yet).",
+    )
     models: int = Field(14, ge=0, le=256, description="Proxies to train; 0 where the family or the classifier is given.")
     tokens: int = Field(1_000_000, ge=1_000, description="Training tokens of each proxy.")
     group_size: int = Field(4, ge=1, description="Proxies trained by one task.")

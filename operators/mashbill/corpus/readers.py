@@ -20,6 +20,7 @@ from mashbill.config import Source
 from mashbill.corpus.sources import file_format
 
 BLOCK_BYTES = 16_000_000
+PIECE_BYTES = 1_000_000
 EXCERPT_CHARACTERS = 200
 SCHEMA = pa.schema([("row", pa.int64()), ("id", pa.string()), ("text", pa.large_string())])
 
@@ -58,20 +59,32 @@ def _read_jsonl(path: Path, source: Source) -> Iterator[tuple[pa.Table, list[Rej
     row, rest = 0, b""
     with _open(path) as file:
         while True:
-            try:
-                chunk = file.read(BLOCK_BYTES)
-            except (OSError, EOFError, zlib.error, _zstd_error()) as error:
-                yield SCHEMA.empty_table(), [Rejected(-1, "unreadable", f"the rest of {path.name}: {error}")]
-                chunk = b""
+            chunk, problem = _read_block(file)
             block = rest + chunk
-            cut = block.rfind(b"\n") + 1 if chunk else len(block)
+            ended = len(chunk) < BLOCK_BYTES
+            cut = len(block) if ended and problem is None else block.rfind(b"\n") + 1
             block, rest = block[:cut], block[cut:]
             if block:
                 table, rejected, lines = _parse_block(block, row, source)
                 row += lines
                 yield table, rejected
-            if not chunk:
+            if problem is not None:
+                yield SCHEMA.empty_table(), [Rejected(-1, "unreadable", f"{path.name} from row {row}: {problem}"[:EXCERPT_CHARACTERS])]
+            if ended:
                 return
+
+
+def _read_block(file: IO[bytes]) -> tuple[bytes, Exception | None]:
+    """Bytes up to a block's size, less only at the end or where the file cannot be read further, and why it cannot."""
+    pieces: list[bytes] = []
+    size = 0
+    try:
+        while size < BLOCK_BYTES and (piece := file.read1(min(PIECE_BYTES, BLOCK_BYTES - size))):  # type: ignore[attr-defined]
+            pieces.append(piece)
+            size += len(piece)
+    except (OSError, EOFError, zlib.error, _zstd_error()) as error:
+        return b"".join(pieces), error
+    return b"".join(pieces), None
 
 
 def _parse_block(block: bytes, first_row: int, source: Source) -> tuple[pa.Table, list[Rejected], int]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mashbill.artifacts import Artifact, Counts, StageRun
+from mashbill.artifacts import Artifact, ArtifactStore, Counts, StageRun
 from mashbill.config import PipelineConfig
 from mashbill.mixtures import MixtureTable, draw_mixtures, epoch_ceiling
 from mashbill.proxies.group import collect_groups, group_names, group_rows, train_group
@@ -21,10 +21,16 @@ BOOTSTRAP_TAG = 302
 
 
 def bootstrap_parts(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> list[str]:
-    """Names of the groups; none where the family or the classifier is given."""
-    if config.quality.classifier or config.quality.family:
+    """Names of the groups; none where the family or the classifier is given, or the last sweep's proxies serve."""
+    if config.quality.classifier or config.quality.family or _last_sweep(config):
         return []
     return group_names(config.bootstrap.models, config.bootstrap.group_size)
+
+
+def family_identity(config: PipelineConfig) -> str | None:
+    """Changes when another sweep is the last one, where its proxies serve."""
+    sweep = _last_sweep(config)
+    return sweep.address if sweep else None
 
 
 def run_bootstrap_part(run: StageRun) -> Counts:
@@ -41,12 +47,23 @@ def run_bootstrap_part(run: StageRun) -> Counts:
 
 def collect_bootstrap(run: StageRun) -> Counts:
     """Gather the family; an empty artifact where it is given."""
+    sweep = _last_sweep(run.config)
+    if sweep and not run.parts:
+        shutil.copytree(sweep.path / "proxies", run.output / "proxies")
+        shutil.copyfile(sweep.path / "mixtures.csv", run.output / "mixtures.csv")
+        return {"proxies": len(list((run.output / "proxies").iterdir())), "from_sweep": sweep.fingerprint[:16]}
     if not run.parts:
         return {"proxies": 0}
     first = next(iter(run.parts.values())).path
     shutil.copyfile(first / "tokenizer.json", run.output / "tokenizer.json")
     store = TokenStore(first)
     return collect_groups(run.parts, _mixtures(store, run.config), store.set_names, run.output)
+
+
+def _last_sweep(config: PipelineConfig) -> Artifact | None:
+    if config.bootstrap.family != "last_sweep":
+        return None
+    return ArtifactStore(config.resolve(config.artifacts), Path(config.resolve(config.scratch))).newest("sweep")
 
 
 def _mixtures(store: TokenStore, config: PipelineConfig) -> MixtureTable:

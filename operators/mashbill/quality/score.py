@@ -81,7 +81,7 @@ def _preselect(run: StageRun) -> dict[str, Any]:
     pq.write_table(table, run.output / "strength.parquet", compression="zstd")
     means = table.filter(pc.is_finite(table["strength"])).group_by("domain").aggregate([("strength", "mean")]).to_pylist()
     return {
-        "method": "family" if config.family else "bootstrap",
+        "method": "family" if config.family else run.config.bootstrap.family.replace("train", "bootstrap"),
         "abilities": abilities,
         **trained,
         "strength_quantiles": np.nanquantile(strength, [0, 0.25, 0.5, 0.75, 1]).tolist(),

@@ -35,6 +35,8 @@ _ROWS = (
         run="mashbill.proxies.bootstrap:collect_bootstrap",
         parts="mashbill.proxies.bootstrap:bootstrap_parts",
         run_part="mashbill.proxies.bootstrap:run_bootstrap_part",
+        external="mashbill.proxies.bootstrap:family_identity",
+        version=2,
     ),
     Stage(
         name="score",
@@ -66,6 +68,7 @@ _ROWS = (
         outputs={"tokenizer.json": "the tokenizer", "shards/": "tokens of each domain and reference, by split", "tokens.json": "counts"},
         run="mashbill.tokens.tokenize:tokenize",
         external="mashbill.tokens.tokenizer:tokenizer_identity",
+        version=2,
     ),
     Stage(
         name="plan",

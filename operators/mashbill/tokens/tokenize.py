@@ -60,6 +60,7 @@ def write_token_store(
     progress(0.0, "training the tokenizer" if tokenizer_path is None else "loading the tokenizer")
     tokenizer = train_tokenizer(documents, config) if tokenizer_path is None else load_tokenizer(tokenizer_path)
     tokenizer.save(str(output / "tokenizer.json"))
+    tokenizer.encode_special_tokens = True  # text that spells a special token is text
     vocabulary, end_of_text = tokenizer.get_vocab_size(), end_of_text_id(tokenizer, tokenizer_path)
     dtype = np.dtype(np.uint16 if vocabulary <= 2**16 else np.uint32)
     sets: dict[str, Any] = {}

@@ -1,0 +1,78 @@
+"""Small corpora on disk, their config, and running stages on them as the shell does."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mashbill.artifacts import Artifact
+from mashbill.artifacts.manifest import Manifest
+from mashbill.config import PipelineConfig, load_config
+from mashbill.stages import StageJob, job_of, stages_up_to
+
+TINY_MODEL = "model = { layers = 1, width = 32, heads = 2, kv_heads = 2, feed_forward = 64, context = 32 }"
+
+
+def write_jsonl(path: Path, texts: Sequence[str]) -> None:
+    """One document a line; ids are its place."""
+    path.write_text("".join(json.dumps({"id": f"{path.stem}-{i}", "text": text}) + "\n" for i, text in enumerate(texts)))
+
+
+def corpus_config(folder: Path, domains: Mapping[str, str], references: Mapping[str, str] | None = None, extra: str = "") -> PipelineConfig:
+    """A config whose domains and references have one source each.
+
+    Args:
+        folder: where the config is written, and its root.
+        domains: path of each domain's source, with further fields in TOML after a comma.
+        references: the same for references.
+        extra: more TOML.
+    """
+
+    def table(sets: Mapping[str, str]) -> str:
+        rows = []
+        for name, source in sets.items():
+            path, *fields = source.split(", ", 1)
+            rows.append(f'{{ name = "{name}", sources = [{{ path = "{path}"{", " + fields[0] if fields else ""} }}] }}')
+        return "[" + ", ".join(rows) + "]"
+
+    text = f'artifacts = "artifacts"\n[corpus]\ndomains = {table(domains)}\nreferences = {table(references or {})}\n{extra}'
+    (folder / "config.toml").write_text(text)
+    return load_config(folder / "config.toml")
+
+
+def run_stages(config: PipelineConfig, last: str) -> dict[str, Artifact]:
+    """A stage with everything it needs, parts one after the other."""
+    done: dict[str, Artifact] = {}
+    for stage in stages_up_to(last):
+        done[stage.name] = job_of(stage, config, done).run()
+    return done
+
+
+def run_stage(config: PipelineConfig, name: str, inputs: Mapping[str, Artifact]) -> Artifact:
+    """One stage on inputs that are there."""
+    stage = next(stage for stage in stages_up_to(name) if stage.name == name)
+    return StageJob(stage, config, dict(inputs)).run()
+
+
+def documents(artifact: Artifact, domain: str, kind: str = "documents") -> list[dict[str, Any]]:
+    """Documents of a domain, in order."""
+    files = sorted((artifact.path / kind / domain).glob("*.parquet"))
+    return pa.concat_tables([pq.read_table(path) for path in files]).to_pylist() if files else []
+
+
+def table(artifact: Artifact, name: str) -> list[dict[str, Any]]:
+    """Rows of a parquet file of an artifact."""
+    rows: list[dict[str, Any]] = pq.read_table(artifact.path / name).to_pylist()
+    return rows
+
+
+def folder_as_artifact(stage: str, path: Path) -> Artifact:
+    """A folder with a stage's files, as that stage's artifact."""
+    manifest = Manifest(
+        stage=stage, part=None, fingerprint=stage.ljust(64, "0"), version=1, settings={}, inputs={}, counts={}, files=(),
+        started="2026-01-01T00:00:00+00:00", seconds=0.0, mashbill="0",
+    )  # fmt: skip
+    return Artifact(str(path), path, manifest)

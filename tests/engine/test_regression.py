@@ -1,0 +1,136 @@
+"""The regressors on RegMix's published sweep, and the choice and the gate that follow from them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from corpus_writer import corpus_config, folder_as_artifact, run_stage, write_jsonl
+from scipy.stats import spearmanr
+
+from mashbill.artifacts import Artifact
+from mashbill.config import PipelineConfig
+from mashbill.errors import DataError, RunError
+from mashbill.regression.choice import describe, simulate
+from mashbill.regression.fit import FittedRegression, choose_regressor, read_runs
+from mashbill.regression.regressors import REGRESSORS, new_regressor
+from mashbill.regression.validation import cross_validate
+
+REGMIX = Path(__file__).parents[1] / "data" / "regmix"
+TARGETS = slice(0, 3)
+
+
+def published(kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """[runs, domains] mixtures and [runs, targets] losses of RegMix's 1M sweep."""
+    mixtures = pd.read_csv(REGMIX / f"{kind}_mixture_1m.csv", index_col=0).to_numpy()
+    losses = pd.read_csv(REGMIX / f"{kind}_pile_loss_1m.csv", index_col=0)
+    return mixtures, losses[[c for c in losses.columns if "loss" in c]].to_numpy()[:, TARGETS]
+
+
+def rank_correlation(name: str, runs: int) -> float:
+    weights, losses = published("train")
+    unseen, measured = published("test")
+    predicted = new_regressor(name).fit(weights[:runs], losses[:runs]).predict(unseen)
+    return float(np.mean([spearmanr(p, m).statistic for p, m in zip(predicted.T, measured.T, strict=True)]))
+
+
+def test_ensemble_and_lightgbm_rank_unseen_runs_with_64_proxies_where_linear_does_not() -> None:
+    found = {name: rank_correlation(name, 64) for name in ("linear", "lightgbm", "ensemble")}
+    assert found["linear"] < 0.8
+    assert min(found["ensemble"], found["lightgbm"]) > 0.96
+
+
+def test_out_of_fold_predictions_never_saw_their_run() -> None:
+    weights, losses = published("train")
+    weights, losses = weights[:24], losses[:24, :1]
+    before = cross_validate("linear", weights, losses, 4, 0).predicted
+    changed = losses.copy()
+    changed[5] += 100
+    after = cross_validate("linear", weights, changed, 4, 0).predicted
+    assert after[5] == pytest.approx(before[5])
+    assert not np.allclose(after, before)
+
+
+@pytest.mark.parametrize("name", REGRESSORS)
+def test_every_regressor_is_deterministic(name: str) -> None:
+    weights, losses = published("train")
+    first, second = (new_regressor(name).fit(weights[:20], losses[:20, :1]).predict(weights[20:25]) for _ in range(2))
+    assert np.array_equal(first, second)
+    assert first.shape == (5, 1)
+
+
+def test_ensemble_is_chosen_unless_another_is_clearly_better() -> None:
+    weights, losses = published("train")
+    compared = {name: cross_validate("linear", weights[:24], losses[:24], 4, 0) for name in ("linear", "ensemble")}
+    assert choose_regressor(compared) == "ensemble"
+
+
+def fitted(regressor: str = "linear", runs: int = 64) -> FittedRegression:
+    weights, losses = published("train")
+    weights, losses = weights[:runs], losses[:runs]
+    folds = cross_validate(regressor, weights, losses, 4, 0)
+    domains = tuple(f"d{i}" for i in range(weights.shape[1]))
+    return FittedRegression(
+        regressor, new_regressor(regressor).fit(weights, losses), domains, ("a", "b", "c"), weights, losses, folds.predicted
+    )
+
+
+def test_intervals_hold_on_unseen_runs() -> None:
+    fit = fitted()
+    unseen, measured = published("test")
+    target = np.array([1.0, 0.0, 0.0])
+    inside = []
+    for weights, loss in zip(unseen[:100], measured[:100], strict=True):
+        told = describe(fit, {"chosen": weights, "natural": fit.weights[0]}, target, 0.9, 0)
+        low, high = told["predicted"]["interval"]
+        inside.append(low <= loss @ target <= high)
+    assert np.mean(inside) > 0.8
+
+
+def test_candidates_keep_under_the_epoch_limit(tmp_path: Path) -> None:
+    config = small_config(tmp_path)
+    natural, ceiling = np.array([0.7, 0.3]), np.array([1.0, 0.35])
+    candidates = simulate(natural, ceiling, 500, config.plan, 0)
+    assert candidates.sum(axis=1) == pytest.approx(1)
+    assert candidates[:, 1].max() <= 0.35 + 1e-9
+    assert np.array_equal(candidates, simulate(natural, ceiling, 500, config.plan, 0))
+
+
+def test_target_that_was_not_measured_is_named() -> None:
+    with pytest.raises(DataError, match=r"mix\.target\.lost: is no set the sweep measured; choose among a, b, c"):
+        fitted().target_weights({"lost": 1.0})
+
+
+def test_run_without_its_loss_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "mixtures.csv").write_text("index,a,b\n0,0.5,0.5\n1,0.4,0.6\n")
+    (tmp_path / "losses.csv").write_text("index,r\n0,1.5\n")
+    with pytest.raises(DataError, match=r"index 1: is in mixtures\.csv or in losses\.csv only"):
+        read_runs(tmp_path)
+
+
+def small_config(folder: Path, extra: str = "") -> PipelineConfig:
+    for name in "abr":
+        write_jsonl(folder / f"{name}.jsonl", ["text"])
+    return corpus_config(folder, {"a": "a.jsonl", "b": "b.jsonl"}, {"r": "r.jsonl"}, extra)
+
+
+def choice_with(folder: Path, gain: float, interval: tuple[float, float]) -> Artifact:
+    (folder / "choice.json").write_text(json.dumps({"gain": gain, "gain_interval": interval}))
+    return folder_as_artifact("mix", folder)
+
+
+@pytest.mark.parametrize("gain, interval, decision", [(0.2, (0.1, 0.3), "train"), (0.05, (-0.1, 0.2), "ask")])
+def test_gate_trains_above_the_noise_and_asks_within_it(tmp_path: Path, gain: float, interval: tuple[float, float], decision: str) -> None:
+    config = small_config(tmp_path, '[gate]\nwithin_noise = "ask"')
+    artifact = run_stage(config, "gate", {"mix": choice_with(tmp_path, gain, interval)})
+    record = json.loads((artifact.path / "decision.json").read_text())
+    assert record["decision"] == decision
+    assert f"{gain:.4f}" in record["reason"]
+
+
+def test_gate_refuses_where_told_to_and_leaves_nothing(tmp_path: Path) -> None:
+    config = small_config(tmp_path, '[gate]\nwithin_noise = "refuse"')
+    with pytest.raises(RunError, match=r"gate: .*within the noise; train more proxies"):
+        run_stage(config, "gate", {"mix": choice_with(tmp_path, 0.01, (-0.1, 0.1))})
+    assert not list((tmp_path / "artifacts").glob("gate/*"))
