@@ -74,6 +74,18 @@ def test_config_reaches_the_pod_word_for_word(tools: ModuleType) -> None:
     assert {mount["mountPath"] for mount in container["volumeMounts"]} == {"/dev/shm", "/opt/mashbill/configs", "/opt/mashbill/artifacts"}
 
 
+def test_job_runs_a_command_that_the_shell_knows(tools: ModuleType, tmp_path: Path) -> None:
+    job = next(d for d in rendered(tools, *EVERYTHING) if d["kind"] == "Job")
+    container = job["spec"]["template"]["spec"]["containers"][0]
+    command = [sys.executable, "-m", "mashbill.cli.main", *container["command"][1:], *container["args"]]
+    lost = str(tmp_path / "lost.toml")
+    result = subprocess.run(
+        [argument.replace("/opt/mashbill/configs/smoke.toml", lost) for argument in command], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 2
+    assert result.stderr.startswith(f"error: {lost}: No such file"), result.stderr
+
+
 def test_job_without_its_config_says_what_to_do(tools: ModuleType) -> None:
     result = helm(tools, "template", "lab", str(CHART), "--set", "job.enabled=true,job.config=lost.toml")
     assert result.returncode != 0

@@ -39,7 +39,9 @@ class QualityConfig(Section):
     )
     held_out_share: float = Field(0.1, gt=0, le=0.5, description="Share of the extremes kept to measure the classifier.")
     dimension: int = Field(100, ge=1, le=1024, description="Width of fastText's vectors.")
-    epochs: int = Field(3, ge=1, le=100, description="Passes over the extremes (PreSelect: 3).")
+    epochs: int | None = Field(
+        None, ge=1, le=1_000, description="Passes over the extremes; empty means as many as show 50,000 examples, at least PreSelect's 3."
+    )
     learning_rate: float = Field(0.1, gt=0, le=10, description="fastText's learning rate (PreSelect: 0.1).")
     word_ngrams: int = Field(2, ge=1, le=5, description="Longest word n-gram (PreSelect: 2).")
     buckets: int = Field(2_000_000, ge=1_000, description="Hash buckets for word n-grams.")

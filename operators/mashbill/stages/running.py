@@ -118,7 +118,7 @@ class StageJob:
                 counts=counts,
                 files=describe_files(output),
                 started=started.isoformat(timespec="seconds"),
-                seconds=round(time.monotonic() - clock, 2),
+                seconds=round(time.monotonic() - clock + sum(done.manifest.seconds for done in parts.values()), 2),
                 mashbill=mashbill.__version__,
             )
             return self.store.commit(output, manifest)

@@ -45,9 +45,15 @@ class S3Storage:
         return sorted(key.removeprefix(self.prefix).lstrip("/") for key in found)
 
     def commit(self, folder: Path, key: str, last: str) -> bool:
-        """Upload a folder's files, ``last`` at the end and only if absent; False where another writer was first."""
+        """Upload a folder's files, ``last`` at the end and only if absent; False where another writer was first.
+
+        Two writers at the same moment upload over one another: their files are equal but for timings, as stages are functions.
+        """
         from botocore.exceptions import ClientError
 
+        if self.exists(f"{key}/{last}"):
+            shutil.rmtree(folder)
+            return False
         for path in sorted(folder.rglob("*")):
             name = str(path.relative_to(folder))
             if path.is_file() and name != last:
