@@ -28,4 +28,5 @@ ui: install
 	$(BIN)/python examples/demo.py ui
 
 clean:
+	find operators -name "*.nb[ic]" -delete
 	rm -rf .demo build dist .mypy_cache .pytest_cache .ruff_cache

@@ -123,7 +123,9 @@ def _tell_progress(workspace: Path, told: dict[str, tuple[int, float]]) -> None:
         now = time.monotonic()
         if int(record["done"] * 10) > tenth or now - last > 20:
             told[name] = (int(record["done"] * 10), now)
-            console.print(f"[dim]{time.strftime('%H:%M:%S')}    {name:30} {record['done']:4.0%}  {record['message']}", highlight=False)
+            console.print(
+                f"[dim]{time.strftime('%H:%M:%S')}    {name:30} {record['done']:4.0%}  {record['message']}", highlight=False, soft_wrap=True
+            )
 
 
 def _explain(server: AirflowServer, run_id: str, tasks: list[dict[str, Any]]) -> None:

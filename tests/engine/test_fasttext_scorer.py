@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mashbill.classifiers.fasttext_scorer import FastTextScorer
 from mashbill.errors import ConfigError
-from mashbill.quality.fasttext_scorer import FastTextScorer
 
 WORDS = ["the", "of", "law", "import", "class", "naïve", "日本語", "café", "__label__", "sugar", "oven", "</s>", "x", "y", "z"]
 KINDS: dict[str, dict[str, Any]] = {

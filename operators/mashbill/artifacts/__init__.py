@@ -1,6 +1,7 @@
 """Results of stages: directories with a manifest, found again by fingerprint."""
 
 from mashbill.artifacts.fingerprint import fingerprint
+from mashbill.artifacts.links import link_tree
 from mashbill.artifacts.manifest import FileEntry, Manifest
 from mashbill.artifacts.progress import Progress, ProgressFile, read_progress
 from mashbill.artifacts.stage_run import Counts, StageRun
@@ -16,5 +17,6 @@ __all__ = [
     "ProgressFile",
     "StageRun",
     "fingerprint",
+    "link_tree",
     "read_progress",
 ]

@@ -17,8 +17,8 @@ def score_files(inputs: list[Path], classifier: Path, output: Path, label: str, 
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    from mashbill.classifiers.fasttext_scorer import FastTextScorer
     from mashbill.corpus.readers import read_source_file
-    from mashbill.quality.fasttext_scorer import FastTextScorer
 
     names = [path.name for path in inputs]
     twice = sorted({name for name in names if names.count(name) > 1})

@@ -1,6 +1,7 @@
 """Settings: frozen pydantic models, read from one TOML file. No setting is read from anywhere else."""
 
 from mashbill.config.corpus import CorpusConfig, DeduplicationConfig, Domain, Source
+from mashbill.config.filters import FiltersConfig
 from mashbill.config.mixing import (
     GateConfig,
     MixConfig,
@@ -21,6 +22,7 @@ __all__ = [
     "DeduplicationConfig",
     "Domain",
     "EvaluationConfig",
+    "FiltersConfig",
     "GateConfig",
     "MixConfig",
     "ModelShape",

@@ -35,15 +35,18 @@ class CorpusConfig(Section):
     references: tuple[Domain, ...] = Field(
         (), description="Sets of text that are never trained on: targets of the mixture and measures of ability."
     )
+    evaluations: tuple[Domain, ...] = Field(
+        (), description="Evaluation sets that training text must not contain (see filters.decontamination)."
+    )
     partition_bytes: int = Field(64_000_000, ge=100_000, description="Text in one partition of parquet, in bytes.")
     max_rejected_share: Share = Field(0.05, description="Share of a domain's records that may be rejected before ingest fails.")
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
-        names = [d.name for d in (*self.domains, *self.references)]
+        names = [d.name for d in (*self.domains, *self.references, *self.evaluations)]
         twice = sorted({n for n in names if names.count(n) > 1})
         if twice:
-            raise ValueError(f"the name {twice[0]!r} is used twice; domains and references share one set of names")
+            raise ValueError(f"the name {twice[0]!r} is used twice; domains, references and evaluations share one set of names")
         return self
 
 

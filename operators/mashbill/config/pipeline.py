@@ -9,6 +9,7 @@ from typing import Any, Self
 from pydantic import Field, ValidationError, model_validator
 
 from mashbill.config.corpus import CorpusConfig, DeduplicationConfig
+from mashbill.config.filters import FiltersConfig
 from mashbill.config.mixing import GateConfig, MixConfig, PlanConfig, ProxyConfig, RegressionConfig, SweepConfig, TokensConfig
 from mashbill.config.quality import BootstrapConfig, QualityConfig, SelectionConfig
 from mashbill.config.section import Name, Section
@@ -26,6 +27,7 @@ class PipelineConfig(Section):
     seed: int = Field(0, ge=0, description="Everything random is a function of this and an index.")
     workers: int = Field(0, ge=0, description="Worker processes of the shell's run; 0 means one a core.")
     corpus: CorpusConfig = Field(description="Where the text comes from.")
+    filters: FiltersConfig = Field(FiltersConfig(), description="Which documents, and which of their lines, are removed by rules.")
     deduplication: DeduplicationConfig = Field(DeduplicationConfig(), description="What counts as a duplicate.")
     bootstrap: BootstrapConfig = Field(BootstrapConfig(), description="The family that measures predictive strength.")
     quality: QualityConfig = Field(QualityConfig(), description="How documents are scored.")
@@ -47,12 +49,25 @@ class PipelineConfig(Section):
         for name in self.mix.target:
             if name not in known:
                 raise ValueError(f"mix.target names {name!r}, which is neither a domain nor a reference; known: {', '.join(sorted(known))}")
+        self._filters_know_their_sets()
         for name in self.quality.ability_references:
             if name not in references:
                 raise ValueError(
                     f"quality.ability_references names {name!r}, which is no reference; known: {', '.join(sorted(references))}"
                 )
         return self
+
+    def _filters_know_their_sets(self) -> None:
+        evaluations = tuple(e.name for e in self.corpus.evaluations)
+        for name in self.filters.domains:
+            if name not in self.domain_names:
+                raise ValueError(f"filters.domains names {name!r}, which is no domain; known: {', '.join(self.domain_names)}")
+        known = (*evaluations, *self.reference_names)
+        for name in self.filters.decontamination.sets:
+            if name not in known:
+                raise ValueError(f"filters.decontamination.sets names {name!r}; known: {', '.join(known)}")
+        if "decontamination" in self.filters.apply and not (self.filters.decontamination.sets or evaluations):
+            raise ValueError("filters.apply names decontamination, and there is no evaluation set; add corpus.evaluations")
 
     @property
     def domain_names(self) -> tuple[str, ...]:

@@ -118,6 +118,7 @@ class DomainWriter:
 def _sets(config: PipelineConfig) -> Iterator[tuple[str, str]]:
     yield from (("documents", d) for d in config.domain_names)
     yield from (("references", r) for r in config.reference_names)
+    yield from (("evaluations", e.name) for e in config.corpus.evaluations)
 
 
 def _write_rejected(folder: Path, writers: Collection[DomainWriter]) -> None:

@@ -56,8 +56,13 @@ def source_files(config: PipelineConfig, source: Source, where: str) -> list[Pat
 
 
 def all_sources(config: PipelineConfig) -> Iterator[tuple[str, Domain, Source, str]]:
-    """Kind (documents or references), domain, source and the source's place in the config, in the config's order."""
-    kinds = (("documents", "domains", config.corpus.domains), ("references", "references", config.corpus.references))
+    """Kind (documents, references or evaluations), domain, source and the source's place in the config, in the config's order."""
+    corpus = config.corpus
+    kinds = (
+        ("documents", "domains", corpus.domains),
+        ("references", "references", corpus.references),
+        ("evaluations", "evaluations", corpus.evaluations),
+    )
     for kind, field, domains in kinds:
         for i, domain in enumerate(domains):
             for j, source in enumerate(domain.sources):

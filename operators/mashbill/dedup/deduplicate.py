@@ -66,7 +66,7 @@ def _partitions(run: StageRun) -> list[Partition]:
     found: list[Partition] = []
     start = 0
     for domain in run.config.domain_names:
-        for path in sorted((run.inputs["ingest"].path / "documents" / domain).glob("*.parquet")):
+        for path in sorted((run.inputs["filter"].path / "documents" / domain).glob("*.parquet")):
             rows = pq.read_metadata(path).num_rows
             found.append(Partition(domain, path, start, rows))
             start += rows

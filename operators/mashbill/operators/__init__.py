@@ -3,6 +3,7 @@
 from mashbill.operators.curation import (
     BootstrapQuality,
     DeduplicateDocuments,
+    FilterDocuments,
     IngestDocuments,
     ScoreQuality,
     SelectDocuments,
@@ -18,6 +19,7 @@ __all__ = [
     "CurationTaskGroup",
     "DeduplicateDocuments",
     "EvaluateModels",
+    "FilterDocuments",
     "FitRegression",
     "GateTraining",
     "IngestDocuments",

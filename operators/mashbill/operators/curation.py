@@ -9,6 +9,12 @@ class IngestDocuments(StageOperator):
     stage = "ingest"
 
 
+class FilterDocuments(StageOperator):
+    """Remove documents, and lines, that rules say are not worth training on."""
+
+    stage = "filter"
+
+
 class DeduplicateDocuments(StageOperator):
     """Remove exact and near duplicates across domains."""
 

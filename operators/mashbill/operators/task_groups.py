@@ -75,9 +75,9 @@ class StageTaskGroup(TaskGroup):
 
 
 class CurationTaskGroup(StageTaskGroup):
-    """From sources to token shards: ingest, deduplicate, bootstrap, score, select, tokenize."""
+    """From sources to token shards: ingest, filter, deduplicate, bootstrap, score, select, tokenize."""
 
-    stages = ("ingest", "deduplicate", "bootstrap", "score", "select", "tokenize")
+    stages = ("ingest", "filter", "deduplicate", "bootstrap", "score", "select", "tokenize")
 
 
 class MixtureTaskGroup(StageTaskGroup):

@@ -1,1 +1,5 @@
-"""Quality: predictive strength, the fastText classifier and its collapsed scorer, selection."""
+"""Quality: predictive strength, the classifier that learns it, scores and selection."""
+
+from mashbill.classifiers import FastTextScorer
+
+__all__ = ["FastTextScorer"]

@@ -11,10 +11,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mashbill.artifacts import Counts, StageRun
+from mashbill.classifiers.fasttext_scorer import FastTextScorer
 from mashbill.config import PipelineConfig
 from mashbill.errors import ConfigError, DataError
 from mashbill.quality.classifier import POSITIVE, train_classifier
-from mashbill.quality.fasttext_scorer import FastTextScorer
 from mashbill.quality.predictive_strength import extremes, predictive_strength
 
 SAMPLE_TAG = 402

@@ -33,6 +33,7 @@ def gather(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> dict[str, 
         "stages": [_stage(name, artifact) for name, artifact in inputs.items()],
         "domains": _domains(config, inputs),
         "rejected": _rejected(inputs["ingest"]),
+        "filters": _json(inputs["filter"], "filters.json"),
         "duplicates": _duplicates(inputs["deduplicate"]),
         "samples": _json(inputs["select"], "samples.json"),
         "quality": _json(inputs["score"], "quality.json"),
@@ -74,7 +75,7 @@ def _stage(name: str, artifact: Artifact) -> dict[str, Any]:
 
 def _domains(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> list[dict[str, Any]]:
     """How each domain fared from stage to stage."""
-    tables = {s: inputs[s].manifest.counts["by_domain"] for s in ("ingest", "deduplicate", "select", "tokenize")}
+    tables = {s: inputs[s].manifest.counts["by_domain"] for s in ("ingest", "filter", "deduplicate", "select", "tokenize")}
     choice = _json(inputs["mix"], "choice.json")
     rows = []
     for name in config.domain_names:
@@ -83,6 +84,7 @@ def _domains(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> list[dic
                 "name": name,
                 "records": tables["ingest"][name]["documents_in"],
                 "ingested": tables["ingest"][name]["documents_out"],
+                "filtered": tables["filter"][name]["documents_out"],
                 "unique": tables["deduplicate"][name]["documents_out"],
                 "selected": tables["select"][name]["documents_out"],
                 "megabytes": tables["select"][name]["bytes_out"] / 1e6,

@@ -19,10 +19,23 @@ _ROWS = (
         external="mashbill.corpus.sources:source_identity",
     ),
     Stage(
+        name="filter",
+        summary="Remove documents, and lines, that rules say are not worth training on; mask personal data; decontaminate.",
+        sections=("filters",),
+        inputs=("ingest",),
+        outputs={
+            "documents/": DOCUMENTS,
+            "removed.parquet": "what was removed, and why",
+            "filters.json": "what each filter removed (in a dry run: would, alone and in sequence), with samples",
+        },
+        run="mashbill.filters.apply:filter_documents",
+        external="mashbill.filters.apply:filter_identity",
+    ),
+    Stage(
         name="deduplicate",
         summary="Remove exact and near duplicates across domains.",
         sections=("deduplication",),
-        inputs=("ingest",),
+        inputs=("filter",),
         outputs={"documents/": DOCUMENTS, "removed.parquet": "what was removed, which document it repeats, and why"},
         run="mashbill.dedup.deduplicate:deduplicate",
     ),
@@ -142,6 +155,7 @@ _ROWS = (
         sections=(),
         inputs=(
             "ingest",
+            "filter",
             "deduplicate",
             "bootstrap",
             "score",

@@ -110,7 +110,7 @@ class Collapsed:
     """A softmax model reduced to scalars a row."""
 
     def __init__(self, model: Any) -> None:
-        from mashbill.quality.fasttext_kernels import collapse_words
+        from mashbill.classifiers.fasttext_kernels import collapse_words
 
         settings = model.f.getArgs()
         self.word_ngrams, self.shortest, self.longest = settings.wordNgrams, settings.minn, settings.maxn
@@ -138,7 +138,7 @@ class Collapsed:
         return np.concatenate([np.where(np.isnan(relative[:, :1]), np.nan, 0.0), relative], axis=1)
 
     def _score(self, array: pa.Array) -> np.ndarray:
-        from mashbill.quality.fasttext_kernels import score_documents
+        from mashbill.classifiers.fasttext_kernels import score_documents
 
         _, offsets, content = array.buffers()
         bounds = np.frombuffer(offsets, np.int64)[array.offset : array.offset + len(array) + 1] if len(array) else np.zeros(1, np.int64)
@@ -166,7 +166,7 @@ def _needs_official(model: Any) -> bool:
 
 def _slots(words: list[bytes]) -> np.ndarray:
     """Open-addressed table from hash to row."""
-    from mashbill.quality.fasttext_kernels import FNV_OFFSET, FNV_PRIME
+    from mashbill.classifiers.fasttext_kernels import FNV_OFFSET, FNV_PRIME
 
     size = 1
     while size < 3 * len(words) + 2:

@@ -1,0 +1,148 @@
+"""Settings of the filter stage: which rules are applied, in which order, with the papers' thresholds as defaults."""
+
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from mashbill.config.section import Section, Share
+
+FilterName = Literal[
+    "length", "url", "language", "regex", "c4", "gopher_repetition", "gopher_quality", "fineweb", "decontamination", "personal_data"
+]
+
+
+class LengthFilter(Section):
+    """Documents that are too short or too long."""
+
+    min_characters: int = Field(200, ge=0, description="Least characters of a document.")
+    max_characters: int = Field(1_000_000, ge=1, description="Most characters of a document.")
+
+
+class UrlFilter(Section):
+    """Documents from sites on a list. The address is taken from the documents' metadata."""
+
+    blocklist: str | None = Field(None, description="Text file with one site a line; its subdomains are blocked too.")
+    field: str = Field("url", description="Metadata field that holds the address (see a source's metadata_fields).")
+
+
+class LanguageFilter(Section):
+    """Documents that a fastText language model takes for another language."""
+
+    classifier: str | None = Field(None, description="fastText .bin or .ftz file of a language model.")
+    labels: tuple[str, ...] = Field(("__label__en",), min_length=1, description="Labels of the languages that stay.")
+    min_probability: Share = Field(0.65, description="Least probability of all these labels together (FineWeb: 0.65 for one).")
+
+
+class RegexFilter(Section):
+    """Documents that a pattern matches (RE2 syntax)."""
+
+    remove: tuple[str, ...] = Field((), description="Patterns whose match removes a document.")
+    require: tuple[str, ...] = Field((), description="Patterns without whose match a document is removed.")
+
+    @field_validator("remove", "require")
+    @classmethod
+    def _compiles(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        for pattern in patterns:
+            try:
+                pc.match_substring_regex(pa.array([""]), pattern)
+            except pa.ArrowInvalid as error:
+                raise ValueError(f"{pattern!r} is not a pattern ({error}); see RE2's syntax") from error
+        return patterns
+
+
+class C4Filter(Section):
+    """C4's rules: lines that are no prose go, then documents of which too little is left."""
+
+    min_sentences: int = Field(5, ge=0, description="Least sentences left.")
+    min_words_per_line: int = Field(3, ge=0, description="Least words of a line.")
+    max_word_characters: int = Field(1_000, ge=1, description="Most characters of a word; a line with a longer one goes.")
+
+
+class GopherRepetitionFilter(Section):
+    """Gopher's repetition rules (arXiv 2112.11446, table A1); shares are of the document's characters, unless said otherwise."""
+
+    max_duplicate_paragraphs: Share = Field(0.3, description="Most paragraphs seen before, as a share of paragraphs.")
+    max_duplicate_paragraph_characters: Share = Field(0.2, description="Most text in paragraphs seen before.")
+    max_duplicate_lines: Share = Field(0.3, description="Most lines seen before, as a share of lines.")
+    max_duplicate_line_characters: Share = Field(0.2, description="Most text in lines seen before.")
+    max_top_ngrams: tuple[Share, Share, Share] = Field((0.2, 0.18, 0.16), description="Most text in the commonest 2-, 3- and 4-gram.")
+    max_duplicate_ngrams: tuple[Share, Share, Share, Share, Share, Share] = Field(
+        (0.15, 0.14, 0.13, 0.12, 0.11, 0.10), description="Most text in 5- to 10-grams seen before."
+    )
+
+
+class GopherQualityFilter(Section):
+    """Gopher's quality rules (arXiv 2112.11446, appendix A.1.1)."""
+
+    min_words: int = Field(50, ge=0, description="Least words.")
+    max_words: int = Field(100_000, ge=1, description="Most words.")
+    min_mean_word_characters: float = Field(3, ge=0, description="Least mean length of a word.")
+    max_mean_word_characters: float = Field(10, gt=0, description="Most mean length of a word.")
+    max_symbols_per_word: float = Field(0.1, ge=0, description="Most hash signs, and most ellipses, a word.")
+    max_bullet_lines: Share = Field(0.9, description="Most lines that begin with a bullet.")
+    max_ellipsis_lines: Share = Field(0.3, description="Most lines that end with an ellipsis.")
+    min_alphabetic_words: Share = Field(0.8, description="Least words with a letter.")
+    min_stop_words: int = Field(2, ge=0, description="Least different stop words.")
+    stop_words: tuple[str, ...] = Field(("the", "be", "to", "of", "and", "that", "have", "with"), description="The stop words.")
+
+
+class FineWebFilter(Section):
+    """FineWeb's extra rules (arXiv 2406.17557, section 3.6)."""
+
+    min_lines_ending_in_punctuation: Share = Field(0.12, description="Least lines that end in punctuation.")
+    max_short_lines: Share = Field(0.67, description="Most short lines.")
+    short_line_characters: int = Field(30, ge=0, description="Characters of a short line.")
+    max_duplicate_line_characters: Share = Field(0.01, description="Most text in lines seen before.")
+    max_line_breaks_per_word: float = Field(0.3, ge=0, description="Most line breaks a word.")
+
+
+class DecontaminationFilter(Section):
+    """Documents that share a run of words with an evaluation set."""
+
+    sets: tuple[str, ...] = Field((), description="Evaluation or reference sets; empty means all evaluation sets (corpus.evaluations).")
+    ngram: int = Field(13, ge=2, le=64, description="Words in a run (GPT-3: 13).")
+    max_shared_ngrams: int = Field(0, ge=0, description="Runs a document may share with a set before it is removed.")
+
+
+class PersonalDataFilter(Section):
+    """Masks personal data; removes nothing."""
+
+    email: str | None = Field("<EMAIL>", description="What stands for an e-mail address; empty in TOML leaves addresses alone.")
+    ip: str | None = Field("<IP>", description="What stands for a public IPv4 address.")
+    phone: str | None = Field(None, description="What stands for a telephone number; not masked by default, as order numbers look alike.")
+
+
+class FiltersConfig(Section):
+    """Rules that remove documents, or lines of them, in order; each removal keeps its reason."""
+
+    apply: tuple[FilterName, ...] = Field((), description="Filters in the order they are applied; none by default.")
+    domains: tuple[str, ...] = Field((), description="Domains that are filtered; empty means all.")
+    dry_run: bool = Field(False, description="Remove nothing, but say what each filter would, alone and in sequence.")
+    samples: int = Field(5, ge=0, le=100, description="Removed documents kept as samples, by reason.")
+    length: LengthFilter = Field(LengthFilter(), description="Length.")
+    url: UrlFilter = Field(UrlFilter(), description="Sites.")
+    language: LanguageFilter = Field(LanguageFilter(), description="Language.")
+    regex: RegexFilter = Field(RegexFilter(), description="Patterns.")
+    c4: C4Filter = Field(C4Filter(), description="C4.")
+    gopher_repetition: GopherRepetitionFilter = Field(GopherRepetitionFilter(), description="Gopher's repetition rules.")
+    gopher_quality: GopherQualityFilter = Field(GopherQualityFilter(), description="Gopher's quality rules.")
+    fineweb: FineWebFilter = Field(FineWebFilter(), description="FineWeb's extra rules.")
+    decontamination: DecontaminationFilter = Field(DecontaminationFilter(), description="Evaluation sets.")
+    personal_data: PersonalDataFilter = Field(PersonalDataFilter(), description="Personal data.")
+
+    @model_validator(mode="after")
+    def _has_what_it_needs(self) -> Self:
+        needs = (
+            ("url", self.url.blocklist, "url.blocklist"),
+            ("language", self.language.classifier, "language.classifier"),
+            ("regex", self.regex.remove or self.regex.require, "regex.remove"),
+        )
+        for name, value, field in needs:
+            if name in self.apply and not value:
+                raise ValueError(f"apply names {name}, and {field} is empty; set it or leave the filter out")
+        if len(set(self.apply)) < len(self.apply):
+            raise ValueError("apply names a filter twice; name each once")
+        return self

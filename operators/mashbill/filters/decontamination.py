@@ -1,0 +1,153 @@
+"""Decontamination, in compiled code: documents that share a run of words with an evaluation set.
+
+Words are runs of letters and digits, without case; runs of n words are compared by 64-bit hashes, as in GPT-3 (arXiv 2005.14165,
+appendix C, n = 13). A text of an evaluation set with fewer than n words takes part with all its words, if they are at least five.
+"""
+
+import sys
+from functools import cache
+
+import numba
+import numpy as np
+import pyarrow as pa
+
+from mashbill.filters.characters import ALPHA, DIGIT, character_table
+from mashbill.filters.documents import buffers
+from mashbill.filters.hashing import OFFSET, combine
+from mashbill.filters.words import decode
+
+FEWEST_WORDS = 5
+PRESENT_BITS = 22
+
+
+@cache
+def lower_table() -> np.ndarray:
+    """[code points] int32 the lower-case letter of every code point."""
+    table = np.arange(sys.maxunicode + 1, dtype=np.int32)
+    for point in range(0x20000):
+        lower = chr(point).lower()
+        if len(lower) == 1:
+            table[point] = ord(lower)
+    return table
+
+
+class NgramIndex:
+    """Hashes of the runs of words of several sets, and the set of each.
+
+    Args:
+        sets: texts by name of the set.
+        ngram: words in a run.
+    """
+
+    def __init__(self, sets: dict[str, pa.Array], ngram: int) -> None:
+        self.names, self.ngram = tuple(sets), ngram
+        hashes, owners = [], []
+        lengths = np.zeros(ngram + 1, np.bool_)
+        for owner, texts in enumerate(sets.values()):
+            text, offsets = buffers(texts)
+            found = np.empty(max(1, len(text) // 2 + len(texts) + 1), np.uint64)
+            count = run_hashes(text, offsets, character_table(), lower_table(), FEWEST_WORDS, lengths, found)
+            hashes.append(np.unique(found[:count]))
+            owners.append(np.full(len(hashes[-1]), owner, np.int32))
+        order = np.argsort(np.concatenate(hashes), kind="stable")
+        self.hashes = np.concatenate(hashes)[order]
+        self.owners = np.concatenate(owners)[order]
+        self.lengths = np.flatnonzero(lengths)
+        self.present = np.zeros(1 << PRESENT_BITS, np.bool_)
+        self.present[(self.hashes & np.uint64(len(self.present) - 1)).astype(np.int64)] = True
+
+    def hits(self, texts: pa.Array) -> np.ndarray:
+        """[documents, sets] int32 runs of each document that are in each set."""
+        text, offsets = buffers(texts)
+        out = np.zeros((len(texts), len(self.names)), np.int32)
+        count_hits(text, offsets, character_table(), lower_table(), self.lengths, self.hashes, self.owners, self.present, out)
+        return out
+
+
+@numba.njit(cache=True, nogil=True)
+def _word_hashes(points: np.ndarray, bits: np.ndarray, size: int, lower: np.ndarray, words: np.ndarray) -> int:
+    count, inside, state = 0, False, OFFSET
+    for at in range(size):
+        if bits[at] & (ALPHA | DIGIT):
+            state = combine(state if inside else OFFSET, np.uint64(lower[points[at]]))
+            inside = True
+        elif inside:
+            words[count] = state
+            count += 1
+            inside = False
+    if inside:
+        words[count] = state
+        count += 1
+    return count
+
+
+@numba.njit(cache=True, nogil=True)
+def run_hashes(
+    text: np.ndarray, offsets: np.ndarray, table: np.ndarray, lower: np.ndarray, fewest: int, lengths: np.ndarray, out: np.ndarray
+) -> int:
+    """Write the hashes of all runs of n words, and mark in lengths [n + 1] the lengths there are; returns the number of runs."""
+    ngram = len(lengths) - 1
+    longest = 0
+    for i in range(len(offsets) - 1):
+        longest = max(longest, offsets[i + 1] - offsets[i])
+    points, bits = np.empty(longest + 1, np.int32), np.empty(longest + 1, np.uint16)
+    words = np.empty(longest + 1, np.uint64)
+    count = 0
+    for i in range(len(offsets) - 1):
+        size = decode(text, offsets[i], offsets[i + 1], table, points, bits)
+        number = _word_hashes(points, bits, size, lower, words)
+        length = min(ngram, number)
+        if length < fewest:
+            continue
+        lengths[length] = True
+        for first in range(number - length + 1):
+            out[count] = _run(words, first, length)
+            count += 1
+    return count
+
+
+@numba.njit(cache=True, nogil=True)
+def _run(words: np.ndarray, first: int, length: int) -> np.uint64:
+    state = np.uint64(length)
+    for word in range(first, first + length):
+        state = combine(state, words[word])
+    return state
+
+
+@numba.njit(cache=True, nogil=True)
+def count_hits(
+    text: np.ndarray,
+    offsets: np.ndarray,
+    table: np.ndarray,
+    lower: np.ndarray,
+    lengths: np.ndarray,
+    hashes: np.ndarray,
+    owners: np.ndarray,
+    present: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """Add to out [documents, sets] the runs that are in the index.
+
+    Args:
+        lengths: lengths of the runs in the index.
+        hashes, owners: [runs] the index, sorted by hash.
+        present: [a power of two] whether any hash ends in these bits: spares most searches.
+    """
+    mask = np.uint64(len(present) - 1)
+    longest = 0
+    for i in range(len(offsets) - 1):
+        longest = max(longest, offsets[i + 1] - offsets[i])
+    points, bits = np.empty(longest + 1, np.int32), np.empty(longest + 1, np.uint16)
+    words = np.empty(longest + 1, np.uint64)
+    for i in range(len(offsets) - 1):
+        size = decode(text, offsets[i], offsets[i + 1], table, points, bits)
+        number = _word_hashes(points, bits, size, lower, words)
+        for length in lengths:
+            for first in range(number - length + 1):
+                key = _run(words, first, length)
+                if not present[np.int64(key & mask)]:
+                    continue
+                place = np.searchsorted(hashes, key)
+                while place < len(hashes) and hashes[place] == key:
+                    out[i, owners[place]] += 1
+                    place += 1
