@@ -9,12 +9,14 @@ very long documents ours are the more exact.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 
+from mashbill.classifiers.normalisation import Normalisation
 from mashbill.errors import ConfigError
 
 LOG_OFFSET = 1e-5
@@ -30,8 +32,9 @@ class FastTextScorer:
         labels: its labels, as in the model.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, normalisation: Normalisation | None = None) -> None:
         self.model = model
+        self.normalisation = normalisation or Normalisation()
         self.labels: list[str] = list(model.labels)
         self.collapsed = None if _needs_official(model) else Collapsed(model)
         if self.collapsed is not None:
@@ -52,7 +55,7 @@ class FastTextScorer:
             raise ConfigError(str(path), f"is not a fastText model ({error})", "give a .bin file of a supervised model") from error
         if "supervised" not in str(model.f.getArgs().model):
             raise ConfigError(str(path), "is an unsupervised fastText model", "give a .bin file of a supervised model")
-        return cls(model)
+        return cls(model, Normalisation.read(Path(path)))
 
     def score(self, texts: Texts, label: str) -> np.ndarray:
         """Probabilities of a label, as the official library reports them.
@@ -66,7 +69,7 @@ class FastTextScorer:
         column = self._column(label)
         if self.collapsed is None:
             return self._official(texts)[:, column].astype(np.float32)
-        logits = self.collapsed.logits(texts)
+        logits = self.collapsed.logits(self._normal(texts))
         shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
         probability: np.ndarray = shifted[:, column] / shifted.sum(axis=1)
         return (probability + LOG_OFFSET).astype(np.float32)
@@ -80,7 +83,11 @@ class FastTextScorer:
         Returns:
             [documents] float64 for a label, or for two labels the first's; else [documents, labels] relative to the mean.
         """
-        logits = self.collapsed.logits(texts) if self.collapsed else np.log(np.clip(self._official(texts) - LOG_OFFSET, 1e-9, None))
+        logits = (
+            self.collapsed.logits(self._normal(texts))
+            if self.collapsed
+            else np.log(np.clip(self._official(texts) - LOG_OFFSET, 1e-9, None))
+        )
         if label is None and len(self.labels) > 2:
             centred: np.ndarray = logits - logits.mean(axis=1, keepdims=True)
             return centred
@@ -90,6 +97,31 @@ class FastTextScorer:
         margin: np.ndarray = logits[:, column] - (highest[:, 0] + np.log(np.exp(rest - highest).sum(axis=1)))
         return margin
 
+    def word_weights(self, label: str) -> tuple[list[str], np.ndarray]:
+        """The model's words, commonest first, and what each adds to a label's logit against the mean of all labels.
+
+        Args:
+            label: one of the labels.
+        Returns:
+            [words], and [words] float64.
+        Raises:
+            ConfigError: the model does not collapse, so its words have no weight of their own.
+        """
+        if self.collapsed is None:
+            raise ConfigError("classifier", "is quantised or no softmax model, whose words have no weights", "use a plain .bin file")
+        column = self._column(label)
+        relative = np.concatenate([np.zeros((len(self.collapsed.scalars), 1)), self.collapsed.scalars], axis=1)
+        ends = self.collapsed.offsets
+        content = self.collapsed.words.tobytes()
+        words = [content[s:e].decode("utf-8", "replace") for s, e in pairwise(ends.tolist())]
+        weights: np.ndarray = relative[:, column] - relative.mean(axis=1)
+        return words, weights
+
+    def _normal(self, texts: Texts) -> Texts:
+        if not self.normalisation.lowercase:
+            return texts
+        return self.normalisation.column(texts if isinstance(texts, pa.Array | pa.ChunkedArray) else pa.array(texts, pa.large_string()))
+
     def _column(self, label: str) -> int:
         if label not in self.labels:
             raise ConfigError(f"label {label!r}", "is none of the classifier's", f"choose one of {', '.join(self.labels[:10])}")
@@ -97,6 +129,7 @@ class FastTextScorer:
 
     def _official(self, texts: Texts) -> np.ndarray:
         """[documents, labels] probabilities by the library's own path, for models that do not collapse."""
+        texts = self._normal(texts)
         values = texts.to_pylist() if isinstance(texts, pa.Array | pa.ChunkedArray) else texts
         result = np.full((len(values), len(self.labels)), np.nan)
         places = {label: i for i, label in enumerate(self.labels)}

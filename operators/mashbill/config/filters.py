@@ -42,10 +42,10 @@ class RegexFilter(Section):
     @field_validator("remove", "require")
     @classmethod
     def _compiles(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
         for pattern in patterns:
+            import pyarrow as pa
+            import pyarrow.compute as pc
+
             try:
                 pc.match_substring_regex(pa.array([""]), pattern)
             except pa.ArrowInvalid as error:

@@ -45,7 +45,7 @@ class PipelineConfig(Section):
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
         references = {r.name for r in self.corpus.references}
-        known = {d.name for d in self.corpus.domains} | references
+        known = set(self.mixture_names) | references
         for name in self.mix.target:
             if name not in known:
                 raise ValueError(f"mix.target names {name!r}, which is neither a domain nor a reference; known: {', '.join(sorted(known))}")
@@ -73,6 +73,16 @@ class PipelineConfig(Section):
     def domain_names(self) -> tuple[str, ...]:
         """Names of the domains, in the config's order (which is the order of priority)."""
         return tuple(d.name for d in self.corpus.domains)
+
+    def binned_names(self, domain: str) -> tuple[str, ...]:
+        """The quality bins of a domain, best first; the domain itself where it is not split."""
+        bins = self.selection.bins
+        return (domain,) if bins == 1 else tuple(f"{domain}.q{i + 1}" for i in range(bins))
+
+    @property
+    def mixture_names(self) -> tuple[str, ...]:
+        """What mixtures are made of: the domains, or their quality bins."""
+        return tuple(name for domain in self.domain_names for name in self.binned_names(domain))
 
     @property
     def reference_names(self) -> tuple[str, ...]:

@@ -27,6 +27,13 @@ class QualityConfig(Section):
     classifier: str | None = Field(
         None, description="A trained fastText .bin file; PreSelect is skipped and the file scores the documents."
     )
+    ensemble: tuple[str, ...] = Field(
+        (), description="More .bin files, with the same labels: documents are scored by the mean of their ranks under all of them."
+    )
+    positives: tuple[str, ...] = Field(
+        (), description="Domains or references that stand for good text (as DCLM does): the classifier tells them from all other domains."
+    )
+    lowercase: bool = Field(False, description="Train and score on lower-case text; stored with the classifier.")
     positive_label: str = Field("__label__1", description="Label of the classifier that stands for good text.")
     family: tuple[str, ...] = Field((), description="Hugging Face model folders used in place of the bootstrap's proxies (at least two).")
     ability_references: tuple[str, ...] = Field(
@@ -34,6 +41,16 @@ class QualityConfig(Section):
     )
     sample_documents: int = Field(6_000, ge=50, description="Documents whose compression by the family is measured.")
     sample_characters: int = Field(2_000, ge=100, description="Characters of a sampled document that are compressed.")
+    abilities: dict[str, float] = Field(
+        default_factory=dict,
+        description="Benchmark score of each model by its folder's name, higher is better; empty means measured on references.",
+    )
+    agreement: Literal["pairs", "spearman"] = Field(
+        "pairs", description="Predictive strength: share of model pairs in order (PreSelect), or the rank correlation."
+    )
+    extremes: Literal["overall", "domain"] = Field(
+        "overall", description="Whether extremes are taken of the whole sample or of each domain."
+    )
     extreme_share: float = Field(
         1 / 6, gt=0, le=0.5, description="Share of the sample taken as positives, and as negatives (extremes overall)."
     )
@@ -48,8 +65,11 @@ class QualityConfig(Section):
 
     @model_validator(mode="after")
     def _one_way_to_score(self) -> Self:
-        if self.classifier is not None and self.family:
-            raise ValueError("both classifier and family are given; keep one of them")
+        given = [name for name in ("classifier", "family", "positives") if getattr(self, name)]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} are given, which are different ways to a score; keep one of them")
+        if self.ensemble and self.classifier is None:
+            raise ValueError("ensemble is given without a classifier; name the first .bin file there")
         if len(self.family) == 1:
             raise ValueError("predictive strength needs at least two models; name more folders")
         return self
@@ -58,7 +78,21 @@ class QualityConfig(Section):
 class SelectionConfig(Section):
     """What is kept of the scored documents."""
 
+    method: Literal["share", "threshold", "temperature"] = Field(
+        "share",
+        description="Keep the best share; or what scores above a threshold; or a share drawn with probabilities that grow with the score.",
+    )
     keep_share: Share = Field(0.5, gt=0, description="Share of the text kept, best scores first.")
+    threshold: float = Field(0.0, description="Least margin (logit) of a kept document, for method threshold.")
+    temperature: float = Field(
+        1.0, gt=0, le=100, description="For method temperature: low comes near the best share, high near a random one (in logits)."
+    )
+    bins: int = Field(
+        1,
+        ge=1,
+        le=20,
+        description="Quality bins a domain is split into, of equal bytes; later stages mix them as domains (NAME.q1 the best).",
+    )
     scope: Literal["domain", "overall"] = Field(
         "domain", description="Whether the share is kept of every domain, or of the corpus as a whole."
     )

@@ -22,7 +22,7 @@ BOOTSTRAP_TAG = 302
 
 def bootstrap_parts(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> list[str]:
     """Names of the groups; none where the family or the classifier is given, or the last sweep's proxies serve."""
-    if config.quality.classifier or config.quality.family or _last_sweep(config):
+    if config.quality.classifier or config.quality.family or config.quality.positives or _last_sweep(config):
         return []
     return group_names(config.bootstrap.models, config.bootstrap.group_size)
 

@@ -38,3 +38,42 @@ def extremes(strength: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray
     order = order[~np.isnan(strength[order])]
     count = max(1, int(len(order) * share))
     return order[:count], order[-count:][::-1]
+
+
+def rank_correlation(bits_per_character: np.ndarray, ability: np.ndarray) -> np.ndarray:
+    """Spearman's correlation of ability with compression, put on [0, 1] as predictive strength is.
+
+    Args:
+        bits_per_character: [documents, models] compression of each document by each model.
+        ability: [models] higher is better.
+    Returns:
+        [documents] in [0, 1]; a document that all models compress alike has 0.5.
+    """
+    from scipy.stats import rankdata
+
+    if len(np.unique(ability)) < 2:
+        raise DataError("ability", "is the same for every model", "give models that differ")
+    measured = rankdata(-bits_per_character, axis=1)
+    measured -= measured.mean(axis=1, keepdims=True)
+    wanted = rankdata(ability) - (len(ability) + 1) / 2
+    size = np.linalg.norm(measured, axis=1) * np.linalg.norm(wanted)
+    result: np.ndarray = (np.divide(measured @ wanted, size, out=np.zeros(len(measured)), where=size > 0) + 1) / 2
+    result[np.isnan(bits_per_character).any(axis=1)] = np.nan
+    return result
+
+
+def extremes_by_group(strength: np.ndarray, groups: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
+    """``extremes`` of each group, put together.
+
+    Args:
+        strength: [documents]; groups: [documents] name of each document's group.
+        share: share of a group's documents taken on each side.
+    """
+    best, worst = [], []
+    for group in sorted(set(groups.tolist())):
+        rows = np.flatnonzero(groups == group)
+        if np.isfinite(strength[rows]).sum() > 1:
+            first, last = extremes(strength[rows], share)
+            best.append(rows[first])
+            worst.append(rows[last])
+    return np.concatenate(best), np.concatenate(worst)

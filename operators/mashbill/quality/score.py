@@ -1,7 +1,10 @@
-"""The score stage: PreSelect end to end, or a given classifier, and the margin of every document."""
+"""The score stage: a classifier by PreSelect, by contrast with named good text (DCLM), or as given, and every document's margin."""
 
 import json
+import os
 import shutil
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,133 +14,128 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mashbill.artifacts import Counts, StageRun
-from mashbill.classifiers.fasttext_scorer import FastTextScorer
+from mashbill.classifiers import FastTextScorer
+from mashbill.classifiers.normalisation import sidecar
 from mashbill.config import PipelineConfig
 from mashbill.errors import ConfigError, DataError
 from mashbill.quality.classifier import POSITIVE, train_classifier
-from mashbill.quality.predictive_strength import extremes, predictive_strength
+from mashbill.quality.family import preselect_examples
+from mashbill.quality.sampling import document_files, reference_texts, sample_documents
 
-SAMPLE_TAG = 402
-ABILITY_DOCUMENTS = 400
+CLASSIFIER = "classifier.bin"
+SCHEMA = pa.schema([("id", pa.string()), ("domain", pa.string()), ("margin", pa.float64()), ("bytes", pa.int64())])
 
 
 def model_identity(config: PipelineConfig) -> Any:
-    """Changes when the given classifier or family changes."""
+    """Changes when a given classifier, its normalisation or the family changes."""
     quality = config.quality
-    paths = [Path(config.resolve(p)) for p in (*([quality.classifier] if quality.classifier else []), *quality.family)]
+    given = [("quality.classifier", quality.classifier)] if quality.classifier else []
+    given += [("quality.ensemble", path) for path in quality.ensemble] + [("quality.family", path) for path in quality.family]
     identity = []
-    for path in paths:
+    for field, name in given:
+        path = Path(config.resolve(name))
         if not path.exists():
-            field = "quality.classifier" if quality.classifier else "quality.family"
             raise ConfigError(field, f"{path} does not exist", "correct the path")
         weights = path if path.is_file() else path / "model.safetensors"
-        stat = (weights if weights.exists() else path).stat()
-        identity.append([str(path), stat.st_size, stat.st_mtime_ns])
+        for file in (weights if weights.exists() else path, sidecar(path)):
+            if file.exists():
+                identity.append([str(file), file.stat().st_size, file.stat().st_mtime_ns])
     return identity
 
 
 def score(run: StageRun) -> Counts:
     """Score every document; train the classifier first where none is given."""
-    given = run.config.quality.classifier
-    if given:
-        shutil.copyfile(run.config.resolve(given), run.output / "classifier.bin")
-        facts: dict[str, Any] = {"method": "classifier"}
-        label = run.config.quality.positive_label
-    else:
-        facts, label = _preselect(run), POSITIVE
-    scorer = FastTextScorer.load(run.output / "classifier.bin")
-    (run.output / "quality.json").write_text(json.dumps(facts, indent=1))
-    return {**_score_documents(run, scorer, label), **{k: facts[k] for k in ("method", "held_out_accuracy") if k in facts}}
-
-
-def _preselect(run: StageRun) -> dict[str, Any]:
-    from mashbill.models.measuring import family_bits_per_byte, family_bits_per_character
-
     config = run.config.quality
-    folders = [Path(run.config.resolve(f)) for f in config.family] or sorted((run.inputs["bootstrap"].path / "proxies").glob("*"))
-    if len(folders) < 2:
-        raise ConfigError("bootstrap.models", f"left {len(folders)} models, of which two are needed", "raise it, or give quality.family")
-    run.progress(0.02, "measuring abilities")
-    references = _reference_texts(run)
-    abilities = {folder.name: family_bits_per_byte(folder, references) for folder in folders}
-    sample = _sample(run)
-    texts = sample["text"].to_pylist()
-    bits = family_bits_per_character(folders, texts, config.sample_characters, lambda done, words: run.progress(0.1 + 0.6 * done, words))
-    strength = predictive_strength(bits, -np.array(list(abilities.values())))
-    best, worst = extremes(strength, config.extreme_share)
-    run.progress(0.7, "training the classifier")
-    trained = train_classifier([texts[i] for i in best], [texts[i] for i in worst], config, run.config.seed, run.output / "classifier.bin")
-    side = np.full(len(texts), "none", dtype=object)
-    side[best], side[worst] = "positive", "negative"
-    table = pa.table(
-        {
-            "id": sample["id"],
-            "domain": sample["domain"],
-            "strength": strength,
-            "bits_per_character": pa.array(list(bits), pa.list_(pa.float64())),
-            "side": pa.array(side.tolist(), pa.string()),
-        }
-    )
-    pq.write_table(table, run.output / "strength.parquet", compression="zstd")
-    means = table.filter(pc.is_finite(table["strength"])).group_by("domain").aggregate([("strength", "mean")]).to_pylist()
-    return {
-        "method": "family" if config.family else run.config.bootstrap.family.replace("train", "bootstrap"),
-        "abilities": abilities,
-        **trained,
-        "strength_quantiles": np.nanquantile(strength, [0, 0.25, 0.5, 0.75, 1]).tolist(),
-        "strength_by_domain": {row["domain"]: row["strength_mean"] for row in means},
-    }
+    facts: dict[str, Any]
+    if config.classifier:
+        label = config.positive_label
+        given = [Path(run.config.resolve(path)) for path in (config.classifier, *config.ensemble)]
+        scorers = [FastTextScorer.load(path) for path in given]
+        for source, name in ((given[0], CLASSIFIER), (sidecar(given[0]), sidecar(Path(CLASSIFIER)).name)):
+            if source.exists():
+                shutil.copyfile(source, run.output / name)
+        facts = {"method": "ensemble" if config.ensemble else "classifier", "classifiers": [path.name for path in given]}
+    else:
+        label = POSITIVE
+        positives, negatives, facts = contrast_examples(run) if config.positives else preselect_examples(run)
+        run.progress(0.7, "training the classifier")
+        facts |= train_classifier(positives, negatives, config, run.config.seed, run.output / CLASSIFIER)
+        scorers = [FastTextScorer.load(run.output / CLASSIFIER)]
+    (run.output / "quality.json").write_text(json.dumps(facts, ensure_ascii=False, indent=1))
+    counts = _score_documents(run, scorers, label)
+    return {**counts, **{k: facts[k] for k in ("method", "held_out_accuracy") if k in facts}}
 
 
-def _reference_texts(run: StageRun) -> list[str]:
-    names = run.config.quality.ability_references or run.config.reference_names
-    if not names:
-        raise ConfigError("corpus.references", "is empty, and abilities are measured on references", "add one, or give quality.classifier")
-    texts: list[str] = []
-    for name in names:
-        files = sorted((run.inputs["ingest"].path / "references" / name).glob("*.parquet"))
-        texts += pq.read_table(files[0], columns=["text"])["text"].slice(0, ABILITY_DOCUMENTS).to_pylist()
-    return texts
+def contrast_examples(run: StageRun) -> tuple[list[str], list[str], dict[str, Any]]:
+    """As many texts of the named good sets as of the other domains, half the sample each.
+
+    Source: DCLM (arXiv 2406.11794), section 4.4: positives from chosen sources against the rest.
+    """
+    config = run.config.quality
+    unknown = [n for n in config.positives if n not in (*run.config.domain_names, *run.config.reference_names)]
+    if unknown:
+        raise ConfigError("quality.positives", f"names {unknown[0]!r}, which is neither a domain nor a reference", "correct the name")
+    half = config.sample_documents // 2
+    domains = [n for n in config.positives if n in run.config.domain_names]
+    references = [n for n in config.positives if n in run.config.reference_names]
+    rest = [d for d in run.config.domain_names if d not in domains]
+    if not rest:
+        raise ConfigError("quality.positives", "names every domain, and nothing is left to tell them from", "leave a domain out")
+    good = sample_documents(run, half, domains)["text"].to_pylist() if domains else []
+    good += reference_texts(run, references, half) if references else []
+    good = [good[i] for i in np.linspace(0, len(good) - 1, min(half, len(good))).astype(int)]
+    bad = sample_documents(run, len(good), rest)["text"].to_pylist()
+    return good, bad, {"method": "contrast", "positive_sets": list(config.positives)}
 
 
-def _sample(run: StageRun) -> pa.Table:
-    """Documents drawn evenly over the whole corpus, in its order."""
-    files = _document_files(run)
-    rows = [pq.read_metadata(path).num_rows for path in files]
-    total = sum(rows)
-    count = min(total, run.config.quality.sample_documents)
-    chosen = np.sort(np.random.default_rng([run.config.seed, SAMPLE_TAG]).choice(total, count, replace=False))
-    starts = np.concatenate([[0], np.cumsum(rows)])
-    tables = []
-    for path, start, stop in zip(files, starts[:-1], starts[1:], strict=True):
-        here = chosen[(chosen >= start) & (chosen < stop)] - start
-        if len(here):
-            tables.append(pq.read_table(path, columns=["id", "domain", "text"]).take(pa.array(here)))
-    return pa.concat_tables(tables)
-
-
-def _score_documents(run: StageRun, scorer: FastTextScorer, label: str) -> Counts:
-    files = _document_files(run)
+def _score_documents(run: StageRun, scorers: Sequence[FastTextScorer], label: str) -> Counts:
+    """Partitions side by side on threads: the scorer's kernel and Arrow release the interpreter's lock."""
+    files = document_files(run)
+    tables: list[pa.Table] = []
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        for done, table in enumerate(pool.map(lambda path: _margins(path, scorers, label), files)):
+            run.progress(0.75 + 0.25 * done / len(files), f"scoring {files[done].parent.name}")
+            tables.append(table)
+    if len(scorers) > 1:
+        tables = rank_average(tables, len(scorers))
     by_domain = {d: {"documents_in": 0, "documents_out": 0, "bytes_in": 0, "bytes_out": 0} for d in run.config.domain_names}
-    for i, path in enumerate(files):
-        run.progress(0.75 + 0.25 * i / len(files), f"scoring {path.parent.name}")
-        table = pq.read_table(path, columns=["id", "domain", "text"])
-        margins = scorer.margins(table["text"], label=label)
-        if np.isnan(margins).all():
+    for path, table in zip(files, tables, strict=True):
+        if not np.isfinite(table["margin"].to_numpy()).any():
             raise DataError(f"domain {path.parent.name}", "has no feature that the classifier knows", "give another classifier")
-        margins = np.where(np.isnan(margins), -np.inf, margins)
-        sizes = pc.binary_length(table["text"]).cast(pa.int64())
         out = run.output / "scores" / path.parent.name / path.name
         out.parent.mkdir(parents=True, exist_ok=True)
-        scores = pa.table({"id": table["id"], "domain": table["domain"], "margin": margins, "bytes": sizes})
-        pq.write_table(scores, out, compression="zstd")
-        row, size = by_domain[path.parent.name], pc.sum(sizes).as_py()
+        pq.write_table(table.select(SCHEMA.names).cast(SCHEMA), out, compression="zstd")
+        row, size = by_domain[path.parent.name], pc.sum(table["bytes"]).as_py()
         for key, value in (("documents_in", len(table)), ("documents_out", len(table)), ("bytes_in", size), ("bytes_out", size)):
             row[key] += value
     totals = {key: sum(row[key] for row in by_domain.values()) for key in ("documents_in", "documents_out", "bytes_in", "bytes_out")}
     return {**totals, "by_domain": by_domain, "removed": {}}
 
 
-def _document_files(run: StageRun) -> list[Path]:
-    folder = run.inputs["deduplicate"].path / "documents"
-    return [path for domain in run.config.domain_names for path in sorted((folder / domain).glob("*.parquet"))]
+def _margins(path: Path, scorers: Sequence[FastTextScorer], label: str) -> pa.Table:
+    table = pq.read_table(path, columns=["id", "domain", "text"])
+    sizes = pc.binary_length(table["text"]).cast(pa.int64())
+    columns = {"id": table["id"], "domain": table["domain"], "bytes": sizes}
+    for i, scorer in enumerate(scorers):
+        margins = scorer.margins(table["text"], label=label)
+        columns[f"margin_{i}"] = pa.array(np.where(np.isnan(margins), -np.inf, margins))
+    columns["margin"] = columns["margin_0"]
+    return pa.table(columns)
+
+
+def rank_average(tables: Sequence[pa.Table], scorers: int) -> list[pa.Table]:
+    """Replace ``margin`` by the logit of the mean rank under all scorers, ranks being over the whole corpus.
+
+    Args:
+        tables: partitions with columns margin_0, margin_1, ...
+        scorers: how many there are.
+    """
+    from scipy.stats import rankdata
+
+    ends = np.cumsum([len(table) for table in tables])
+    ranks = np.zeros(ends[-1])
+    for i in range(scorers):
+        ranks += rankdata(np.concatenate([table[f"margin_{i}"].to_numpy() for table in tables])) / scorers
+    share = (ranks - 0.5) / len(ranks)
+    margins = np.split(np.log(share) - np.log1p(-share), ends[:-1])
+    return [t.set_column(t.schema.get_field_index("margin"), "margin", pa.array(m)) for t, m in zip(tables, margins, strict=True)]

@@ -1,9 +1,12 @@
-"""The select stage: keep the best-scored share of the text, of each domain or overall.
+"""The select stage: keep the best-scored text, of each domain or overall, and if asked split what is kept into quality bins.
 
-Two passes: thresholds from margins and sizes alone, then the documents, a partition at a time.
+Two passes over the margins and sizes, a partition at a time: one fills quantile sketches, from which thresholds follow; the
+other writes the documents above them.
 """
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,26 +16,48 @@ import pyarrow.parquet as pq
 
 from mashbill.artifacts import Counts, StageRun
 from mashbill.config import SelectionConfig
+from mashbill.errors import DataError
+from mashbill.quality.sketch import QuantileSketch, buckets
 
 BINS = 40
 SAMPLE_CHARACTERS = 500
+NOISE_TAG = 411
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of a domain's documents, in order.
+
+    Attributes:
+        id: [documents] str; margin: [documents] float64; bytes: [documents] int64.
+    """
+
+    id: np.ndarray
+    margin: np.ndarray
+    bytes: np.ndarray
 
 
 def select(run: StageRun) -> Counts:
-    """Keep documents by margin; report what the kept and the dropped look like."""
-    domains = run.config.domain_names
+    """Keep documents by margin; report what the kept and the dropped look like.
+
+    Raises:
+        DataError: nothing of a domain is kept.
+    """
+    domains, config = run.config.domain_names, run.config.selection
     scores = {d: _scores(run.inputs["score"].path / "scores" / d) for d in domains}
-    kept = choose(scores, run.config.selection)
+    kept, error = choose(scores, config, run.config.seed)
     samples: dict[str, Any] = {}
     quality: dict[str, Any] = {}
     by_domain: dict[str, dict[str, int]] = {}
     for i, domain in enumerate(domains):
         run.progress(i / len(domains), f"selecting {domain}")
-        margin, size = scores[domain]["margin"], scores[domain]["bytes"]
         keep = kept[domain]
-        wanted = _sample_rows(margin, keep, run.config.selection.samples)
-        samples[domain] = _write_domain(run, domain, keep, margin, wanted)
-        quality[domain] = _distribution(margin, keep)
+        if not keep.any():
+            raise DataError(f"domain {domain}", "keeps no document", "lower selection.threshold or raise selection.min_documents")
+        bins = quality_bins(scores[domain], keep, config.bins)
+        samples[domain] = _write_domain(run, domain, keep, bins, scores[domain].margin)
+        quality[domain] = _distribution(scores[domain].margin, keep)
+        size = scores[domain].bytes
         by_domain[domain] = {
             "documents_in": len(keep),
             "documents_out": int(keep.sum()),
@@ -40,51 +65,72 @@ def select(run: StageRun) -> Counts:
             "bytes_out": int(size[keep].sum()),
         }
     (run.output / "samples.json").write_text(json.dumps(samples, ensure_ascii=False, indent=1))
-    (run.output / "quality.json").write_text(json.dumps({"domains": quality}, indent=1))
+    (run.output / "quality.json").write_text(json.dumps({"domains": quality, "share_error": error}, indent=1))
     totals = {key: sum(row[key] for row in by_domain.values()) for key in ("documents_in", "documents_out", "bytes_in", "bytes_out")}
     return {**totals, "by_domain": by_domain, "removed": {"quality": totals["documents_in"] - totals["documents_out"]}}
 
 
-def choose(scores: dict[str, dict[str, np.ndarray]], config: SelectionConfig) -> dict[str, np.ndarray]:
+def choose(scores: Mapping[str, Scores], config: SelectionConfig, seed: int) -> tuple[dict[str, np.ndarray], float]:
     """Which documents are kept.
 
     Args:
-        scores: by domain: margin [documents] float64, bytes [documents] int64, id [documents] str.
-        config: share, scope and the least number of documents.
+        scores: of each domain's documents.
+        config: method, share or threshold, scope and the least number of documents.
+        seed: seed of temperature sampling.
     Returns:
-        [documents] bool by domain.
+        [documents] bool by domain, and by how much of the text the share may be passed (the weight of one bucket of the sketch).
     """
-    if config.scope == "domain":
-        kept = {domain: _best_share(s["margin"], s["bytes"], s["id"], config.keep_share) for domain, s in scores.items()}
+    keys = {d: _keys(s, config, seed) for d, s in scores.items()}
+    error = 0.0
+    if config.method == "threshold":
+        kept = {d: key >= config.threshold for d, key in keys.items()}
     else:
-        whole = {key: np.concatenate([s[key] for s in scores.values()]) for key in ("margin", "bytes", "id")}
-        mask = _best_share(whole["margin"], whole["bytes"], whole["id"], config.keep_share)
-        ends = np.cumsum([len(s["margin"]) for s in scores.values()])
-        kept = dict(zip(scores, np.split(mask, ends[:-1]), strict=True))
-    for domain, mask in kept.items():
+        groups = {d: (d,) for d in scores} if config.scope == "domain" else {"overall": tuple(scores)}
+        kept = {}
+        for names in groups.values():
+            sketch = QuantileSketch()
+            for d in names:
+                sketch.merge(QuantileSketch().add(keys[d], scores[d].bytes))
+            lowest, over = sketch.top(config.keep_share)
+            error = max(error, over)
+            kept |= {d: buckets(keys[d]) >= lowest for d in names}
+    for d, mask in kept.items():
         if mask.sum() < config.min_documents:
-            order = np.lexsort((scores[domain]["id"], -scores[domain]["margin"]))
-            mask[order[: config.min_documents]] = True
-    return kept
+            mask[np.lexsort((scores[d].id, -scores[d].margin))[: config.min_documents]] = True
+    return {d: kept[d] for d in scores}, error
 
 
-def _best_share(margin: np.ndarray, size: np.ndarray, ids: np.ndarray, share: float) -> np.ndarray:
-    """The best documents until the share of the bytes is reached; ties go by id."""
-    order = np.lexsort((ids, -margin))
-    before = np.concatenate([[0], np.cumsum(size[order])[:-1]])
-    mask = np.zeros(len(margin), bool)
-    mask[order[before < share * size.sum()]] = True
-    return mask
+def quality_bins(scores: Scores, keep: np.ndarray, bins: int) -> np.ndarray:
+    """[documents] the bin of each kept document, from 0 (best) to bins - 1, of equal bytes each; -1 for the dropped."""
+    number = np.full(len(keep), -1)
+    number[keep] = 0
+    sketch = QuantileSketch().add(scores.margin[keep], scores.bytes[keep])
+    for cut in range(1, bins):
+        lowest, _ = sketch.top(cut / bins)
+        number[keep & (buckets(scores.margin) < lowest)] = cut
+    return number
 
 
-def _scores(folder: Path) -> dict[str, np.ndarray]:
+def _keys(scores: Scores, config: SelectionConfig, seed: int) -> np.ndarray:
+    """[documents] what documents are ordered by: the margin, or, sampling, the margin with noise that is a function of (seed, id).
+
+    Adding Gumbel noise and taking the top is sampling without replacement with probabilities that grow as exp(margin / temperature).
+    """
+    if config.method != "temperature":
+        return scores.margin
+    import pandas as pd
+
+    hashes = pd.util.hash_array(scores.id.astype(object), hash_key=f"{seed:08d}{NOISE_TAG:08d}"[:16], categorize=False)
+    uniform = (hashes.astype(np.float64) + 0.5) / 2.0**64
+    key: np.ndarray = scores.margin / config.temperature - np.log(-np.log(np.clip(uniform, 1e-18, 1 - 1e-16)))
+    return key
+
+
+def _scores(folder: Path) -> Scores:
     tables = [pq.read_table(path, columns=["id", "margin", "bytes"]) for path in sorted(folder.glob("*.parquet"))]
     table = pa.concat_tables(tables)
-    return {
-        "margin": table["margin"].to_numpy(),
-        "bytes": table["bytes"].to_numpy(),
-        "id": table["id"].to_numpy(zero_copy_only=False).astype(str),
-    }
+    ids = table["id"].to_numpy(zero_copy_only=False).astype(str)
+    return Scores(ids, table["margin"].to_numpy(), table["bytes"].to_numpy())
 
 
 def _sample_rows(margin: np.ndarray, keep: np.ndarray, count: int) -> dict[str, np.ndarray]:
@@ -98,7 +144,8 @@ def _sample_rows(margin: np.ndarray, keep: np.ndarray, count: int) -> dict[str, 
     return rows
 
 
-def _write_domain(run: StageRun, domain: str, keep: np.ndarray, margin: np.ndarray, wanted: dict[str, np.ndarray]) -> dict[str, Any]:
+def _write_domain(run: StageRun, domain: str, keep: np.ndarray, bins: np.ndarray, margin: np.ndarray) -> dict[str, Any]:
+    wanted = _sample_rows(margin, keep, run.config.selection.samples)
     shown: dict[str, list[dict[str, Any]]] = {side: [] for side in wanted}
     start = 0
     for path in sorted((run.inputs["deduplicate"].path / "documents" / domain).glob("*.parquet")):
@@ -108,12 +155,13 @@ def _write_domain(run: StageRun, domain: str, keep: np.ndarray, margin: np.ndarr
             for row in rows[(rows >= here.start) & (rows < here.stop)]:
                 record = table.slice(row - start, 1).to_pylist()[0]
                 shown[side].append({"id": record["id"], "margin": float(margin[row]), "text": record["text"][:SAMPLE_CHARACTERS]})
-        selected = table.filter(pa.array(keep[here]))
+        for number, name in enumerate(run.config.binned_names(domain)):
+            selected = table.filter(pa.array(bins[here] == number))
+            if len(selected):
+                out = run.output / "documents" / name / path.name
+                out.parent.mkdir(parents=True, exist_ok=True)
+                pq.write_table(selected, out, compression="zstd", row_group_size=4_096)
         start = here.stop
-        if len(selected):
-            out = run.output / "documents" / domain / path.name
-            out.parent.mkdir(parents=True, exist_ok=True)
-            pq.write_table(selected, out, compression="zstd", row_group_size=4_096)
     return {side: sorted(rows, key=lambda r: -r["margin"]) for side, rows in shown.items()}
 
 

@@ -32,6 +32,10 @@ def gather(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> dict[str, 
         "predicted_against_measured": _losses(choice, evaluation),
         "stages": [_stage(name, artifact) for name, artifact in inputs.items()],
         "domains": _domains(config, inputs),
+        "weights": [
+            {"name": name, "chosen": weight, "natural": choice["baselines"]["natural"]["mixture"][name]}
+            for name, weight in choice["mixture"].items()
+        ],
         "rejected": _rejected(inputs["ingest"]),
         "filters": _json(inputs["filter"], "filters.json"),
         "duplicates": _duplicates(inputs["deduplicate"]),
@@ -79,6 +83,7 @@ def _domains(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> list[dic
     choice = _json(inputs["mix"], "choice.json")
     rows = []
     for name in config.domain_names:
+        bins = config.binned_names(name)
         rows.append(
             {
                 "name": name,
@@ -88,10 +93,10 @@ def _domains(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> list[dic
                 "unique": tables["deduplicate"][name]["documents_out"],
                 "selected": tables["select"][name]["documents_out"],
                 "megabytes": tables["select"][name]["bytes_out"] / 1e6,
-                "tokens": tables["tokenize"][name]["tokens_train"],
-                "natural": choice["baselines"]["natural"]["mixture"][name],
-                "chosen": choice["mixture"][name],
-                "epochs": choice["epochs"][name],
+                "tokens": sum(tables["tokenize"][b]["tokens_train"] for b in bins),
+                "natural": sum(choice["baselines"]["natural"]["mixture"][b] for b in bins),
+                "chosen": sum(choice["mixture"][b] for b in bins),
+                "epochs": max(choice["epochs"][b] for b in bins),
             }
         )
     return rows

@@ -48,7 +48,7 @@ def draw(facts: Mapping[str, Any], inputs: Mapping[str, Artifact]) -> dict[str, 
     weights = np.array([target.get(name, 0.0) for name in losses.columns])
     quality = json.loads((inputs["select"].path / "quality.json").read_text())
     drawn = {
-        "mixture": figures.mixture_bars(facts["domains"]),
+        "mixture": figures.mixture_bars(facts["weights"]),
         "losses": figures.predicted_and_measured(facts["predicted_against_measured"]),
         "quality": figures.quality_histograms(quality),
         "sweep": figures.sweep_scatter(mixtures.domains, mixtures.weights, losses.losses @ weights, facts["choice"]["mixture"]),

@@ -10,7 +10,7 @@ from mashbill.artifacts import Counts, Progress, StageRun
 from mashbill.config import TokensConfig
 from mashbill.errors import DataError
 from mashbill.tokens.shards import ShardWriter, write_index
-from mashbill.tokens.splits import validation_mask
+from mashbill.tokens.splits import smallest_share, validation_mask
 from mashbill.tokens.tokenizer import end_of_text_id, load_tokenizer, train_tokenizer
 
 BATCH_DOCUMENTS = 512
@@ -20,7 +20,7 @@ def tokenize(run: StageRun) -> Counts:
     """Tokenize the selected documents and the reference sets."""
     given = run.config.tokens.tokenizer
     return write_token_store(
-        {d: sorted((run.inputs["select"].path / "documents" / d).glob("*.parquet")) for d in run.config.domain_names},
+        {d: sorted((run.inputs["select"].path / "documents" / d).glob("*.parquet")) for d in run.config.mixture_names},
         {r: sorted((run.inputs["ingest"].path / "references" / r).glob("*.parquet")) for r in run.config.reference_names},
         run.config.tokens,
         run.config.seed,
@@ -89,6 +89,7 @@ def _write_set(
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
+    share = _share(paths, config.validation_share, seed) if "train" in writers else 1.0
     read = 0
     for path in paths:
         for batch in pq.ParquetFile(path).iter_batches(columns=["id", "text"], batch_size=BATCH_DOCUMENTS):
@@ -96,13 +97,26 @@ def _write_set(
                 return
             sizes = pc.binary_length(batch["text"].cast("large_binary")).to_numpy(zero_copy_only=False).astype(np.int64)
             read += int(sizes.sum())
-            chosen = np.ones(len(sizes), bool) if "train" not in writers else validation_mask(batch["id"], config.validation_share, seed)
+            chosen = np.ones(len(sizes), bool) if "train" not in writers else validation_mask(batch["id"], share, seed)
             before = writers["validation"].bytes + np.concatenate([[0], np.cumsum(np.where(chosen, sizes, 0))[:-1]])
             chosen &= before < config.max_validation_bytes
             encoded = tokenizer.encode_batch_fast(batch["text"].to_pylist(), add_special_tokens=False)
             for split, mask in (("validation", chosen), ("train", ~chosen)):
                 if split in writers:
                     writers[split].write([encoded[i].ids for i in np.flatnonzero(mask)], int(sizes[mask].sum()))
+
+
+def _share(paths: Sequence[Path], share: float, seed: int) -> float:
+    """The config's share, or more where it would leave a domain of several documents without one to validate on."""
+    import pyarrow.parquet as pq
+
+    smallest, documents = 1.0, 0
+    for path in paths:
+        ids = pq.read_table(path, columns=["id"])["id"]
+        smallest, documents = min(smallest, smallest_share(ids, seed)), documents + len(ids)
+        if smallest < share:
+            return share
+    return max(share, smallest) if documents > 1 and share > 0 else share
 
 
 def _summary(sets: Mapping[str, Any], vocabulary: int) -> Counts:

@@ -78,7 +78,7 @@ def _command(job: Path, training: TrainingConfig) -> list[str]:
 
 def _environment(training: TrainingConfig) -> dict[str, str]:
     """One compute thread a process, and what DeepSpeed wants on a CPU."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "ignore::FutureWarning"}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', os.defpath)}"
     if accelerator(training) == "cpu":
         environment["DS_ACCELERATOR"] = "cpu"

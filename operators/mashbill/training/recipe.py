@@ -56,7 +56,7 @@ def forecast(
     Raises:
         ConfigError: the batch does not divide, or a domain would be repeated more than max_epochs times.
     """
-    training, domains = config.training, config.domain_names
+    training, domains = config.training, config.mixture_names
     if mixture is None:
         total = sum(available_tokens[d] for d in domains) if available_tokens else len(domains)
         mixture = {d: (available_tokens[d] if available_tokens else 1) / total for d in domains}

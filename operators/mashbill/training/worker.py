@@ -160,7 +160,10 @@ def main() -> None:
     """Run the job named on the command line."""
     worker = Worker(json.loads(Path(sys.argv[1]).read_text()))
     worker.run()
-    dist.destroy_process_group()
+    dist.barrier()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # everything is on disk; gloo's threads now and then abort an orderly end ("terminate called without an active exception")
 
 
 if __name__ == "__main__":
