@@ -1,7 +1,7 @@
 """Small corpora on disk, their config, and running stages on them as the shell does."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from mashbill.stages import StageJob, job_of, stages_up_to
 TINY_MODEL = "model = { layers = 1, width = 32, heads = 2, kv_heads = 2, feed_forward = 64, context = 32 }"
 
 
-def write_jsonl(path: Path, texts: Sequence[str]) -> None:
+def write_jsonl(path: Path, texts: Iterable[str]) -> None:
     """One document a line; ids are its place."""
     path.write_text("".join(json.dumps({"id": f"{path.stem}-{i}", "text": text}) + "\n" for i, text in enumerate(texts)))
 

@@ -1,16 +1,22 @@
 """Deduplication removes what was planted, keeps the earliest, and accounts for every document."""
 
+import json
+import string
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from corpus_writer import corpus_config, documents, run_stages, table, write_jsonl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from mashbill.config import DeduplicationConfig
 from mashbill.dedup.components import first_of_component
-from mashbill.errors import DataError
+from mashbill.dedup.lines import Pieces
+from mashbill.dedup.minhash import band_hashes, match_probability
+from mashbill.errors import ConfigError, DataError
 
 WORDS = (Path(np.__file__).parent / "__init__.py").read_text().split()
 
@@ -77,8 +83,93 @@ def test_near_duplicates_can_be_left_in(planted: Path) -> None:
 def test_domain_that_only_repeats_others_is_an_error(tmp_path: Path) -> None:
     for name in ("one", "two"):
         write_jsonl(tmp_path / f"{name}.jsonl", [passage(1), passage(2)])
-    with pytest.raises(DataError, match="domain two: repeats other domains entirely"):
+    with pytest.raises(DataError, match="domain two: repeats other text entirely"):
         run_stages(corpus_config(tmp_path, {"one": "one.jsonl", "two": "two.jsonl"}), "deduplicate")
+
+
+def test_later_corpus_is_deduplicated_against_a_finished_one(planted: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    write_jsonl(other / "filler.jsonl", [passage(5_000)])
+    write_jsonl(other / "first.jsonl", (json.loads(line)["text"] for line in (planted / "first.jsonl").read_text().splitlines()))
+    finished = run_stages(corpus_config(other, {"first": "first.jsonl", "filler": "filler.jsonl"}), "deduplicate")["deduplicate"]
+    extra = f'[deduplication]\nagainst = ["{finished.path}"]'
+    write_jsonl(planted / "third.jsonl", [passage(9_000)])
+    sources = {"second": 'second.jsonl, id_field = "id"', "third": "third.jsonl"}
+    artifact = run_stages(corpus_config(planted, sources, extra=extra), "deduplicate")["deduplicate"]
+    assert [d["id"] for d in documents(artifact, "second")] == [f"second-{i}" for i in range(20, 40)]
+    removed = table(artifact, "removed.parquet")
+    assert {row["kept_domain"] for row in removed if row["id"] != "second-40"} == {f"index:{finished.path}"}
+    with pytest.raises(ConfigError, match=r"was made with ngram = 5, not 3; set deduplication\.ngram to 5"):
+        run_stages(corpus_config(planted, sources, extra=extra + "\nngram = 3"), "deduplicate")
+
+
+def test_repeated_lines_go_and_their_bytes_are_accounted_for(tmp_path: Path) -> None:
+    notice = "All rights reserved, and this line stands on every page of the site."
+    write_jsonl(tmp_path / "a.jsonl", [f"{passage(i, 30)}\n{notice}\n\nEnd." for i in range(5)])
+    write_jsonl(tmp_path / "b.jsonl", [notice, passage(77, 30)])
+    config = corpus_config(tmp_path, {"a": "a.jsonl", "b": "b.jsonl"}, extra='[deduplication]\nlines = "line"\nnear = false')
+    artifact = run_stages(config, "deduplicate")["deduplicate"]
+    texts = [d["text"] for d in documents(artifact, "a")]
+    assert [notice in text for text in texts] == [True, False, False, False, False]
+    assert all(text.endswith("End.") for text in texts)
+    assert [row["reason"] for row in table(artifact, "removed.parquet")] == ["repeated_lines"]
+    counts = artifact.manifest.counts
+    assert counts["bytes_trimmed"] == 4 * (len(notice) + 2)
+    assert counts["bytes_in"] == counts["bytes_out"] + counts["bytes_trimmed"] + len(notice)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.text(st.sampled_from("ab \n"), max_size=20), min_size=1, max_size=5), st.sampled_from([1, 2]))
+def test_pieces_put_back_together_are_the_text(texts: list[str], newlines: int) -> None:
+    pieces = Pieces(pa.array(texts, pa.large_string()), newlines, 1)
+    assert pieces.without(np.zeros(len(pieces.hashes), bool)).to_pylist() == texts
+    assert set(pieces.without(np.ones(len(pieces.hashes), bool)).to_pylist()) == {""}
+
+
+def test_bands_on_disk_give_what_bands_in_memory_give(planted: Path) -> None:
+    sources = {"first": 'first.jsonl, id_field = "id"', "second": 'second.jsonl, id_field = "id"'}
+    in_memory = run_stages(corpus_config(planted, sources), "deduplicate")["deduplicate"]
+    on_disk = run_stages(corpus_config(planted, sources, extra="[deduplication]\nmax_memory_bytes = 1000"), "deduplicate")["deduplicate"]
+    assert in_memory.fingerprint != on_disk.fingerprint
+    assert table(in_memory, "removed.parquet") == table(on_disk, "removed.parquet")
+
+
+def test_clusters_say_how_many_stand_behind_a_document(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "a.jsonl", [passage(1), passage(1), passage(2), edited(passage(1), 2, 0)])
+    write_jsonl(tmp_path / "b.jsonl", [passage(1), passage(3)])
+    artifact = run_stages(corpus_config(tmp_path, {"a": 'a.jsonl, id_field = "id"', "b": 'b.jsonl, id_field = "id"'}), "deduplicate")
+    assert table(artifact["deduplicate"], "clusters.parquet") == [{"id": "a-0", "domain": "a", "documents": 4}]
+
+
+def test_near_duplicates_are_found_as_the_curve_says(tmp_path: Path) -> None:
+    """Against brute-force Jaccard on real text: pairs far above the threshold are found, pairs far below are not."""
+    from pydoc_data import topics
+
+    originals = [" ".join(t.split()) for t in topics.topics.values() if len(t.split()) > 150][:40]
+    config = DeduplicationConfig()
+    rng = np.random.default_rng(0)
+    texts, similarity = [], []
+    for i, text in enumerate(originals):
+        changes = int(rng.integers(1, 40))
+        texts += [text, edited(text, changes, i)]
+        similarity.append(jaccard(texts[-2], texts[-1]))
+    bands = band_hashes(pa.chunked_array([pa.array(texts, pa.large_string())]), config)
+    found = (bands[::2] == bands[1::2]).any(axis=1)
+    likely = np.array([match_probability(s, config) for s in similarity])
+    assert found[likely > 0.999].all()
+    assert not found[likely < 0.001].any()
+    assert found.sum() == pytest.approx(likely.sum(), abs=4)
+    others = [(a, b) for a in range(0, len(texts), 2) for b in range(a + 2, len(texts), 2)]
+    assert all(jaccard(texts[a], texts[b]) > 0.4 for a, b in others if (bands[a] == bands[b]).any())
+
+
+def jaccard(one: str, other: str, ngram: int = 5) -> float:
+    shingles = []
+    for text in (one, other):
+        words = "".join(c for c in text.lower() if c not in string.punctuation).split()
+        shingles.append({tuple(words[i : i + ngram]) for i in range(len(words) - ngram + 1)})
+    return len(shingles[0] & shingles[1]) / len(shingles[0] | shingles[1])
 
 
 @settings(max_examples=50, deadline=None)

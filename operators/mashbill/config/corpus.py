@@ -58,3 +58,7 @@ class DeduplicationConfig(Section):
     ngram: int = Field(5, ge=1, le=50, description="Words in a shingle.")
     bands: int = Field(14, ge=1, le=256, description="Bands of the MinHash signature; a shared band makes two documents candidates.")
     rows: int = Field(8, ge=1, le=64, description="Hashes in a band; similarity threshold is about (1/bands)^(1/rows).")
+    lines: Literal["off", "line", "paragraph"] = Field("off", description="Remove lines or paragraphs that occurred before, anywhere.")
+    min_line_bytes: int = Field(40, ge=1, description="Least bytes of a line or paragraph that is compared; shorter ones stay.")
+    against: tuple[str, ...] = Field((), description="Folders of deduplicate artifacts of finished corpora, which win over this one.")
+    max_memory_bytes: int = Field(4_000_000_000, ge=1_000, description="Memory for bands; past it they are kept on disk.")

@@ -14,6 +14,11 @@ from mashbill.config import DeduplicationConfig
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
+def match_probability(similarity: float, config: DeduplicationConfig) -> float:
+    """Probability that two documents of a Jaccard similarity share a band."""
+    return float(1 - (1 - similarity**config.rows) ** config.bands)
+
+
 def text_hashes(texts: pa.ChunkedArray) -> np.ndarray:
     """[documents] uint64 hash of each text."""
     import daft

@@ -113,7 +113,7 @@ def validation_scatter(predictions: Mapping[str, Sequence[float]]) -> str:
     return _svg(figure)
 
 
-def lines(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], x: str, y: str) -> str:
+def lines(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], x: str, y: str, *, legend: bool = True) -> str:
     """Named curves of (x, y) values."""
     figure, axes = _new(4.6, 3.0)
     for name, (across, up) in series.items():
@@ -122,7 +122,7 @@ def lines(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], x: str,
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    if any(name in COLORS for name in series):
+    if legend and any(name in COLORS for name in series):
         axes.legend()
     return _svg(figure)
 

@@ -54,6 +54,9 @@ def draw(facts: Mapping[str, Any], inputs: Mapping[str, Artifact]) -> dict[str, 
         "sweep": figures.sweep_scatter(mixtures.domains, mixtures.weights, losses.losses @ weights, facts["choice"]["mixture"]),
         "validation": figures.validation_scatter(facts["validation"]["predictions"]["target"]),
     }
+    if facts["clusters"]["threshold_curve"]:
+        similarity, probability = zip(*facts["clusters"]["threshold_curve"], strict=True)
+        drawn["threshold"] = figures.lines({"chosen": (similarity, probability)}, "Jaccard similarity", "found", legend=False)
     trajectories = pd.read_csv(inputs["sweep"].path / "trajectories.csv")
     trajectories["target"] = sum(weight * trajectories[name] for name, weight in target.items())
     runs = {str(index): (group["tokens"], group["target"]) for index, group in trajectories.groupby("index")}

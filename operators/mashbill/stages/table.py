@@ -36,8 +36,15 @@ _ROWS = (
         summary="Remove exact and near duplicates across domains.",
         sections=("deduplication",),
         inputs=("filter",),
-        outputs={"documents/": DOCUMENTS, "removed.parquet": "what was removed, which document it repeats, and why"},
+        outputs={
+            "documents/": DOCUMENTS,
+            "removed.parquet": "what was removed, which document it repeats, and why",
+            "clusters.parquet": "groups of duplicates and their sizes",
+            "index/": "hashes and bands of what stayed, for a later corpus to be deduplicated against",
+        },
         run="mashbill.dedup.deduplicate:deduplicate",
+        external="mashbill.dedup.deduplicate:index_identity",
+        version=2,
     ),
     Stage(
         name="bootstrap",
