@@ -7,6 +7,8 @@ import boto3
 import pytest
 from corpus_writer import corpus_config, documents, run_stages, write_jsonl
 
+from mashbill.corpus import sources
+from mashbill.errors import ConfigError, DataError
 from mashbill.storage import open_storage
 from mashbill.storage.storage import Storage
 
@@ -80,3 +82,36 @@ def test_pipeline_on_s3_gives_what_it_gives_on_disk(root: str, tmp_path: Path) -
     assert documents(on_s3, "a") == documents(on_disk, "a")
     again = run_stages(remote, "deduplicate")["deduplicate"]
     assert again.manifest.started == on_s3.manifest.started
+
+
+def test_sources_on_s3_are_globbed_and_a_change_makes_ingest_stale(root: str, tmp_path: Path) -> None:
+    bucket = root.removeprefix("s3://").split("/")[0]
+    client = boto3.client("s3")
+    for name in ("one", "two"):
+        write_jsonl(tmp_path / f"{name}.jsonl", [f"text {name}"])
+        client.upload_file(str(tmp_path / f"{name}.jsonl"), bucket, f"raw/{name}.jsonl")
+    client.put_object(Bucket=bucket, Key="raw/notes.md", Body=b"no text")
+    write_jsonl(tmp_path / "b.jsonl", ["local"])
+    config = corpus_config(tmp_path, {"a": f"s3://{bucket}/raw/*.jsonl", "b": "b.jsonl"})
+    first = run_stages(config, "ingest")["ingest"]
+    assert sorted(d["text"] for d in documents(first, "a")) == ["text one", "text two"]
+    client.put_object(Bucket=bucket, Key="raw/two.jsonl", Body=b'{"text": "changed"}')
+    second = run_stages(config, "ingest")["ingest"]
+    assert second.fingerprint != first.fingerprint
+    assert sorted(d["text"] for d in documents(second, "a")) == ["changed", "text one"]
+    with pytest.raises(ConfigError, match="no object matches"):
+        run_stages(corpus_config(tmp_path, {"a": f"s3://{bucket}/lost/*", "b": "b.jsonl"}), "ingest")
+
+
+def test_object_deleted_after_listing_is_named(root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket = root.removeprefix("s3://").split("/")[0]
+    client = boto3.client("s3")
+    client.put_object(Bucket=bucket, Key="raw/gone.jsonl", Body=b'{"text": "here"}')
+    write_jsonl(tmp_path / "b.jsonl", ["local"])
+    config = corpus_config(tmp_path, {"a": f"s3://{bucket}/raw/", "b": "b.jsonl"})
+    source = config.corpus.domains[0].sources[0]
+    listed = sources._objects(source, "here")
+    client.delete_object(Bucket=bucket, Key="raw/gone.jsonl")
+    monkeypatch.setattr(sources, "_objects", lambda *_: listed)
+    with pytest.raises(DataError, match=r"raw/gone\.jsonl: was listed and cannot be read"):
+        sources.source_files(config, source, "here")

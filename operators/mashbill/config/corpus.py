@@ -10,14 +10,18 @@ from mashbill.config.section import Name, Section, Share
 class Source(Section):
     """One place a domain's text comes from."""
 
-    path: str = Field(description="File, folder or glob; relative paths start from the config's root.")
-    format: Literal["auto", "jsonl", "parquet", "txt", "datasets"] = Field(
+    path: str = Field(description="File, folder, glob, s3:// address, prefix or glob, or hf://id; relative paths start from the root.")
+    format: Literal["auto", "jsonl", "parquet", "arrow", "csv", "txt", "warc", "datasets", "hub"] = Field(
         "auto", description="File format; auto goes by the file name's ending (a folder with dataset_info.json is datasets)."
     )
+    split: str = Field("train", description="Split that is read of a dataset on the hub.")
     text_field: str = Field("text", description="Field or column that holds the text.")
     id_field: str | None = Field(
         None, description="Field or column that names a document; without it the id is made from file name and row."
     )
+    metadata_fields: tuple[Name, ...] = Field((), description="Fields or columns kept in each document's metadata, as text.")
+    repair_unicode: bool = Field(False, description="Mend mistaken encodings (mojibake) with ftfy; slow.")
+    max_record_bytes: int = Field(512_000_000, ge=1_000, description="Most bytes of a record; a larger one is rejected with its place.")
     license: str = Field("unknown", description="Licence of the text, kept in each document's metadata.")
 
 

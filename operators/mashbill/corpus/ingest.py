@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 
 from mashbill.artifacts import Counts, StageRun
 from mashbill.config import PipelineConfig, Source
-from mashbill.corpus.readers import Rejected, read_source_file
+from mashbill.corpus.readers import read_source_file
+from mashbill.corpus.records import Rejected
 from mashbill.corpus.sources import all_sources, source_files
 from mashbill.errors import DataError
 
@@ -57,11 +58,11 @@ class DomainWriter:
 
     def read(self, path: Path, source: Source) -> None:
         """Take in a file."""
-        metadata = json.dumps({"license": source.license})
+        license_pair = json.dumps({"license": source.license})[1:-1]
         for batch, rejected in read_source_file(path, source):
             self.rejected += [(str(path), r) for r in rejected]
             if len(batch):
-                self._take(self._with_ids(batch, path), str(path), metadata)
+                self._take(self._with_ids(batch, path), str(path), license_pair)
 
     def finish(self, max_rejected_share: float) -> None:
         """Write what waits, and fail where the domain came to nothing or lost too much."""
@@ -93,12 +94,14 @@ class DomainWriter:
             self.rejected += [(str(path), Rejected(rows[i], "duplicate_id", names[i])) for i, is_fresh in enumerate(fresh) if not is_fresh]
             mask = pa.array(fresh)
             batch, ids = batch.filter(mask), ids.filter(mask)
-        return pa.record_batch([batch["row"], ids, batch["text"]], schema=batch.schema)
+        return pa.record_batch([batch["row"], ids, batch["text"], batch["metadata"]], schema=batch.schema)
 
-    def _take(self, batch: pa.RecordBatch, source: str, metadata: str) -> None:
+    def _take(self, batch: pa.RecordBatch, source: str, license_pair: str) -> None:
         count = len(batch)
+        extra = pc.coalesce(pc.binary_join_element_wise(", ", batch["metadata"], ""), "")
+        metadata = pc.binary_join_element_wise("{" + license_pair, extra, "}", "")
         columns = [batch["id"], *(pa.repeat(pa.scalar(v, pa.string()), count) for v in (self.name, source))]
-        full = pa.record_batch([*columns, batch["text"], pa.repeat(pa.scalar(metadata, pa.string()), count)], schema=DOCUMENT_SCHEMA)
+        full = pa.record_batch([*columns, batch["text"], metadata], schema=DOCUMENT_SCHEMA)
         size = pc.sum(pc.binary_length(batch["text"])).as_py() or 0
         self.documents, self.bytes = self.documents + count, self.bytes + size
         self.waiting.append(full)
