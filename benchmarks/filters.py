@@ -1,0 +1,62 @@
+"""Gopher's, C4's and FineWeb's rules against datatrove's blocks: speed by CPU second, and whether they decide alike.
+
+    python benchmarks/filters.py [--megabytes 20] [--repeats 5]
+"""
+
+import argparse
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+from measure import compare, header, peer, sample, size_of, timed
+
+from mashbill.config import FiltersConfig
+from mashbill.filters.kernels import C4, Filter, FineWeb, GopherQuality, GopherRepetition
+
+WORK: dict[str, tuple[tuple[type[Filter], ...], float]] = {
+    "gopher": ((GopherRepetition, GopherQuality), 60),
+    "gopher_quality": ((GopherQuality,), 60),
+    "gopher_repetition": ((GopherRepetition,), 60),
+    "c4": ((C4,), 15),
+    "fineweb": ((FineWeb,), 4),
+}
+
+
+def decide(rules: Sequence[Filter], texts: pa.Array, metadata: pa.Array) -> list[str]:
+    """The first reason of each document."""
+    reasons = np.full(len(texts), "kept", object)
+    for rule in rules:
+        verdict = rule(texts, metadata)
+        fresh = (verdict.codes > 0) & (reasons == "kept")
+        reasons[fresh] = np.array(rule.reasons, object)[verdict.codes[fresh]]
+    return reasons.tolist()
+
+
+def main() -> None:
+    """Measure every rule."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--megabytes", type=float, default=10)
+    parser.add_argument("--repeats", type=int, default=5)
+    arguments = parser.parse_args()
+    documents = sample(arguments.megabytes)
+    texts, metadata = pa.array([d["text"] for d in documents], pa.large_string()), pa.array(["{}"] * len(documents))
+    header(f"Filters, {len(documents):,} documents, {size_of(documents):.1f} MB")
+    differences = []
+    for name, (kinds, target) in WORK.items():
+        rules = [kind(FiltersConfig()) for kind in kinds]  # type: ignore[call-arg]
+        ours = timed(lambda rules=rules: [rule(texts, metadata) for rule in rules], arguments.repeats)
+        theirs, decided = peer(name, documents, max(1, arguments.repeats // 2))
+        compare(name, size_of(documents), len(documents), ours, theirs, target)
+        mine = decide(rules, texts, metadata)
+        alike = sum((a == "kept") == (b == "kept") for a, b in zip(mine, decided, strict=True)) / len(mine)
+        other = Counter((a, b) for a, b in zip(mine, decided, strict=True) if (a == "kept") != (b == "kept"))
+        differences.append((name, alike, other))
+    print("\nDecisions (target: at least 98% alike; ours against theirs where they differ):\n")
+    for name, alike, other in differences:
+        listed = "; ".join(f"{a} / {b}: {count}" for (a, b), count in other.most_common(5))
+        print(f"- {name}: {alike:.2%} alike. {listed}")
+
+
+if __name__ == "__main__":
+    main()

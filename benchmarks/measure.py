@@ -1,0 +1,125 @@
+"""What every benchmark shares: the demo's real text, timing by CPU seconds and wall time, peers in their own environment."""
+
+import json
+import os
+import platform
+import random
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+TEXT = ROOT / ".demo" / "text"
+PEERS = ROOT / ".demo" / "peers"
+REFERENCES = {"openwebtext", "encyclopedia"}
+
+Figures = list[dict[str, float]]
+
+
+def sample(megabytes: float, seed: int = 0) -> list[dict[str, str]]:
+    """Documents of every domain of the demo, so many bytes of each, in a random order: id, domain and text."""
+    if not TEXT.exists():
+        sys.exit("the demo's text is missing; run `make demo` or examples/demo_corpus/prepare.py first")
+    domains = sorted(path for path in TEXT.glob("*.jsonl") if path.stem not in REFERENCES)
+    chosen: list[dict[str, str]] = []
+    for path in domains:
+        lines = [line for line in path.read_text(encoding="utf-8").split("\n") if line]
+        random.Random(seed).shuffle(lines)
+        size = 0
+        for line in lines:
+            if size >= megabytes * 1e6 / len(domains):
+                break
+            record = json.loads(line)
+            chosen.append({"id": f"{path.stem}/{record['id']}", "domain": path.stem, "text": record["text"]})
+            size += len(record["text"].encode())
+    random.Random(seed).shuffle(chosen)
+    return chosen
+
+
+def size_of(documents: Sequence[dict[str, str]]) -> float:
+    """Text in megabytes."""
+    return sum(len(d["text"].encode()) for d in documents) / 1e6
+
+
+def timed(work: Callable[[], Any], repeats: int) -> Figures:
+    """CPU and wall seconds of each run, after one that warms up."""
+    work()
+    figures = []
+    for _ in range(repeats):
+        wall, cpu = time.perf_counter(), time.process_time()
+        work()
+        figures.append({"cpu": time.process_time() - cpu, "wall": time.perf_counter() - wall})
+    return figures
+
+
+def peer(work: str, documents: Sequence[dict[str, str]], repeats: int, **job: Any) -> tuple[Figures, list[str]]:
+    """datatrove's figures for the same documents, and its decisions where the work is a filter."""
+    python = peer_environment()
+    with tempfile.TemporaryDirectory() as folder:
+        path, decisions = Path(folder) / "input" / "documents.jsonl", Path(folder) / "decisions.json"
+        path.parent.mkdir()
+        path.write_text("".join(json.dumps(d) + "\n" for d in documents))
+        description = {"work": work, "input": str(path), "repeats": repeats, "decisions": str(decisions), **job}
+        (Path(folder) / "job.json").write_text(json.dumps(description))
+        command = [str(python), str(Path(__file__).parent / "peers" / "datatrove_blocks.py"), str(Path(folder) / "job.json")]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONPATH": ""}
+        result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        if result.returncode:
+            sys.exit(f"datatrove failed:\n{result.stderr[-2_000:]}")
+        figures = next(line for line in result.stdout.splitlines() if line.startswith("FIGURES"))
+        return json.loads(figures.removeprefix("FIGURES")), json.loads(decisions.read_text()) if decisions.exists() else []
+
+
+def peer_environment() -> Path:
+    """The peers' own Python, made on first use."""
+    python = PEERS / "bin" / "python"
+    if not python.exists():
+        print("installing the peers into .demo/peers", file=sys.stderr)
+        venv.create(PEERS, with_pip=True)
+        command = [str(python), "-m", "pip", "install", "-q", "-r", str(Path(__file__).parent / "peers" / "requirements.txt")]
+        subprocess.run(command, check=True)
+    return python
+
+
+def rate(megabytes: float, figures: Figures, of: str = "cpu") -> tuple[float, float, float]:
+    """Median, least and greatest MB per second."""
+    rates = sorted(megabytes / figure[of] for figure in figures)
+    return statistics.median(rates), rates[0], rates[-1]
+
+
+def compare(name: str, megabytes: float, documents: int, ours: Figures, theirs: Figures, target: float) -> float:
+    """Print one row: ours, theirs, the ratio by CPU second, and whether the target is reached."""
+    fast, low, high = rate(megabytes, ours)
+    slow, slow_low, slow_high = rate(megabytes, theirs)
+    ratio = fast / slow
+    verdict = "reached" if ratio >= target else "MISSED"
+    print(
+        f"| {name} | {fast:.1f} ({low:.1f}-{high:.1f}) | {fast * documents / megabytes:,.0f} | {slow:.2f} ({slow_low:.2f}-{slow_high:.2f}) "
+        f"| {ratio:.1f}x | {target:g}x {verdict} |"
+    )
+    return ratio
+
+
+def header(title: str) -> None:
+    """Print what the rows are about."""
+    print(f"\n### {title}\n\n{machine()}\n")
+    print("| work | ours, MB a CPU second (spread) | documents a CPU second | peer, MB a CPU second (spread) | ratio | target |")
+    print("|---|---|---|---|---|---|")
+
+
+def machine() -> str:
+    """Processor, cores and Python, in a line."""
+    model = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), "unknown")
+    return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}"
+
+
+def peak_megabytes() -> float:
+    """Most memory this process has held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
