@@ -1,6 +1,6 @@
 """Gopher's, C4's and FineWeb's rules against datatrove's blocks: speed by CPU second, and whether they decide alike.
 
-    python benchmarks/filters.py [--megabytes 20] [--repeats 5]
+python benchmarks/filters.py [--megabytes 20] [--repeats 5]
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """MinHash deduplication with components against datatrove's four steps: read, hash, group, write what stays.
 
-    python benchmarks/minhash.py [--megabytes 20] [--repeats 3]
+python benchmarks/minhash.py [--megabytes 20] [--repeats 3]
 """
 
 import argparse

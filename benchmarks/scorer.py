@@ -1,6 +1,6 @@
 """The collapsed fastText scorer against fastText's own predict, and against datatrove's whole filter task.
 
-    python benchmarks/scorer.py [--megabytes 20] [--repeats 5]
+python benchmarks/scorer.py [--megabytes 20] [--repeats 5]
 """
 
 import argparse
@@ -35,7 +35,7 @@ def train(documents: list[dict[str, str]], folder: Path, settings: dict[str, Any
 
 def official(model: Any, lines: list[str]) -> np.ndarray:
     """fastText's own predict, document by document, as its Python binding is used."""
-    found = (dict((label, p) for p, label in model.f.predict(line, 2, 0.0, "strict")) for line in lines)
+    found = ({label: p for p, label in model.f.predict(line, 2, 0.0, "strict")} for line in lines)
     return np.array([f.get("__label__1", np.nan) for f in found])
 
 
@@ -73,7 +73,9 @@ def main() -> None:
             pq.write_table(table.filter(pa.array(keep)), folder / "kept.parquet", compression="zstd")
 
         theirs, _ = peer("fasttext", documents, 2, model=str(path))
-        compare("the whole filter task: read, score, write; peer: datatrove", size, len(documents), timed(task, arguments.repeats), theirs, 15)
+        compare(
+            "the whole filter task: read, score, write; peer: datatrove", size, len(documents), timed(task, arguments.repeats), theirs, 15
+        )
 
 
 def write_jsonl(path: Path, documents: list[dict[str, str]]) -> None:

@@ -40,10 +40,7 @@ FILTERS: dict[str, list[Callable[[], Any]]] = {
 def main() -> None:
     """Run the job."""
     job = json.loads(Path(sys.argv[1]).read_text())
-    if job["work"] in FILTERS:
-        figures = filters(job)
-    else:
-        figures = [pipeline(job) for _ in range(job["repeats"])]
+    figures = filters(job) if job["work"] in FILTERS else [pipeline(job) for _ in range(job["repeats"])]
     print("FIGURES", json.dumps(figures))
 
 
@@ -102,7 +99,11 @@ def writer(work: Path) -> JsonlWriter:
 
 def fasttext(job: dict[str, Any], work: Path) -> None:
     """Read, score, write what passes."""
-    run([reader(job), FastTextClassifierFilter(job["model"], keep_labels=("1", 0.5), newline_replacement=" "), writer(work)], work, "fasttext")
+    run(
+        [reader(job), FastTextClassifierFilter(job["model"], keep_labels=("1", 0.5), newline_replacement=" "), writer(work)],
+        work,
+        "fasttext",
+    )
 
 
 def minhash(job: dict[str, Any], work: Path) -> None:

@@ -72,8 +72,24 @@ def test_ingest_runs_and_is_reused(tmp_path: Path) -> None:
 
 
 def test_every_command_has_help_with_an_example() -> None:
-    for command in ("run", "stages", "train", "score"):
+    for command in ("run", "stages", "train", "score", "selftest"):
         assert "Example: mashbill" in mashbill(command, "--help").stdout
+
+
+def test_selftest_catches_what_it_plants_and_notices_what_is_switched_off(tmp_path: Path) -> None:
+    from pydoc_data import topics
+
+    passages = [p for text in topics.topics.values() for p in text.split("\n\n") if len(p.split()) > 70]
+    config = write_corpus(tmp_path, a=passages[:100], b=passages[100:200], r=["reference"])
+    result = mashbill("selftest", "--config", config, "--documents", "160", "--json")
+    assert result.returncode == 0, result.stderr
+    findings = {f["kind"].split(" (")[0]: f for f in json.loads(result.stdout)}
+    assert findings["exact duplicates"]["caught"] == findings["exact duplicates"]["planted"] > 0
+    assert findings["malformed records"]["caught"] == findings["malformed records"]["planted"] > 0
+    off = mashbill("selftest", "--config", config, "--set", "filters.decontamination.max_shared_ngrams=10000")
+    assert off.returncode == 1
+    assert "error: selftest: caught too few of: documents with an evaluation text" in off.stderr
+    assert not (tmp_path / "artifacts").exists()
 
 
 def test_importing_the_package_is_cheap() -> None:

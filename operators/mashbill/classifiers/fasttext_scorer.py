@@ -159,8 +159,19 @@ class Collapsed:
         self.slots = _slots(words)
         self.end_row = words.index(b"</s>") if b"</s>" in words else -1
         self.counts = np.ones(len(words), np.int64)
+        self.pairs = self.longest == 0 and self.word_ngrams <= 2 and self.scalars.shape[1] == 1
+        if self.pairs:
+            self._tabulate()
         if self.longest > 0:
             collapse_words(self.words, self.offsets, self.end_row, self.shortest, self.longest, self.buckets, self.scalars, self.counts)
+
+    def _tabulate(self) -> None:
+        """The table of fingerprints that the fast kernel for two labels looks words up in."""
+        from mashbill.classifiers.fasttext_pairs import fill_table
+
+        size = 1 << max(4, int(np.ceil(np.log2(3 * len(self.counts) + 2))))
+        self.fingerprints, self.values = np.zeros(size, np.uint64), np.zeros(size)
+        fill_table(self.words, self.offsets, self.scalars[:, 0].copy(), self.fingerprints, self.values)
 
     def logits(self, texts: Texts) -> np.ndarray:
         """[documents, labels] logits relative to the first label."""
@@ -177,6 +188,14 @@ class Collapsed:
         bounds = np.frombuffer(offsets, np.int64)[array.offset : array.offset + len(array) + 1] if len(array) else np.zeros(1, np.int64)
         text = np.frombuffer(content, np.uint8) if content is not None and content.size else np.zeros(1, np.uint8)
         out = np.empty((len(array), self.scalars.shape[1]))
+        if self.pairs:
+            from mashbill.classifiers.fasttext_pairs import score_pairs
+
+            end = self.scalars[self.end_row, 0] if self.end_row >= 0 else np.nan
+            score_pairs(
+                text, bounds, self.fingerprints, self.values, self.buckets[:, 0], self.prefix, end, self.word_ngrams == 2, out[:, 0]
+            )
+            return out
         score_documents(
             text, bounds, self.slots, self.words, self.offsets, self.scalars, self.counts, self.buckets, self.prefix,
             self.end_row, self.word_ngrams, self.shortest, self.longest, out,

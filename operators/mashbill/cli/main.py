@@ -80,6 +80,19 @@ def score(
     score_files(inputs, classifier, output, label, text_field)
 
 
+@app.command(epilog="Example: mashbill selftest --config my.toml --documents 2000")
+def selftest(
+    config: ConfigOption,
+    set_: SetOption = None,
+    documents: Annotated[int, typer.Option(min=40, help="Documents of your corpus that flaws are planted in.")] = 1_000,
+    json_: JsonOption = False,
+) -> None:
+    """Plant duplicates, evaluation text and broken records in a sample of your corpus, and say what is caught."""
+    from mashbill.cli.selftest import print_selftest
+
+    print_selftest(config, set_ or [], documents, as_json=json_)
+
+
 def main() -> None:
     """Run the shell, turning our errors into one line and an exit code."""
     debug = "--debug" in sys.argv
