@@ -3,13 +3,15 @@
 import json
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mashbill.artifacts import ArtifactStore, Manifest, fingerprint
 from mashbill.artifacts.manifest import describe_files
-from mashbill.errors import DataError
+from mashbill.artifacts.statistics import write_statistics
+from mashbill.errors import DataError, RunError
 
 
 def commit(store: ArtifactStore, text: str, identity: str = "f" * 32, part: str | None = None) -> str:
@@ -83,3 +85,14 @@ def test_fingerprint_depends_on_content_not_on_order(settings: dict[str, object]
     assert one == fingerprint("a", 1, backwards, {"x": "1"})
     assert one != fingerprint("a", 2, settings, {"x": "1"})
     assert one != fingerprint("a", 1, settings, {"x": "2"})
+
+
+def test_statistics_are_a_table_and_must_add_up(tmp_path: Path) -> None:
+    row = {"documents_in": 5, "documents_out": 3}
+    counts = {**row, "by_domain": {"a": row}, "removed": {"short": 1}, "rejected": {"malformed_json": 1}}
+    write_statistics("filter", counts, tmp_path)
+    rows = pq.read_table(tmp_path / "statistics.parquet").to_pylist()
+    assert {"stage": "filter", "domain": "a", "measure": "documents_out", "reason": "", "value": 3} in rows
+    assert {"stage": "filter", "domain": "", "measure": "removed", "reason": "short", "value": 1} in rows
+    with pytest.raises(RunError, match="cannot account for 1 documents"):
+        write_statistics("filter", {**counts, "removed": {}}, tmp_path)

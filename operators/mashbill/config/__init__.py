@@ -1,6 +1,7 @@
 """Settings: frozen pydantic models, read from one TOML file. No setting is read from anywhere else."""
 
 from mashbill.config.corpus import CorpusConfig, DeduplicationConfig, Domain, Source
+from mashbill.config.engine import EngineConfig
 from mashbill.config.filters import FiltersConfig
 from mashbill.config.mixing import (
     GateConfig,
@@ -21,6 +22,7 @@ __all__ = [
     "CorpusConfig",
     "DeduplicationConfig",
     "Domain",
+    "EngineConfig",
     "EvaluationConfig",
     "FiltersConfig",
     "GateConfig",

@@ -9,6 +9,7 @@ from typing import Any, Self
 from pydantic import Field, ValidationError, model_validator
 
 from mashbill.config.corpus import CorpusConfig, DeduplicationConfig
+from mashbill.config.engine import EngineConfig
 from mashbill.config.filters import FiltersConfig
 from mashbill.config.mixing import GateConfig, MixConfig, PlanConfig, ProxyConfig, RegressionConfig, SweepConfig, TokensConfig
 from mashbill.config.quality import BootstrapConfig, QualityConfig, SelectionConfig
@@ -26,6 +27,7 @@ class PipelineConfig(Section):
     scratch: str = Field(".mashbill", description="Local folder for work in progress and copies where artifacts are on S3.")
     seed: int = Field(0, ge=0, description="Everything random is a function of this and an index.")
     workers: int = Field(0, ge=0, description="Worker processes of the shell's run; 0 means one a core.")
+    engine: EngineConfig = Field(EngineConfig(), description="Where work on partitions runs.")
     corpus: CorpusConfig = Field(description="Where the text comes from.")
     filters: FiltersConfig = Field(FiltersConfig(), description="Which documents, and which of their lines, are removed by rules.")
     deduplication: DeduplicationConfig = Field(DeduplicationConfig(), description="What counts as a duplicate.")

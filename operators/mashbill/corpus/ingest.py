@@ -1,8 +1,10 @@
 """The ingest stage: sources to partitioned documents, each record either kept or set aside with a reason."""
 
 import json
+import os
 from collections import Counter
 from collections.abc import Collection, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
@@ -30,15 +32,16 @@ def ingest(run: StageRun) -> Counts:
     Raises:
         DataError: a domain has no document, or too many of its records were rejected.
     """
-    writers = {name: DomainWriter(run, kind, name) for kind, name in _sets(run.config)}
-    sources = list(all_sources(run.config))
-    for i, (_, domain, source, where) in enumerate(sources):
-        files = source_files(run.config, source, where)
-        for j, path in enumerate(files):
-            run.progress((i + j / len(files)) / len(sources), f"reading {domain.name}: {path.name}")
-            writers[domain.name].read(path, source)
-    for writer in writers.values():
-        writer.finish(run.config.corpus.max_rejected_share)
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:  # partitions are written while the next are read
+        writers = {name: DomainWriter(run, kind, name, pool) for kind, name in _sets(run.config)}
+        sources = list(all_sources(run.config))
+        for i, (_, domain, source, where) in enumerate(sources):
+            files = source_files(run.config, source, where)
+            for j, path in enumerate(files):
+                run.progress((i + j / len(files)) / len(sources), f"reading {domain.name}: {path.name}")
+                writers[domain.name].read(path, source)
+        for writer in writers.values():
+            writer.finish(run.config.corpus.max_rejected_share)
     _write_rejected(run.output / "rejected", writers.values())
     return _counts(writers.values())
 
@@ -46,8 +49,9 @@ def ingest(run: StageRun) -> Counts:
 class DomainWriter:
     """Gathers one domain's documents into partitions, and what it rejects."""
 
-    def __init__(self, run: StageRun, kind: str, name: str) -> None:
-        self.kind, self.name = kind, name
+    def __init__(self, run: StageRun, kind: str, name: str, pool: ThreadPoolExecutor) -> None:
+        self.kind, self.name, self.pool = kind, name, pool
+        self.writing: list[Future[None]] = []
         self.folder = run.output / kind / name
         self.partition_bytes = run.config.corpus.partition_bytes
         self.waiting: list[pa.RecordBatch] = []
@@ -67,6 +71,8 @@ class DomainWriter:
     def finish(self, max_rejected_share: float) -> None:
         """Write what waits, and fail where the domain came to nothing or lost too much."""
         self._flush()
+        for written in self.writing:
+            written.result()
         if self.documents == 0:
             raise DataError(f"domain {self.name}", "has no document", "add text to its sources or remove the domain")
         share = len(self.rejected) / (self.documents + len(self.rejected))
@@ -113,7 +119,10 @@ class DomainWriter:
         if self.waiting:
             self.folder.mkdir(parents=True, exist_ok=True)
             table = pa.Table.from_batches(self.waiting, DOCUMENT_SCHEMA)
-            pq.write_table(table, self.folder / f"part-{self.partitions:05d}.parquet", compression="zstd", row_group_size=4_096)
+            path = self.folder / f"part-{self.partitions:05d}.parquet"
+            self.writing.append(self.pool.submit(pq.write_table, table, path, compression="zstd", row_group_size=4_096))
+            if len(self.writing) > 2:
+                self.writing.pop(0).result()
             self.partitions += 1
         self.waiting, self.waiting_bytes = [], 0
 

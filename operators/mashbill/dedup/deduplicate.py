@@ -5,11 +5,10 @@ passes over the partitions: one for hashes and bands (8 bytes a document and ban
 """
 
 import json
-import os
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from mashbill.dedup.index import CorpusIndex, read_index, write_index
 from mashbill.dedup.lines import Pieces
 from mashbill.dedup.minhash import band_hashes, match_probability, text_hashes
 from mashbill.errors import ConfigError, DataError
+from mashbill.partitions import spread
 
 EXCERPT_CHARACTERS = 300
 EXACT, NEAR, LINES = "exact", "near", "repeated_lines"
@@ -129,23 +129,22 @@ def _group(run: StageRun, partitions: Sequence[Partition], indexes: Sequence[Cor
 
 
 def _hash_all(run: StageRun, partitions: Sequence[Partition]) -> tuple[np.ndarray, np.ndarray]:
-    """[documents] hashes and [documents, bands] of the corpus, partitions side by side on threads."""
+    """[documents] hashes and [documents, bands] of the corpus, partitions side by side."""
     config, total = run.config.deduplication, sum(p.rows for p in partitions)
     hashes = np.empty(total, np.uint64)
     bands = _room(run, total, config)
 
-    def one(partition: Partition) -> str:
-        texts = pq.read_table(partition.path, columns=["text"])["text"]
+    results = spread(run.config.engine, partial(_hash_one, config), partitions)
+    for done, (partition, (one, banded)) in enumerate(zip(partitions, results, strict=True)):
+        run.progress(0.7 * done / len(partitions), f"hashing {partition.domain}")
         here = slice(partition.start, partition.start + partition.rows)
-        hashes[here] = text_hashes(texts)
-        if config.near:
-            bands[here] = band_hashes(texts, config)
-        return partition.domain
-
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        for done, domain in enumerate(pool.map(one, partitions)):
-            run.progress(0.7 * done / len(partitions), f"hashing {domain}")
+        hashes[here], bands[here] = one, banded
     return hashes, bands
+
+
+def _hash_one(config: DeduplicationConfig, partition: Partition) -> tuple[np.ndarray, np.ndarray]:
+    texts = pq.read_table(partition.path, columns=["text"])["text"]
+    return text_hashes(texts), band_hashes(texts, config) if config.near else np.zeros((partition.rows, 0), np.uint64)
 
 
 def _room(run: StageRun, total: int, config: DeduplicationConfig) -> np.ndarray:

@@ -1,14 +1,10 @@
-"""The filter stage: each filter in the config's order, a partition at a time, partitions side by side on threads.
-
-The kernels and Arrow's expressions release the interpreter's lock, so that threads use all cores.
-"""
+"""The filter stage: each filter in the config's order, a partition at a time, partitions side by side."""
 
 import json
-import os
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +18,7 @@ from mashbill.config import PipelineConfig
 from mashbill.errors import ConfigError, DataError
 from mashbill.filters.expressions import Decontamination, Language, Length, PersonalData, Regex, Url
 from mashbill.filters.kernels import C4, Filter, FineWeb, GopherQuality, GopherRepetition
+from mashbill.partitions import spread
 
 EXCERPT_CHARACTERS = 300
 REMOVED_SCHEMA = pa.schema(
@@ -42,6 +39,20 @@ class Outcome:
     removed: list[pa.Table] = field(default_factory=list)
     alone: Counter[str] = field(default_factory=Counter)
     figures: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the work on a partition needs, wherever it runs.
+
+    Attributes:
+        folder: where documents are written; filters: in order; domains: those that are filtered; dry_run: whether nothing goes.
+    """
+
+    folder: Path
+    filters: tuple[Filter, ...]
+    domains: frozenset[str]
+    dry_run: bool
 
 
 def filter_identity(config: PipelineConfig) -> Any:
@@ -72,10 +83,10 @@ def filter_documents(run: StageRun) -> Counts:
         if not filters or domain not in wanted:
             link_tree(source / domain, run.output / "documents" / domain)
     outcomes: list[Outcome] = []
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        for done, outcome in enumerate(pool.map(lambda f: _apply(run, filters if f[0] in wanted else [], *f), files)):
-            run.progress(done / len(files), f"filtering {outcome.domain}")
-            outcomes.append(outcome)
+    settings = Settings(run.output / "documents", tuple(filters), frozenset(wanted), run.config.filters.dry_run)
+    for done, outcome in enumerate(spread(run.config.engine, partial(_apply, settings), files)):
+        run.progress(done / len(files), f"filtering {outcome.domain}")
+        outcomes.append(outcome)
     return _report(run, filters, outcomes)
 
 
@@ -112,14 +123,16 @@ def _evaluation_sets(run: StageRun) -> dict[str, pa.Array]:
     return sets
 
 
-def _apply(run: StageRun, filters: Sequence[Filter], domain: str, path: Path) -> Outcome:
+def _apply(settings: "Settings", file: tuple[str, Path]) -> Outcome:
     """Filter one partition and write what stays."""
+    domain, path = file
+    filters = settings.filters if domain in settings.domains else ()
     table = pq.read_table(path).combine_chunks()
     outcome = Outcome(domain, documents_in=len(table), bytes_in=_bytes(table))
     if not filters:
         outcome.documents_out, outcome.bytes_out = len(table), outcome.bytes_in
         return outcome
-    original, dry = table, run.config.filters.dry_run
+    original, dry = table, settings.dry_run
     for rule in filters:
         if dry:
             alone = rule(_column(original, "text"), _column(original, "metadata"))
@@ -140,7 +153,7 @@ def _apply(run: StageRun, filters: Sequence[Filter], domain: str, path: Path) ->
         outcome.bytes_trimmed = 0
     outcome.documents_out, outcome.bytes_out = len(table), _bytes(table)
     if len(table):
-        out = run.output / "documents" / domain / path.name
+        out = settings.folder / domain / path.name
         out.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(table, out, compression="zstd", row_group_size=4_096)
     return outcome

@@ -1,10 +1,9 @@
 """The score stage: a classifier by PreSelect, by contrast with named good text (DCLM), or as given, and every document's margin."""
 
 import json
-import os
 import shutil
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from mashbill.classifiers import FastTextScorer
 from mashbill.classifiers.normalisation import sidecar
 from mashbill.config import PipelineConfig
 from mashbill.errors import ConfigError, DataError
+from mashbill.partitions import spread
 from mashbill.quality.classifier import POSITIVE, train_classifier
 from mashbill.quality.family import preselect_examples
 from mashbill.quality.sampling import document_files, reference_texts, sample_documents
@@ -89,13 +89,11 @@ def contrast_examples(run: StageRun) -> tuple[list[str], list[str], dict[str, An
 
 
 def _score_documents(run: StageRun, scorers: Sequence[FastTextScorer], label: str) -> Counts:
-    """Partitions side by side on threads: the scorer's kernel and Arrow release the interpreter's lock."""
     files = document_files(run)
     tables: list[pa.Table] = []
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        for done, table in enumerate(pool.map(lambda path: _margins(path, scorers, label), files)):
-            run.progress(0.75 + 0.25 * done / len(files), f"scoring {files[done].parent.name}")
-            tables.append(table)
+    for done, table in enumerate(spread(run.config.engine, partial(_margins, tuple(scorers), label), files)):
+        run.progress(0.75 + 0.25 * done / len(files), f"scoring {files[done].parent.name}")
+        tables.append(table)
     if len(scorers) > 1:
         tables = rank_average(tables, len(scorers))
     by_domain = {d: {"documents_in": 0, "documents_out": 0, "bytes_in": 0, "bytes_out": 0} for d in run.config.domain_names}
@@ -112,7 +110,7 @@ def _score_documents(run: StageRun, scorers: Sequence[FastTextScorer], label: st
     return {**totals, "by_domain": by_domain, "removed": {}}
 
 
-def _margins(path: Path, scorers: Sequence[FastTextScorer], label: str) -> pa.Table:
+def _margins(scorers: tuple[FastTextScorer, ...], label: str, path: Path) -> pa.Table:
     table = pq.read_table(path, columns=["id", "domain", "text"])
     sizes = pc.binary_length(table["text"]).cast(pa.int64())
     columns = {"id": table["id"], "domain": table["domain"], "bytes": sizes}

@@ -10,6 +10,7 @@ from pathlib import Path
 import mashbill
 from mashbill.artifacts import Artifact, ArtifactStore, Progress, ProgressFile, StageRun, fingerprint
 from mashbill.artifacts.manifest import Manifest, describe_files
+from mashbill.artifacts.statistics import write_statistics
 from mashbill.config import PipelineConfig
 from mashbill.errors import RunError
 from mashbill.stages.stage import Stage
@@ -108,6 +109,7 @@ class StageJob:
             scratch = self.store.scratch_folder(self.stage.name, self.fingerprint, part)
             tell(0.0, "starting")
             counts = self.stage.load_run(part=part is not None)(StageRun(self.config, self.inputs, output, scratch, tell, part, parts))
+            write_statistics(self.stage.name, counts, output)
             manifest = Manifest(
                 stage=self.stage.name,
                 part=part,

@@ -1,14 +1,17 @@
 """The tokenize stage: documents to token shards, the same files every time."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mashbill.artifacts import Counts, Progress, StageRun
-from mashbill.config import TokensConfig
+from mashbill.config import EngineConfig, TokensConfig
 from mashbill.errors import DataError
+from mashbill.partitions import spread
 from mashbill.tokens.shards import ShardWriter, write_index
 from mashbill.tokens.splits import smallest_share, validation_mask
 from mashbill.tokens.tokenizer import end_of_text_id, load_tokenizer, train_tokenizer
@@ -27,6 +30,7 @@ def tokenize(run: StageRun) -> Counts:
         run.output,
         run.progress,
         tokenizer_path=Path(run.config.resolve(given)) if given else None,
+        engine=run.config.engine,
     )
 
 
@@ -40,6 +44,7 @@ def write_token_store(
     *,
     tokenizer_path: Path | None = None,
     max_domain_bytes: int | None = None,
+    engine: EngineConfig | None = None,
 ) -> Counts:
     """Write a folder that TokenStore reads.
 
@@ -52,6 +57,7 @@ def write_token_store(
         progress: told of each set.
         tokenizer_path: a tokenizer.json to load in place of training one.
         max_domain_bytes: text tokenized of each domain, in bytes; None means all.
+        engine: where sets are tokenized, side by side; None means on this machine.
     Returns:
         Tokens, documents and bytes, by set.
     Raises:
@@ -60,26 +66,45 @@ def write_token_store(
     progress(0.0, "training the tokenizer" if tokenizer_path is None else "loading the tokenizer")
     tokenizer = train_tokenizer(documents, config) if tokenizer_path is None else load_tokenizer(tokenizer_path)
     tokenizer.save(str(output / "tokenizer.json"))
-    tokenizer.encode_special_tokens = True  # text that spells a special token is text
     vocabulary, end_of_text = tokenizer.get_vocab_size(), end_of_text_id(tokenizer, tokenizer_path)
     dtype = np.dtype(np.uint16 if vocabulary <= 2**16 else np.uint32)
     sets: dict[str, Any] = {}
     everything = [(name, "domain", paths) for name, paths in documents.items()]
     everything += [(name, "reference", paths) for name, paths in references.items()]
-    for i, (name, kind, paths) in enumerate(everything):
-        progress(0.1 + 0.9 * i / len(everything), f"tokenizing {name}")
-        writers = {
-            split: ShardWriter(output, name, split, dtype, end_of_text)
-            for split in (("train", "validation") if kind == "domain" else ("validation",))
-        }
-        _write_set(paths, tokenizer, writers, config, seed, max_domain_bytes)
-        counts = {split: writer.close() for split, writer in writers.items()}
+    job = TokenJob(output, output / "tokenizer.json", dtype, end_of_text, config, seed, max_domain_bytes)
+    results = spread(engine or EngineConfig(), partial(_tokenize_set, job), everything)
+    for i, ((name, kind, _), counts) in enumerate(zip(everything, results, strict=True)):
+        progress(0.1 + 0.9 * (i + 1) / len(everything), f"tokenized {name}")
         for split, count in counts.items():
             if count["documents"] == 0:
                 raise DataError(f"{kind} {name}", f"has no {split} document", "add text or change tokens.validation_share")
         sets[name] = {"kind": kind, "train": {"documents": 0, "tokens": 0, "bytes": 0}, **counts}
     write_index(output, vocabulary, dtype, end_of_text, sets)
     return _summary(sets, vocabulary)
+
+
+@dataclass(frozen=True)
+class TokenJob:
+    """What tokenizing a set needs, wherever it runs."""
+
+    output: Path
+    tokenizer: Path
+    dtype: np.dtype[Any]
+    end_of_text: int
+    config: TokensConfig
+    seed: int
+    max_domain_bytes: int | None
+
+
+def _tokenize_set(job: TokenJob, named: tuple[str, str, Sequence[Path]]) -> dict[str, dict[str, int]]:
+    """Write the shards of one domain or reference; counts by split."""
+    name, kind, paths = named
+    tokenizer = load_tokenizer(job.tokenizer)
+    tokenizer.encode_special_tokens = True  # text that spells a special token is text
+    splits = ("train", "validation") if kind == "domain" else ("validation",)
+    writers = {split: ShardWriter(job.output, name, split, job.dtype, job.end_of_text) for split in splits}
+    _write_set(paths, tokenizer, writers, job.config, job.seed, job.max_domain_bytes)
+    return {split: writer.close() for split, writer in writers.items()}
 
 
 def _write_set(

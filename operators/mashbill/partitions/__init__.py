@@ -1,0 +1,5 @@
+"""Work on partitions, spread over the cores of a machine or over a Ray cluster by one line of the config."""
+
+from mashbill.partitions.spread import spread
+
+__all__ = ["spread"]
