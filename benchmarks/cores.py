@@ -57,7 +57,7 @@ def main() -> None:
         for size in (arguments.megabytes, 10 * arguments.megabytes):
             folders[size] = Path(name) / str(size)
             folders[size].mkdir()
-            prepare(folders[size], sample(size))
+            prepare(folders[size], sample(size), buckets=100_000)
             config = folders[size] / "config.toml"
             text = config.read_text().replace("[corpus]", "[corpus]\npartition_bytes = 2_000_000")
             text = text.replace("[quality]", "dry_run = true\n[quality]").replace('"threshold"', '"threshold"\nthreshold = -1e9')

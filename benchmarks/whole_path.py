@@ -37,7 +37,7 @@ tokenizer = "tokenizer.json"
 """
 
 
-def prepare(folder: Path, documents: list[dict[str, str]]) -> PipelineConfig:
+def prepare(folder: Path, documents: list[dict[str, str]], buckets: int = 2_000_000) -> PipelineConfig:
     """The text in two domains, a classifier and a tokenizer, and the config that names them."""
     half = set(sorted({d["domain"] for d in documents})[::2])
     write_jsonl(folder / "first.jsonl", [d for d in documents if d["domain"] in half])
@@ -45,7 +45,7 @@ def prepare(folder: Path, documents: list[dict[str, str]]) -> PipelineConfig:
     (folder / "train.txt").write_text(
         "".join(f"__label__{int(d['domain'] in half)} {' '.join(d['text'].split())}\n" for d in documents[:3_000])
     )
-    model = fasttext.train_supervised(str(folder / "train.txt"), dim=100, wordNgrams=2, bucket=2_000_000, epoch=1, thread=1, verbose=0)
+    model = fasttext.train_supervised(str(folder / "train.txt"), dim=100, wordNgrams=2, bucket=buckets, epoch=1, thread=1, verbose=0)
     model.save_model(str(folder / "model.bin"))
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

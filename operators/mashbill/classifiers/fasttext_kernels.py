@@ -14,22 +14,22 @@ NGRAM_PRIME = 116049371
 
 
 @nb.njit(inline="always")
-def _is_space(byte):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _is_space(byte):
     return byte == 32 or (9 <= byte <= 13) or byte == 0
 
 
 @nb.njit(inline="always")
-def _hash_step(state, byte):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _hash_step(state, byte):
     return np.uint32((state ^ np.uint32(np.int32(np.int8(byte)))) * np.uint32(FNV_PRIME))
 
 
 @nb.njit(inline="always")
-def _sign_extended(state):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _sign_extended(state):
     return np.uint64(np.int64(np.int32(state)))
 
 
 @nb.njit(inline="always")
-def _begins_with(text, start, end, prefix):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _begins_with(text, start, end, prefix):
     if end - start < prefix.shape[0]:
         return False
     for i in range(prefix.shape[0]):  # noqa: SIM110  (compiled code has no generators)
@@ -39,7 +39,7 @@ def _begins_with(text, start, end, prefix):  # type: ignore[no-untyped-def]  # n
 
 
 @nb.njit(inline="always")
-def _find(state, text, start, end, slots, words, offsets):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _find(state, text, start, end, slots, words, offsets):
     """Row of a word in the dictionary, or -1."""
     mask = slots.shape[0] - 1
     slot = np.int64(state) & mask
@@ -60,7 +60,7 @@ def _find(state, text, start, end, slots, words, offsets):  # type: ignore[no-un
 
 
 @nb.njit(inline="always")
-def _wrapped(text, start, length, i):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _wrapped(text, start, length, i):
     """The i-th byte of ``<word>``."""
     if i == 0:
         return np.uint8(60)
@@ -70,7 +70,7 @@ def _wrapped(text, start, length, i):  # type: ignore[no-untyped-def]  # noqa: A
 
 
 @nb.njit(nogil=True, cache=True)
-def add_subwords(text, start, end, shortest, longest, buckets, sums):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def add_subwords(text, start, end, shortest, longest, buckets, sums):
     """Add the scalars of a word's character n-grams to ``sums`` [scalars]; returns how many there are."""
     length = end - start + 2
     count = 0
@@ -96,7 +96,7 @@ def add_subwords(text, start, end, shortest, longest, buckets, sums):  # type: i
 
 
 @nb.njit(nogil=True, cache=True)
-def collapse_words(words, offsets, end_of_text, shortest, longest, buckets, scalars, counts):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def collapse_words(words, offsets, end_of_text, shortest, longest, buckets, scalars, counts):
     """Fold the subwords of each dictionary word into its own scalars, in place."""
     for row in range(offsets.shape[0] - 1):
         if row != end_of_text:
@@ -104,22 +104,7 @@ def collapse_words(words, offsets, end_of_text, shortest, longest, buckets, scal
 
 
 @nb.njit(nogil=True, cache=True)
-def score_documents(  # type: ignore[no-untyped-def]  # noqa: ANN201, PLR0912
-    text,  # noqa: ANN001
-    documents,  # noqa: ANN001
-    slots,  # noqa: ANN001
-    words,  # noqa: ANN001
-    offsets,  # noqa: ANN001
-    scalars,  # noqa: ANN001
-    counts,  # noqa: ANN001
-    buckets,  # noqa: ANN001
-    prefix,  # noqa: ANN001
-    end_row,  # noqa: ANN001
-    word_ngrams,  # noqa: ANN001
-    shortest,  # noqa: ANN001
-    longest,  # noqa: ANN001
-    out,  # noqa: ANN001
-):
+def score_documents(text, documents, slots, words, offsets, scalars, counts, buckets, prefix, end_row, word_ngrams, shortest, longest, out):
     """Mean scalars of each document's rows.
 
     Args:

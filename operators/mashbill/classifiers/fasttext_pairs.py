@@ -16,12 +16,12 @@ SPREAD = np.uint64(32)
 
 
 @nb.njit(inline="always")
-def _is_space(byte):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _is_space(byte):
     return byte == 32 or (9 <= byte <= 13) or byte == 0
 
 
 @nb.njit(nogil=True, cache=True)
-def fill_table(words, offsets, scalars, fingerprints, values):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def fill_table(words, offsets, scalars, fingerprints, values):
     """Put each word's scalar under its fingerprint.
 
     Args:
@@ -41,17 +41,7 @@ def fill_table(words, offsets, scalars, fingerprints, values):  # type: ignore[n
 
 
 @nb.njit(nogil=True, cache=True)
-def score_pairs(  # type: ignore[no-untyped-def]  # noqa: ANN201, PLR0912
-    text,  # noqa: ANN001
-    documents,  # noqa: ANN001
-    fingerprints,  # noqa: ANN001
-    values,  # noqa: ANN001
-    buckets,  # noqa: ANN001
-    prefix,  # noqa: ANN001
-    end_value,  # noqa: ANN001
-    bigrams,  # noqa: ANN001
-    out,  # noqa: ANN001
-):
+def score_pairs(text, documents, fingerprints, values, buckets, prefix, end_value, bigrams, out):
     """Mean scalar of each document's rows.
 
     Args:

@@ -106,7 +106,7 @@ class TrainingTaskGroup(StageTaskGroup):
             subject="Train the final model on a gain within the noise?",
             body=f"{{{{ {counts}['reason'] }}}}",
             fail_on_reject=True,
-            retries=1,
+            retries=3,  # Airflow 3.3 may lose an answer that comes while the task is being parked, and asks again
         )
         branch = mixing.AskWhereInDoubt(task_id="needs_approval", gate=gate, approval="approve", go_on=first.task_id)
         self.outputs["gate"].operator >> branch >> [approval, first]
