@@ -40,14 +40,9 @@ class AirflowServer:
     def __enter__(self) -> Self:
         """Start, and wait until the scheduler and the API answer."""
         _end(self._processes())
-        log = (self.home / "standalone.log").open("wb")
-        self.process = subprocess.Popen(
-            [str(Path(sys.executable).parent / "airflow"), "standalone"],
-            env=self.environment,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        command = [str(Path(sys.executable).parent / "airflow"), "standalone"]
+        with (self.home / "standalone.log").open("wb") as log:
+            self.process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
         self.sessions.write_text(f"{self.process.pid}\n")
         deadline = time.monotonic() + START_SECONDS
         while not self._healthy():

@@ -114,8 +114,10 @@ def approved(server: Any, run: str, state: str) -> bool:
     if state == "awaiting_input":
         time.sleep(5)
         answer = {"chosen_options": ["Approve"], "params_input": {}}
-        with contextlib.suppress(urllib.error.HTTPError):
+        try:
             server.call("PATCH", f"dags/pretraining/dagRuns/{run}/taskInstances/approve/-1/hitlDetails", answer)
+        except urllib.error.HTTPError as error:
+            error.close()
     return server.call("GET", f"dags/pretraining/dagRuns/{run}")["state"] in {"success", "failed"}
 
 
