@@ -2,17 +2,18 @@
 
 import hashlib
 import itertools
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from corpus_writer import corpus_config, documents, run_stage, run_stages, write_jsonl
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models
 
 from mashbill.artifacts import Artifact
 from mashbill.config import PipelineConfig
-from mashbill.errors import ConfigError
+from mashbill.errors import ConfigError, DataError
 from mashbill.tokens import TokenStore
 from mashbill.tokens.splits import validation_mask
 
@@ -85,3 +86,12 @@ def test_given_tokenizer_is_used_and_its_change_makes_tokens_stale(
     path.write_text("{}")
     with pytest.raises(ConfigError, match=r"given\.json is not a tokenizer\.json|is not a tokenizer"):
         run_stage(given, "tokenize", inputs)
+
+
+def test_tokenizer_of_another_vocabulary_is_refused(corpus: tuple[PipelineConfig, dict[str, Artifact]], tmp_path: Path) -> None:
+    config, inputs = corpus
+    folder = tmp_path / "moved"
+    shutil.copytree(run_stage(config, "tokenize", inputs).path, folder)
+    Tokenizer(models.BPE({"<|endoftext|>": 0, "a": 1}, [])).save(str(folder / "tokenizer.json"))
+    with pytest.raises(DataError, match=r"tokenizer\.json: has 2 tokens, the shards were made with 400; rerun tokenize"):
+        TokenStore(folder)

@@ -47,6 +47,22 @@ class TokenStore:
         self.end_of_text: int = index["end_of_text"]
         self.dtype = np.dtype(index["dtype"])
         self.sets: dict[str, dict[str, Any]] = index["sets"]
+        self._check_tokenizer()
+
+    def _check_tokenizer(self) -> None:
+        """A tokenizer that was put beside other shards would turn every token into another.
+
+        Raises:
+            DataError: the tokenizer has another number of tokens than the shards were made with.
+        """
+        from tokenizers import Tokenizer
+
+        if self.tokenizer_path.exists():
+            size = Tokenizer.from_file(str(self.tokenizer_path)).get_vocab_size()
+            if size != self.vocabulary:
+                raise DataError(
+                    str(self.tokenizer_path), f"has {size} tokens, the shards were made with {self.vocabulary}", "rerun tokenize"
+                )
 
     @property
     def tokenizer_path(self) -> Path:
