@@ -14,7 +14,7 @@ from tokenizers import Tokenizer, models
 from mashbill.artifacts import Artifact
 from mashbill.config import PipelineConfig
 from mashbill.errors import ConfigError, DataError
-from mashbill.tokens import TokenStore
+from mashbill.tokens import TokenStore, write_token_store
 from mashbill.tokens.splits import validation_mask
 
 TOKENS = "[tokens]\nvocabulary = 400\ntraining_bytes = 100_000\nvalidation_share = 0.2\nmax_validation_bytes = 1_000_000\n"
@@ -95,3 +95,29 @@ def test_tokenizer_of_another_vocabulary_is_refused(corpus: tuple[PipelineConfig
     Tokenizer(models.BPE({"<|endoftext|>": 0, "a": 1}, [])).save(str(folder / "tokenizer.json"))
     with pytest.raises(DataError, match=r"tokenizer\.json: has 2 tokens, the shards were made with 400; rerun tokenize"):
         TokenStore(folder)
+
+
+def test_finished_sets_of_a_killed_attempt_are_not_tokenized_again(
+    corpus: tuple[PipelineConfig, dict[str, Artifact]], tmp_path: Path
+) -> None:
+    config, inputs = corpus
+    documents = {d: sorted((inputs["select"].path / "documents" / d).glob("*")) for d in "ab"}
+    scratch, first, second = (tmp_path / name for name in ("scratch", "first", "second"))
+    for folder in (scratch, first, second):
+        folder.mkdir()
+
+    def stop_after_two(share: float, words: str) -> None:
+        if words == "tokenized b":
+            raise KeyboardInterrupt
+
+    references = {"r": sorted((inputs["ingest"].path / "references" / "r").glob("*"))}
+    with pytest.raises(KeyboardInterrupt):
+        write_token_store(documents, references, config.tokens, config.seed, first, stop_after_two, scratch=scratch)
+    before = {p: p.stat().st_mtime_ns for p in sorted((scratch / "shards" / "a").iterdir())}
+    assert before
+    write_token_store(documents, references, config.tokens, config.seed, second, lambda *_: None, scratch=scratch)
+    assert {p.name: p.stat().st_mtime_ns for p in (second / "shards" / "a").iterdir()} == {p.name: t for p, t in before.items()}
+    whole = run_stage(config, "tokenize", inputs)
+    assert {p.name: p.read_bytes() for p in (second / "shards" / "a").iterdir()} == {
+        p.name: p.read_bytes() for p in (whole.path / "shards" / "a").iterdir()
+    }

@@ -1,5 +1,7 @@
 """The tokenize stage: documents to token shards, the same files every time."""
 
+import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -31,6 +33,7 @@ def tokenize(run: StageRun) -> Counts:
         run.progress,
         tokenizer_path=Path(run.config.resolve(given)) if given else None,
         engine=run.config.engine,
+        scratch=run.scratch,
     )
 
 
@@ -45,6 +48,7 @@ def write_token_store(
     tokenizer_path: Path | None = None,
     max_domain_bytes: int | None = None,
     engine: EngineConfig | None = None,
+    scratch: Path | None = None,
 ) -> Counts:
     """Write a folder that TokenStore reads.
 
@@ -58,20 +62,26 @@ def write_token_store(
         tokenizer_path: a tokenizer.json to load in place of training one.
         max_domain_bytes: text tokenized of each domain, in bytes; None means all.
         engine: where sets are tokenized, side by side; None means on this machine.
+        scratch: folder where finished sets and the tokenizer outlive a killed attempt; None means none do.
     Returns:
         Tokens, documents and bytes, by set.
     Raises:
         DataError: a set has no document to train or validate on.
     """
     progress(0.0, "training the tokenizer" if tokenizer_path is None else "loading the tokenizer")
-    tokenizer = train_tokenizer(documents, config) if tokenizer_path is None else load_tokenizer(tokenizer_path)
-    tokenizer.save(str(output / "tokenizer.json"))
+    making = scratch or output
+    made = making / "tokenizer.json"
+    if not made.exists():
+        tokenizer = train_tokenizer(documents, config) if tokenizer_path is None else load_tokenizer(tokenizer_path)
+        tokenizer.save(str(made.with_suffix(".part")))
+        made.with_suffix(".part").rename(made)
+    tokenizer = load_tokenizer(made)
     vocabulary, end_of_text = tokenizer.get_vocab_size(), end_of_text_id(tokenizer, tokenizer_path)
     dtype = np.dtype(np.uint16 if vocabulary <= 2**16 else np.uint32)
     sets: dict[str, Any] = {}
     everything = [(name, "domain", paths) for name, paths in documents.items()]
     everything += [(name, "reference", paths) for name, paths in references.items()]
-    job = TokenJob(output, output / "tokenizer.json", dtype, end_of_text, config, seed, max_domain_bytes)
+    job = TokenJob(making, made, dtype, end_of_text, config, seed, max_domain_bytes)
     results = spread(engine or EngineConfig(), partial(_tokenize_set, job), everything)
     for i, ((name, kind, _), counts) in enumerate(zip(everything, results, strict=True)):
         progress(0.1 + 0.9 * (i + 1) / len(everything), f"tokenized {name}")
@@ -79,6 +89,11 @@ def write_token_store(
             if count["documents"] == 0:
                 raise DataError(f"{kind} {name}", f"has no {split} document", "add text or change tokens.validation_share")
         sets[name] = {"kind": kind, "train": {"documents": 0, "tokens": 0, "bytes": 0}, **counts}
+    for mark in making.glob("*.done.json"):
+        mark.unlink()
+    if making != output:
+        for finished in ("tokenizer.json", "shards"):
+            shutil.move(making / finished, output / finished)
     write_index(output, vocabulary, dtype, end_of_text, sets)
     return _summary(sets, vocabulary)
 
@@ -97,14 +112,21 @@ class TokenJob:
 
 
 def _tokenize_set(job: TokenJob, named: tuple[str, str, Sequence[Path]]) -> dict[str, dict[str, int]]:
-    """Write the shards of one domain or reference; counts by split."""
+    """Write the shards of one domain or reference, unless a killed attempt has; counts by split."""
     name, kind, paths = named
+    done = job.output / f"{name}.done.json"
+    if done.exists():
+        counted: dict[str, dict[str, int]] = json.loads(done.read_text())
+        return counted
     tokenizer = load_tokenizer(job.tokenizer)
     tokenizer.encode_special_tokens = True  # text that spells a special token is text
     splits = ("train", "validation") if kind == "domain" else ("validation",)
     writers = {split: ShardWriter(job.output, name, split, job.dtype, job.end_of_text) for split in splits}
     _write_set(paths, tokenizer, writers, job.config, job.seed, job.max_domain_bytes)
-    return {split: writer.close() for split, writer in writers.items()}
+    counts = {split: writer.close() for split, writer in writers.items()}
+    done.with_suffix(".part").write_text(json.dumps(counts))
+    done.with_suffix(".part").rename(done)
+    return counts
 
 
 def _write_set(
