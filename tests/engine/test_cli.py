@@ -79,9 +79,9 @@ def test_every_command_has_help_with_an_example() -> None:
 def test_selftest_catches_what_it_plants_and_notices_what_is_switched_off(tmp_path: Path) -> None:
     from pydoc_data import topics
 
-    passages = [p for text in topics.topics.values() for p in text.split("\n\n") if len(p.split()) > 70]
-    config = write_corpus(tmp_path, a=passages[:100], b=passages[100:200], r=["reference"])
-    result = mashbill("selftest", "--config", config, "--documents", "160", "--json")
+    passages = [p for text in topics.topics.values() for p in text.split("\n\n") if len(p.split()) > 85]
+    config = write_corpus(tmp_path, a=passages[:45], b=passages[45:], r=["reference"])
+    result = mashbill("selftest", "--config", config, "--documents", "90", "--json")
     assert result.returncode == 0, result.stderr
     findings = {f["kind"].split(" (")[0]: f for f in json.loads(result.stdout)}
     assert findings["exact duplicates"]["caught"] == findings["exact duplicates"]["planted"] > 0

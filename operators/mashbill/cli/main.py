@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from mashbill.cli import mixtures
 from mashbill.cli.pipeline import describe_stages, run_pipeline
 from mashbill.errors import MashbillError
 
@@ -20,6 +21,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+
+app.add_typer(mixtures.app, name="mixtures")
 
 ConfigOption = Annotated[Path, typer.Option("--config", help="TOML config file.", show_default=False)]
 SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="section.key=value", help="Override a setting; may be repeated.")]

@@ -3,6 +3,6 @@
 from mashbill.mixtures.limits import epoch_ceiling, within_ceiling
 from mashbill.mixtures.loader import MixtureLoader
 from mashbill.mixtures.mixture import LossTable, MixtureTable
-from mashbill.mixtures.planning import draw_mixtures
+from mashbill.mixtures.planning import draw_mixtures, fill_simplex
 
-__all__ = ["LossTable", "MixtureLoader", "MixtureTable", "draw_mixtures", "epoch_ceiling", "within_ceiling"]
+__all__ = ["LossTable", "MixtureLoader", "MixtureTable", "draw_mixtures", "epoch_ceiling", "fill_simplex", "within_ceiling"]

@@ -61,6 +61,16 @@ def draw_mixtures(natural: np.ndarray, count: int, config: PlanConfig, seed: int
     return drawn
 
 
+def fill_simplex(domains: int, count: int, seed: int) -> np.ndarray:
+    """[count, domains] mixtures spread evenly over all of the simplex: a Sobol sequence, made exponential and normalised."""
+    from scipy.stats import qmc
+
+    points = qmc.Sobol(domains, seed=seed).random_base2(max(1, int(np.ceil(np.log2(max(count, 2))))))[:count]
+    spacings = -np.log(np.clip(points, 1e-12, 1 - 1e-12))
+    weights: np.ndarray = spacings / spacings.sum(axis=1, keepdims=True)
+    return weights
+
+
 def _draw(prior: np.ndarray, config: PlanConfig, generator: np.random.Generator, ceiling: np.ndarray | None) -> np.ndarray:
     strength = np.exp(generator.uniform(np.log(config.min_strength), np.log(config.max_strength)))
     gammas = generator.gamma(np.maximum(prior * strength * len(prior), 1e-3))

@@ -82,10 +82,18 @@ def read_runs(sweep: Path) -> tuple[MixtureTable, LossTable]:
     Raises:
         DataError: an index is in one table only.
     """
-    mixtures, losses = MixtureTable.read(sweep / "mixtures.csv"), LossTable.read(sweep / "losses.csv")
+    return join_runs(MixtureTable.read(sweep / "mixtures.csv"), LossTable.read(sweep / "losses.csv"), str(sweep))
+
+
+def join_runs(mixtures: MixtureTable, losses: LossTable, where: str) -> tuple[MixtureTable, LossTable]:
+    """Mixtures and losses of the runs that finished, in the mixtures' order.
+
+    Raises:
+        DataError: an index is in one table only.
+    """
     alone = np.setxor1d(mixtures.index, losses.index)
     if len(alone):
-        raise DataError(f"{sweep}: index {alone[0]}", "is in mixtures.csv or in losses.csv only", "keep the same runs in both")
+        raise DataError(f"{where}: index {alone[0]}", "is in the mixtures or in the losses only", "keep the same runs in both")
     losses_at = {index: row for row, index in enumerate(losses.index)}
     values = losses.losses[[losses_at[index] for index in mixtures.index]]
     finished = ~np.isnan(values).any(axis=1)

@@ -21,7 +21,7 @@ from mashbill.errors import DataError
 from mashbill.stages.pipeline import job_of, stages_up_to
 
 PLANT_TAG = 611
-MIN_WORDS = 60
+MIN_WORDS = 80
 EVALUATION = "planted-evaluation"
 QUESTION_WORDS = 40
 
@@ -62,7 +62,8 @@ def selftest(config: PipelineConfig, documents: int) -> list[Finding]:
         texts = _sample(config, documents)
         random = np.random.default_rng([config.seed, PLANT_TAG])
         count = max(4, len(texts) // 20)
-        plants = _plants(texts, count, random)
+        texts, apart = texts[count:], texts[:count]  # no copies of originals, so that only decontamination can catch them
+        plants = _plants(texts, apart, count, random)
         _write(folder / "clean.jsonl", {f"original-{i}": text for i, text in enumerate(texts)})
         before = _removed(_clean(config, folder / "clean.jsonl", folder, "before", [plants["question"][0]]))
         with (folder / "clean.jsonl").open("ab") as file:
@@ -107,21 +108,21 @@ def _long_texts(config: PipelineConfig, source: Source, where: str) -> Iterator[
             yield from (text for text in batch["text"].to_pylist() if len(text.split()) >= MIN_WORDS)
 
 
-def _plants(texts: list[str], count: int, random: np.random.Generator) -> dict[str, list[str]]:
-    chosen = random.choice(len(texts), 3 * count, replace=3 * count > len(texts))
+def _plants(texts: list[str], apart: list[str], count: int, random: np.random.Generator) -> dict[str, list[str]]:
+    chosen = random.choice(len(texts), 2 * count, replace=2 * count > len(texts))
     words = " ".join(texts[i] for i in random.choice(len(texts), 10)).split()
     question = " ".join(random.choice(words, QUESTION_WORDS))
     near = []
-    for i in chosen[count : 2 * count]:
-        edited = texts[i].split(" ")
+    for i in chosen[count:]:
+        edited = texts[i].split()
         places = random.choice(len(edited), max(1, len(edited) // 100), replace=False)
         for place in places:
             edited[place] = "planted"
         near.append(" ".join(edited))
     contaminated = []
-    for i in chosen[2 * count :]:
-        middle = len(texts[i]) // 2
-        contaminated.append(f"{texts[i][:middle]} {question} {texts[i][middle:]}")
+    for text in apart:
+        middle = len(text) // 2
+        contaminated.append(f"{text[:middle]} {question} {text[middle:]}")
     return {"exact": [texts[i] for i in chosen[:count]], "near": near, "contaminated": contaminated, "question": [question]}
 
 

@@ -1,0 +1,218 @@
+"""``mashbill mixtures``: plan, fit, evaluate, predict, select and compare on CSVs in RegMix's column format."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from mashbill.errors import ConfigError, DataError
+
+app = typer.Typer(help="Mixtures and losses as CSVs: an index column, then one column a domain or a metric.", no_args_is_help=True)
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+ModelOption = Annotated[Path, typer.Option("--model", help="Folder that `mashbill mixtures fit` wrote.")]
+MixturesOption = Annotated[Path, typer.Option("--mixtures", help="CSV of mixtures.")]
+LossesOption = Annotated[Path, typer.Option("--losses", help="CSV of losses, joined on index.")]
+
+
+@app.command(epilog="Example: mashbill mixtures plan --domains tokens.csv --count 64 --output mixtures.csv")
+def plan(
+    domains: Annotated[Path, typer.Option(help="CSV with columns domain,tokens.")],
+    output: Annotated[Path, typer.Option(help="CSV of mixtures that is written.")],
+    count: Annotated[int, typer.Option(min=1, help="Mixtures.")] = 64,
+    seed: Annotated[int, typer.Option(help="Seed.")] = 0,
+    design: Annotated[str, typer.Option(help="regmix (around the natural proportions) or space-filling.")] = "regmix",
+    tokens: Annotated[float | None, typer.Option(help="Tokens of a run; with it repeats are limited.")] = None,
+    max_epochs: Annotated[float, typer.Option(help="Times a domain may be repeated.")] = 4.0,
+    json_: JsonOption = False,
+) -> None:
+    """Draw the mixtures of a sweep."""
+    import numpy as np
+
+    from mashbill.config import PlanConfig
+    from mashbill.mixtures import MixtureTable, draw_mixtures, epoch_ceiling, fill_simplex, within_ceiling
+
+    have = read_tokens(domains)
+    amounts = np.array(list(have.values()))
+    ceiling = epoch_ceiling(amounts, tokens, max_epochs) if tokens else None
+    if design == "regmix":
+        weights = draw_mixtures(amounts / amounts.sum(), count, PlanConfig(mixtures=count), seed, ceiling=ceiling)
+    elif design == "space-filling":
+        weights = fill_simplex(len(amounts), count, seed)
+        weights = weights if ceiling is None else within_ceiling(weights, ceiling)
+    else:
+        raise ConfigError(f"--design {design}", "is not a design", "choose regmix or space-filling")
+    MixtureTable(np.arange(count), tuple(have), weights).write(output)
+    _say(json_, {"mixtures": count, "domains": len(have), "output": str(output)}, f"{count} mixtures of {len(have)} domains: {output}")
+
+
+@app.command(epilog="Example: mashbill mixtures fit --mixtures m.csv --losses l.csv --target pile_cc --output model")
+def fit(
+    mixtures: MixturesOption,
+    losses: LossesOption,
+    output: Annotated[Path, typer.Option(help="Folder of the model that is written.")],
+    target: Annotated[list[str], typer.Option(metavar="COLUMN[=WEIGHT]", help="Loss column and its weight; may be repeated; or all.")],
+    maximize: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="Column where higher is better.")] = None,
+    regressor: Annotated[str, typer.Option(help="auto, linear, lightgbm, exponential, power, gp or ensemble.")] = "auto",
+    seed: Annotated[int, typer.Option(help="Seed of the folds.")] = 0,
+    json_: JsonOption = False,
+) -> None:
+    """Fit a regression from mixtures to losses; auto takes the best by cross-validation."""
+    from mashbill.regression.regressors import REGRESSORS
+    from mashbill.regression.tables import fit_tables, save_model
+
+    if regressor not in {"auto", *REGRESSORS}:
+        raise ConfigError(f"--regressor {regressor}", "is none", f"choose among auto, {', '.join(REGRESSORS)}")
+    model, report = fit_tables(mixtures, losses, _weights(target, "--target"), maximized=maximize or (), regressor=regressor, seed=seed)
+    save_model(model, report, output)
+    table = Table(
+        "column", "Spearman", "mean error", title=f"{report['regressor']}, {report['runs']} runs, out of fold", title_justify="left"
+    )
+    for name, row in report["cross_validation"].items():
+        table.add_row(name, f"{row['spearman']:.3f}", f"{row['mae']:.4f}")
+    _say(json_, report, table)
+
+
+@app.command(epilog="Example: mashbill mixtures evaluate --model model --mixtures unseen.csv --losses unseen_losses.csv")
+def evaluate(model: ModelOption, mixtures: MixturesOption, losses: LossesOption, json_: JsonOption = False) -> None:
+    """Judge a model on runs it has not seen."""
+    from mashbill.regression.tables import evaluate_tables, load_model
+
+    report = evaluate_tables(load_model(model), mixtures, losses)
+    table = Table("column", "Spearman", "mean error", "regret", "rank of the choice", "inside 90%", title=f"{report['runs']} runs")
+    for name, row in report["targets"].items():
+        cells = (
+            f"{row['spearman']:.3f}",
+            f"{row['mae']:.4f}",
+            f"{row['regret']:.4f}",
+            str(row["chosen_rank"]),
+            f"{row['coverage_90']:.2f}",
+        )
+        table.add_row(name, *cells)
+    _say(json_, report, table)
+
+
+@app.command(epilog="Example: mashbill mixtures predict --model model --mixtures m.csv --output predictions.csv")
+def predict(
+    model: ModelOption,
+    mixtures: MixturesOption,
+    output: Annotated[Path, typer.Option(help="CSV that is written.")],
+    json_: JsonOption = False,
+) -> None:
+    """Predict the losses of mixtures."""
+    from mashbill.mixtures import LossTable, MixtureTable
+    from mashbill.regression.tables import load_model
+
+    loaded, table = load_model(model), MixtureTable.read(mixtures)
+    LossTable(table.index, loaded.fitted.sets, loaded.predict(table)).write(output)
+    _say(json_, {"mixtures": len(table.index), "output": str(output)}, f"{len(table.index)} predictions: {output}")
+
+
+@app.command(epilog="Example: mashbill mixtures select --model model --tokens 25e9 --available tokens.csv --output mixture.csv")
+def select(
+    model: ModelOption,
+    output: Annotated[Path, typer.Option(help="CSV of the mixture that is written.")],
+    prior: Annotated[Path | None, typer.Option(help="CSV with one mixture: the natural proportions.")] = None,
+    tokens: Annotated[float | None, typer.Option(help="Tokens of the final run.")] = None,
+    available: Annotated[Path | None, typer.Option(help="CSV with columns domain,tokens.")] = None,
+    max_epochs: Annotated[float, typer.Option(help="Times a domain may be repeated.")] = 4.0,
+    min_: Annotated[list[str] | None, typer.Option("--min", metavar="D=w", help="Least weight of a domain.")] = None,
+    max_: Annotated[list[str] | None, typer.Option("--max", metavar="D=w", help="Most weight of a domain.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the simulation.")] = 0,
+    json_: JsonOption = False,
+) -> None:
+    """Choose the mixture with the lowest predicted target loss, within the limits."""
+    import numpy as np
+
+    from mashbill.mixtures import MixtureTable
+    from mashbill.regression.selecting import bounds, read_mixture, select_mixture
+    from mashbill.regression.tables import load_model
+
+    loaded = load_model(model)
+    have = read_tokens(available) if available else None
+    least, most = _weights(min_ or [], "--min"), _weights(max_ or [], "--max")
+    floor, ceiling = bounds(loaded.fitted.domains, least, most, available=have, tokens=tokens, max_epochs=max_epochs)
+    natural = read_mixture(loaded, MixtureTable.read(prior)) if prior else None
+    choice = select_mixture(loaded, floor, ceiling, natural, seed)
+    MixtureTable(np.arange(1), tuple(choice["mixture"]), np.array([list(choice["mixture"].values())])).write(output)
+    if choice["outside_sampled"]:
+        Console(stderr=True).print("warning: the choice lies farther from every run than runs lie from one another; train some near it")
+    table = Table("domain", "weight", title="mixture", title_justify="left")
+    for name, weight in sorted(choice["mixture"].items(), key=lambda item: -item[1]):
+        table.add_row(name, f"{weight:.4f}")
+    _say(json_, choice, table, _losses({"chosen": choice["predicted"], **choice["baselines"]}))
+
+
+@app.command(epilog="Example: mashbill mixtures compare --model model --mixture ours=a.csv --mixture theirs=b.csv")
+def compare(
+    model: ModelOption,
+    mixture: Annotated[list[str], typer.Option(metavar="NAME=FILE", help="A mixture; may be repeated.")],
+    json_: JsonOption = False,
+) -> None:
+    """Put mixtures side by side by predicted target loss."""
+    from mashbill.mixtures import MixtureTable
+    from mashbill.regression.selecting import compare_mixtures, read_mixture
+    from mashbill.regression.tables import load_model
+
+    loaded, named = load_model(model), {}
+    for given in mixture:
+        name, equals, path = given.partition("=")
+        if not equals:
+            raise ConfigError(f"--mixture {given}", "names no file", "write NAME=mixture.csv")
+        named[name] = read_mixture(loaded, MixtureTable.read(Path(path)))
+    entries = dict(sorted(compare_mixtures(loaded, named).items(), key=lambda item: item[1]["loss"]))
+    _say(json_, entries, _losses(entries))
+
+
+def read_tokens(path: Path) -> dict[str, float]:
+    """Tokens by domain from a CSV.
+
+    Raises:
+        DataError: a column is missing, or a number is none.
+    """
+    import pandas as pd
+
+    try:
+        frame = pd.read_csv(path)
+        tokens = {str(d): float(t) for d, t in zip(frame["domain"], frame["tokens"], strict=True)}
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(str(path), f"is no table of tokens ({error})", "give a CSV with columns domain,tokens") from error
+    wrong = [d for d, t in tokens.items() if not 0 < t < float("inf")]
+    if wrong:
+        raise DataError(f"{path}: domain {wrong[0]}", f"has {tokens[wrong[0]]:g} tokens", "give a number above 0 or leave the domain out")
+    return tokens
+
+
+def _weights(given: list[str], option: str) -> dict[str, float]:
+    """NAME=NUMBER options; a name alone weighs 1. Targets are made to sum to 1."""
+    weights: dict[str, float] = {}
+    for text in given:
+        name, equals, number = text.rpartition("=") if "=" in text else (text, "", "1")
+        try:
+            weights[name] = float(number) if equals else 1.0
+        except ValueError as error:
+            raise ConfigError(f"{option} {text}", f"has {number!r} for a number", "write NAME=0.5") from error
+    if option == "--target":
+        total = sum(weights.values())
+        if total <= 0 or min(weights.values()) < 0:
+            raise ConfigError("--target", "has no positive weight", "give weights above 0")
+        weights = {name: weight / total for name, weight in weights.items()}
+    return weights
+
+
+def _losses(entries: dict[str, Any]) -> Table:
+    table = Table("mixture", "predicted loss", "90% interval", title="target", title_justify="left")
+    for name, entry in entries.items():
+        low, high = entry["interval_90"]
+        table.add_row(name, f"{entry['loss']:.4f}", f"{low:.4f} to {high:.4f}")
+    return table
+
+
+def _say(as_json: bool, value: Any, *shown: Any) -> None:
+    if as_json:
+        print(json.dumps(value))  # noqa: T201
+    else:
+        for item in shown:
+            Console().print(item)

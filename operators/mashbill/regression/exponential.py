@@ -1,0 +1,57 @@
+"""The data mixing laws' exponential: a domain's loss falls exponentially in the weights of what helps it.
+
+    loss(w) = c + exp(b + sum_d t_d w_d)
+
+Fitted with a Huber loss from several starts. Source: data mixing laws (yegcjs/mixinglaws); olmix (allenai/olmix) uses the same form.
+"""
+
+from typing import Self
+
+import numpy as np
+
+STARTS = 6
+HUBER = 0.02
+START_TAG = 504
+
+
+class Exponential:
+    """One exponential law a target."""
+
+    def fit(self, weights: np.ndarray, losses: np.ndarray) -> Self:
+        """Learn from [runs, domains] mixtures and [runs, targets] losses."""
+        self.parameters = np.stack([_fit_target(weights, target, i) for i, target in enumerate(losses.T)])
+        return self
+
+    def predict(self, weights: np.ndarray) -> np.ndarray:
+        """[mixtures, targets] losses."""
+        return np.stack([_evaluate(parameters, weights) for parameters in self.parameters], 1)
+
+
+def _evaluate(parameters: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    value: np.ndarray = parameters[0] + np.exp(np.clip(parameters[1] + weights @ parameters[2:], -30, 30))
+    return value
+
+
+def _fit_target(weights: np.ndarray, target: np.ndarray, tag: int) -> np.ndarray:
+    from scipy.optimize import least_squares
+
+    random = np.random.default_rng([START_TAG, tag])
+    spread = max(float(np.ptp(target)), 1e-9)
+
+    def residuals(parameters: np.ndarray) -> np.ndarray:
+        return np.concatenate([(_evaluate(parameters, weights) - target) / spread, 1e-3 * parameters[2:]])
+
+    def slopes(parameters: np.ndarray) -> np.ndarray:
+        value = np.exp(np.clip(parameters[1] + weights @ parameters[2:], -30, 30))[:, None] / spread
+        fit = np.concatenate([np.full((len(target), 1), 1 / spread), value, value * weights], axis=1)
+        penalty = np.concatenate([np.zeros((len(parameters) - 2, 2)), 1e-3 * np.eye(len(parameters) - 2)], axis=1)
+        return np.concatenate([fit, penalty])
+
+    best, lowest = None, np.inf
+    for _ in range(STARTS):
+        first = np.concatenate([[float(target.min()) - 0.3 * spread, np.log(spread)], random.normal(-0.5, 1.0, weights.shape[1])])
+        found = least_squares(residuals, first, jac=slopes, loss="huber", f_scale=HUBER, max_nfev=400)
+        if found.cost < lowest:
+            best, lowest = found.x, found.cost
+    assert best is not None
+    return np.asarray(best)

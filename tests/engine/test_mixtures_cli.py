@@ -1,0 +1,117 @@
+"""``mashbill mixtures`` on RegMix's published sweep, as a user runs it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+REGMIX = Path(__file__).parents[1] / "data" / "regmix"
+TARGET = "metric/the_pile_pile_cc_val_loss"
+
+
+def mixtures(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "mashbill.cli.main", "mixtures", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def answer(*arguments: object) -> Any:
+    result = mixtures(*arguments, "--json")
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+    """A model of 64 published runs."""
+    folder = tmp_path_factory.mktemp("tables")
+    for kind in ("mixture", "pile_loss"):
+        pd.read_csv(REGMIX / f"train_{kind}_1m.csv").head(64).to_csv(folder / f"{kind}.csv", index=False)
+    given = ["--mixtures", folder / "mixture.csv", "--losses", folder / "pile_loss.csv"]
+    report = answer("fit", *given, "--target", TARGET, "--output", folder / "m")
+    return folder, report
+
+
+def unseen(kind: str) -> Path:
+    return REGMIX / f"test_{kind}_1m.csv"
+
+
+def test_fit_reports_and_the_model_ranks_unseen_runs(model: tuple[Path, Any]) -> None:
+    folder, report = model
+    assert (report["runs"], report["domains"], report["targets"]) == (64, 17, 1)
+    assert set(report["cross_validation"][TARGET]) == {"spearman", "mae"}
+    judged = answer("evaluate", "--model", folder / "m", "--mixtures", unseen("mixture"), "--losses", unseen("pile_loss"))
+    assert judged["runs"] == 256
+    row = judged["targets"][TARGET]
+    assert set(row) == {"spearman", "pearson", "mae", "regret", "chosen_rank", "coverage_90"}
+    assert row["spearman"] > 0.95
+    assert row["regret"] >= 0
+    assert 0.75 <= row["coverage_90"] <= 1
+
+
+def test_predictions_are_joined_on_the_index(model: tuple[Path, Any], tmp_path: Path) -> None:
+    answer("predict", "--model", model[0] / "m", "--mixtures", unseen("mixture"), "--output", tmp_path / "p.csv")
+    table = pd.read_csv(tmp_path / "p.csv")
+    assert table["index"].tolist() == pd.read_csv(unseen("mixture"))["index"].tolist()
+    assert list(table.columns) == ["index", TARGET]
+
+
+def test_choice_keeps_to_its_limits_and_beats_the_baselines(model: tuple[Path, Any], tmp_path: Path) -> None:
+    free = answer("select", "--model", model[0] / "m", "--output", tmp_path / "free.csv")
+    assert sum(free["mixture"].values()) == pytest.approx(1)
+    assert free["predicted"]["loss"] < min(free["baselines"][name]["loss"] for name in ("natural", "uniform"))
+    top = max(free["mixture"], key=free["mixture"].get)
+    limits = ["--max", f"{top}=0.2", "--min", "train_the_pile_arxiv=0.1"]
+    bound = answer("select", "--model", model[0] / "m", "--output", tmp_path / "b.csv", *limits)
+    assert bound["mixture"][top] <= 0.2 + 1e-6
+    assert bound["mixture"]["train_the_pile_arxiv"] >= 0.1 - 1e-9
+    assert isinstance(bound["limits"], list)
+    named = [f"{name}={tmp_path / name}.csv" for name in ("free", "b")]
+    compared = answer("compare", "--model", model[0] / "m", "--mixture", named[0], "--mixture", named[1])
+    assert list(compared) == ["free", "b"]
+
+
+@pytest.mark.parametrize("design", ["regmix", "space-filling"])
+def test_plan_writes_mixtures_under_the_epoch_limit(design: str, tmp_path: Path) -> None:
+    (tmp_path / "tokens.csv").write_text("domain,tokens\na,1e9\nb,5e7\nc,2e8\n")
+    options = ["--count", 20, "--design", design, "--tokens", 1e9, "--max-epochs", 4]
+    answer("plan", "--domains", tmp_path / "tokens.csv", *options, "--output", tmp_path / "m.csv")
+    table = pd.read_csv(tmp_path / "m.csv")
+    assert len(table) == 20
+    assert table[["a", "b", "c"]].sum(axis=1).tolist() == pytest.approx([1] * 20)
+    assert table["b"].max() <= 0.2 + 1e-9
+
+
+@pytest.mark.parametrize(
+    "change, fragments",
+    [
+        (lambda m, lost: (m.assign(train_the_pile_arxiv=0.9), lost), ["mixture.csv: index 1", "sums to", "sum to 1"]),
+        (lambda m, lost: (m.assign(train_the_pile_arxiv=-0.1), lost), ["column train_the_pile_arxiv", "no weight"]),
+        (lambda m, lost: (m, lost.assign(**{TARGET: float("inf")})), ["pile_loss.csv: index 1", "infinite"]),
+        (lambda m, lost: (m, lost.head(40)), ["index 41", "only"]),
+        (lambda m, lost: (m.head(5), lost.head(5)), ["5 finished runs", "at least 8"]),
+        (lambda m, lost: (m, lost.assign(**{TARGET: 2.0})), [TARGET, "is constant"]),
+        (lambda m, lost: (m, lost.drop(columns=TARGET)), [TARGET, "is missing"]),
+    ],
+    ids=["sum", "negative", "infinite", "index", "few", "constant", "missing"],
+)  # fmt: skip
+def test_bad_tables_exit_2_with_one_line(change: Any, fragments: list[str], model: tuple[Path, Any], tmp_path: Path) -> None:
+    tables = change(pd.read_csv(model[0] / "mixture.csv"), pd.read_csv(model[0] / "pile_loss.csv"))
+    for name, table in zip(("mixture", "pile_loss"), tables, strict=True):
+        table.to_csv(tmp_path / f"{name}.csv", index=False)
+    given = ["--mixtures", tmp_path / "mixture.csv", "--losses", tmp_path / "pile_loss.csv"]
+    result = mixtures("fit", *given, "--target", TARGET, "--regressor", "linear", "--output", tmp_path / "m")
+    assert result.returncode == 2
+    errors = [line for line in result.stderr.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1
+    assert all(fragment in errors[0] for fragment in fragments), errors[0]
+    assert not (tmp_path / "m").exists()
+
+
+def test_infeasible_limits_exit_2(model: tuple[Path, Any], tmp_path: Path) -> None:
+    floors = ["--min", "train_the_pile_arxiv=0.7", "--min", "train_the_pile_github=0.6"]
+    result = mixtures("select", "--model", model[0] / "m", "--output", tmp_path / "x.csv", *floors)
+    assert (result.returncode, "let the floors sum to at most 1" in result.stderr) == (2, True)
