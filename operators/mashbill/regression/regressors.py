@@ -7,7 +7,7 @@ import numpy as np
 from mashbill.regression.exponential import Exponential
 from mashbill.regression.power_law import PowerLaw
 
-RUNS_PER_LENGTH, RUNS_FOR_TREES = 3, 48
+RUNS_PER_LENGTH, RUNS_FOR_TREES, RUNS_FOR_LENGTHS = 3, 48, 160
 
 
 class Regressor(Protocol):
@@ -86,6 +86,7 @@ class GaussianProcess:
         self.models: list[Any] = []
         runs, domains = features.shape
         by_domain = runs >= RUNS_PER_LENGTH * domains
+        some = np.random.default_rng(0).permutation(runs)[:RUNS_FOR_LENGTHS] if runs > RUNS_FOR_LENGTHS else np.arange(runs)
         for target in losses.T:
             smooth = RBF(np.ones(domains), (0.05, 100.0)) if by_domain else Matern(1.0, (0.05, 50.0), nu=2.5)
             kernel = (
@@ -93,8 +94,12 @@ class GaussianProcess:
                 + ConstantKernel(0.1, (1e-5, 1e3)) * DotProduct(1.0, (1e-3, 1e3))
                 + WhiteKernel(1e-3, (1e-7, 1e0))
             )
-            model = GaussianProcessRegressor(kernel, normalize_y=True, n_restarts_optimizer=0 if by_domain else 1, random_state=0)
-            self.models.append(ignore_warnings(category=ConvergenceWarning)(model.fit)(features, target))
+            restarts = 0 if by_domain else 1
+            model = GaussianProcessRegressor(kernel, normalize_y=True, n_restarts_optimizer=restarts, random_state=0)
+            model = ignore_warnings(category=ConvergenceWarning)(model.fit)(features[some], target[some])
+            if len(some) < runs:  # lengths learnt on some runs serve for all
+                model = GaussianProcessRegressor(model.kernel_, normalize_y=True, optimizer=None).fit(features, target)
+            self.models.append(model)
         return self
 
     def predict(self, weights: np.ndarray) -> np.ndarray:
