@@ -121,7 +121,8 @@ def lines(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], x: str,
                   label=name if name in COLORS else None)  # fmt: skip
     axes.set_xlabel(x)
     axes.set_ylabel(y)
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    if axes.get_xlim()[1] > 1_000:
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     if legend and any(name in COLORS for name in series):
         axes.legend()
     return _svg(figure)
