@@ -4,19 +4,27 @@ python benchmarks/minhash.py [--megabytes 20] [--repeats 3]
 """
 
 import argparse
+import shutil
 import tempfile
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.json as pj
-import pyarrow.parquet as pq
 from measure import compare, header, peer, sample, size_of, timed
 from scorer import write_jsonl
 
-from mashbill.config import DeduplicationConfig
-from mashbill.dedup.components import first_of_component
-from mashbill.dedup.minhash import band_hashes
+from mashbill.artifacts import Artifact
+from mashbill.config import load_config
+from mashbill.stages import job_of, stages_up_to
+
+CONFIG = """
+artifacts = "artifacts"
+[corpus]
+domains = [
+  { name = "all", sources = [{ path = "documents.jsonl", id_field = "id" }] },
+  { name = "other", sources = [{ path = "other.jsonl" }] },
+]
+[deduplication]
+exact = false
+"""
 
 
 def main() -> None:
@@ -29,15 +37,18 @@ def main() -> None:
     size = size_of(documents)
     header(f"MinHash, 14 bands of 8, 5-grams, {len(documents):,} documents, {size:.1f} MB; peer: datatrove")
     with tempfile.TemporaryDirectory() as name:
-        source, kept = Path(name) / "documents.jsonl", []
-        write_jsonl(source, documents)
+        folder, kept = Path(name), []
+        write_jsonl(folder / "documents.jsonl", documents)
+        write_jsonl(folder / "other.jsonl", [{"id": "other", "text": "One more domain, as a corpus has at least two.", "domain": "other"}])
+        (folder / "config.toml").write_text(CONFIG)
+        config = load_config(folder / "config.toml")
 
         def deduplicate() -> None:
-            table = pj.read_json(source, read_options=pj.ReadOptions(use_threads=False, block_size=1 << 28))
-            bands = band_hashes(table["text"], DeduplicationConfig())
-            stays = first_of_component(bands) == np.arange(len(table))
-            pq.write_table(table.filter(pa.array(stays)), Path(name) / "kept.parquet", compression="zstd")
-            kept.append(int(stays.sum()))
+            shutil.rmtree(folder / "artifacts", ignore_errors=True)
+            done: dict[str, Artifact] = {}
+            for stage in stages_up_to("deduplicate"):
+                done[stage.name] = job_of(stage, config, done).run()
+            kept.append(done["deduplicate"].manifest.counts["documents_out"] - 1)
 
         ours = timed(deduplicate, arguments.repeats)
         theirs, _ = peer("minhash", documents, max(1, arguments.repeats // 2))

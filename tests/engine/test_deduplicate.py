@@ -2,6 +2,7 @@
 
 import json
 import string
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,13 @@ import pytest
 from corpus_writer import corpus_config, documents, run_stages, table, write_jsonl
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
-from mashbill.config import DeduplicationConfig
-from mashbill.dedup.components import first_of_component
+from mashbill.config import DeduplicationConfig, EngineConfig
+from mashbill.dedup.components import Stars, union
 from mashbill.dedup.lines import Pieces
 from mashbill.dedup.minhash import band_hashes, match_probability
 from mashbill.errors import ConfigError, DataError
+from mashbill.partitions import Exchange, scattered
 
 WORDS = (Path(np.__file__).parent / "__init__.py").read_text().split()
 
@@ -127,12 +128,13 @@ def test_pieces_put_back_together_are_the_text(texts: list[str], newlines: int) 
     assert set(pieces.without(np.ones(len(pieces.hashes), bool)).to_pylist()) == {""}
 
 
-def test_bands_on_disk_give_what_bands_in_memory_give(planted: Path) -> None:
+def test_many_buckets_and_stars_give_what_one_memory_gives(planted: Path) -> None:
     sources = {"first": 'first.jsonl, id_field = "id"', "second": 'second.jsonl, id_field = "id"'}
-    in_memory = run_stages(corpus_config(planted, sources), "deduplicate")["deduplicate"]
-    on_disk = run_stages(corpus_config(planted, sources, extra="[deduplication]\nmax_memory_bytes = 1000"), "deduplicate")["deduplicate"]
-    assert in_memory.fingerprint != on_disk.fingerprint
-    assert table(in_memory, "removed.parquet") == table(on_disk, "removed.parquet")
+    extra = '[deduplication]\nlines = "line"\nmin_line_bytes = 1'
+    in_memory = run_stages(corpus_config(planted, sources, extra=extra), "deduplicate")["deduplicate"]
+    in_buckets = run_stages(corpus_config(planted, sources, extra=extra + "\nmax_memory_bytes = 1000"), "deduplicate")["deduplicate"]
+    assert in_memory.fingerprint != in_buckets.fingerprint
+    assert in_memory.manifest.files == in_buckets.manifest.files
 
 
 def test_clusters_say_how_many_stand_behind_a_document(tmp_path: Path) -> None:
@@ -172,14 +174,28 @@ def jaccard(one: str, other: str, ngram: int = 5) -> float:
     return len(shingles[0] & shingles[1]) / len(shingles[0] | shingles[1])
 
 
-@settings(max_examples=50, deadline=None)
-@given(arrays(np.uint64, st.tuples(st.integers(1, 30), st.integers(1, 4)), elements=st.integers(0, 12)))
-def test_components_are_what_a_plain_search_finds(bands: np.ndarray) -> None:
-    expected = np.arange(len(bands))
+links = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)).filter(lambda pair: pair[0] > pair[1]), max_size=60)
+
+
+@settings(max_examples=60, deadline=None)
+@given(links, st.integers(1, 5))
+def test_both_ways_to_components_find_what_a_plain_search_finds(pairs: list[tuple[int, int]], buckets: int) -> None:
+    expected = {node: node for pair in pairs for node in pair}
     changed = True
     while changed:
-        shares = [[np.any((a == b) & (a != 0)) for b in bands] for a in bands]
-        lowest = np.array([min([expected[i], *(expected[j] for j in np.flatnonzero(row))]) for i, row in enumerate(shares)])
-        changed = bool((lowest != expected).any())
-        expected = lowest
-    assert first_of_component(bands).tolist() == expected.tolist()
+        before = dict(expected)
+        for one, other in pairs:
+            expected[one] = expected[other] = min(expected[one], expected[other])
+        changed = expected != before
+    heads = {node: head for node, head in sorted(expected.items()) if node != head}
+    document, earlier = np.array(pairs, np.int64).reshape(-1, 2).T
+    node, head = union(document, earlier)
+    assert dict(zip(node.tolist(), head.tolist(), strict=True)) == heads
+    with tempfile.TemporaryDirectory() as folder:
+        given_links = Exchange(Path(folder) / "given", buckets)
+        for i in range(3):  # from several tasks, with repeats
+            given_links.put(f"{i}", scattered(document[i:], buckets), document=document[i:], earlier=earlier[i:])
+        settled = Stars(EngineConfig(), Path(folder)).settle(given_links)
+        rows = [settled.arrays(bucket) for bucket in range(buckets)]
+    found = {(int(d), int(h)) for row in rows for d, h in zip(row["document"], row["earlier"], strict=True)}
+    assert found == set(heads.items())

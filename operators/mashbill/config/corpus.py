@@ -65,4 +65,6 @@ class DeduplicationConfig(Section):
     lines: Literal["off", "line", "paragraph"] = Field("off", description="Remove lines or paragraphs that occurred before, anywhere.")
     min_line_bytes: int = Field(40, ge=1, description="Least bytes of a line or paragraph that is compared; shorter ones stay.")
     against: tuple[str, ...] = Field((), description="Folders of deduplicate artifacts of finished corpora, which win over this one.")
-    max_memory_bytes: int = Field(4_000_000_000, ge=1_000, description="Memory for bands; past it they are kept on disk.")
+    max_memory_bytes: int = Field(
+        4_000_000_000, ge=1_000, description="Memory for matching on each machine: hashes go to as many buckets on disk as it takes."
+    )

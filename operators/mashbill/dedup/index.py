@@ -1,7 +1,7 @@
-"""The index of a finished corpus: hashes and bands of what was kept, against which a later corpus is deduplicated."""
+"""The index of a finished corpus: signatures of what was kept, against which a later corpus is deduplicated."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,40 +9,28 @@ import numpy as np
 from mashbill.config import DeduplicationConfig
 from mashbill.errors import ConfigError
 
-FOLDER, SETTINGS, HASHES, BANDS = "index", "settings.json", "hashes.npy", "bands.npy"
+FOLDER, SETTINGS = "index", "settings.json"
 
 
-@dataclass(frozen=True)
-class CorpusIndex:
-    """What a finished corpus held.
-
-    Attributes:
-        name: the folder it was read from.
-        hashes: [documents] uint64 hash of each text.
-        bands: [documents, bands] uint64.
-    """
-
-    name: str
-    hashes: np.ndarray
-    bands: np.ndarray
-
-
-def write_index(folder: Path, hashes: np.ndarray, bands: np.ndarray, config: DeduplicationConfig) -> None:
-    """Write the index of a corpus.
-
-    Args:
-        folder: folder of the artifact.
-        hashes: [kept documents]; bands: [kept documents, bands].
-        config: the settings that make bands comparable.
-    """
-    (folder / FOLDER).mkdir()
-    np.save(folder / FOLDER / HASHES, hashes)
-    np.save(folder / FOLDER / BANDS, bands)
+def write_settings(folder: Path, config: DeduplicationConfig) -> None:
+    """Write what makes the signatures of an index comparable."""
+    (folder / FOLDER).mkdir(exist_ok=True)
     (folder / FOLDER / SETTINGS).write_text(json.dumps(_comparable(config)))
 
 
-def read_index(folder: Path, config: DeduplicationConfig) -> CorpusIndex:
-    """The index of a finished corpus, memory-mapped.
+def write_signatures(folder: Path, partition: str, signatures: np.ndarray) -> None:
+    """Write the part of an index that one partition gives.
+
+    Args:
+        folder: of the artifact; partition: a name of its own.
+        signatures: [kept documents, 1 + bands] uint64: hash of the text, then its bands.
+    """
+    (folder / FOLDER).mkdir(exist_ok=True)
+    np.save(folder / FOLDER / f"{partition}.npy", signatures)
+
+
+def signature_files(folder: Path, config: DeduplicationConfig) -> Sequence[Path]:
+    """The files of the index of a finished corpus.
 
     Args:
         folder: a deduplicate artifact.
@@ -52,7 +40,6 @@ def read_index(folder: Path, config: DeduplicationConfig) -> CorpusIndex:
     """
     try:
         settings = json.loads((folder / FOLDER / SETTINGS).read_text())
-        hashes, bands = (np.load(folder / FOLDER / name, mmap_mode="r") for name in (HASHES, BANDS))
     except (OSError, ValueError) as error:
         raise ConfigError(
             "deduplication.against", f"{folder} holds no index ({error})", "give the folder of a deduplicate artifact"
@@ -61,7 +48,7 @@ def read_index(folder: Path, config: DeduplicationConfig) -> CorpusIndex:
         if settings.get(name) != value:
             mend = f"set deduplication.{name} to {settings.get(name)}"
             raise ConfigError("deduplication.against", f"{folder} was made with {name} = {settings.get(name)}, not {value}", mend)
-    return CorpusIndex(str(folder), hashes, bands)
+    return sorted((folder / FOLDER).glob("*.npy"))
 
 
 def _comparable(config: DeduplicationConfig) -> dict[str, int | bool]:

@@ -1,5 +1,6 @@
 """Work on partitions, spread over the cores of a machine or over a Ray cluster by one line of the config."""
 
+from mashbill.partitions.exchange import SORTING, Exchange, buckets_for, scattered
 from mashbill.partitions.spread import spread
 
-__all__ = ["spread"]
+__all__ = ["SORTING", "Exchange", "buckets_for", "scattered", "spread"]

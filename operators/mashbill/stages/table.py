@@ -40,11 +40,11 @@ _ROWS = (
             "documents/": DOCUMENTS,
             "removed.parquet": "what was removed, which document it repeats, and why",
             "clusters.parquet": "groups of duplicates and their sizes",
-            "index/": "hashes and bands of what stayed, for a later corpus to be deduplicated against",
+            "index/": "signatures of what stayed, for a later corpus to be deduplicated against",
         },
         run="mashbill.dedup.deduplicate:deduplicate",
         external="mashbill.dedup.deduplicate:index_identity",
-        version=2,
+        version=3,
     ),
     Stage(
         name="bootstrap",
