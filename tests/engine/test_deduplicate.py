@@ -199,3 +199,36 @@ def test_both_ways_to_components_find_what_a_plain_search_finds(pairs: list[tupl
         rows = [settled.arrays(bucket) for bucket in range(buckets)]
     found = {(int(d), int(h)) for row in rows for d, h in zip(row["document"], row["earlier"], strict=True)}
     assert found == set(heads.items())
+
+
+def test_signatures_see_words_not_their_dress() -> None:
+    """Case, accents, punctuation, blanks and composed or decomposed letters change nothing; words do; kana and Han need no blanks."""
+    same = [
+        "The café's “old” door — shut at noon, always; nobody came in.",
+        "THE  CAFES old\u2003door shut at\u00a0noon always nobody came in",
+        "the cafe\u0301s old door\nshut\tat noon always (nobody) came in!",
+    ]
+    chinese = "今天天气很好，我们去公园散步，然后回家吃饭，晚上看电影，明天还要上班工作。"
+    texts = [*same, same[0].replace("noon", "night"), "", "—…!", "two words", "Two, words.", chinese, chinese.replace("，", " ")]
+    sliced = pa.array(["before", *texts], pa.large_string()).slice(1)
+    bands = band_hashes(pa.chunked_array([sliced.slice(0, 4), sliced.slice(4)]), DeduplicationConfig())
+    assert (bands[0] == bands[1]).all()
+    assert (bands[0] == bands[2]).all()
+    assert not (bands[0] == bands[3]).all()
+    assert not bands[4:6].any()
+    assert (bands[6] == bands[7]).all()
+    assert (bands[8] == bands[9]).all()
+
+
+def test_signatures_estimate_jaccard_without_bias() -> None:
+    """With bands of one row, the share of equal bands is the similarity, within its sampling error."""
+    config = DeduplicationConfig(bands=256, rows=1)
+    errors = []
+    for seed in range(60):
+        text = passage(seed, 200)
+        pair = [text, edited(text, 1 + seed // 2, seed)]
+        bands = band_hashes(pa.chunked_array([pa.array(pair, pa.large_string())]), config)
+        similarity = jaccard(*pair)
+        errors.append(((bands[0] == bands[1]).mean() - similarity) / np.sqrt(similarity * (1 - similarity) / config.bands))
+    assert abs(np.mean(errors)) < 3.3 / np.sqrt(len(errors))
+    assert 0.7 < np.std(errors) < 1.3

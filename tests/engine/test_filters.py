@@ -19,7 +19,7 @@ from mashbill.config import FiltersConfig
 from mashbill.errors import ConfigError, DataError
 from mashbill.filters.characters import character_table
 from mashbill.filters.decontamination import NgramIndex
-from mashbill.filters.documents import buffers, from_buffers
+from mashbill.partitions import buffers, from_buffers
 from mashbill.filters.expressions import PersonalData, Url
 from mashbill.filters.kernels import C4, Filter, FineWeb, GopherQuality, GopherRepetition
 from mashbill.filters.words import decode, split_words

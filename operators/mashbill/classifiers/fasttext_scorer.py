@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from mashbill.classifiers.normalisation import Normalisation
 from mashbill.errors import ConfigError
+from mashbill.partitions import buffers
 
 LOG_OFFSET = 1e-5
 COLLAPSE_ROWS = 1 << 17
@@ -184,9 +185,7 @@ class Collapsed:
     def _score(self, array: pa.Array) -> np.ndarray:
         from mashbill.classifiers.fasttext_kernels import score_documents
 
-        _, offsets, content = array.buffers()
-        bounds = np.frombuffer(offsets, np.int64)[array.offset : array.offset + len(array) + 1] if len(array) else np.zeros(1, np.int64)
-        text = np.frombuffer(content, np.uint8) if content is not None and content.size else np.zeros(1, np.uint8)
+        text, bounds = buffers(array)
         out = np.empty((len(array), self.scalars.shape[1]))
         if self.pairs:
             from mashbill.classifiers.fasttext_pairs import score_pairs

@@ -10,12 +10,13 @@ from mashbill.config import DeduplicationConfig
 from mashbill.errors import ConfigError
 
 FOLDER, SETTINGS = "index", "settings.json"
+SIGNATURES = 2  # how signatures are made; those of another number cannot be compared
 
 
 def write_settings(folder: Path, config: DeduplicationConfig) -> None:
     """Write what makes the signatures of an index comparable."""
     (folder / FOLDER).mkdir(exist_ok=True)
-    (folder / FOLDER / SETTINGS).write_text(json.dumps(_comparable(config)))
+    (folder / FOLDER / SETTINGS).write_text(json.dumps({"signatures": SIGNATURES, **_comparable(config)}))
 
 
 def write_signatures(folder: Path, partition: str, signatures: np.ndarray) -> None:
@@ -44,6 +45,9 @@ def signature_files(folder: Path, config: DeduplicationConfig) -> Sequence[Path]
         raise ConfigError(
             "deduplication.against", f"{folder} holds no index ({error})", "give the folder of a deduplicate artifact"
         ) from error
+    if settings.pop("signatures", None) != SIGNATURES:
+        what = f"{folder} was made by a version of mashbill with other signatures"
+        raise ConfigError("deduplication.against", what, "deduplicate that corpus again")
     for name, value in _comparable(config).items():
         if settings.get(name) != value:
             mend = f"set deduplication.{name} to {settings.get(name)}"

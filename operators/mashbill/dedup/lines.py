@@ -8,6 +8,8 @@ import numba
 import numpy as np
 import pyarrow as pa
 
+from mashbill.partitions import buffers
+
 OFFSET, PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x9E3779B97F4A7C15)
 SHIFT = np.uint64(29)
 NEWLINE, RETURN, SPACE, TAB = (ord(c) for c in "\n\r \t")
@@ -100,9 +102,7 @@ class Pieces:
     """
 
     def __init__(self, texts: pa.Array, newlines: int, shortest: int) -> None:
-        _, offsets, content = texts.buffers()
-        bounds = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1] if len(texts) else np.zeros(1, np.int64)
-        self.text = np.frombuffer(content, np.uint8) if content is not None and content.size else np.zeros(1, np.uint8)
+        self.text, bounds = buffers(texts)
         self.counts = np.zeros(len(texts), np.int64)
         ends = np.empty(int(bounds[-1] - bounds[0]) + len(texts) + 1, np.int64)
         total = piece_ends(self.text, bounds, newlines, ends, self.counts)

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from mashbill.filters.characters import ALPHA, DIGIT, character_table
-from mashbill.filters.documents import buffers
+from mashbill.partitions import buffers
 from mashbill.filters.hashing import OFFSET, combine
 from mashbill.filters.words import decode
 
