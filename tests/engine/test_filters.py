@@ -19,10 +19,10 @@ from mashbill.config import FiltersConfig
 from mashbill.errors import ConfigError, DataError
 from mashbill.filters.characters import character_table
 from mashbill.filters.decontamination import NgramIndex
-from mashbill.partitions import buffers, from_buffers
 from mashbill.filters.expressions import PersonalData, Url
 from mashbill.filters.kernels import C4, Filter, FineWeb, GopherQuality, GopherRepetition
 from mashbill.filters.words import decode, split_words
+from mashbill.partitions import buffers, from_buffers
 
 PROSE = "The people of this city have come to see that it was built with care, and to be proud of the work. " * 6
 NUMBERS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]

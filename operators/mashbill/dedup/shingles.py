@@ -66,7 +66,7 @@ def word_hashes(text: np.ndarray, at: int, end: int, kinds: np.ndarray, out: np.
         byte = text[at]
         width = 1 if byte < 0xC0 else 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
         kind = kinds[byte] if width == 1 else _kind_of_wide(text, at, width)
-        if inside and (kind == BLANK or kind == ALONE):
+        if inside and kind in (BLANK, ALONE):
             out[words] = word
             words += 1
             word, inside = OFFSET, False

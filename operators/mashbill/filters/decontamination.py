@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 
 from mashbill.filters.characters import ALPHA, DIGIT, character_table
-from mashbill.partitions import buffers
 from mashbill.filters.hashing import OFFSET, combine
 from mashbill.filters.words import decode
+from mashbill.partitions import buffers
 
 FEWEST_WORDS = 5
 PRESENT_BITS = 22

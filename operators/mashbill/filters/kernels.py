@@ -9,11 +9,11 @@ import pyarrow as pa
 from mashbill.config import FiltersConfig
 from mashbill.filters.c4 import C4_REASONS, c4_quality
 from mashbill.filters.characters import character_table
-from mashbill.partitions import buffers, from_buffers
 from mashbill.filters.fineweb import FINEWEB_REASONS, fineweb_quality
 from mashbill.filters.gopher import QUALITY_REASONS, gopher_quality
 from mashbill.filters.hashing import hash_text
 from mashbill.filters.repetition import REPETITION_REASONS, gopher_repetition
+from mashbill.partitions import buffers, from_buffers
 
 
 @dataclass(frozen=True)
