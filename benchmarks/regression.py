@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from measure import machine
 
-from mashbill.regression.regressors import new_regressor
+from mashbill.regression.ensemble import new_regressor
 from mashbill.regression.validation import spearman
 
 DATA = Path(__file__).parents[1] / "tests" / "data" / "regmix"

@@ -13,8 +13,10 @@ from mashbill.artifacts import Artifact
 from mashbill.config import PipelineConfig
 from mashbill.errors import DataError, RunError
 from mashbill.regression.choice import describe, simulate
-from mashbill.regression.fit import FittedRegression, choose_regressor, read_runs
-from mashbill.regression.regressors import REGRESSORS, new_regressor
+from mashbill.regression.ensemble import MEMBERS, REGRESSORS, choose_regressor, compare, member_shares, new_regressor
+from mashbill.regression.fit import FittedRegression, read_runs
+from mashbill.regression.gaussian_process import GaussianProcess, kernel
+from mashbill.regression.regressors import Linear
 from mashbill.regression.validation import cross_validate
 
 REGMIX = Path(__file__).parents[1] / "data" / "regmix"
@@ -35,19 +37,20 @@ def rank_correlation(name: str, runs: int) -> float:
     return float(np.mean([spearmanr(p, m).statistic for p, m in zip(predicted.T, measured.T, strict=True)]))
 
 
-def test_ensemble_and_lightgbm_rank_unseen_runs_with_64_proxies_where_linear_does_not() -> None:
-    found = {name: rank_correlation(name, 64) for name in ("linear", "lightgbm", "ensemble")}
+def test_the_process_ranks_unseen_runs_with_an_eighth_of_the_proxies() -> None:
+    found = {name: rank_correlation(name, 64) for name in ("linear", "lightgbm", "gp", "ensemble")}
     assert found["linear"] < 0.8
-    assert min(found["ensemble"], found["lightgbm"]) > 0.96
+    assert found["lightgbm"] > 0.95
+    assert min(found["ensemble"], found["gp"]) > 0.98
 
 
 def test_out_of_fold_predictions_never_saw_their_run() -> None:
     weights, losses = published("train")
     weights, losses = weights[:24], losses[:24, :1]
-    before = cross_validate("linear", weights, losses, 4, 0).predicted
+    before = cross_validate(Linear, weights, losses, 4, 0).predicted
     changed = losses.copy()
     changed[5] += 100
-    after = cross_validate("linear", weights, changed, 4, 0).predicted
+    after = cross_validate(Linear, weights, changed, 4, 0).predicted
     assert after[5] == pytest.approx(before[5])
     assert not np.allclose(after, before)
 
@@ -60,16 +63,42 @@ def test_every_regressor_is_deterministic(name: str) -> None:
     assert first.shape == (5, 1)
 
 
-def test_ensemble_is_chosen_unless_another_is_clearly_better() -> None:
+def test_the_choice_and_the_shares_follow_cross_validation() -> None:
     weights, losses = published("train")
-    compared = {name: cross_validate("linear", weights[:24], losses[:24], 4, 0) for name in ("linear", "ensemble")}
-    assert choose_regressor(compared) == "ensemble"
+    compared = compare(REGRESSORS, weights[:40], losses[:40], 4, 0)
+    means = {name: cv.spearman.mean() for name, cv in compared.items()}
+    assert choose_regressor(compared) == "gp"
+    assert choose_regressor({**compared, "gp": compared["linear"]}) == max((n for n in means if n != "gp"), key=lambda n: means[n])
+    shares = member_shares(compared, losses[:40])
+    assert sum(shares.values()) == pytest.approx(1)
+    assert max(shares, key=lambda name: shares[name]) == max(MEMBERS, key=lambda name: -compared[name].mae.mean())
+    assert compared["ensemble"].mae.mean() < max(compared[name].mae.mean() for name in MEMBERS)
+
+
+def test_the_process_interpolates_and_its_doubt_grows_away_from_the_runs() -> None:
+    """Means agree with the textbook's formula; drawn losses spread little at a run and more between runs."""
+    weights, losses = published("train")
+    weights, losses = weights[:60], losses[:60]
+    model = GaussianProcess().fit(weights, losses)
+    process = model.processes[0]
+    points = process.features(weights)
+    across = kernel(process.features(weights[:5]), points, process.lengths, process.heights)
+    expected = (across @ process.coefficients[:, :, None])[:, :, 0].T.numpy()
+    assert process.mean(weights[:5]) == pytest.approx(expected, abs=2e-3)
+    corner = np.eye(weights.shape[1])[:1]
+    both = np.concatenate([weights[:1], corner])
+    doubt = process.covariance(both).diagonal(axis1=1, axis2=2)
+    assert (doubt[:, 1] > doubt[:, 0]).all()
+    assert (doubt[:, 0] < np.exp(process.heights.numpy()) / 4).all()
+    draws = model.draw(both, 300, 0)
+    assert draws.shape == (300, 2, 3)
+    assert draws[:, 0].mean(axis=0) == pytest.approx(model.predict(weights[:1])[0], abs=0.05)
 
 
 def fitted(regressor: str = "linear", runs: int = 64) -> FittedRegression:
     weights, losses = published("train")
     weights, losses = weights[:runs], losses[:runs]
-    folds = cross_validate(regressor, weights, losses, 4, 0)
+    folds = cross_validate(lambda: new_regressor(regressor), weights, losses, 4, 0)
     domains = tuple(f"d{i}" for i in range(weights.shape[1]))
     return FittedRegression(
         regressor, new_regressor(regressor).fit(weights, losses), domains, ("a", "b", "c"), weights, losses, folds.predicted

@@ -60,7 +60,7 @@ def fit(
     json_: JsonOption = False,
 ) -> None:
     """Fit a regression from mixtures to losses; auto takes the best by cross-validation."""
-    from mashbill.regression.regressors import REGRESSORS
+    from mashbill.regression.ensemble import REGRESSORS
     from mashbill.regression.tables import fit_tables, save_model
 
     if regressor not in {"auto", *REGRESSORS}:

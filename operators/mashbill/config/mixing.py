@@ -77,7 +77,7 @@ class RegressionConfig(Section):
 
     regressor: Literal["auto", "linear", "lightgbm", "exponential", "power", "gp", "ensemble"] = Field(
         "auto",
-        description="Regressor; ensemble means power law, Gaussian process and (from 48 runs) LightGBM; auto the best.",
+        description="Regressor; ensemble weighs gp (Gaussian process), power and lightgbm by cross-validation; auto takes the best.",
     )
     folds: int = Field(5, ge=2, le=50, description="Folds of the cross-validation within the training runs.")
 

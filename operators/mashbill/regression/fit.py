@@ -11,8 +11,9 @@ import numpy as np
 from mashbill.artifacts import Counts, StageRun
 from mashbill.errors import DataError
 from mashbill.mixtures import LossTable, MixtureTable
-from mashbill.regression.regressors import REGRESSORS, Regressor, new_regressor
-from mashbill.regression.validation import CrossValidation, cross_validate
+from mashbill.regression.ensemble import REGRESSORS, choose_regressor, compare, fit_regressor
+from mashbill.regression.regressors import Regressor
+from mashbill.regression.validation import CrossValidation
 
 
 @dataclass(frozen=True)
@@ -47,15 +48,12 @@ def fit(run: StageRun) -> Counts:
     """Fit and compare; the choice is by the mean rank correlation over the targets, out of fold."""
     mixtures, losses = read_runs(run.inputs["sweep"].path)
     config = run.config.regression
-    compared: dict[str, CrossValidation] = {}
-    for i, name in enumerate(REGRESSORS):
-        run.progress(i / len(REGRESSORS), f"cross-validating {name}")
-        compared[name] = cross_validate(name, mixtures.weights, losses.losses, config.folds, run.config.seed)
+    compared = compare(REGRESSORS, mixtures.weights, losses.losses, config.folds, run.config.seed, run.progress)
     chosen = choose_regressor(compared) if config.regressor == "auto" else config.regressor
     run.progress(0.9, f"fitting {chosen}")
     fitted = FittedRegression(
         chosen,
-        new_regressor(chosen).fit(mixtures.weights, losses.losses),
+        fit_regressor(chosen, mixtures.weights, losses.losses, compared),
         mixtures.domains,
         losses.columns,
         mixtures.weights,
@@ -67,13 +65,6 @@ def fit(run: StageRun) -> Counts:
     (run.output / "cross_validation.json").write_text(json.dumps(report, indent=1))
     best = report["regressors"][chosen]
     return {"runs": len(mixtures.index), "regressor": chosen, "spearman": best["mean_spearman"], "mae": best["mean_mae"]}
-
-
-def choose_regressor(compared: dict[str, CrossValidation]) -> str:
-    """The best by mean rank correlation; the ensemble where it is within a hundredth of the best."""
-    means = {name: float(cv.spearman.mean()) for name, cv in compared.items()}
-    best = max(means, key=lambda name: means[name])
-    return "ensemble" if means["ensemble"] >= means[best] - 0.01 else best
 
 
 def read_runs(sweep: Path) -> tuple[MixtureTable, LossTable]:

@@ -14,13 +14,12 @@ import numpy as np
 
 from mashbill.errors import ConfigError, DataError
 from mashbill.mixtures import LossTable, MixtureTable
-from mashbill.regression.fit import FittedRegression, choose_regressor, join_runs
-from mashbill.regression.regressors import REGRESSORS, new_regressor
-from mashbill.regression.validation import conformal_half_width, cross_validate, spearman
+from mashbill.regression.ensemble import FOLDS, REGRESSORS, choose_regressor, compare, fit_regressor
+from mashbill.regression.fit import FittedRegression, join_runs
+from mashbill.regression.validation import conformal_half_width, spearman
 
 COVERAGE = 0.9
 MIN_RUNS = 8
-FOLDS = 5
 MODEL, FACTS = "regression.joblib", "model.json"
 
 
@@ -92,10 +91,9 @@ def fit_tables(
     constant = [name for name, column in zip(columns, values.T, strict=True) if np.ptp(column) == 0]
     if constant:
         raise DataError(f"{losses}: column {constant[0]}", "is constant, so nothing can be learnt of it", "leave it out of the target")
-    names = list(REGRESSORS) if regressor == "auto" else [regressor]
-    compared = {name: cross_validate(name, mixed.weights, values, FOLDS, seed) for name in names}
+    compared = compare(REGRESSORS if regressor == "auto" else [regressor], mixed.weights, values, FOLDS, seed)
     chosen = choose_regressor(compared) if regressor == "auto" else regressor
-    model = new_regressor(chosen).fit(mixed.weights, values)
+    model = fit_regressor(chosen, mixed.weights, values, compared)
     fitted = FittedRegression(chosen, model, mixed.domains, columns, mixed.weights, values, compared[chosen].predicted)
     best = compared[chosen]
     report = {

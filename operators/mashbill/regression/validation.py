@@ -1,11 +1,12 @@
 """How well regressors predict runs they have not seen: cross-validation within the training runs, and nothing else."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from mashbill.errors import DataError
-from mashbill.regression.regressors import new_regressor
+from mashbill.regression.regressors import Regressor
 
 FOLD_TAG = 502
 MIN_RUNS = 4
@@ -26,11 +27,11 @@ class CrossValidation:
     mae: np.ndarray
 
 
-def cross_validate(name: str, weights: np.ndarray, losses: np.ndarray, folds: int, seed: int) -> CrossValidation:
+def cross_validate(make: Callable[[], Regressor], weights: np.ndarray, losses: np.ndarray, folds: int, seed: int) -> CrossValidation:
     """Cross-validate one regressor.
 
     Args:
-        name: the regressor.
+        make: gives one that is not fitted yet.
         weights: [runs, domains] mixtures.
         losses: [runs, targets] measured losses.
         folds: folds, at most one a run.
@@ -38,14 +39,26 @@ def cross_validate(name: str, weights: np.ndarray, losses: np.ndarray, folds: in
     Raises:
         DataError: fewer than four runs.
     """
-    runs = len(weights)
+    predicted = np.empty_like(losses)
+    for held, seen in split_folds(len(weights), folds, seed):
+        predicted[held] = make().fit(weights[seen], losses[seen]).predict(weights[held])
+    return measured_by(predicted, losses)
+
+
+def split_folds(runs: int, folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Runs held out of each fold, and those learnt from.
+
+    Raises:
+        DataError: fewer than four runs.
+    """
     if runs < MIN_RUNS:
         raise DataError("sweep", f"left {runs} finished runs", f"train at least {MIN_RUNS}: raise plan.mixtures")
     order = np.random.default_rng([seed, FOLD_TAG]).permutation(runs)
-    predicted = np.empty_like(losses)
-    for held in np.array_split(order, min(folds, runs)):
-        seen = np.setdiff1d(order, held)
-        predicted[held] = new_regressor(name).fit(weights[seen], losses[seen]).predict(weights[held])
+    return [(held, np.setdiff1d(order, held)) for held in np.array_split(order, min(folds, runs))]
+
+
+def measured_by(predicted: np.ndarray, losses: np.ndarray) -> CrossValidation:
+    """What [runs, targets] out-of-fold predictions are worth."""
     return CrossValidation(predicted, spearman(predicted, losses), np.abs(predicted - losses).mean(axis=0))
 
 

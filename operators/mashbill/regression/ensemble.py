@@ -1,0 +1,112 @@
+"""All regressors by name, compared on the same folds; the ensemble weighs its members by their out-of-fold predictions."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+
+from mashbill.regression.regressors import SINGLE, Regressor
+from mashbill.regression.validation import CrossValidation, cross_validate, measured_by, split_folds
+
+ENSEMBLE = "ensemble"
+MEMBERS = ("gp", "power", "lightgbm")
+REGRESSORS = (*SINGLE, ENSEMBLE)
+FOLDS = 5
+PRIOR_RUNS = 8.0  # equal shares count as much as so many runs do
+NEGLIGIBLE = 0.03
+
+
+class Ensemble:
+    """Weighted mean of the Gaussian process, the power law and LightGBM; the weights are learnt by cross-validation.
+
+    Args:
+        shares: of the members; None means that fitting cross-validates to find them.
+    """
+
+    def __init__(self, shares: Mapping[str, float] | None = None) -> None:
+        self.shares = dict(shares) if shares else {}
+
+    def fit(self, weights: np.ndarray, losses: np.ndarray) -> Self:
+        """Learn from [runs, domains] mixtures and [runs, targets] losses."""
+        if not self.shares:
+            self.shares = member_shares(compare(MEMBERS, weights, losses, FOLDS, 0), losses)
+        self.members: dict[str, Regressor] = {name: SINGLE[name]().fit(weights, losses) for name in self.shares}
+        return self
+
+    def predict(self, weights: np.ndarray) -> np.ndarray:
+        """[mixtures, targets] losses."""
+        parts = [share * self.members[name].predict(weights) for name, share in self.shares.items()]
+        result: np.ndarray = np.sum(parts, axis=0)
+        return result
+
+
+def new_regressor(name: str) -> Regressor:
+    """A regressor by its name, not fitted yet."""
+    made: Regressor = Ensemble() if name == ENSEMBLE else SINGLE[name]()
+    return made
+
+
+def compare(
+    names: Sequence[str],
+    weights: np.ndarray,
+    losses: np.ndarray,
+    folds: int,
+    seed: int,
+    told: Callable[[float, str], Any] = lambda share, message: None,
+) -> dict[str, CrossValidation]:
+    """Cross-validate regressors on the same folds; the ensemble from its members' predictions, each member fitted once a fold.
+
+    Args:
+        names: the regressors.
+        weights, losses: [runs, domains] mixtures, and [runs, targets].
+        folds, seed: of the cross-validation.
+        told: hears the share done and what comes next.
+    """
+    single = [name for name in SINGLE if name in names or (ENSEMBLE in names and name in MEMBERS)]
+    compared = {}
+    for i, name in enumerate(single):
+        told(i / len(single), f"cross-validating {name}")
+        compared[name] = cross_validate(SINGLE[name], weights, losses, folds, seed)
+    if ENSEMBLE in names:
+        predicted = np.empty_like(losses)
+        for held, seen in split_folds(len(weights), folds, seed):  # a run has no say in the shares that predict it
+            shares = member_shares(compared, losses, seen)
+            predicted[held] = np.sum([share * compared[name].predicted[held] for name, share in shares.items()], axis=0)
+        compared[ENSEMBLE] = measured_by(predicted, losses)
+    return compared
+
+
+def member_shares(compared: Mapping[str, CrossValidation], losses: np.ndarray, runs: np.ndarray | None = None) -> dict[str, float]:
+    """Shares of the ensemble's members with the least squared error out of fold, drawn towards equal ones; slight ones are left out.
+
+    Args:
+        compared: the members' cross-validation.
+        losses: [runs, targets] measured.
+        runs: which runs to learn from; None means all.
+    """
+    from scipy.optimize import nnls
+
+    chosen = np.arange(len(losses)) if runs is None else runs
+    spread = np.maximum(losses.std(axis=0), 1e-12)
+    errors = np.stack([((compared[name].predicted - losses) / spread)[chosen].ravel() for name in MEMBERS])
+    scatter = errors @ errors.T / errors.shape[1]
+    scatter += np.eye(len(MEMBERS)) * scatter.diagonal().mean() * PRIOR_RUNS / len(chosen)
+    root = np.linalg.cholesky(scatter).T
+    scale = 1e3 * np.abs(root).max()
+    shares, _ = nnls(np.vstack([root, np.full((1, len(MEMBERS)), scale)]), np.append(np.zeros(len(MEMBERS)), scale))
+    shares = np.where(shares < NEGLIGIBLE, 0, shares)
+    return {name: float(share / shares.sum()) for name, share in zip(MEMBERS, shares, strict=True) if share > 0}
+
+
+def fit_regressor(name: str, weights: np.ndarray, losses: np.ndarray, compared: Mapping[str, CrossValidation]) -> Regressor:
+    """A regressor fitted on all runs; the ensemble with the shares that the comparison found."""
+    if name == ENSEMBLE:
+        return Ensemble(member_shares(compared, losses)).fit(weights, losses)
+    return new_regressor(name).fit(weights, losses)
+
+
+def choose_regressor(compared: Mapping[str, CrossValidation]) -> str:
+    """The best by mean rank correlation; the Gaussian process where it is within a hundredth of the best, as it knows its own doubt."""
+    means = {name: float(cv.spearman.mean()) for name, cv in compared.items()}
+    best = max(means, key=lambda name: means[name])
+    return "gp" if means.get("gp", -1.0) >= means[best] - 0.01 else best
