@@ -115,3 +115,25 @@ def test_infeasible_limits_exit_2(model: tuple[Path, Any], tmp_path: Path) -> No
     floors = ["--min", "train_the_pile_arxiv=0.7", "--min", "train_the_pile_github=0.6"]
     result = mixtures("select", "--model", model[0] / "m", "--output", tmp_path / "x.csv", *floors)
     assert (result.returncode, "let the floors sum to at most 1" in result.stderr) == (2, True)
+
+
+def test_advice_is_given_and_written(model: tuple[Path, Any], tmp_path: Path) -> None:
+    advice = answer(
+        "advise", "--model", model[0] / "m", "--count", 3, "--max", "train_the_pile_pile_cc=0.4", "--output", tmp_path / "next.csv"
+    )
+    assert set(advice) == {"next", "choice", "gain", "gain_90", "noise", "worth_it"}
+    assert len(advice["next"]) == 3
+    assert 0 <= advice["gain"] <= advice["gain_90"] * 2
+    table = pd.read_csv(tmp_path / "next.csv")
+    assert table["train_the_pile_pile_cc"].max() <= 0.4 + 1e-6
+    assert table.drop(columns="index").sum(axis=1).to_list() == pytest.approx([1, 1, 1])
+
+
+def test_choice_tells_what_it_hangs_on(model: tuple[Path, Any], tmp_path: Path) -> None:
+    given = ["--model", model[0] / "m", "--caution", 0, "--output", tmp_path / "x.csv"]
+    choices = {method: answer("select", *given, "--method", method) for method in ("direct", "simulation")}
+    assert choices["direct"]["predicted"]["loss"] <= choices["simulation"]["predicted"]["loss"]
+    row = choices["direct"]["sensitivity"]["train_the_pile_pile_cc"]
+    assert set(row) == {"weight", "without", "halved", "doubled", "as_good"}
+    assert row["without"] > 0
+    assert mixtures("select", *given, "--method", "guess").returncode == 2

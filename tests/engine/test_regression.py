@@ -12,11 +12,15 @@ from scipy.stats import spearmanr
 from mashbill.artifacts import Artifact
 from mashbill.config import PipelineConfig
 from mashbill.errors import DataError, RunError
-from mashbill.regression.choice import describe, simulate
+from mashbill.regression.advising import advise
+from mashbill.regression.choice import describe
 from mashbill.regression.ensemble import MEMBERS, REGRESSORS, choose_regressor, compare, member_shares, new_regressor
 from mashbill.regression.fit import FittedRegression, read_runs
 from mashbill.regression.gaussian_process import GaussianProcess, kernel
+from mashbill.regression.objective import Objective
 from mashbill.regression.regressors import Linear
+from mashbill.regression.search import between, minimise, simulate
+from mashbill.regression.sensitivity import sensitivity
 from mashbill.regression.validation import cross_validate
 
 REGMIX = Path(__file__).parents[1] / "data" / "regmix"
@@ -163,3 +167,75 @@ def test_gate_refuses_where_told_to_and_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"gate: .*within the noise; train more proxies"):
         run_stage(config, "gate", {"mix": choice_with(tmp_path, 0.01, (-0.1, 0.1))})
     assert not list((tmp_path / "artifacts").glob("gate/*"))
+
+
+def test_direct_search_finds_a_known_minimum_within_limits() -> None:
+    """A bowl around a known mixture: found where the limits allow it, else its nearest corner."""
+    bottom = np.array([0.5, 0.3, 0.15, 0.05, 0.0])
+
+    def bowl(mixtures: np.ndarray) -> np.ndarray:
+        return ((mixtures - bottom) ** 2).sum(axis=1)
+
+    start, free = np.full(5, 0.2), np.ones(5)
+    assert minimise(bowl, start, np.zeros(5), free, 0) == pytest.approx(bottom, abs=0.02)
+    ceiling, floor = np.array([0.3, 1, 1, 1, 1.0]), np.array([0, 0, 0, 0, 0.1])
+    found = minimise(bowl, start, floor, ceiling, 0)
+    assert found.sum() == pytest.approx(1)
+    assert (found <= ceiling + 1e-9).all()
+    assert (found >= floor - 1e-9).all()
+    assert found[0] == pytest.approx(0.3, abs=0.01)
+    assert found[4] == pytest.approx(0.1, abs=0.01)
+
+
+def test_caution_and_closeness_draw_the_choice_to_what_is_known() -> None:
+    fit = fitted("gp", 48)
+    process, target, prior = fit.regressor, np.array([1.0, 0, 0]), fit.weights.mean(axis=0)
+    assert isinstance(process, GaussianProcess)
+    floor, ceiling = np.zeros(17), np.ones(17)
+    chosen = {
+        (caution, closeness): minimise(Objective(process, target, process, caution, prior, closeness), prior, floor, ceiling, 0)
+        for caution, closeness in ((0.0, 0.0), (3.0, 0.0), (0.0, 1.0))
+    }
+    doubt = {key: process.deviation(mixture[None])[0, 0] for key, mixture in chosen.items()}
+    distance = {key: np.abs(mixture - prior).sum() for key, mixture in chosen.items()}
+    assert doubt[3.0, 0.0] < doubt[0.0, 0.0]
+    assert distance[0.0, 1.0] < distance[0.0, 0.0]
+
+
+def test_sensitivity_says_which_domains_matter() -> None:
+    def loss(mixtures: np.ndarray) -> np.ndarray:
+        return -np.log(mixtures[:, 0] + 0.01) + 0.1 * mixtures[:, 2]
+
+    chosen = np.array([0.8, 0.1, 0.1])
+    table = sensitivity(loss, ("needed", "neutral", "harmful"), chosen, np.zeros(3), np.ones(3), slack=0.05)
+    assert table["needed"]["without"] > 1
+    assert table["harmful"]["without"] < 0 < table["harmful"]["doubled"]
+    assert abs(table["neutral"]["without"]) < 0.2
+    low, high = table["needed"]["as_good"]
+    assert 0.7 < low <= 0.8 <= high
+    lifted = between(chosen[None], np.array([0, 0.2, 0]), np.ones(3))[0]
+    assert lifted == pytest.approx([0.8 - 0.8 * 0.1 / 0.9, 0.2, 0.1 - 0.1 * 0.1 / 0.9])
+
+
+def test_advice_names_the_run_that_is_missing() -> None:
+    """Runs are all far from the mixtures that are best: advice leads there, keeps to its limits, and its promise shrinks with more runs."""
+    weights, losses = published("train")
+    target = np.array([1.0, 0, 0])
+    natural, floor, ceiling = weights.mean(axis=0), np.zeros(17), np.full(17, 0.6)
+    worst = np.argsort(-(losses @ target))[:40]
+    gains = {}
+    for name, runs in {"worst": worst, "all": np.arange(300)}.items():
+        process = GaussianProcess().fit(weights[runs], losses[runs])
+        advice = advise(process, target, natural, floor, ceiling, count=5, seed=0)
+        assert advice.mixtures.shape == (5, 17)
+        assert (advice.mixtures <= ceiling + 1e-9).all()
+        assert len(np.unique(advice.mixtures.round(6), axis=0)) == 5
+        gains[name] = advice.gain
+    assert gains["worst"] > gains["all"] > 0
+    process = GaussianProcess().fit(weights[worst], losses[worst])
+    rest = np.setdiff1d(np.arange(512), worst)
+    advice = advise(process, target, natural, floor, np.ones(17), count=8, seed=0, pool=weights[rest])
+    told = [int(np.flatnonzero((weights[rest] == row).all(axis=1))[0]) for row in advice.mixtures]
+    measured = (losses @ target)[rest]
+    assert np.median(measured[told]) < np.quantile(measured, 0.3)
+    assert measured[told].min() < np.quantile(measured, 0.1)

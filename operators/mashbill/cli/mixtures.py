@@ -1,4 +1,4 @@
-"""``mashbill mixtures``: plan, fit, evaluate, predict, select and compare on CSVs in RegMix's column format."""
+"""``mashbill mixtures``: plan, fit, evaluate, predict, select, compare and advise on CSVs in RegMix's column format."""
 
 import json
 from pathlib import Path
@@ -120,12 +120,18 @@ def select(
     max_epochs: Annotated[float, typer.Option(help="Times a domain may be repeated.")] = 4.0,
     min_: Annotated[list[str] | None, typer.Option("--min", metavar="D=w", help="Least weight of a domain.")] = None,
     max_: Annotated[list[str] | None, typer.Option("--max", metavar="D=w", help="Most weight of a domain.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the simulation.")] = 0,
+    method: Annotated[
+        str, typer.Option(help="direct (search on from the simulation) or simulation (mean of the best, as RegMix).")
+    ] = "direct",
+    caution: Annotated[float, typer.Option(min=0, help="Standard deviations of doubt that count against a mixture.")] = 0.5,
+    closeness: Annotated[float, typer.Option(min=0, help="Loss that a nat of divergence from the prior counts for.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Seed of the search.")] = 0,
     json_: JsonOption = False,
 ) -> None:
     """Choose the mixture with the lowest predicted target loss, within the limits."""
     import numpy as np
 
+    from mashbill.config import MixConfig
     from mashbill.mixtures import MixtureTable
     from mashbill.regression.selecting import bounds, read_mixture, select_mixture
     from mashbill.regression.tables import load_model
@@ -135,13 +141,21 @@ def select(
     least, most = _weights(min_ or [], "--min"), _weights(max_ or [], "--max")
     floor, ceiling = bounds(loaded.fitted.domains, least, most, available=have, tokens=tokens, max_epochs=max_epochs)
     natural = read_mixture(loaded, MixtureTable.read(prior)) if prior else None
-    choice = select_mixture(loaded, floor, ceiling, natural, seed)
+    if method not in {"direct", "simulation"}:
+        raise ConfigError(f"--method {method}", "is none", "choose direct or simulation")
+    config = MixConfig.model_validate({"method": method, "caution": caution, "closeness": closeness})
+    choice = select_mixture(loaded, floor, ceiling, natural, seed, config)
     MixtureTable(np.arange(1), tuple(choice["mixture"]), np.array([list(choice["mixture"].values())])).write(output)
     if choice["outside_sampled"]:
         Console(stderr=True).print("warning: the choice lies farther from every run than runs lie from one another; train some near it")
-    table = Table("domain", "weight", title="mixture", title_justify="left")
-    for name, weight in sorted(choice["mixture"].items(), key=lambda item: -item[1]):
-        table.add_row(name, f"{weight:.4f}")
+    table = Table(
+        "domain", "weight", "without", "halved", "doubled", "as good from, to", title="mixture and change of the loss", title_justify="left"
+    )
+    for name, row in sorted(choice["sensitivity"].items(), key=lambda item: -float(item[1]["weight"])):
+        low, high = row["as_good"]
+        table.add_row(name, f"{row['weight']:.4f}", *(f"{row[k]:+.4f}" for k in ("without", "halved", "doubled")), f"{low:.3f}, {high:.3f}")
+    for limit in choice["limits"]:
+        Console(stderr=True).print(limit)
     _say(json_, choice, table, _losses({"chosen": choice["predicted"], **choice["baselines"]}))
 
 
@@ -164,6 +178,45 @@ def compare(
         named[name] = read_mixture(loaded, MixtureTable.read(Path(path)))
     entries = dict(sorted(compare_mixtures(loaded, named).items(), key=lambda item: item[1]["loss"]))
     _say(json_, entries, _losses(entries))
+
+
+@app.command(epilog="Example: mashbill mixtures advise --model model --count 16 --output next.csv")
+def advise(
+    model: ModelOption,
+    output: Annotated[Path | None, typer.Option(help="CSV of the mixtures to train next that is written.")] = None,
+    count: Annotated[int, typer.Option(min=1, max=512, help="Mixtures to propose.")] = 8,
+    prior: Annotated[Path | None, typer.Option(help="CSV with one mixture: the natural proportions.")] = None,
+    min_: Annotated[list[str] | None, typer.Option("--min", metavar="D=w", help="Least weight of a domain.")] = None,
+    max_: Annotated[list[str] | None, typer.Option("--max", metavar="D=w", help="Most weight of a domain.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the search.")] = 0,
+    json_: JsonOption = False,
+) -> None:
+    """Which mixtures to train next, and whether more proxies can still change the choice."""
+    import numpy as np
+
+    from mashbill.mixtures import MixtureTable
+    from mashbill.regression.selecting import advise_on, bounds, read_mixture
+    from mashbill.regression.tables import load_model
+
+    loaded = load_model(model)
+    floor, ceiling = bounds(loaded.fitted.domains, _weights(min_ or [], "--min"), _weights(max_ or [], "--max"))
+    natural = read_mixture(loaded, MixtureTable.read(prior)) if prior else None
+    advice = advise_on(loaded, floor, ceiling, count=count, seed=seed, prior=natural)
+    if output:
+        rows = np.array([list(entry["mixture"].values()) for entry in advice["next"]])
+        MixtureTable(np.arange(len(rows)), loaded.fitted.domains, rows).write(output)
+    table = Table(
+        "domain",
+        "choice",
+        *(f"{entry['chance']:.0%}" for entry in advice["next"][:8]),
+        title="next, by chance to be the best",
+        title_justify="left",
+    )
+    for name, weight in sorted(advice["choice"].items(), key=lambda item: -float(item[1])):
+        table.add_row(name, f"{weight:.3f}", *(f"{entry['mixture'][name]:.3f}" for entry in advice["next"][:8]))
+    verdict = "worth it" if advice["worth_it"] else "not worth it: the regression's own error is larger"
+    said = f"More runs can lower the loss by {advice['gain']:.4f} (90%: {advice['gain_90']:.4f}; error {advice['noise']:.4f}): {verdict}."
+    _say(json_, advice, table, said)
 
 
 def read_tokens(path: Path) -> dict[str, float]:

@@ -90,7 +90,14 @@ class MixConfig(Section):
         description="Validation sets (domains or references) and their weights, which sum to 1; empty means all references evenly.",
     )
     candidates: int = Field(100_000, ge=100, description="Mixtures simulated.")
-    best: int = Field(128, ge=1, description="Candidates whose mean is the choice (RegMix: 128).")
+    best: int = Field(128, ge=1, description="Candidates whose mean is the choice of a simulation (RegMix: 128).")
+    method: Literal["direct", "simulation"] = Field(
+        "direct", description="direct searches the simplex on from the simulation; simulation takes the mean of its best, as RegMix does."
+    )
+    caution: float = Field(0.5, ge=0, le=10, description="Standard deviations of doubt that count against a mixture (direct only).")
+    closeness: float = Field(0.0, ge=0, description="Loss that a nat of divergence from the natural mixture counts for (direct only).")
+    floors: dict[str, float] = Field(default_factory=dict, description="Least weights of some domains.")
+    ceilings: dict[str, float] = Field(default_factory=dict, description="Greatest weights of some domains.")
     interval: float = Field(0.9, gt=0, lt=1, description="Coverage of the reported intervals.")
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""The mix stage: RegMix's simulation, many candidates around the natural proportions and the mean of the best.
+"""The mix stage: simulated mixtures around the natural proportions, and a search on from the best of them.
 
 Candidates keep under the epoch limit of the final training budget. The choice comes with the predicted loss of the target
 and its conformal interval, beside natural and uniform, and with the gain over natural and the noise of that difference.
@@ -11,14 +11,15 @@ import joblib
 import numpy as np
 
 from mashbill.artifacts import Counts, StageRun
-from mashbill.config import PlanConfig
 from mashbill.mixtures import MixtureTable, epoch_ceiling, within_ceiling
 from mashbill.regression.fit import FittedRegression
+from mashbill.regression.search import CANDIDATE_TAG
+from mashbill.regression.selecting import bounds, choose, limits_in_force, outside_sampled, sensitivity_of
 from mashbill.regression.validation import conformal_half_width
 from mashbill.tokens import TokenStore
 
-CANDIDATE_TAG = 503
 PAIRS = 2_000
+NAMED = ("mix.floors", "mix.ceilings")
 
 
 def mix(run: StageRun) -> Counts:
@@ -29,32 +30,21 @@ def mix(run: StageRun) -> Counts:
     ceiling = epoch_ceiling(tokens, config.training.tokens, config.training.max_epochs)
     natural = tokens / tokens.sum()
     target = fitted.target_weights(config.target)
-    run.progress(0.1, f"simulating {config.mix.candidates:,} mixtures")
-    candidates = simulate(natural, ceiling, config.mix.candidates, config.plan, config.seed)
-    predicted = fitted.regressor.predict(candidates) @ target
-    best = np.argsort(predicted, kind="stable")[: config.mix.best]
-    chosen = within_ceiling(candidates[best].mean(axis=0)[None], ceiling)[0]
+    floor, ceiling = bounds(fitted.domains, config.mix.floors, config.mix.ceilings, repeats=ceiling, named=NAMED)
+    run.progress(0.1, f"searching from {config.mix.candidates:,} mixtures")
+    chosen = choose(fitted, target, natural, floor, ceiling, config.mix, config.seed)
     run.progress(0.9, "measuring the choice")
     mixtures = {"chosen": chosen, "natural": within_ceiling(natural[None], ceiling)[0]}
     mixtures["uniform"] = within_ceiling(np.full((1, len(natural)), 1 / len(natural)), ceiling)[0]
     choice = describe(fitted, mixtures, target, config.mix.interval, config.seed)
     choice["target"] = config.target
-    choice["limits"] = _limits(fitted.domains, chosen, ceiling)
+    choice["limits"] = limits_in_force(fitted.domains, chosen, floor, ceiling)
+    choice["sensitivity"] = sensitivity_of(fitted, target, chosen, floor, ceiling, config.seed)
     choice["epochs"] = dict(zip(fitted.domains, (chosen * config.training.tokens / tokens).tolist(), strict=True))
     (run.output / "choice.json").write_text(json.dumps(choice, indent=1))
     MixtureTable(np.arange(1), fitted.domains, chosen[None]).write(run.output / "mixture.csv")
     low, high = choice["gain_interval"]
     return {"predicted": choice["predicted"]["loss"], "gain": choice["gain"], "gain_low": low, "gain_high": high}
-
-
-def simulate(natural: np.ndarray, ceiling: np.ndarray, count: int, config: PlanConfig, seed: int) -> np.ndarray:
-    """[count, domains] candidates: Dirichlet around the tempered natural proportions, at strengths as in the plan."""
-    random = np.random.default_rng([seed, CANDIDATE_TAG])
-    prior = natural**config.temperature
-    prior /= prior.sum()
-    strength = np.exp(random.uniform(np.log(config.min_strength), np.log(config.max_strength), (count, 1)))
-    gammas = random.gamma(np.maximum(prior * strength * len(prior), 1e-3)) + 1e-300
-    return within_ceiling(gammas / gammas.sum(axis=1, keepdims=True), ceiling)
 
 
 def describe(fitted: FittedRegression, mixtures: dict[str, np.ndarray], target: np.ndarray, coverage: float, seed: int) -> dict[str, Any]:
@@ -86,9 +76,7 @@ def describe(fitted: FittedRegression, mixtures: dict[str, np.ndarray], target: 
         for name in mixtures
     }
     gain = entries["natural"]["loss"] - entries["chosen"]["loss"]
-    nearest = float(np.abs(fitted.weights - mixtures["chosen"]).sum(axis=1).min())
-    spacing = np.abs(fitted.weights[:, None] - fitted.weights[None]).sum(axis=2)
-    np.fill_diagonal(spacing, np.inf)
+    nearest, outside = outside_sampled(fitted, mixtures["chosen"])
     return {
         "mixture": entries["chosen"]["mixture"],
         "predicted": {"loss": entries["chosen"]["loss"], "interval": entries["chosen"]["interval"]},
@@ -98,10 +86,5 @@ def describe(fitted: FittedRegression, mixtures: dict[str, np.ndarray], target: 
         "gain_interval": [gain - difference_half, gain + difference_half],
         "sets": {s: {name: float(losses[name][i]) for name in mixtures} for i, s in enumerate(fitted.sets)},
         "nearest_sampled": nearest,
-        "outside_sampled": bool(nearest > spacing.min(axis=1).max()),
+        "outside_sampled": outside,
     }
-
-
-def _limits(domains: tuple[str, ...], chosen: np.ndarray, ceiling: np.ndarray) -> list[str]:
-    at = [i for i in range(len(domains)) if ceiling[i] < 1 and chosen[i] > ceiling[i] - 1e-6]
-    return [f"{domains[i]} is at its epoch limit: weight {chosen[i]:.3f}" for i in at]

@@ -69,6 +69,17 @@ class Process:
                 result[start : start + BLOCK, target] = ((block @ runs).clamp_min_(1).rsqrt_() @ coefficients).numpy()
         return result
 
+    def variance(self, weights: np.ndarray) -> np.ndarray:
+        """[mixtures, targets] posterior variance of standardised losses, noise left out."""
+        import torch
+
+        parts = []
+        for start in range(0, len(weights), BLOCK):
+            across = kernel(self.points, self.features(weights[start : start + BLOCK]), self.lengths, self.heights)
+            solved = torch.linalg.solve_triangular(self.factor, across, upper=False)
+            parts.append((self.heights.exp()[:, None] - solved.square().sum(1)).clamp_min(0).T.numpy())
+        return np.concatenate(parts)
+
     def covariance(self, weights: np.ndarray) -> np.ndarray:
         """[targets, mixtures, mixtures] posterior covariance of standardised losses, noise left out."""
         import torch
@@ -101,6 +112,14 @@ class GaussianProcess:
         """Losses of [..., targets] standardised ones."""
         losses: np.ndarray = np.exp(standardised * self.spread + self.middle) + self.floor
         return losses
+
+    def deviation(self, weights: np.ndarray) -> np.ndarray:
+        """[mixtures, targets] standard deviation of the losses, noise left out: the processes' own and between them."""
+        means = np.stack([process.mean(weights) for process in self.processes])
+        within = np.mean([process.variance(weights) for process in self.processes], axis=0)
+        slope = np.exp(means.mean(axis=0) * self.spread + self.middle) * self.spread
+        result: np.ndarray = np.sqrt(within + means.var(axis=0)) * slope
+        return result
 
     def draw(self, weights: np.ndarray, count: int, seed: int) -> np.ndarray:
         """[count, mixtures, targets] losses drawn together from the posterior, in equal parts from each process."""

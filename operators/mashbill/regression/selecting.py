@@ -1,18 +1,21 @@
-"""Choosing a mixture from a fitted table model, under floors, ceilings and a limit on repeats: RegMix's simulation."""
+"""Choosing a mixture from a fitted regression, under floors, ceilings and a limit on repeats, and advice on what to train next."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from mashbill.config import PlanConfig
+from mashbill.config import MixConfig, PlanConfig
 from mashbill.errors import ConfigError
-from mashbill.mixtures import MixtureTable, epoch_ceiling, within_ceiling
-from mashbill.regression.choice import simulate
+from mashbill.mixtures import MixtureTable, epoch_ceiling
+from mashbill.regression.advising import advise
+from mashbill.regression.fit import FittedRegression
+from mashbill.regression.gaussian_process import GaussianProcess
+from mashbill.regression.objective import Objective
+from mashbill.regression.search import between, minimise, simulate
+from mashbill.regression.sensitivity import sensitivity
 from mashbill.regression.tables import COVERAGE, TableModel, ordered
 from mashbill.regression.validation import conformal_half_width
-
-CANDIDATES, BEST = 100_000, 128
 
 
 def bounds(
@@ -20,84 +23,168 @@ def bounds(
     least: Mapping[str, float],
     most: Mapping[str, float],
     *,
+    repeats: np.ndarray | None = None,
     available: Mapping[str, float] | None = None,
     tokens: float | None = None,
     max_epochs: float = 4.0,
+    named: tuple[str, str] = ("--min", "--max"),
 ) -> tuple[np.ndarray, np.ndarray]:
     """[domains] floors and [domains] ceilings.
 
     Args:
         domains: names, in order.
         least, most: weights of some domains.
-        available: tokens of each domain; with tokens, they limit repeats.
+        repeats: [domains] ceilings from a limit on repeats.
+        available: tokens of each domain; with tokens, they give that limit.
         tokens: tokens of the run.
         max_epochs: times a domain may be repeated.
+        named: what errors call floors and ceilings.
     Raises:
         ConfigError: a name is unknown, or no mixture keeps to the bounds.
     """
-    for option, given in (("--min", least), ("--max", most), ("--available", available or {})):
+    for option, given in ((named[0], least), (named[1], most), ("--available", available or {})):
         unknown = [name for name in given if name not in domains]
         if unknown:
             raise ConfigError(f"{option} {unknown[0]}", "is no domain of the model", f"choose among {', '.join(domains)}")
     floor = np.array([least.get(name, 0.0) for name in domains])
     ceiling = np.array([most.get(name, 1.0) for name in domains])
+    if repeats is not None:
+        ceiling = np.minimum(ceiling, repeats)
     if available and tokens:
         ceiling = np.minimum(ceiling, epoch_ceiling(np.array([available.get(d, 0.0) for d in domains]), tokens, max_epochs))
     crossed = [d for d, low, high in zip(domains, floor, ceiling, strict=True) if low > high + 1e-12]
     if crossed:
-        raise ConfigError(f"--min {crossed[0]}", "is over what its ceiling allows", "lower it, or raise --max or --max-epochs")
+        raise ConfigError(f"{named[0]} {crossed[0]}", "is over what its ceiling allows", f"lower it, or raise {named[1]} or the epochs")
     if floor.sum() > 1 + 1e-9:
-        raise ConfigError("--min", f"asks for {floor.sum():g} in all", "let the floors sum to at most 1")
+        raise ConfigError(named[0], f"asks for {floor.sum():g} in all", "let the floors sum to at most 1")
     if ceiling.sum() < 1 - 1e-9:
-        raise ConfigError("--max", f"allows {ceiling.sum():g} in all", "let the ceilings sum to at least 1")
+        raise ConfigError(named[1], f"allows {ceiling.sum():g} in all", "let the ceilings sum to at least 1")
     return floor, ceiling
 
 
-def between(weights: np.ndarray, floor: np.ndarray, ceiling: np.ndarray) -> np.ndarray:
-    """[mixtures, domains] mixtures brought between floors and ceilings: each has its floor, the rest is shared as it was."""
-    free = 1 - floor.sum()
-    if free <= 1e-12:
-        return np.repeat(floor[None] / floor.sum(), len(weights), axis=0)
-    result: np.ndarray = floor + free * within_ceiling(weights, (ceiling - floor) / free)
-    return result
+def choose(
+    fitted: FittedRegression, target: np.ndarray, natural: np.ndarray, floor: np.ndarray, ceiling: np.ndarray, config: MixConfig, seed: int
+) -> np.ndarray:
+    """[domains] the mixture with the lowest objective within the limits.
+
+    Args:
+        fitted: the regression.
+        target: [sets] weights.
+        natural: [domains] proportions, around which candidates are drawn.
+        floor, ceiling: [domains] limits.
+        config: method, candidates, caution and closeness.
+        seed: seed of the search.
+    """
+    drawn = simulate(natural, np.ones(len(natural)), config.candidates, PlanConfig(), seed)
+    candidates = between(drawn, floor, ceiling)
+    predicted = fitted.regressor.predict(candidates) @ target
+    best = candidates[np.argsort(predicted, kind="stable")[: config.best]]
+    if config.method == "simulation":
+        mean: np.ndarray = between(best.mean(axis=0)[None], floor, ceiling)[0]
+        return mean
+    process = process_of(fitted) if config.caution else None
+    objective = Objective(fitted.regressor, target, process, config.caution, natural, config.closeness)
+    return minimise(objective, best[int(objective(best).argmin())], floor, ceiling, seed)
+
+
+def process_of(fitted: FittedRegression) -> GaussianProcess:
+    """The regression's Gaussian process, or one fitted to the same runs."""
+    return fitted.regressor if isinstance(fitted.regressor, GaussianProcess) else GaussianProcess().fit(fitted.weights, fitted.losses)
+
+
+def limits_in_force(domains: Sequence[str], chosen: np.ndarray, floor: np.ndarray, ceiling: np.ndarray) -> list[str]:
+    """A line for each limit that the choice touches."""
+    rows = list(zip(domains, chosen.tolist(), floor.tolist(), ceiling.tolist(), strict=True))
+    at_ceiling = [f"{d} is at its ceiling of {high:.4g}" for d, w, _, high in rows if high < 1 and w > high - 1e-6]
+    return at_ceiling + [f"{d} is at its floor of {low:.4g}" for d, w, low, _ in rows if low > 0 and w < low + 1e-6]
+
+
+def outside_sampled(fitted: FittedRegression, chosen: np.ndarray) -> tuple[float, bool]:
+    """How far the choice is from the nearest run (sum of absolute differences), and whether runs lie closer to one another than that."""
+    nearest = float(np.abs(fitted.weights - chosen).sum(axis=1).min())
+    spacing = np.abs(fitted.weights[:, None] - fitted.weights[None]).sum(axis=2)
+    np.fill_diagonal(spacing, np.inf)
+    return nearest, bool(nearest > spacing.min(axis=1).max())
 
 
 def select_mixture(
-    model: TableModel, floor: np.ndarray, ceiling: np.ndarray, prior: np.ndarray | None = None, seed: int = 0
+    model: TableModel,
+    floor: np.ndarray,
+    ceiling: np.ndarray,
+    prior: np.ndarray | None = None,
+    seed: int = 0,
+    config: MixConfig | None = None,
 ) -> dict[str, Any]:
-    """The mean of the best simulated mixtures.
+    """The mixture with the lowest predicted loss, and what speaks for it.
 
     Args:
         model: the regression and its target.
         floor, ceiling: [domains].
         prior: [domains] natural proportions; None means the mean of the runs' mixtures.
-        seed: seed of the simulation.
+        seed: seed of the search.
+        config: method, caution and closeness.
     Returns:
-        mixture by domain, predicted (loss and interval_90), baselines (natural, uniform, the best run), limits in force, and whether the
-        choice lies outside what was sampled. Losses are of the target, lower is better.
+        mixture by domain, predicted (loss and interval_90), baselines (natural, uniform, the best run), limits in force, sensitivity by
+        domain, and whether the choice lies outside what was sampled. Losses are of the target, lower is better.
     """
     fitted = model.fitted
     natural = fitted.weights.mean(axis=0) if prior is None else prior
-    candidates = between(simulate(natural, np.ones(len(natural)), CANDIDATES, PlanConfig(), seed), floor, ceiling)
-    predicted = fitted.regressor.predict(candidates) @ model.weights
-    chosen = between(candidates[np.argsort(predicted, kind="stable")[:BEST]].mean(axis=0)[None], floor, ceiling)[0]
-    names = fitted.domains
+    chosen = choose(fitted, model.weights, natural, floor, ceiling, config or MixConfig(), seed)
     best_run = fitted.weights[int(np.argmin(fitted.losses @ model.weights))]
-    baselines = {"natural": natural, "uniform": np.full(len(names), 1 / len(names)), "best run": best_run}
+    baselines = {"natural": natural, "uniform": np.full(len(natural), 1 / len(natural)), "best run": best_run}
     entries = compare_mixtures(model, {"chosen": chosen, **baselines})
-    spacing = np.abs(fitted.weights[:, None] - fitted.weights[None]).sum(axis=2)
-    np.fill_diagonal(spacing, np.inf)
-    outside = np.abs(fitted.weights - chosen).sum(axis=1).min() > spacing.min(axis=1).max()
-    limits = [
-        f"{d} is at its ceiling of {high:.4g}" for d, w, high in zip(names, chosen, ceiling, strict=True) if high < 1 and w > high - 1e-6
-    ]
-    limits += [f"{d} is at its floor of {low:.4g}" for d, w, low in zip(names, chosen, floor, strict=True) if low > 0 and w < low + 1e-6]
     return {
-        "mixture": dict(zip(names, chosen.tolist(), strict=True)),
+        "mixture": dict(zip(fitted.domains, chosen.tolist(), strict=True)),
         "predicted": entries["chosen"],
         "baselines": {name: entries[name] for name in baselines},
-        "limits": limits,
-        "outside_sampled": bool(outside),
+        "limits": limits_in_force(fitted.domains, chosen, floor, ceiling),
+        "sensitivity": sensitivity_of(fitted, model.weights, chosen, floor, ceiling, seed),
+        "outside_sampled": outside_sampled(fitted, chosen)[1],
+    }
+
+
+def sensitivity_of(
+    fitted: FittedRegression, target: np.ndarray, chosen: np.ndarray, floor: np.ndarray, ceiling: np.ndarray, seed: int
+) -> dict[str, dict[str, Any]]:
+    """The sensitivity of a choice; as good is what lies within the median error of the regression."""
+    slack = float(np.median(np.abs((fitted.losses - fitted.out_of_fold) @ target)))
+
+    def loss(mixtures: np.ndarray) -> np.ndarray:
+        predicted: np.ndarray = fitted.regressor.predict(mixtures) @ target
+        return predicted
+
+    return sensitivity(loss, fitted.domains, chosen, floor, ceiling, slack=slack, seed=seed)
+
+
+def advise_on(
+    model: TableModel, floor: np.ndarray, ceiling: np.ndarray, *, count: int, seed: int = 0, prior: np.ndarray | None = None
+) -> dict[str, Any]:
+    """Which mixtures to train next, and whether more runs can still change the choice.
+
+    Args:
+        model: the regression and its target.
+        floor, ceiling: [domains].
+        count: mixtures to propose.
+        seed: seed of the search.
+        prior: [domains] natural proportions; None means the mean of the runs' mixtures.
+    Returns:
+        next (mixtures by domain, each with its chance to be the best), choice, gain (what more runs can win at most, on average), gain_90,
+        noise (the regression's median error), and worth_it: whether gain_90 is above the noise.
+    """
+    fitted = model.fitted
+    natural = fitted.weights.mean(axis=0) if prior is None else prior
+    advice = advise(process_of(fitted), model.weights, natural, floor, ceiling, count=count, seed=seed)
+    noise = float(np.median(np.abs((fitted.losses - fitted.out_of_fold) @ model.weights)))
+    return {
+        "next": [
+            {"mixture": dict(zip(fitted.domains, row.tolist(), strict=True)), "chance": float(chance)}
+            for row, chance in zip(advice.mixtures, advice.chances, strict=True)
+        ],
+        "choice": dict(zip(fitted.domains, advice.choice.tolist(), strict=True)),
+        "gain": advice.gain,
+        "gain_90": advice.gain_90,
+        "noise": noise,
+        "worth_it": bool(advice.gain_90 > noise),
     }
 
 
