@@ -27,7 +27,8 @@ def simulate(natural: np.ndarray, ceiling: np.ndarray, count: int, config: PlanC
 def between(weights: np.ndarray, floor: np.ndarray, ceiling: np.ndarray) -> np.ndarray:
     """[mixtures, domains] mixtures brought between floors and ceilings; those that keep to them stay as they are.
 
-    What is above a ceiling goes to the others in proportion; what lifts a domain to its floor is taken from what the others have above theirs.
+    What is above a ceiling goes to the others in proportion; what lifts a domain to its floor is taken from what the others have
+    above theirs.
     """
     lifted = np.maximum(within_ceiling(weights, ceiling), floor)
     above = lifted - floor

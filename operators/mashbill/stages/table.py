@@ -120,14 +120,16 @@ _ROWS = (
         inputs=("sweep",),
         outputs={"regression.joblib": "the fitted regressor", "cross_validation.json": "the regressors compared"},
         run="mashbill.regression.fit:fit",
+        version=2,
     ),
     Stage(
         name="mix",
         summary="Choose the mixture with the lowest predicted target loss, within the epoch limit.",
         sections=("mix", "plan", "training"),
         inputs=("tokenize", "sweep", "fit"),
-        outputs={"mixture.csv": "the chosen mixture", "choice.json": "prediction, interval and baselines"},
+        outputs={"mixture.csv": "the chosen mixture", "choice.json": "prediction, interval, baselines and sensitivity"},
         run="mashbill.regression.choice:mix",
+        version=2,
     ),
     Stage(
         name="gate",
