@@ -1,5 +1,6 @@
 """Settings: frozen pydantic models, read from one TOML file. No setting is read from anywhere else."""
 
+from mashbill.config.baselines import BaselinesConfig
 from mashbill.config.corpus import CorpusConfig, DeduplicationConfig, Domain, Source
 from mashbill.config.engine import EngineConfig
 from mashbill.config.filters import FiltersConfig
@@ -18,6 +19,7 @@ from mashbill.config.quality import BootstrapConfig, QualityConfig, SelectionCon
 from mashbill.config.training import EvaluationConfig, TrainingConfig
 
 __all__ = [
+    "BaselinesConfig",
     "BootstrapConfig",
     "CorpusConfig",
     "DeduplicationConfig",

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from mashbill.config.baselines import BaselinesConfig
 from mashbill.config.corpus import CorpusConfig, DeduplicationConfig
 from mashbill.config.engine import EngineConfig
 from mashbill.config.filters import FiltersConfig
@@ -38,6 +39,7 @@ class PipelineConfig(Section):
     proxy: ProxyConfig = Field(ProxyConfig(), description="The proxy's shape and training.")
     plan: PlanConfig = Field(PlanConfig(), description="Which mixtures are tried.")
     sweep: SweepConfig = Field(SweepConfig(), description="How the proxies are trained.")
+    baselines: BaselinesConfig = Field(BaselinesConfig(), description="Other ways to a mixture, beside the choice.")
     regression: RegressionConfig = Field(RegressionConfig(), description="How losses are predicted.")
     mix: MixConfig = Field(MixConfig(), description="What the mixture is chosen for.")
     gate: GateConfig = Field(GateConfig(), description="When the cluster may be spent.")
@@ -52,6 +54,7 @@ class PipelineConfig(Section):
             if name not in known:
                 raise ValueError(f"mix.target names {name!r}, which is neither a domain nor a reference; known: {', '.join(sorted(known))}")
         self._filters_know_their_sets()
+        self._baselines_are_mixtures()
         for name in self.quality.ability_references:
             if name not in references:
                 raise ValueError(
@@ -70,6 +73,21 @@ class PipelineConfig(Section):
                 raise ValueError(f"filters.decontamination.sets names {name!r}; known: {', '.join(known)}")
         if "decontamination" in self.filters.apply and not (self.filters.decontamination.sets or evaluations):
             raise ValueError("filters.apply names decontamination, and there is no evaluation set; add corpus.evaluations")
+
+    def _baselines_are_mixtures(self) -> None:
+        for name, weights in self.baselines.given.items():
+            unknown = [domain for domain in weights if domain not in self.mixture_names]
+            if unknown:
+                raise ValueError(f"baselines.given.{name} names {unknown[0]!r}; known: {', '.join(self.mixture_names)}")
+            if abs(sum(weights.values()) - 1) > 1e-6 or min(weights.values()) < 0:
+                raise ValueError(f"baselines.given.{name} sums to {sum(weights.values()):g}; make the weights non-negative with sum 1")
+        known = ("chosen", "natural", "uniform", "tempered", *self.baselines.methods, *self.baselines.given)
+        taken = [name for name in self.baselines.given if name in known[: -len(self.baselines.given)]]
+        if taken:
+            raise ValueError(f"baselines.given names {taken[0]!r}, which a method has; choose another name")
+        for name in self.training.mixtures:
+            if name not in known:
+                raise ValueError(f"training.mixtures names {name!r}; known: {', '.join(known)}")
 
     @property
     def domain_names(self) -> tuple[str, ...]:

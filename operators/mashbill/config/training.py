@@ -12,7 +12,7 @@ class TrainingConfig(Section):
     """The final model under DeepSpeed and torchrun."""
 
     model: ModelShape = Field(ModelShape(), description="Shape of the final model.")
-    mixtures: tuple[Literal["chosen", "natural", "uniform"], ...] = Field(
+    mixtures: tuple[str, ...] = Field(
         ("chosen",), min_length=1, description="Mixtures trained with the same budget; others than chosen set prediction against fact."
     )
     tokens: int = Field(3_000_000, ge=1_000, description="Training tokens of each final model.")

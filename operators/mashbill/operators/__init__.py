@@ -9,7 +9,7 @@ from mashbill.operators.curation import (
     SelectDocuments,
     TokenizeDocuments,
 )
-from mashbill.operators.mixing import ChooseMixture, FitRegression, GateTraining, PlanMixtures, SweepProxies
+from mashbill.operators.mixing import ChooseMixture, FindBaselines, FitRegression, GateTraining, PlanMixtures, SweepProxies
 from mashbill.operators.task_groups import CurationTaskGroup, MixtureTaskGroup, TrainingTaskGroup
 from mashbill.operators.training import EvaluateModels, TrainModels, WriteReport
 
@@ -20,6 +20,7 @@ __all__ = [
     "DeduplicateDocuments",
     "EvaluateModels",
     "FilterDocuments",
+    "FindBaselines",
     "FitRegression",
     "GateTraining",
     "IngestDocuments",

@@ -25,6 +25,12 @@ class FitRegression(StageOperator):
     stage = "fit"
 
 
+class FindBaselines(StageOperator):
+    """Find other methods' mixtures with the same proxies; parts that are missing are run first."""
+
+    stage = "baselines"
+
+
 class ChooseMixture(StageOperator):
     """Choose the mixture with the lowest predicted target loss."""
 

@@ -36,6 +36,8 @@ def mix(run: StageRun) -> Counts:
     run.progress(0.9, "measuring the choice")
     mixtures = {"chosen": chosen, "natural": within_ceiling(natural[None], ceiling)[0]}
     mixtures["uniform"] = within_ceiling(np.full((1, len(natural)), 1 / len(natural)), ceiling)[0]
+    others = json.loads((run.inputs["baselines"].path / "baselines.json").read_text())
+    mixtures |= {name: within_ceiling(np.array([[m[d] for d in fitted.domains]]), ceiling)[0] for name, m in others.items()}
     choice = describe(fitted, mixtures, target, config.mix.interval, config.seed)
     choice["target"] = config.target
     choice["limits"] = limits_in_force(fitted.domains, chosen, floor, ceiling)

@@ -1,0 +1,75 @@
+"""The baselines stage: other methods' mixtures, found with the sweep's own proxies, one part a method."""
+
+import json
+from collections.abc import Mapping
+
+import numpy as np
+
+from mashbill.artifacts import Artifact, Counts, StageRun
+from mashbill.config import PipelineConfig
+from mashbill.mixtures import MixtureTable
+from mashbill.models.huggingface import load_model, save_model
+from mashbill.proxies.doremi import Found, doremi, train_reference
+from mashbill.proxies.online import online_mixing, skill_it
+from mashbill.proxies.reweighting import ReweightedProxy
+from mashbill.tokens import TokenStore
+
+BASELINE_TAG = 304
+METHODS = {"online": online_mixing, "skill-it": skill_it}
+
+
+def baseline_parts(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> list[str]:
+    """The methods."""
+    return list(config.baselines.methods)
+
+
+def run_baseline(run: StageRun) -> Counts:
+    """Find one method's mixture; DoReMi's reference outlives a killed attempt."""
+    config, store, name = run.config, TokenStore(run.inputs["tokenize"].path), run.part or ""
+    seed = int(np.random.SeedSequence([config.seed, BASELINE_TAG, *name.encode()]).generate_state(1)[0])
+    tokens = config.sweep.tokens
+    if name == "doremi":
+        found = _doremi(run, store, tokens, seed)
+    else:
+        found = METHODS[name](store, config.proxy, config.baselines, tokens=tokens, seed=seed, progress=run.progress)
+    kept = found.history[np.linspace(0, len(found.history) - 1, min(200, len(found.history))).astype(int)]
+    MixtureTable(np.arange(1), store.domains, found.mixture[None]).write(run.output / "mixture.csv")
+    MixtureTable(np.arange(len(kept)), store.domains, kept).write(run.output / "history.csv")
+    return {"tokens": found.tokens}
+
+
+def collect_baselines(run: StageRun) -> Counts:
+    """Gather the methods' mixtures into ``baselines.json``, tempered and given ones beside them."""
+    natural = MixtureTable.read(run.inputs["plan"].path / "natural.csv")
+    tempered = natural.weights[0] ** run.config.plan.temperature
+    mixtures = {"tempered": dict(zip(natural.domains, (tempered / tempered.sum()).tolist(), strict=True))}
+    for name, given in run.config.baselines.given.items():
+        mixtures[name] = {domain: given.get(domain, 0.0) for domain in natural.domains}
+    tokens = 0
+    for name, artifact in run.parts.items():
+        mixtures[name] = MixtureTable.read(artifact.path / "mixture.csv").row(0)
+        (run.output / f"{name}_history.csv").write_bytes((artifact.path / "history.csv").read_bytes())
+        tokens += artifact.manifest.counts["tokens"]
+    (run.output / "baselines.json").write_text(json.dumps(mixtures, indent=1))
+    return {"baselines": len(mixtures), "tokens": tokens}
+
+
+def _doremi(run: StageRun, store: TokenStore, tokens: int, seed: int) -> Found:
+    config, kept = run.config, run.scratch / "reference"
+    natural = MixtureTable.read(run.inputs["plan"].path / "natural.csv")
+    row = natural.row(0)
+    if not (kept / "tokenizer_config.json").exists():  # written last
+        proxy = ReweightedProxy(store, config.proxy, tokens, seed)
+        weights = np.array([row[name] for name in store.domains])
+        model = train_reference(proxy, weights, lambda share, words: run.progress(share / 2, words))
+        save_model(model, kept, store.tokenizer_path, store.end_of_text)
+    found = doremi(
+        store,
+        load_model(kept).eval(),
+        config.proxy,
+        config.baselines,
+        tokens=tokens,
+        seed=seed + 1,
+        progress=lambda share, words: run.progress(0.5 + share / 2, words),
+    )
+    return Found(found.mixture, found.history, 2 * found.tokens)

@@ -1,0 +1,97 @@
+"""DoReMi: domain weights from a small reference model and a proxy trained against the worst case (group DRO).
+
+Source: Xie et al. 2023, "DoReMi: Optimizing Data Mixtures Speeds Up Language Model Pretraining"; sangmichaelxie/doremi. Batches hold all
+domains evenly; a domain's score is the mean over its tokens of how far the proxy's loss is above the reference's, at least 0.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from mashbill.artifacts import Progress
+from mashbill.config import BaselinesConfig, ProxyConfig
+from mashbill.models.transformer import Transformer
+from mashbill.proxies.reweighting import ReweightedProxy, mean_by_domain
+from mashbill.tokens import TokenStore
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a method came to.
+
+    Attributes:
+        mixture: [domains].
+        history: [updates, domains] the mixture over the run.
+        tokens: trained on in all.
+    """
+
+    mixture: np.ndarray
+    history: np.ndarray
+    tokens: int
+
+
+def train_reference(proxy: ReweightedProxy, natural: np.ndarray, progress: Progress) -> Transformer:
+    """The reference: a proxy on the natural mixture."""
+    while proxy.step < proxy.steps:
+        loss = proxy.losses(proxy.take(proxy.draw(natural))).mean()
+        _tell(progress, proxy, "reference", loss)
+        proxy.learn(loss)
+    return proxy.model.eval()
+
+
+def doremi(
+    store: TokenStore,
+    reference: Transformer,
+    proxy_config: ProxyConfig,
+    config: BaselinesConfig,
+    *,
+    tokens: int,
+    seed: int,
+    progress: Progress,
+) -> Found:
+    """Train the proxy, its domain weights ascending on the excess losses.
+
+    Args:
+        store: the token shards.
+        reference: from ``train_reference``.
+        proxy_config, config: shape and optimisation; step size and smoothing of the weights.
+        tokens: tokens of the proxy.
+        seed: of its weights and order.
+        progress: told now and then.
+    Returns:
+        The mean of the weights over the run.
+    """
+    proxy = ReweightedProxy(store, proxy_config, tokens, seed)
+    count = len(store.domains)
+    weights, scores, turn = np.full(count, 1 / count), np.zeros(count), 0
+    history = []
+    while proxy.step < proxy.steps:
+        domains = [(turn + i) % count for i in range(proxy.batch)]
+        turn += proxy.batch
+        batch = proxy.take(domains)
+        losses = proxy.losses(batch)
+        known = reference.token_losses(batch[:, :-1], batch[:, 1:])
+        excess, there = mean_by_domain((losses.detach() - known).clamp_min(0), domains, count)
+        scores = np.where(there, excess.numpy(), scores)
+        weights = updated_weights(weights, scores, config.doremi_step, config.doremi_smoothing)
+        history.append(weights)
+        share = torch.from_numpy(weights * there).float()
+        loss = (mean_by_domain(losses, domains, count)[0] * share).sum() / share.sum()
+        _tell(progress, proxy, "proxy", loss)
+        proxy.learn(loss)
+    taken = np.stack(history)
+    return Found(taken.mean(axis=0), taken, proxy.steps * proxy.batch * proxy_config.model.context)
+
+
+def updated_weights(weights: np.ndarray, scores: np.ndarray, step: float, smoothing: float) -> np.ndarray:
+    """[domains] weights after one exponentiated ascent on the scores, mixed with the uniform ones."""
+    logarithms = np.log(weights) + step * scores
+    raised = np.exp(logarithms - logarithms.max())
+    result: np.ndarray = (1 - smoothing) * raised / raised.sum() + smoothing / len(weights)
+    return result
+
+
+def _tell(progress: Progress, proxy: ReweightedProxy, what: str, loss: torch.Tensor) -> None:
+    if proxy.step % 20 == 0:
+        progress(proxy.step / proxy.steps, f"{what}: step {proxy.step} of {proxy.steps}, loss {float(loss.detach()):.2f}")

@@ -1,0 +1,105 @@
+"""Mixtures that change while one proxy trains: online data mixing and Skill-It. The mean over the run is their mixture."""
+
+import numpy as np
+
+from mashbill.artifacts import Progress
+from mashbill.config import BaselinesConfig, ProxyConfig
+from mashbill.proxies.doremi import Found
+from mashbill.proxies.reweighting import ReweightedProxy, mean_by_domain
+from mashbill.tokens import TokenStore
+
+
+def online_mixing(
+    store: TokenStore, proxy_config: ProxyConfig, config: BaselinesConfig, *, tokens: int, seed: int, progress: Progress
+) -> Found:
+    """Domains as the arms of a bandit whose reward is their training loss (EXP3).
+
+    Source: Albalak et al. 2023, "Efficient Online Data Mixing For Language Model Pre-Training".
+
+    Args:
+        store: the token shards.
+        proxy_config, config: shape and optimisation; memory of the rewards.
+        tokens: tokens of the run.
+        seed: of weights and order.
+        progress: told now and then.
+    """
+    proxy, count = ReweightedProxy(store, proxy_config, tokens, seed), len(store.domains)
+    rewards, history, before = np.zeros(count), [], 1 / count
+    while proxy.step < proxy.steps:
+        explored = min(1 / count, np.sqrt(np.log(count) / (count * (proxy.step + 1))))
+        mixture = bandit_mixture(rewards, before, explored)
+        before = explored
+        history.append(mixture)
+        domains = proxy.draw(mixture)
+        losses = proxy.losses(proxy.take(domains))
+        mean, there = mean_by_domain(losses.detach(), domains, count)
+        seen = config.online_memory * rewards + (1 - config.online_memory) * mean.numpy() / mixture
+        rewards = np.where(there, seen, rewards)
+        if proxy.step % 20 == 0:
+            progress(proxy.step / proxy.steps, f"step {proxy.step} of {proxy.steps}, loss {float(losses.detach().mean()):.2f}")
+        proxy.learn(losses.mean())
+    taken = np.stack(history)
+    return Found(taken.mean(axis=0), taken, proxy.steps * proxy.batch * proxy_config.model.context)
+
+
+def bandit_mixture(rewards: np.ndarray, scale: float, explored: float) -> np.ndarray:
+    """[domains] probabilities by reward, each at least the share that is explored."""
+    raised = np.exp(scale * (rewards - rewards.max()))
+    result: np.ndarray = (1 - len(rewards) * explored) * raised / raised.sum() + explored
+    return result
+
+
+def skill_it(store: TokenStore, proxy_config: ProxyConfig, config: BaselinesConfig, *, tokens: int, seed: int, progress: Progress) -> Found:
+    """Mixtures that follow what is still to be learnt, and what teaches it.
+
+    Source: Chen et al. 2023, "Skill-it! A Data-Driven Skills Framework for Understanding and Training Language Models".
+
+    Args:
+        store: the token shards.
+        proxy_config, config: shape and optimisation; rounds, step, window and the graph's budget.
+        tokens: tokens of the run; each domain's proxy for the graph takes a share of them.
+        seed: of weights and order.
+        progress: told now and then.
+    """
+    graph, spent = skill_graph(store, proxy_config, int(tokens * config.skill_graph_share), seed, progress)
+    proxy = ReweightedProxy(store, proxy_config, tokens, seed)
+    losses, history = [proxy.validation()], []
+    for turn in range(config.skill_rounds):
+        mixture = skill_mixture(graph, np.sum(losses[-config.skill_window :], axis=0), config.skill_step)
+        history.append(mixture)
+        while proxy.step < proxy.steps * (turn + 1) // config.skill_rounds:
+            proxy.learn(proxy.losses(proxy.take(proxy.draw(mixture))).mean())
+        losses.append(proxy.validation())
+        progress(0.5 + 0.5 * (turn + 1) / config.skill_rounds, f"round {turn + 1}: {losses[-1].mean():.3f} bits per byte")
+    taken = np.stack(history)
+    return Found(taken.mean(axis=0), taken, spent + proxy.steps * proxy.batch * proxy_config.model.context)
+
+
+def skill_graph(store: TokenStore, proxy_config: ProxyConfig, tokens: int, seed: int, progress: Progress) -> tuple[np.ndarray, int]:
+    """[domains, domains] how much a domain (column) teaches another (row), 1 on itself; and the tokens spent.
+
+    One short proxy a domain; what it teaches another is the fall of the other's loss, as a share of the fall that the other's own text
+    gives.
+    """
+    count = len(store.domains)
+    falls, spent = np.zeros((count, count)), 0
+    for domain in range(count):
+        proxy = ReweightedProxy(store, proxy_config, tokens, seed)
+        before = proxy.validation()
+        while proxy.step < proxy.steps:
+            proxy.learn(proxy.losses(proxy.take([domain] * proxy.batch)).mean())
+        falls[:, domain] = before - proxy.validation()
+        spent += proxy.steps * proxy.batch * proxy_config.model.context
+        progress(0.5 * (domain + 1) / count, f"skill graph: {store.domains[domain]}")
+    own = np.maximum(np.diag(falls), 1e-9)[:, None]
+    graph = np.clip(falls / own, 0, 1)
+    np.fill_diagonal(graph, 1)
+    return graph, spent
+
+
+def skill_mixture(graph: np.ndarray, losses: np.ndarray, step: float) -> np.ndarray:
+    """[domains] weights that grow with the losses of all that a domain teaches."""
+    logarithms = step * (graph.T @ losses)
+    raised = np.exp(logarithms - logarithms.max())
+    result: np.ndarray = raised / raised.sum()
+    return result

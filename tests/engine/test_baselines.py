@@ -1,0 +1,91 @@
+"""Other methods' mixtures: their updates are the papers', and they run on real proxies."""
+
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from corpus_writer import corpus_config, run_stage, run_stages, write_jsonl
+
+from mashbill.errors import ConfigError
+from mashbill.mixtures import MixtureTable
+from mashbill.proxies.doremi import updated_weights
+from mashbill.proxies.online import bandit_mixture, skill_mixture
+from mashbill.proxies.reweighting import mean_by_domain
+
+PROXY = """
+[tokens]
+vocabulary = 300
+[proxy]
+model = { layers = 1, width = 32, heads = 2, kv_heads = 2, feed_forward = 64, context = 32 }
+[plan]
+mixtures = 2
+max_epochs = 1000
+[sweep]
+tokens = 40000
+[baselines]
+methods = ["doremi", "skill-it", "online"]
+skill_rounds = 3
+given = { human = { easy = 0.25, hard = 0.75 } }
+[training]
+tokens = 40000
+max_epochs = 1000
+"""
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The baselines of two domains: the same few words over and over, and words in a random order."""
+    folder = tmp_path_factory.mktemp("baselines")
+    generator, words = random.Random(0), [f"{a}{b}" for a in "bcdfgklm" for b in ("an", "el", "or", "ut", "im")]
+    write_jsonl(folder / "easy.jsonl", [f"number {i}: " + "the cat sat on the mat. " * 30 for i in range(60)])
+    write_jsonl(folder / "hard.jsonl", [" ".join(generator.choices(words, k=200)) for _ in range(60)])
+    config = corpus_config(folder, {"easy": "easy.jsonl", "hard": "hard.jsonl"}, extra="[deduplication]\nnear = false\n" + PROXY)
+    done = run_stages(config, "deduplicate")
+    done["select"] = done["deduplicate"]  # the same layout
+    for stage in ("tokenize", "plan", "baselines"):
+        done[stage] = run_stage(config, stage, done)
+    return done["baselines"].path
+
+
+def test_every_method_finds_a_mixture(found: Path) -> None:
+    mixtures = json.loads((found / "baselines.json").read_text())
+    assert set(mixtures) == {"tempered", "human", "doremi", "skill-it", "online"}
+    for mixture in mixtures.values():
+        assert sum(mixture.values()) == pytest.approx(1)
+        assert min(mixture.values()) >= 0
+    history = MixtureTable.read(found / "doremi_history.csv").weights
+    assert history.mean(axis=0)[0] == pytest.approx(mixtures["doremi"]["easy"], abs=0.05)
+    assert mixtures["online"]["hard"] > 0.5  # its loss stays higher, so the bandit goes there
+    assert mixtures["skill-it"]["hard"] > 0.5
+
+
+def test_updates_are_the_papers() -> None:
+    weights, scores = np.array([0.5, 0.3, 0.2]), np.array([0.0, 1.0, 0.0])
+    raised = weights * np.exp(scores)
+    assert updated_weights(weights, scores, 1.0, 1e-3) == pytest.approx(0.999 * raised / raised.sum() + 1e-3 / 3)
+    mixture = bandit_mixture(np.array([5.0, 1.0, 1.0]), 0.3, 0.1)
+    assert mixture.sum() == pytest.approx(1)
+    assert mixture.min() >= 0.1
+    assert mixture[0] == pytest.approx(0.7 * np.exp(1.5) / (np.exp(1.5) + 2 * np.exp(0.3)) + 0.1)
+    graph = np.array([[1.0, 0.5], [0.0, 1.0]])  # the second teaches the first by half
+    taught = skill_mixture(graph, np.array([2.0, 2.0]), 1.0)
+    assert taught[1] / taught[0] == pytest.approx(np.e)
+
+
+def test_losses_are_averaged_by_domain() -> None:
+    values = torch.tensor([[1.0, 3.0], [5.0, 5.0], [2.0, 2.0]])
+    mean, there = mean_by_domain(values, [2, 0, 2], 4)
+    assert mean.tolist() == [5.0, 0.0, 2.0, 0.0]
+    assert there.tolist() == [True, False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [("mine = { easy = 0.5 }", "sums to 0.5"), ("mine = { other = 1.0 }", "other"), ("doremi = { easy = 1.0 }", "doremi")],
+)
+def test_bad_mixtures_are_named(tmp_path: Path, given: str, named: str) -> None:
+    with pytest.raises(ConfigError, match=named):
+        corpus_config(tmp_path, {"easy": "easy.jsonl", "hard": "hard.jsonl"}, extra=f"[baselines.given]\n{given}\n")
