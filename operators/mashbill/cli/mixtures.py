@@ -1,6 +1,7 @@
 """``mashbill mixtures``: plan, fit, evaluate, predict, select, compare and advise on CSVs in RegMix's column format."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,9 +27,11 @@ def plan(
     design: Annotated[str, typer.Option(help="regmix (around the natural proportions) or space-filling.")] = "regmix",
     tokens: Annotated[float | None, typer.Option(help="Tokens of a run; with it repeats are limited.")] = None,
     max_epochs: Annotated[float, typer.Option(help="Times a domain may be repeated.")] = 4.0,
+    reuse: Annotated[Path | None, typer.Option(help="Model of an earlier sweep: plan only what changed since.")] = None,
+    revised: Annotated[list[str] | None, typer.Option(metavar="DOMAIN", help="With --reuse: its text changed; may be repeated.")] = None,
     json_: JsonOption = False,
 ) -> None:
-    """Draw the mixtures of a sweep."""
+    """Draw the mixtures of a sweep; with --reuse, only of the domains that changed."""
     import numpy as np
 
     from mashbill.config import PlanConfig
@@ -37,6 +40,9 @@ def plan(
     have = read_tokens(domains)
     amounts = np.array(list(have.values()))
     ceiling = epoch_ceiling(amounts, tokens, max_epochs) if tokens else None
+    if reuse is not None:
+        _plan_again(reuse, have, output, revised=revised or (), count=count, seed=seed, ceiling=ceiling, json_=json_)
+        return
     if design == "regmix":
         weights = draw_mixtures(amounts / amounts.sum(), count, PlanConfig(mixtures=count), seed, ceiling=ceiling)
     elif design == "space-filling":
@@ -48,10 +54,38 @@ def plan(
     _say(json_, {"mixtures": count, "domains": len(have), "output": str(output)}, f"{count} mixtures of {len(have)} domains: {output}")
 
 
+def _plan_again(
+    folder: Path, have: dict[str, float], output: Path, *, revised: Sequence[str], count: int, seed: int, ceiling: Any, json_: bool
+) -> None:
+    """Plan with an earlier model: write the new mixtures, the kept ratios, and the runs that still count."""
+    import numpy as np
+
+    from mashbill.mixtures import MixtureTable
+    from mashbill.regression.reusing import plan_again
+    from mashbill.regression.selecting import select_mixture
+    from mashbill.regression.tables import load_model
+
+    model = load_model(folder)
+    everything = len(model.fitted.domains)
+    chosen = select_mixture(model, np.zeros(everything), np.ones(everything), seed=seed)["mixture"]
+    again = plan_again(model, chosen, have, revised=revised, count=count, seed=seed, ceiling=ceiling)
+    again.mixtures.write(output)
+    beside = {part: output.with_name(f"{output.stem}_{part}.csv") for part in ("ratios", "kept", "kept_losses")}
+    MixtureTable(np.arange(1), again.bundle.domains, again.bundle.ratios[None]).write(beside["ratios"])
+    again.kept.write(beside["kept"])
+    again.kept_losses.write(beside["kept_losses"])
+    ratios = {d: float(r) for d, r in zip(again.bundle.domains, again.bundle.ratios, strict=True) if r > 0}
+    searched, runs = list(again.bundle.names[1:]), len(again.kept.index)
+    files = {"output": str(output), **{name: str(path) for name, path in beside.items()}}
+    said = f"{count} mixtures of {len(searched)} domains and one of {len(ratios)} that keep their ratios: {output}"
+    more = f"{runs} earlier runs still count: {beside['kept']}, {beside['kept_losses']}. Select with --ratios {beside['ratios']}."
+    _say(json_, {"mixtures": count, "kept_ratios": ratios, "searched": searched, "kept_runs": runs, **files}, said, more)
+
+
 @app.command(epilog="Example: mashbill mixtures fit --mixtures m.csv --losses l.csv --target pile_cc --output model")
 def fit(
-    mixtures: MixturesOption,
-    losses: LossesOption,
+    mixtures: Annotated[list[Path], typer.Option("--mixtures", help="CSV of mixtures; may be repeated.")],
+    losses: Annotated[list[Path], typer.Option("--losses", help="CSV of losses, joined on index; may be repeated.")],
     output: Annotated[Path, typer.Option(help="Folder of the model that is written.")],
     target: Annotated[list[str], typer.Option(metavar="COLUMN[=WEIGHT]", help="Loss column and its weight; may be repeated; or all.")],
     maximize: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="Column where higher is better.")] = None,
@@ -120,6 +154,7 @@ def select(
     max_epochs: Annotated[float, typer.Option(help="Times a domain may be repeated.")] = 4.0,
     min_: Annotated[list[str] | None, typer.Option("--min", metavar="D=w", help="Least weight of a domain.")] = None,
     max_: Annotated[list[str] | None, typer.Option("--max", metavar="D=w", help="Most weight of a domain.")] = None,
+    ratios: Annotated[Path | None, typer.Option(help="CSV with one mixture: domains with weight in it keep their ratios.")] = None,
     method: Annotated[
         str, typer.Option(help="direct (search on from the simulation) or simulation (mean of the best, as RegMix).")
     ] = "direct",
@@ -144,7 +179,8 @@ def select(
     if method not in {"direct", "simulation"}:
         raise ConfigError(f"--method {method}", "is none", "choose direct or simulation")
     config = MixConfig.model_validate({"method": method, "caution": caution, "closeness": closeness})
-    choice = select_mixture(loaded, floor, ceiling, natural, seed, config)
+    kept = read_mixture(loaded, MixtureTable.read(ratios)) if ratios else None
+    choice = select_mixture(loaded, floor, ceiling, natural, seed, config, kept)
     MixtureTable(np.arange(1), tuple(choice["mixture"]), np.array([list(choice["mixture"].values())])).write(output)
     if choice["outside_sampled"]:
         Console(stderr=True).print("warning: the choice lies farther from every run than runs lie from one another; train some near it")

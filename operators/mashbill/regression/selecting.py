@@ -1,6 +1,6 @@
 """Choosing a mixture from a fitted regression, under floors, ceilings and a limit on repeats, and advice on what to train next."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy as np
 from mashbill.config import MixConfig, PlanConfig
 from mashbill.errors import ConfigError
 from mashbill.mixtures import MixtureTable, epoch_ceiling
+from mashbill.mixtures.bundle import bundle_domains
 from mashbill.regression.advising import advise
 from mashbill.regression.fit import FittedRegression
 from mashbill.regression.gaussian_process import GaussianProcess
@@ -16,6 +17,8 @@ from mashbill.regression.search import between, minimise, simulate
 from mashbill.regression.sensitivity import sensitivity
 from mashbill.regression.tables import COVERAGE, TableModel, ordered
 from mashbill.regression.validation import conformal_half_width
+
+STARTS = 10_000  # simulated mixtures that a direct search starts from the best of
 
 
 def bounds(
@@ -63,7 +66,14 @@ def bounds(
 
 
 def choose(
-    fitted: FittedRegression, target: np.ndarray, natural: np.ndarray, floor: np.ndarray, ceiling: np.ndarray, config: MixConfig, seed: int
+    fitted: FittedRegression,
+    target: np.ndarray,
+    natural: np.ndarray,
+    floor: np.ndarray,
+    ceiling: np.ndarray,
+    config: MixConfig,
+    seed: int,
+    kept: np.ndarray | None = None,
 ) -> np.ndarray:
     """[domains] the mixture with the lowest objective within the limits.
 
@@ -74,17 +84,33 @@ def choose(
         floor, ceiling: [domains] limits.
         config: method, candidates, caution and closeness.
         seed: seed of the search.
+        kept: [domains] weights whose ratios stay; domains without weight in it are free. None means that all are.
     """
-    drawn = simulate(natural, np.ones(len(natural)), config.candidates, PlanConfig(), seed)
-    candidates = between(drawn, floor, ceiling)
-    predicted = fitted.regressor.predict(candidates) @ target
-    best = candidates[np.argsort(predicted, kind="stable")[: config.best]]
+    process = process_of(fitted) if config.caution and config.method == "direct" else None
+    objective = Objective(fitted.regressor, target, process, config.caution, natural, config.closeness)
+    if kept is None:
+        return _search(objective, natural, floor, ceiling, config, seed)
+    bundle = bundle_domains(fitted.domains, {d: float(w) for d, w in zip(fitted.domains, kept, strict=True) if w > 0})
+
+    def reduced(mixtures: np.ndarray) -> np.ndarray:
+        return objective(bundle.expand(mixtures))
+
+    found = _search(reduced, bundle.reduce(natural), *bundle.limits(floor, ceiling), config, seed)
+    full: np.ndarray = bundle.expand(found[None])[0]
+    return full
+
+
+def _search(
+    objective: Callable[[np.ndarray], np.ndarray], natural: np.ndarray, floor: np.ndarray, ceiling: np.ndarray, config: MixConfig, seed: int
+) -> np.ndarray:
+    """[domains] the mean of the best candidates, or where a search on from them ends."""
+    count = config.candidates if config.method == "simulation" else min(config.candidates, STARTS)
+    candidates = between(simulate(natural, np.ones(len(natural)), count, PlanConfig(), seed), floor, ceiling)
     if config.method == "simulation":
+        best = candidates[np.argsort(objective(candidates), kind="stable")[: config.best]]
         mean: np.ndarray = between(best.mean(axis=0)[None], floor, ceiling)[0]
         return mean
-    process = process_of(fitted) if config.caution else None
-    objective = Objective(fitted.regressor, target, process, config.caution, natural, config.closeness)
-    return minimise(objective, best[int(objective(best).argmin())], floor, ceiling, seed)
+    return minimise(objective, candidates[int(objective(candidates).argmin())], floor, ceiling, seed)
 
 
 def process_of(fitted: FittedRegression) -> GaussianProcess:
@@ -114,6 +140,7 @@ def select_mixture(
     prior: np.ndarray | None = None,
     seed: int = 0,
     config: MixConfig | None = None,
+    kept: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """The mixture with the lowest predicted loss, and what speaks for it.
 
@@ -123,13 +150,14 @@ def select_mixture(
         prior: [domains] natural proportions; None means the mean of the runs' mixtures.
         seed: seed of the search.
         config: method, caution and closeness.
+        kept: [domains] weights whose ratios stay.
     Returns:
         mixture by domain, predicted (loss and interval_90), baselines (natural, uniform, the best run), limits in force, sensitivity by
         domain, and whether the choice lies outside what was sampled. Losses are of the target, lower is better.
     """
     fitted = model.fitted
     natural = fitted.weights.mean(axis=0) if prior is None else prior
-    chosen = choose(fitted, model.weights, natural, floor, ceiling, config or MixConfig(), seed)
+    chosen = choose(fitted, model.weights, natural, floor, ceiling, config or MixConfig(), seed, kept)
     best_run = fitted.weights[int(np.argmin(fitted.losses @ model.weights))]
     baselines = {"natural": natural, "uniform": np.full(len(natural), 1 / len(natural)), "best run": best_run}
     entries = compare_mixtures(model, {"chosen": chosen, **baselines})

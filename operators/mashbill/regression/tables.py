@@ -63,9 +63,15 @@ class TableModel:
 
 
 def fit_tables(
-    mixtures: Path, losses: Path, target: Mapping[str, float], *, maximized: Sequence[str] = (), regressor: str = "auto", seed: int = 0
+    mixtures: Sequence[Path],
+    losses: Sequence[Path],
+    target: Mapping[str, float],
+    *,
+    maximized: Sequence[str] = (),
+    regressor: str = "auto",
+    seed: int = 0,
 ) -> tuple[TableModel, dict[str, Any]]:
-    """Fit a regression on two CSVs joined on their index.
+    """Fit a regression on CSVs of mixtures and of losses, joined on their index.
 
     Args:
         mixtures, losses: the tables.
@@ -78,19 +84,20 @@ def fit_tables(
     Raises:
         DataError: too few runs, a column that is missing or constant, an index in one file only.
     """
-    mixed, lost = join_runs(MixtureTable.read(mixtures), LossTable.read(losses), str(losses))
+    where = ", ".join(map(str, losses))
+    mixed, lost = join_runs(stacked_mixtures(mixtures), stacked_losses(losses), where)
     target = {name: 1 / len(lost.columns) for name in lost.columns} if set(target) == {"all"} else dict(target)
     for name in (*target, *maximized):
         if name not in lost.columns:
-            raise DataError(f"{losses}: column {name}", "is missing", f"choose among {', '.join(lost.columns)}")
+            raise DataError(f"{where}: column {name}", "is missing", f"choose among {', '.join(lost.columns)}")
     if len(mixed.index) < MIN_RUNS:
-        raise DataError(str(losses), f"has {len(mixed.index)} finished runs", f"a regression needs at least {MIN_RUNS}")
+        raise DataError(where, f"has {len(mixed.index)} finished runs", f"a regression needs at least {MIN_RUNS}")
     columns = tuple(name for name in lost.columns if name in target)
     signs = np.array([-1.0 if name in maximized else 1.0 for name in columns])
     values = lost.losses[:, [lost.columns.index(name) for name in columns]] * signs
     constant = [name for name, column in zip(columns, values.T, strict=True) if np.ptp(column) == 0]
     if constant:
-        raise DataError(f"{losses}: column {constant[0]}", "is constant, so nothing can be learnt of it", "leave it out of the target")
+        raise DataError(f"{where}: column {constant[0]}", "is constant, so nothing can be learnt of it", "leave it out of the target")
     compared = compare(REGRESSORS if regressor == "auto" else [regressor], mixed.weights, values, FOLDS, seed)
     chosen = choose_regressor(compared) if regressor == "auto" else regressor
     model = fit_regressor(chosen, mixed.weights, values, compared)
@@ -104,6 +111,39 @@ def fit_tables(
         "cross_validation": {name: {"spearman": float(best.spearman[i]), "mae": float(best.mae[i])} for i, name in enumerate(columns)},
     }
     return TableModel(fitted, target, tuple(maximized)), report
+
+
+def stacked_mixtures(paths: Sequence[Path]) -> MixtureTable:
+    """Mixtures of several tables of the same domains.
+
+    Raises:
+        DataError: the domains differ, or an index occurs twice.
+    """
+    tables = [MixtureTable.read(path) for path in paths]
+    rows = [ordered(table, tables[0].columns) for table in tables]
+    return MixtureTable(_stacked_index([t.index for t in tables], paths), tables[0].columns, np.concatenate(rows))
+
+
+def stacked_losses(paths: Sequence[Path]) -> LossTable:
+    """Losses of several tables, of the columns that all have.
+
+    Raises:
+        DataError: no column is in all, or an index occurs twice.
+    """
+    tables = [LossTable.read(path) for path in paths]
+    shared = tuple(name for name in tables[0].columns if all(name in table.columns for table in tables))
+    if not shared:
+        raise DataError(", ".join(map(str, paths)), "have no column in common", "give losses of the same metrics")
+    rows = [table.losses[:, [table.columns.index(name) for name in shared]] for table in tables]
+    return LossTable(_stacked_index([t.index for t in tables], paths), shared, np.concatenate(rows))
+
+
+def _stacked_index(indices: Sequence[np.ndarray], paths: Sequence[Path]) -> np.ndarray:
+    index = np.concatenate(indices)
+    values, counts = np.unique(index, return_counts=True)
+    if (counts > 1).any():
+        raise DataError(", ".join(map(str, paths)), f"have index {values[counts > 1][0]} twice", "number the runs of all tables apart")
+    return index
 
 
 def save_model(model: TableModel, report: Mapping[str, Any], folder: Path) -> None:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 COLORS = {"chosen": "#c2611f", "natural": "#4b7a9e", "uniform": "#8a8f98", "kept": "#c2611f", "dropped": "#9aa3ad"}
+OTHER = "#7d6b91"
 INK = "#7d8590"
 STYLE = {
     "font.family": "sans-serif",
@@ -44,7 +45,7 @@ def predicted_and_measured(rows: Sequence[Mapping[str, Any]]) -> str:
     """Predicted target loss with interval, and the measured one where a model was trained."""
     figure, axes = _new(7.2, 0.5 * len(rows) + 0.8)
     for y, row in enumerate(reversed(rows)):
-        color = COLORS[row["name"]]
+        color = COLORS.get(row["name"], OTHER)
         axes.plot(row["interval"], [y, y], color=color, linewidth=5, alpha=0.3, solid_capstyle="round")
         axes.plot(row["loss"], y, "o", color=color, label="predicted for a proxy" if y == 0 else None)
         if row["measured"] is not None:
