@@ -72,6 +72,18 @@ class SweepConfig(Section):
     evaluations: int = Field(4, ge=1, le=1_000, description="Times the validation loss is measured during a run, evenly spaced.")
 
 
+class RefineConfig(Section):
+    """Rounds of further proxies after the sweep, proposed where they can change the choice."""
+
+    rounds: int = Field(0, ge=0, le=100, description="Rounds at most; 0 trains none.")
+    proxies: int = Field(4, ge=1, le=512, description="Proxies of a round.")
+    min_gain: float = Field(
+        0.002,
+        ge=0,
+        description="Stop when the gain that more proxies promise, exceeded in one case of ten, is below this, in bits per byte.",
+    )
+
+
 class RegressionConfig(Section):
     """How losses are predicted from mixtures."""
 

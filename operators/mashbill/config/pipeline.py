@@ -12,7 +12,7 @@ from mashbill.config.baselines import BaselinesConfig
 from mashbill.config.corpus import CorpusConfig, DeduplicationConfig
 from mashbill.config.engine import EngineConfig
 from mashbill.config.filters import FiltersConfig
-from mashbill.config.mixing import GateConfig, MixConfig, PlanConfig, ProxyConfig, RegressionConfig, SweepConfig, TokensConfig
+from mashbill.config.mixing import GateConfig, MixConfig, PlanConfig, ProxyConfig, RefineConfig, RegressionConfig, SweepConfig, TokensConfig
 from mashbill.config.quality import BootstrapConfig, QualityConfig, SelectionConfig
 from mashbill.config.section import Name, Section
 from mashbill.config.training import EvaluationConfig, TrainingConfig
@@ -39,6 +39,7 @@ class PipelineConfig(Section):
     proxy: ProxyConfig = Field(ProxyConfig(), description="The proxy's shape and training.")
     plan: PlanConfig = Field(PlanConfig(), description="Which mixtures are tried.")
     sweep: SweepConfig = Field(SweepConfig(), description="How the proxies are trained.")
+    refine: RefineConfig = Field(RefineConfig(), description="More proxies where they can change the choice.")
     baselines: BaselinesConfig = Field(BaselinesConfig(), description="Other ways to a mixture, beside the choice.")
     regression: RegressionConfig = Field(RegressionConfig(), description="How losses are predicted.")
     mix: MixConfig = Field(MixConfig(), description="What the mixture is chosen for.")

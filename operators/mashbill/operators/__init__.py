@@ -9,7 +9,7 @@ from mashbill.operators.curation import (
     SelectDocuments,
     TokenizeDocuments,
 )
-from mashbill.operators.mixing import ChooseMixture, FindBaselines, FitRegression, GateTraining, PlanMixtures, SweepProxies
+from mashbill.operators.mixing import ChooseMixture, FindBaselines, FitRegression, GateTraining, PlanMixtures, RefineSweep, SweepProxies
 from mashbill.operators.task_groups import CurationTaskGroup, MixtureTaskGroup, TrainingTaskGroup
 from mashbill.operators.training import EvaluateModels, TrainModels, WriteReport
 
@@ -26,6 +26,7 @@ __all__ = [
     "IngestDocuments",
     "MixtureTaskGroup",
     "PlanMixtures",
+    "RefineSweep",
     "ScoreQuality",
     "SelectDocuments",
     "SweepProxies",

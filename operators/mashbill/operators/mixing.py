@@ -19,6 +19,12 @@ class SweepProxies(StageOperator):
     stage = "sweep"
 
 
+class RefineSweep(StageOperator):
+    """Train more proxies, round by round, where they can still change the choice; rounds that are missing are run first."""
+
+    stage = "refine"
+
+
 class FitRegression(StageOperator):
     """Fit regressors from mixtures to losses, compared by cross-validation."""
 

@@ -66,7 +66,7 @@ class StageTaskGroup(TaskGroup):
                 task_id=f"{name}_part",
                 stage=name,
                 map_index_template="{{ part }}",
-                max_active_tis_per_dagrun=1 if stage.exclusive else None,
+                max_active_tis_per_dagrun=1 if stage.one_at_a_time else None,
                 **settings,
             ).expand(part=parts.output)
             whole = OPERATORS[name](task_id=name, doc_md=stage.summary, trigger_rule="none_failed", **settings)
@@ -81,9 +81,9 @@ class CurationTaskGroup(StageTaskGroup):
 
 
 class MixtureTaskGroup(StageTaskGroup):
-    """From token shards to a mixture: plan, sweep, fit, baselines, mix, gate. Needs tokenize among its inputs."""
+    """From token shards to a mixture: plan, sweep, refine, fit, baselines, mix, gate. Needs tokenize among its inputs."""
 
-    stages = ("plan", "sweep", "fit", "baselines", "mix", "gate")
+    stages = ("plan", "sweep", "refine", "fit", "baselines", "mix", "gate")
 
 
 class TrainingTaskGroup(StageTaskGroup):

@@ -46,7 +46,7 @@ class FittedRegression:
 
 def fit(run: StageRun) -> Counts:
     """Fit and compare; the choice is by the mean rank correlation over the targets, out of fold."""
-    mixtures, losses = read_runs(run.inputs["sweep"].path)
+    mixtures, losses = read_runs(run.inputs["sweep"].path, run.inputs["refine"].path)
     config = run.config.regression
     compared = compare(REGRESSORS, mixtures.weights, losses.losses, config.folds, run.config.seed, run.progress)
     chosen = choose_regressor(compared) if config.regressor == "auto" else config.regressor
@@ -67,13 +67,17 @@ def fit(run: StageRun) -> Counts:
     return {"runs": len(mixtures.index), "regressor": chosen, "spearman": best["mean_spearman"], "mae": best["mean_mae"]}
 
 
-def read_runs(sweep: Path) -> tuple[MixtureTable, LossTable]:
-    """Mixtures and losses of the runs that finished, joined on their index.
+def read_runs(*sweeps: Path) -> tuple[MixtureTable, LossTable]:
+    """Mixtures and losses of the runs that finished, joined on their index; of several sweeps over the same domains and sets.
 
     Raises:
         DataError: an index is in one table only.
     """
-    return join_runs(MixtureTable.read(sweep / "mixtures.csv"), LossTable.read(sweep / "losses.csv"), str(sweep))
+    mixtures = [MixtureTable.read(sweep / "mixtures.csv") for sweep in sweeps if (sweep / "mixtures.csv").exists()]
+    losses = [LossTable.read(sweep / "losses.csv") for sweep in sweeps if (sweep / "losses.csv").exists()]
+    index, weights = np.concatenate([t.index for t in mixtures]), np.concatenate([t.weights for t in mixtures])
+    known, values = np.concatenate([t.index for t in losses]), np.concatenate([t.losses for t in losses])
+    return join_runs(MixtureTable(index, mixtures[0].columns, weights), LossTable(known, losses[0].columns, values), str(sweeps[0]))
 
 
 def join_runs(mixtures: MixtureTable, losses: LossTable, where: str) -> tuple[MixtureTable, LossTable]:

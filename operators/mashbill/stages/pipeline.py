@@ -59,7 +59,7 @@ def run_stage_here(job: StageJob, watch: Watch) -> Artifact:
 
 
 def _run_parts(job: StageJob, parts: list[str], watch: Watch) -> None:
-    if job.stage.exclusive:
+    if job.stage.one_at_a_time:
         for part in parts:
             job.run_part(part)
         return

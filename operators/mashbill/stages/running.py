@@ -58,8 +58,12 @@ class StageJob:
         return self.store.find(self.stage.name, self.fingerprint, part)
 
     def run_part(self, part: str) -> Artifact:
-        """Make one part, unless it is there."""
-        return self.find_part(part) or self._make(part, {})
+        """Make one part, unless it is there.
+
+        Raises:
+            RunError: it reads the parts before it, and one is missing.
+        """
+        return self.find_part(part) or self._make(part, self._parts_before(part) if self.stage.in_order else {})
 
     def collect(self) -> Artifact:
         """Make the whole from its finished parts, unless it is there.
@@ -70,13 +74,7 @@ class StageJob:
         done = self.find()
         if done is not None:
             return done
-        parts: dict[str, Artifact] = {}
-        for name in self.part_names():
-            artifact = self.find_part(name)
-            if artifact is None:
-                raise RunError(f"stage {self.stage.name}", f"its part {name} is not finished", "run the parts first")
-            parts[name] = artifact
-        return self._make(None, parts)
+        return self._make(None, self._parts_before(None))
 
     def run(self, run_parts: "Callable[[StageJob, list[str]], None] | None" = None) -> Artifact:
         """Make the result, unless it is there; parts one after the other, or as ``run_parts`` does it."""
@@ -90,6 +88,18 @@ class StageJob:
             for part in todo:
                 self.run_part(part)
         return self.collect()
+
+    def _parts_before(self, last: str | None) -> dict[str, Artifact]:
+        """The finished parts before one, or all."""
+        parts: dict[str, Artifact] = {}
+        for name in self.part_names():
+            if name == last:
+                break
+            artifact = self.find_part(name)
+            if artifact is None:
+                raise RunError(f"stage {self.stage.name}", f"its part {name} is not finished", "run the parts first")
+            parts[name] = artifact
+        return parts
 
     def discard(self) -> None:
         """Forget the result and its parts, so that the next run makes them anew."""
@@ -120,7 +130,7 @@ class StageJob:
                 counts=counts,
                 files=describe_files(output),
                 started=started.isoformat(timespec="seconds"),
-                seconds=round(time.monotonic() - clock + sum(done.manifest.seconds for done in parts.values()), 2),
+                seconds=round(time.monotonic() - clock + sum(done.manifest.seconds for done in parts.values() if part is None), 2),
                 mashbill=mashbill.__version__,
             )
             return self.store.commit(output, manifest)

@@ -30,6 +30,7 @@ class Stage:
         run_part: ``module:function`` that makes one part.
         external: ``module:function`` that identifies files it reads outside the artifacts.
         exclusive: whether a part takes the whole machine, so that parts run one at a time.
+        in_order: whether a part reads those before it; they run one at a time.
         version: version of its algorithm and output.
     """
 
@@ -43,7 +44,13 @@ class Stage:
     run_part: str | None = None
     external: str | None = None
     exclusive: bool = False
+    in_order: bool = False
     version: int = 1
+
+    @property
+    def one_at_a_time(self) -> bool:
+        """Whether no two parts may run at once."""
+        return self.exclusive or self.in_order
 
     def load_run(self, *, part: bool) -> Run:
         """The function that makes the artifact, or one part of it."""

@@ -1,0 +1,86 @@
+"""The refine stage: adaptive rounds of proxies. Each round fits a process to all runs so far and trains the mixtures it asks for.
+
+It stops by itself where more runs promise too little; the rounds that are left then train nothing.
+"""
+
+import json
+from collections.abc import Mapping
+
+import numpy as np
+
+from mashbill.artifacts import Artifact, Counts, StageRun
+from mashbill.config import PipelineConfig
+from mashbill.mixtures import LossTable, MixtureTable, epoch_ceiling
+from mashbill.proxies.group import train_group
+from mashbill.regression.advising import Advice, advise
+from mashbill.regression.fit import read_runs
+from mashbill.regression.gaussian_process import GaussianProcess
+from mashbill.tokens import TokenStore
+
+ROUND_TAG = 306
+FIRST_INDEX = 100_000  # of a round's proxies, times the round
+
+
+def round_names(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> list[str]:
+    """The rounds."""
+    return [f"round-{i + 1:03d}" for i in range(config.refine.rounds)]
+
+
+def run_round(run: StageRun) -> Counts:
+    """Train one round's proxies, unless an earlier round has stopped or this one promises too little."""
+    config, store, name = run.config, TokenStore(run.inputs["tokenize"].path), run.part or ""
+    before = list(run.parts.values())
+    if before and before[-1].manifest.counts["proxies"] == 0:
+        return {**before[-1].manifest.counts}
+    number = int(name.removeprefix("round-"))
+    advice = _advice(run, [run.inputs["sweep"], *before], store, number)
+    facts = {"gain": round(advice.gain, 5), "gain_90": round(advice.gain_90, 5)}
+    if advice.gain_90 < config.refine.min_gain:
+        run.progress(1.0, f"more proxies promise {advice.gain_90:.4f} at most: stopped")
+        return {"proxies": 0, "failed": 0, "tokens": 0, **facts}
+    index = FIRST_INDEX * number + np.arange(len(advice.mixtures))
+    table = MixtureTable(index, store.domains, advice.mixtures)
+    sweep = config.sweep
+    counts = train_group(
+        run, store, table, range(len(index)), config.proxy, tokens=sweep.tokens, evaluations=sweep.evaluations, tag=ROUND_TAG
+    )
+    table.write(run.output / "mixtures.csv")
+    LossTable(index, store.set_names, np.stack([_final_losses(run, int(i), store) for i in index])).write(run.output / "losses.csv")
+    return {"proxies": counts["proxies"], "failed": counts["failed"], "tokens": counts["tokens"], **facts}
+
+
+def collect_rounds(run: StageRun) -> Counts:
+    """One table of all rounds, and what each promised; no table where none trained."""
+    trained = [artifact for artifact in run.parts.values() if (artifact.path / "mixtures.csv").exists()]
+    rounds = [{"round": name, **artifact.manifest.counts} for name, artifact in run.parts.items()]
+    (run.output / "rounds.json").write_text(json.dumps(rounds, indent=1))
+    if trained:
+        mixtures = [MixtureTable.read(artifact.path / "mixtures.csv") for artifact in trained]
+        losses = [LossTable.read(artifact.path / "losses.csv") for artifact in trained]
+        index = np.concatenate([table.index for table in mixtures])
+        MixtureTable(index, mixtures[0].columns, np.concatenate([t.weights for t in mixtures])).write(run.output / "mixtures.csv")
+        LossTable(index, losses[0].columns, np.concatenate([t.losses for t in losses])).write(run.output / "losses.csv")
+    totals = {key: sum(artifact.manifest.counts[key] for artifact in trained) for key in ("proxies", "failed", "tokens")}
+    return {**totals, "rounds": len(trained)}
+
+
+def _advice(run: StageRun, runs: list[Artifact], store: TokenStore, number: int) -> Advice:
+    """What to train in a round."""
+    config = run.config
+    mixtures, losses = read_runs(*(artifact.path for artifact in runs))
+    have = np.array([store.counts(d, "train")["tokens"] for d in mixtures.domains], np.float64)
+    ceiling = epoch_ceiling(have, config.sweep.tokens, config.plan.max_epochs)
+    wanted = config.target
+    target = np.array([wanted.get(name, 0.0) for name in losses.columns])
+    process = GaussianProcess().fit(mixtures.weights, losses.losses)
+    seed = int(np.random.SeedSequence([config.seed, ROUND_TAG, number]).generate_state(1)[0])
+    floor = np.zeros(len(have))
+    return advise(process, target, have / have.sum(), floor, ceiling, count=config.refine.proxies, seed=seed)
+
+
+def _final_losses(run: StageRun, index: int, store: TokenStore) -> np.ndarray:
+    """[sets] bits per byte at the end of a proxy; NaN where it failed."""
+    record = json.loads((run.output / "proxies" / f"{index:04d}" / "result.json").read_text())
+    if record["failed"]:
+        return np.full(len(store.set_names), np.nan)
+    return np.array([record["trajectory"][-1][name] for name in store.set_names])

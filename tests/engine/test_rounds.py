@@ -1,0 +1,80 @@
+"""Adaptive rounds: each builds on those before it, they stop where they promise too little, and a killed one goes on."""
+
+import json
+import random
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from corpus_writer import corpus_config, run_stage, run_stages, write_jsonl
+
+from mashbill.artifacts import Artifact
+from mashbill.config import PipelineConfig
+from mashbill.errors import RunError
+from mashbill.regression.fit import read_runs
+from mashbill.stages import job_of, stage_named
+
+CONFIG = """
+[deduplication]
+near = false
+[tokens]
+vocabulary = 300
+[proxy]
+model = { layers = 1, width = 16, heads = 2, kv_heads = 2, feed_forward = 32, context = 32 }
+[plan]
+mixtures = 6
+max_epochs = 1000
+[sweep]
+tokens = 10000
+[refine]
+rounds = 2
+proxies = 2
+min_gain = 0.0
+[mix]
+target = { easy = 1.0 }
+[training]
+tokens = 10000
+max_epochs = 1000
+"""
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[PipelineConfig, dict[str, Artifact]]:
+    folder = tmp_path_factory.mktemp("rounds")
+    generator, words = random.Random(0), [f"{a}{b}" for a in "bcdfgk" for b in ("an", "el", "or", "ut")]
+    write_jsonl(folder / "easy.jsonl", [f"number {i}: " + "the cat sat on the mat. " * 30 for i in range(40)])
+    write_jsonl(folder / "hard.jsonl", [" ".join(generator.choices(words, k=200)) for _ in range(40)])
+    config = corpus_config(folder, {"easy": "easy.jsonl", "hard": "hard.jsonl"}, extra=CONFIG)
+    done = run_stages(config, "deduplicate")
+    done["select"] = done["deduplicate"]  # the same layout
+    for stage in ("tokenize", "plan", "sweep"):
+        done[stage] = run_stage(config, stage, done)
+    return config, done
+
+
+def test_rounds_build_on_those_before_them(swept: tuple[PipelineConfig, dict[str, Artifact]]) -> None:
+    config, done = swept
+    job = job_of(stage_named("refine"), config, done)
+    assert job.part_names() == ["round-001", "round-002"]
+    with pytest.raises(RunError, match="round-001 is not finished"):
+        job.run_part("round-002")
+    refined = job.run()
+    assert refined.manifest.counts["proxies"] == 4
+    table = pd.read_csv(refined.path / "mixtures.csv")
+    assert table["index"].tolist() == [100_000, 100_001, 200_000, 200_001]
+    assert len(table.drop(columns="index").round(9).drop_duplicates()) == 4
+    mixtures, losses = read_runs(done["sweep"].path, refined.path)
+    assert len(mixtures.index) == len(losses.index) == 10
+    rounds = json.loads((refined.path / "rounds.json").read_text())
+    assert [r["round"] for r in rounds] == ["round-001", "round-002"]
+    assert all(r["gain_90"] >= 0 for r in rounds)
+
+
+def test_rounds_stop_where_they_promise_too_little(swept: tuple[PipelineConfig, dict[str, Artifact]]) -> None:
+    config, done = swept
+    patient = config.model_copy(update={"refine": config.refine.model_copy(update={"min_gain": 100.0})})
+    refined = run_stage(patient, "refine", done)
+    assert refined.manifest.counts["proxies"] == 0
+    assert not (Path(refined.path) / "losses.csv").exists()
+    fitted = run_stage(patient, "fit", {**done, "refine": refined})
+    assert fitted.manifest.counts["runs"] == 6
