@@ -30,6 +30,9 @@ tokens = 10000
 rounds = 2
 proxies = 2
 min_gain = 0.0
+[ladder]
+models = [{ layers = 1, width = 32, heads = 2, kv_heads = 2, feed_forward = 64, context = 32 }]
+mixtures = 4
 [mix]
 target = { easy = 1.0 }
 [training]
@@ -78,3 +81,16 @@ def test_rounds_stop_where_they_promise_too_little(swept: tuple[PipelineConfig, 
     assert not (Path(refined.path) / "losses.csv").exists()
     fitted = run_stage(patient, "fit", {**done, "refine": refined})
     assert fitted.manifest.counts["runs"] == 6
+
+
+def test_the_ladder_says_whether_the_order_holds(swept: tuple[PipelineConfig, dict[str, Artifact]]) -> None:
+    config, done = swept
+    ladder = run_stage(config, "ladder", done)
+    facts = json.loads((ladder.path / "ladder.json").read_text())
+    small, large = facts["rungs"]
+    assert large["parameters"] > small["parameters"]
+    assert small["losses"] == sorted(small["losses"])
+    assert len(set(large["losses"])) == 4
+    assert facts["agreement"][0][0] == facts["agreement"][1][1] == pytest.approx(1)
+    assert facts["agreement"][0][1] == facts["agreement"][1][0]
+    assert ladder.manifest.counts["least_agreement"] == pytest.approx(facts["agreement"][0][1], abs=1e-3)

@@ -6,6 +6,7 @@ from mashbill.config.engine import EngineConfig
 from mashbill.config.filters import FiltersConfig
 from mashbill.config.mixing import (
     GateConfig,
+    LadderConfig,
     MixConfig,
     ModelShape,
     PlanConfig,
@@ -29,6 +30,7 @@ __all__ = [
     "EvaluationConfig",
     "FiltersConfig",
     "GateConfig",
+    "LadderConfig",
     "MixConfig",
     "ModelShape",
     "PipelineConfig",

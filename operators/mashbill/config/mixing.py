@@ -84,6 +84,14 @@ class RefineConfig(Section):
     )
 
 
+class LadderConfig(Section):
+    """Other sizes at which some of the sweep's mixtures are trained again."""
+
+    models: tuple[ModelShape, ...] = Field((), description="Shapes; none trains nothing.")
+    mixtures: int = Field(6, ge=3, le=1_000, description="Mixtures of the sweep, evenly spread over the order of their losses.")
+    tokens: int | None = Field(None, ge=1_000, description="Training tokens of each; None means as many as in the sweep.")
+
+
 class RegressionConfig(Section):
     """How losses are predicted from mixtures."""
 

@@ -12,7 +12,17 @@ from mashbill.config.baselines import BaselinesConfig
 from mashbill.config.corpus import CorpusConfig, DeduplicationConfig
 from mashbill.config.engine import EngineConfig
 from mashbill.config.filters import FiltersConfig
-from mashbill.config.mixing import GateConfig, MixConfig, PlanConfig, ProxyConfig, RefineConfig, RegressionConfig, SweepConfig, TokensConfig
+from mashbill.config.mixing import (
+    GateConfig,
+    LadderConfig,
+    MixConfig,
+    PlanConfig,
+    ProxyConfig,
+    RefineConfig,
+    RegressionConfig,
+    SweepConfig,
+    TokensConfig,
+)
 from mashbill.config.quality import BootstrapConfig, QualityConfig, SelectionConfig
 from mashbill.config.section import Name, Section
 from mashbill.config.training import EvaluationConfig, TrainingConfig
@@ -40,6 +50,7 @@ class PipelineConfig(Section):
     plan: PlanConfig = Field(PlanConfig(), description="Which mixtures are tried.")
     sweep: SweepConfig = Field(SweepConfig(), description="How the proxies are trained.")
     refine: RefineConfig = Field(RefineConfig(), description="More proxies where they can change the choice.")
+    ladder: LadderConfig = Field(LadderConfig(), description="Whether the order of mixtures holds at other sizes.")
     baselines: BaselinesConfig = Field(BaselinesConfig(), description="Other ways to a mixture, beside the choice.")
     regression: RegressionConfig = Field(RegressionConfig(), description="How losses are predicted.")
     mix: MixConfig = Field(MixConfig(), description="What the mixture is chosen for.")

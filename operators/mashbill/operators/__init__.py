@@ -9,13 +9,23 @@ from mashbill.operators.curation import (
     SelectDocuments,
     TokenizeDocuments,
 )
-from mashbill.operators.mixing import ChooseMixture, FindBaselines, FitRegression, GateTraining, PlanMixtures, RefineSweep, SweepProxies
+from mashbill.operators.mixing import (
+    ChooseMixture,
+    ClimbLadder,
+    FindBaselines,
+    FitRegression,
+    GateTraining,
+    PlanMixtures,
+    RefineSweep,
+    SweepProxies,
+)
 from mashbill.operators.task_groups import CurationTaskGroup, MixtureTaskGroup, TrainingTaskGroup
 from mashbill.operators.training import EvaluateModels, TrainModels, WriteReport
 
 __all__ = [
     "BootstrapQuality",
     "ChooseMixture",
+    "ClimbLadder",
     "CurationTaskGroup",
     "DeduplicateDocuments",
     "EvaluateModels",

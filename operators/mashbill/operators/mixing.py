@@ -25,6 +25,12 @@ class RefineSweep(StageOperator):
     stage = "refine"
 
 
+class ClimbLadder(StageOperator):
+    """Train some of the sweep's mixtures at other sizes; sizes that are missing are run first."""
+
+    stage = "ladder"
+
+
 class FitRegression(StageOperator):
     """Fit regressors from mixtures to losses, compared by cross-validation."""
 

@@ -21,6 +21,7 @@ from mashbill.errors import DataError
 from mashbill.stages.pipeline import job_of, stages_up_to
 
 PLANT_TAG = 611
+LEAST_EDITED = 20
 MIN_WORDS = 80
 EVALUATION = "planted-evaluation"
 QUESTION_WORDS = 40
@@ -109,7 +110,8 @@ def _long_texts(config: PipelineConfig, source: Source, where: str) -> Iterator[
 
 
 def _plants(texts: list[str], apart: list[str], count: int, random: np.random.Generator) -> dict[str, list[str]]:
-    chosen = random.choice(len(texts), 2 * count, replace=2 * count > len(texts))
+    edits = min(max(count, LEAST_EDITED), len(texts) - count)  # MinHash misses one now and then: a share needs several
+    chosen = random.choice(len(texts), count + edits, replace=False)
     words = " ".join(texts[i] for i in random.choice(len(texts), 10)).split()
     question = " ".join(random.choice(words, QUESTION_WORDS))
     near = []
