@@ -1,6 +1,7 @@
 """Small corpora on disk, their config, and running stages on them as the shell does."""
 
 import json
+import random
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -76,3 +77,14 @@ def folder_as_artifact(stage: str, path: Path) -> Artifact:
         started="2026-01-01T00:00:00+00:00", seconds=0.0, mashbill="0",
     )  # fmt: skip
     return Artifact(str(path), path, manifest)
+
+
+def easy_and_hard(folder: Path, extra: str, documents: int = 40) -> tuple[PipelineConfig, dict[str, Artifact]]:
+    """Two domains, a sentence over and over and words in a random order, deduplicated exactly and tokenized."""
+    generator, words = random.Random(0), [f"{a}{b}" for a in "bcdfgklm" for b in ("an", "el", "or", "ut", "im")]
+    write_jsonl(folder / "easy.jsonl", [f"number {i}: " + "the cat sat on the mat. " * 30 for i in range(documents)])
+    write_jsonl(folder / "hard.jsonl", [" ".join(generator.choices(words, k=200)) for _ in range(documents)])
+    config = corpus_config(folder, {"easy": "easy.jsonl", "hard": "hard.jsonl"}, extra=f"[deduplication]\nnear = false\n{extra}")
+    done = run_stages(config, "deduplicate")
+    done["select"] = done["deduplicate"]  # the same layout
+    return config, {**done, "tokenize": run_stage(config, "tokenize", done)}

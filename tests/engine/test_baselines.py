@@ -1,13 +1,12 @@
 """Other methods' mixtures: their updates are the papers', and they run on real proxies."""
 
 import json
-import random
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from corpus_writer import corpus_config, run_stage, run_stages, write_jsonl
+from corpus_writer import corpus_config, easy_and_hard, run_stage
 
 from mashbill.errors import ConfigError
 from mashbill.mixtures import MixtureTable
@@ -37,15 +36,9 @@ max_epochs = 1000
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The baselines of two domains: the same few words over and over, and words in a random order."""
-    folder = tmp_path_factory.mktemp("baselines")
-    generator, words = random.Random(0), [f"{a}{b}" for a in "bcdfgklm" for b in ("an", "el", "or", "ut", "im")]
-    write_jsonl(folder / "easy.jsonl", [f"number {i}: " + "the cat sat on the mat. " * 30 for i in range(60)])
-    write_jsonl(folder / "hard.jsonl", [" ".join(generator.choices(words, k=200)) for _ in range(60)])
-    config = corpus_config(folder, {"easy": "easy.jsonl", "hard": "hard.jsonl"}, extra="[deduplication]\nnear = false\n" + PROXY)
-    done = run_stages(config, "deduplicate")
-    done["select"] = done["deduplicate"]  # the same layout
-    for stage in ("tokenize", "plan", "baselines"):
+    """The baselines of an easy and a hard domain."""
+    config, done = easy_and_hard(tmp_path_factory.mktemp("baselines"), PROXY, documents=60)
+    for stage in ("plan", "baselines"):
         done[stage] = run_stage(config, stage, done)
     return done["baselines"].path
 

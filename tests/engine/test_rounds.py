@@ -1,12 +1,11 @@
 """Adaptive rounds: each builds on those before it, they stop where they promise too little, and a killed one goes on."""
 
 import json
-import random
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from corpus_writer import corpus_config, run_stage, run_stages, write_jsonl
+from corpus_writer import easy_and_hard, run_stage
 
 from mashbill.artifacts import Artifact
 from mashbill.config import PipelineConfig
@@ -15,8 +14,6 @@ from mashbill.regression.fit import read_runs
 from mashbill.stages import job_of, stage_named
 
 CONFIG = """
-[deduplication]
-near = false
 [tokens]
 vocabulary = 300
 [proxy]
@@ -43,14 +40,8 @@ max_epochs = 1000
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[PipelineConfig, dict[str, Artifact]]:
-    folder = tmp_path_factory.mktemp("rounds")
-    generator, words = random.Random(0), [f"{a}{b}" for a in "bcdfgk" for b in ("an", "el", "or", "ut")]
-    write_jsonl(folder / "easy.jsonl", [f"number {i}: " + "the cat sat on the mat. " * 30 for i in range(40)])
-    write_jsonl(folder / "hard.jsonl", [" ".join(generator.choices(words, k=200)) for _ in range(40)])
-    config = corpus_config(folder, {"easy": "easy.jsonl", "hard": "hard.jsonl"}, extra=CONFIG)
-    done = run_stages(config, "deduplicate")
-    done["select"] = done["deduplicate"]  # the same layout
-    for stage in ("tokenize", "plan", "sweep"):
+    config, done = easy_and_hard(tmp_path_factory.mktemp("rounds"), CONFIG)
+    for stage in ("plan", "sweep"):
         done[stage] = run_stage(config, stage, done)
     return config, done
 

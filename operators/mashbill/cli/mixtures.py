@@ -9,7 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from mashbill.errors import ConfigError, DataError
+from mashbill.cli.mixture_options import read_tokens, read_weights
+from mashbill.errors import ConfigError
 
 app = typer.Typer(help="Mixtures and losses as CSVs: an index column, then one column a domain or a metric.", no_args_is_help=True)
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
@@ -60,14 +61,16 @@ def _plan_again(
     """Plan with an earlier model: write the new mixtures, the kept ratios, and the runs that still count."""
     import numpy as np
 
+    from mashbill.config import MixConfig
     from mashbill.mixtures import MixtureTable
     from mashbill.regression.reusing import plan_again
-    from mashbill.regression.selecting import select_mixture
+    from mashbill.regression.selecting import choose
     from mashbill.regression.tables import load_model
 
     model = load_model(folder)
-    everything = len(model.fitted.domains)
-    chosen = select_mixture(model, np.zeros(everything), np.ones(everything), seed=seed)["mixture"]
+    fitted, free = model.fitted, np.ones(len(model.fitted.domains))
+    weights = choose(fitted, model.weights, fitted.weights.mean(axis=0), 0 * free, free, MixConfig(), seed)
+    chosen = dict(zip(fitted.domains, weights.tolist(), strict=True))
     again = plan_again(model, chosen, have, revised=revised, count=count, seed=seed, ceiling=ceiling)
     again.mixtures.write(output)
     beside = {part: output.with_name(f"{output.stem}_{part}.csv") for part in ("ratios", "kept", "kept_losses")}
@@ -99,7 +102,7 @@ def fit(
 
     if regressor not in {"auto", *REGRESSORS}:
         raise ConfigError(f"--regressor {regressor}", "is none", f"choose among auto, {', '.join(REGRESSORS)}")
-    model, report = fit_tables(mixtures, losses, _weights(target, "--target"), maximized=maximize or (), regressor=regressor, seed=seed)
+    model, report = fit_tables(mixtures, losses, read_weights(target, "--target"), maximized=maximize or (), regressor=regressor, seed=seed)
     save_model(model, report, output)
     table = Table(
         "column", "Spearman", "mean error", title=f"{report['regressor']}, {report['runs']} runs, out of fold", title_justify="left"
@@ -173,7 +176,7 @@ def select(
 
     loaded = load_model(model)
     have = read_tokens(available) if available else None
-    least, most = _weights(min_ or [], "--min"), _weights(max_ or [], "--max")
+    least, most = read_weights(min_ or [], "--min"), read_weights(max_ or [], "--max")
     floor, ceiling = bounds(loaded.fitted.domains, least, most, available=have, tokens=tokens, max_epochs=max_epochs)
     natural = read_mixture(loaded, MixtureTable.read(prior)) if prior else None
     if method not in {"direct", "simulation"}:
@@ -235,7 +238,7 @@ def advise(
     from mashbill.regression.tables import load_model
 
     loaded = load_model(model)
-    floor, ceiling = bounds(loaded.fitted.domains, _weights(min_ or [], "--min"), _weights(max_ or [], "--max"))
+    floor, ceiling = bounds(loaded.fitted.domains, read_weights(min_ or [], "--min"), read_weights(max_ or [], "--max"))
     natural = read_mixture(loaded, MixtureTable.read(prior)) if prior else None
     advice = advise_on(loaded, floor, ceiling, count=count, seed=seed, prior=natural)
     if output:
@@ -253,42 +256,6 @@ def advise(
     verdict = "worth it" if advice["worth_it"] else "not worth it: the regression's own error is larger"
     said = f"More runs can lower the loss by {advice['gain']:.4f} (90%: {advice['gain_90']:.4f}; error {advice['noise']:.4f}): {verdict}."
     _say(json_, advice, table, said)
-
-
-def read_tokens(path: Path) -> dict[str, float]:
-    """Tokens by domain from a CSV.
-
-    Raises:
-        DataError: a column is missing, or a number is none.
-    """
-    import pandas as pd
-
-    try:
-        frame = pd.read_csv(path)
-        tokens = {str(d): float(t) for d, t in zip(frame["domain"], frame["tokens"], strict=True)}
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(str(path), f"is no table of tokens ({error})", "give a CSV with columns domain,tokens") from error
-    wrong = [d for d, t in tokens.items() if not 0 < t < float("inf")]
-    if wrong:
-        raise DataError(f"{path}: domain {wrong[0]}", f"has {tokens[wrong[0]]:g} tokens", "give a number above 0 or leave the domain out")
-    return tokens
-
-
-def _weights(given: list[str], option: str) -> dict[str, float]:
-    """NAME=NUMBER options; a name alone weighs 1. Targets are made to sum to 1."""
-    weights: dict[str, float] = {}
-    for text in given:
-        name, equals, number = text.rpartition("=") if "=" in text else (text, "", "1")
-        try:
-            weights[name] = float(number) if equals else 1.0
-        except ValueError as error:
-            raise ConfigError(f"{option} {text}", f"has {number!r} for a number", "write NAME=0.5") from error
-    if option == "--target":
-        total = sum(weights.values())
-        if total <= 0 or min(weights.values()) < 0:
-            raise ConfigError("--target", "has no positive weight", "give weights above 0")
-        weights = {name: weight / total for name, weight in weights.items()}
-    return weights
 
 
 def _losses(entries: dict[str, Any]) -> Table:

@@ -4,31 +4,14 @@ Source: Xie et al. 2023, "DoReMi: Optimizing Data Mixtures Speeds Up Language Mo
 domains evenly; a domain's score is the mean over its tokens of how far the proxy's loss is above the reference's, at least 0.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 
 from mashbill.artifacts import Progress
 from mashbill.config import BaselinesConfig, ProxyConfig
 from mashbill.models.transformer import Transformer
-from mashbill.proxies.reweighting import ReweightedProxy, mean_by_domain
+from mashbill.proxies.reweighting import Found, ReweightedProxy, mean_by_domain
 from mashbill.tokens import TokenStore
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a method came to.
-
-    Attributes:
-        mixture: [domains].
-        history: [updates, domains] the mixture over the run.
-        tokens: trained on in all.
-    """
-
-    mixture: np.ndarray
-    history: np.ndarray
-    tokens: int
 
 
 def train_reference(proxy: ReweightedProxy, natural: np.ndarray, progress: Progress) -> Transformer:

@@ -4,8 +4,7 @@ import numpy as np
 
 from mashbill.artifacts import Progress
 from mashbill.config import BaselinesConfig, ProxyConfig
-from mashbill.proxies.doremi import Found
-from mashbill.proxies.reweighting import ReweightedProxy, mean_by_domain
+from mashbill.proxies.reweighting import Found, ReweightedProxy, mean_by_domain
 from mashbill.tokens import TokenStore
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,6 +18,21 @@ from mashbill.models.transformer import Transformer
 from mashbill.tokens import TokenStore
 
 DRAW_TAG = 305
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a method came to.
+
+    Attributes:
+        mixture: [domains].
+        history: [updates, domains] the mixture over the run.
+        tokens: trained on in all.
+    """
+
+    mixture: np.ndarray
+    history: np.ndarray
+    tokens: int
 
 
 class ReweightedProxy:

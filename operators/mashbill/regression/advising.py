@@ -11,7 +11,7 @@ import numpy as np
 
 from mashbill.config import PlanConfig
 from mashbill.regression.gaussian_process import GaussianProcess
-from mashbill.regression.search import between, minimise, simulate
+from mashbill.regression.search import between, draw_around, minimise, simulate
 
 ADVICE_TAG = 507
 POOL, WITHIN, NEAR, SURFACES = 20_000, 6_000, 1_500, 400
@@ -90,8 +90,8 @@ def _promising(
         best = minimise(mean, drawn[int(mean(drawn).argmin())], floor, ceiling, seed)
         random = np.random.default_rng([seed, ADVICE_TAG])
         strength = np.repeat(JITTER_STRENGTHS, POOL // 10)[:, None]
-        gammas = random.gamma((best + 0.1 / len(best)) * strength) + 1e-300
-        candidates = np.concatenate([best[None], drawn, between(gammas / gammas.sum(axis=1, keepdims=True), floor, ceiling)])
+        near = between(draw_around(random, (best + 0.1 / len(best)) * strength), floor, ceiling)
+        candidates = np.concatenate([best[None], drawn, near])
     middle = mean(candidates)
     order = np.argsort(middle, kind="stable")[:WITHIN]
     candidates, middle = candidates[order], middle[order]

@@ -19,8 +19,13 @@ def simulate(natural: np.ndarray, ceiling: np.ndarray, count: int, config: PlanC
     prior = natural**config.temperature
     prior /= prior.sum()
     strength = np.exp(random.uniform(np.log(config.min_strength), np.log(config.max_strength), (count, 1)))
-    gammas = random.gamma(np.maximum(prior * strength * len(prior), 1e-3)) + 1e-300
-    result: np.ndarray = within_ceiling(gammas / gammas.sum(axis=1, keepdims=True), ceiling)
+    return within_ceiling(draw_around(random, np.maximum(prior * strength * len(prior), 1e-3)), ceiling)
+
+
+def draw_around(random: np.random.Generator, concentrations: np.ndarray) -> np.ndarray:
+    """[draws, domains] one draw from the Dirichlet of each row of concentrations; those may be so small that all gammas vanish."""
+    gammas = random.gamma(concentrations) + np.finfo(np.float64).tiny
+    result: np.ndarray = gammas / gammas.sum(axis=1, keepdims=True)
     return result
 
 
@@ -56,8 +61,7 @@ def minimise(
     best = between(start[None], floor, ceiling)[0]
     mean, lowest = best, float(objective(best[None])[0])
     for strength in np.geomspace(LOOSEST, TIGHTEST, ROUNDS):
-        gammas = random.gamma(np.maximum(mean, LEAST_SHARE) * strength, size=(DRAWS, len(mean))) + 1e-300
-        drawn = between(gammas / gammas.sum(axis=1, keepdims=True), floor, ceiling)
+        drawn = between(draw_around(random, np.repeat(np.maximum(mean, LEAST_SHARE)[None] * strength, DRAWS, axis=0)), floor, ceiling)
         value = objective(drawn)
         order = np.argsort(value, kind="stable")[:ELITES]
         mean = drawn[order].mean(axis=0)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from mashbill.regression.search import between
+from mashbill.regression.search import between, draw_around
 
 FLAT_TAG = 506
 DRAWS = 4_000
@@ -62,5 +62,4 @@ def _around(chosen: np.ndarray, floor: np.ndarray, ceiling: np.ndarray, seed: in
     """[draws, domains] mixtures near and far around the choice."""
     random = np.random.default_rng([seed, FLAT_TAG])
     strength = np.exp(random.uniform(np.log(10), np.log(1_000), (DRAWS, 1)))
-    gammas = random.gamma((chosen + 0.1 / len(chosen)) * strength) + 1e-300
-    return between(gammas / gammas.sum(axis=1, keepdims=True), floor, ceiling)
+    return between(draw_around(random, (chosen + 0.1 / len(chosen)) * strength), floor, ceiling)
