@@ -23,7 +23,7 @@ from mashbill.dedup.index import write_settings, write_signatures
 from mashbill.dedup.matching import Matching, join, match, name_heads, send_hashes
 from mashbill.dedup.minhash import match_probability
 from mashbill.dedup.numbering import Numbering, Partition, partitions_of
-from mashbill.dedup.repeated import Repeated, find_repeated, seen_before, without_repeated
+from mashbill.dedup.repeated import Repeated, find_repeated, seen_before, staying, without_repeated
 from mashbill.errors import ConfigError, DataError
 from mashbill.partitions import SORTING, buckets_for, spread
 
@@ -117,7 +117,8 @@ def _write(run: StageRun, matching: Matching, repeated: Repeated | None) -> list
 def write_partition(matching: Matching, repeated: Repeated | None, output: Path, partition: Partition) -> Written:
     """Write what stays of a partition, what goes, and its part of the index."""
     table = pq.read_table(partition.path)
-    keep, duplicates = _duplicates(matching, partition, table)
+    keep = staying(matching, partition)
+    duplicates = _duplicates(matching, partition, table.filter(pa.array(~keep)))
     kept, removed, trimmed = table.filter(pa.array(keep)).combine_chunks(), [duplicates], 0
     if repeated is not None and len(kept):
         before = _bytes(kept)
@@ -136,8 +137,8 @@ def write_partition(matching: Matching, repeated: Repeated | None, output: Path,
     return Written(partition.domain, counts, Counter(gone["reason"].to_pylist()), trimmed)
 
 
-def _duplicates(matching: Matching, partition: Partition, table: pa.Table) -> tuple[np.ndarray, pa.Table]:
-    """[documents] which stay, and the rows about those that do not."""
+def _duplicates(matching: Matching, partition: Partition, going: pa.Table) -> pa.Table:
+    """The rows about the documents of a partition that go."""
     range_ = matching.numbering.range_of_partition(partition)
     rows = matching.gone.take(range_)
     number = rows["document"].to_numpy()
@@ -145,9 +146,7 @@ def _duplicates(matching: Matching, partition: Partition, table: pa.Table) -> tu
     here = here[np.argsort(number[here])]
     gone, rows = number[here], rows.take(pa.array(here))
     reason = np.where(np.isin(gone, matching.exact.arrays(range_)["document"]), EXACT, NEAR)
-    keep = np.ones(partition.rows, bool)
-    keep[gone - partition.start] = False
-    return keep, _removed(table.filter(pa.array(~keep)), reason, rows["kept_id"], rows["kept_domain"])
+    return _removed(going, reason, rows["kept_id"], rows["kept_domain"])
 
 
 def _add_up(run: StageRun, written: Sequence[Written]) -> Counts:

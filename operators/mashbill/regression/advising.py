@@ -59,14 +59,14 @@ def advise(
         seed: seed of simulation and surfaces.
         pool: [mixtures, domains] the only ones that can be trained; None means any within the limits.
     """
-    looked_at, choice = _promising(process, target, natural, floor, ceiling, seed, pool)
+    looked_at = _promising(process, target, natural, floor, ceiling, seed, pool)
     surfaces = process.draw(looked_at, SURFACES, seed) @ target
     best = surfaces.argmin(axis=1)
-    at_choice = surfaces[:, choice]
+    at_choice = surfaces[:, 0]
     gains = at_choice - surfaces.min(axis=1)
     wins = np.bincount(best, minlength=len(looked_at))
     order = _together(surfaces, at_choice, min(count, len(looked_at)))
-    return Advice(looked_at[order], wins[order] / SURFACES, looked_at[choice], float(gains.mean()), float(np.quantile(gains, 0.9)))
+    return Advice(looked_at[order], wins[order] / SURFACES, looked_at[0], float(gains.mean()), float(np.quantile(gains, 0.9)))
 
 
 def _promising(
@@ -77,8 +77,8 @@ def _promising(
     ceiling: np.ndarray,
     seed: int,
     pool: np.ndarray | None,
-) -> tuple[np.ndarray, int]:
-    """[mixtures, domains] that may be best given the doubt about them, and the place of the one that is best on average."""
+) -> np.ndarray:
+    """[mixtures, domains] that may be best given the doubt about them, the one that is best on average first."""
 
     def mean(mixtures: np.ndarray) -> np.ndarray:
         predicted: np.ndarray = process.predict(mixtures) @ target
@@ -96,9 +96,9 @@ def _promising(
     order = np.argsort(middle, kind="stable")[:WITHIN]
     candidates, middle = candidates[order], middle[order]
     hopeful = middle - 2 * np.sqrt(process.deviation(candidates) ** 2 @ target**2)
-    order = np.argsort(hopeful, kind="stable")[:NEAR]
-    order = np.unique(np.append(order, 0))  # the best on average comes first
-    return candidates[order], 0
+    hopeful[0] = -np.inf
+    result: np.ndarray = candidates[np.argsort(hopeful, kind="stable")[:NEAR]]
+    return result
 
 
 def _together(surfaces: np.ndarray, at_choice: np.ndarray, count: int) -> list[int]:
