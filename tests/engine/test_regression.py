@@ -67,6 +67,14 @@ def test_every_regressor_is_deterministic(name: str) -> None:
     assert first.shape == (5, 1)
 
 
+def test_the_exponential_law_stays_bounded_where_no_run_was() -> None:
+    """From fewer runs than domains, corners of the simplex lie far outside; a law without a bound answers in thousands there."""
+    weights, losses = published("train")
+    corners = new_regressor("exponential").fit(weights[:14], losses[:14]).predict(np.eye(weights.shape[1]))
+    assert (corners < losses[:14].max(axis=0) + 2 * np.ptp(losses[:14], axis=0) + 10).all()
+    assert np.isfinite(corners).all()
+
+
 def test_the_choice_and_the_shares_follow_cross_validation() -> None:
     weights, losses = published("train")
     compared = compare(REGRESSORS, weights[:40], losses[:40], 4, 0)

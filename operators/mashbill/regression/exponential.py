@@ -11,6 +11,8 @@ import numpy as np
 
 STARTS = 6
 HUBER = 0.02
+LARGEST = 30.0  # exponent
+BEYOND = float(np.log(2))  # an unseen mixture's exponential is trusted up to twice the largest of the runs
 START_TAG = 504
 
 
@@ -20,15 +22,17 @@ class Exponential:
     def fit(self, weights: np.ndarray, losses: np.ndarray) -> Self:
         """Learn from [runs, domains] mixtures and [runs, targets] losses."""
         self.parameters = np.stack([_fit_target(weights, target, i) for i, target in enumerate(losses.T)])
+        self.highest = (self.parameters[:, 1:2] + self.parameters[:, 2:] @ weights.T).max(axis=1) + BEYOND
         return self
 
     def predict(self, weights: np.ndarray) -> np.ndarray:
         """[mixtures, targets] losses."""
-        return np.stack([_evaluate(parameters, weights) for parameters in self.parameters], 1)
+        columns = [_evaluate(parameters, weights, highest) for parameters, highest in zip(self.parameters, self.highest, strict=True)]
+        return np.stack(columns, 1)
 
 
-def _evaluate(parameters: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    value: np.ndarray = parameters[0] + np.exp(np.clip(parameters[1] + weights @ parameters[2:], -30, 30))
+def _evaluate(parameters: np.ndarray, weights: np.ndarray, highest: float = LARGEST) -> np.ndarray:
+    value: np.ndarray = parameters[0] + np.exp(np.clip(parameters[1] + weights @ parameters[2:], -LARGEST, highest))
     return value
 
 
@@ -42,7 +46,7 @@ def _fit_target(weights: np.ndarray, target: np.ndarray, tag: int) -> np.ndarray
         return np.concatenate([(_evaluate(parameters, weights) - target) / spread, 1e-3 * parameters[2:]])
 
     def slopes(parameters: np.ndarray) -> np.ndarray:
-        value = np.exp(np.clip(parameters[1] + weights @ parameters[2:], -30, 30))[:, None] / spread
+        value = np.exp(np.clip(parameters[1] + weights @ parameters[2:], -LARGEST, LARGEST))[:, None] / spread
         fit = np.concatenate([np.full((len(target), 1), 1 / spread), value, value * weights], axis=1)
         penalty = np.concatenate([np.zeros((len(parameters) - 2, 2)), 1e-3 * np.eye(len(parameters) - 2)], axis=1)
         return np.concatenate([fit, penalty])
