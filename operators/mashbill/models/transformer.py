@@ -134,8 +134,10 @@ class Transformer(nn.Module):
         hidden = self.hidden(tokens).flatten(0, 1)
         kind = hidden.device.type
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
-        fused = FusedCrossEntropy.apply(hidden.to(dtype), self.lm_head.weight.to(dtype), targets.flatten())  # type: ignore[no-untyped-call]
-        return cast("torch.Tensor", fused)
+        fused = FusedCrossEntropy.apply(  # type: ignore[no-untyped-call]
+            hidden.to(dtype)[None], self.lm_head.weight.to(dtype)[None], targets.flatten()[None]
+        )
+        return cast("torch.Tensor", fused)[0]
 
     @torch.no_grad()
     def token_losses(self, tokens: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

@@ -106,12 +106,14 @@ _ROWS = (
         outputs={
             "losses.csv": "final bits per byte, one proxy a row",
             "trajectories.csv": "bits per byte at several steps",
+            "settings.json": "the settings of the optimiser compared, where mixtures were trained with several",
             "mixtures.csv": "the mixtures as trained",
             "proxies/": "one model folder each",
         },
         run="mashbill.proxies.sweep:collect_sweep",
         parts="mashbill.proxies.sweep:sweep_parts",
         run_part="mashbill.proxies.sweep:run_sweep_part",
+        version=2,
     ),
     Stage(
         name="refine",
@@ -126,7 +128,7 @@ _ROWS = (
     ),
     Stage(
         name="ladder",
-        summary="Train some of the sweep's mixtures at other sizes, to see whether their order holds.",
+        summary="Train some of the sweep's mixtures at other sizes or budgets, to see whether their order holds.",
         sections=("ladder", "proxy", "sweep", "mix"),
         inputs=("tokenize", "sweep"),
         outputs={"ladder.json": "target losses by size, and the rank correlation of each pair of sizes"},
