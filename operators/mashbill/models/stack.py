@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from mashbill.models.attention import causal_attention
 from mashbill.models.cross_entropy import FusedCrossEntropy
 from mashbill.models.transformer import NORM_EPSILON, Transformer, rotary_table, rotate
 
@@ -90,7 +91,7 @@ class Stack(nn.Module):
         cos, sin = cast("torch.Tensor", self.cos)[:length], cast("torch.Tensor", self.sin)[:length]
         q, k = rotate(heads("q_proj", shape.heads), cos, sin), rotate(heads("k_proj", shape.kv_heads), cos, sin)
         v = heads("v_proj", shape.kv_heads)
-        mixed = functional.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=shape.heads != shape.kv_heads)
+        mixed = causal_attention(q, k, v)
         return self._project(f"{name}.o_proj", mixed.transpose(1, 2).reshape(models, count, width))
 
     def _feed_forward(self, name: str, x: torch.Tensor) -> torch.Tensor:

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from mashbill.config import ModelShape
+from mashbill.models.attention import causal_attention
 from mashbill.models.cross_entropy import FusedCrossEntropy
 
 NORM_EPSILON = 1e-5
@@ -35,7 +36,7 @@ class Attention(nn.Module):
         k = self.k_proj(x).view(batch, tokens, self.kv_heads, self.head_width).transpose(1, 2)
         v = self.v_proj(x).view(batch, tokens, self.kv_heads, self.head_width).transpose(1, 2)
         q, k = rotate(q, cos, sin), rotate(k, cos, sin)
-        mixed = functional.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=self.heads != self.kv_heads)
+        mixed = causal_attention(q, k, v)
         return cast("torch.Tensor", self.o_proj(mixed.transpose(1, 2).reshape(batch, tokens, width)))
 
 
