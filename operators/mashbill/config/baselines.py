@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from mashbill.config.section import Section
+from mashbill.config.section import Name, Section
 
 Method = Literal["doremi", "skill-it", "online"]
 
@@ -13,7 +13,7 @@ class BaselinesConfig(Section):
     """Which other methods find a mixture, and how."""
 
     methods: tuple[Method, ...] = Field(("doremi",), description="Methods that train proxies; natural, uniform and tempered come free.")
-    given: dict[str, dict[str, float]] = Field(
+    given: dict[Name, dict[str, float]] = Field(
         default_factory=dict, description="Mixtures by hand, by name: weights of domains that sum to 1; a domain left out has none."
     )
     doremi_step: float = Field(1.0, gt=0, description="Step size of DoReMi's weights (Xie et al. 2023: 1).")
