@@ -21,6 +21,9 @@ class BaselinesConfig(Section):
     skill_rounds: int = Field(5, ge=1, le=1_000, description="Updates of Skill-It's mixture (Chen et al. 2023: 5 or more).")
     skill_step: float = Field(0.2, gt=0, description="Step size of Skill-It's updates (0.2 to 0.8).")
     skill_window: int = Field(3, ge=1, description="Rounds whose losses are added up for an update of Skill-It (3).")
+    skill_graph: Literal["approximate", "pairs"] = Field(
+        "approximate", description="Whether Skill-It's graph is learnt from a proxy a domain, or from one for every two domains too."
+    )
     skill_graph_share: float = Field(
         0.25, gt=0, le=1, description="Tokens of a proxy that learns the skill graph, as a share of a sweep's."
     )

@@ -1,10 +1,13 @@
 """Mixtures that change while one proxy trains: online data mixing and Skill-It. The mean over the run is their mixture."""
 
+from pathlib import Path
+
 import numpy as np
 
 from mashbill.artifacts import Progress
 from mashbill.config import BaselinesConfig, ProxyConfig
 from mashbill.proxies.reweighting import Found, ReweightedProxy, mean_by_domain
+from mashbill.proxies.skill_graph import learn_skill_graph
 from mashbill.tokens import TokenStore
 
 
@@ -48,7 +51,16 @@ def bandit_mixture(rewards: np.ndarray, scale: float, explored: float) -> np.nda
     return result
 
 
-def skill_it(store: TokenStore, proxy_config: ProxyConfig, config: BaselinesConfig, *, tokens: int, seed: int, progress: Progress) -> Found:
+def skill_it(
+    store: TokenStore,
+    proxy_config: ProxyConfig,
+    config: BaselinesConfig,
+    *,
+    tokens: int,
+    seed: int,
+    progress: Progress,
+    kept: Path,
+) -> Found:
     """Mixtures that follow what is still to be learnt, and what teaches it.
 
     Source: Chen et al. 2023, "Skill-it! A Data-Driven Skills Framework for Understanding and Training Language Models".
@@ -56,11 +68,15 @@ def skill_it(store: TokenStore, proxy_config: ProxyConfig, config: BaselinesConf
     Args:
         store: the token shards.
         proxy_config, config: shape and optimisation; rounds, step, window and the graph's budget.
-        tokens: tokens of the run; each domain's proxy for the graph takes a share of them.
+        tokens: tokens of the run; each proxy for the graph takes a share of them.
         seed: of weights and order.
         progress: told now and then.
+        kept: folder where the graph's proxies are kept.
     """
-    graph, spent = skill_graph(store, proxy_config, int(tokens * config.skill_graph_share), seed, progress)
+    share = int(tokens * config.skill_graph_share)
+    graph, spent = learn_skill_graph(
+        store, proxy_config, config, tokens=share, seed=seed, kept=kept, progress=lambda done, words: progress(done / 2, words)
+    )
     proxy = ReweightedProxy(store, proxy_config, tokens, seed)
     losses, history = [proxy.validation()], []
     for turn in range(config.skill_rounds):
@@ -72,28 +88,6 @@ def skill_it(store: TokenStore, proxy_config: ProxyConfig, config: BaselinesConf
         progress(0.5 + 0.5 * (turn + 1) / config.skill_rounds, f"round {turn + 1}: {losses[-1].mean():.3f} bits per byte")
     taken = np.stack(history)
     return Found(taken.mean(axis=0), taken, spent + proxy.steps * proxy.batch * proxy_config.model.context)
-
-
-def skill_graph(store: TokenStore, proxy_config: ProxyConfig, tokens: int, seed: int, progress: Progress) -> tuple[np.ndarray, int]:
-    """[domains, domains] how much a domain (column) teaches another (row), 1 on itself; and the tokens spent.
-
-    One short proxy a domain; what it teaches another is the fall of the other's loss, as a share of the fall that the other's own text
-    gives.
-    """
-    count = len(store.domains)
-    falls, spent = np.zeros((count, count)), 0
-    for domain in range(count):
-        proxy = ReweightedProxy(store, proxy_config, tokens, seed)
-        before = proxy.validation()
-        while proxy.step < proxy.steps:
-            proxy.learn(proxy.losses(proxy.take([domain] * proxy.batch)).mean())
-        falls[:, domain] = before - proxy.validation()
-        spent += proxy.steps * proxy.batch * proxy_config.model.context
-        progress(0.5 * (domain + 1) / count, f"skill graph: {store.domains[domain]}")
-    own = np.maximum(np.diag(falls), 1e-9)[:, None]
-    graph = np.clip(falls / own, 0, 1)
-    np.fill_diagonal(graph, 1)
-    return graph, spent
 
 
 def skill_mixture(graph: np.ndarray, losses: np.ndarray, step: float) -> np.ndarray:
