@@ -8,11 +8,14 @@ import pytest
 import torch
 from corpus_writer import corpus_config, easy_and_hard, run_stage
 
+from mashbill.config import PipelineConfig
 from mashbill.errors import ConfigError
 from mashbill.mixtures import MixtureTable
-from mashbill.proxies.doremi import updated_weights
+from mashbill.models.transformer import Transformer
+from mashbill.proxies.doremi import doremi, updated_weights
 from mashbill.proxies.online import bandit_mixture, skill_mixture
 from mashbill.proxies.reweighting import mean_by_domain
+from mashbill.tokens import TokenStore
 
 PROXY = """
 [tokens]
@@ -41,6 +44,13 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for stage in ("plan", "baselines"):
         done[stage] = run_stage(config, stage, done)
     return done["baselines"].path
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[PipelineConfig, TokenStore]:
+    """The config and tokens of an easy and a hard domain."""
+    config, done = easy_and_hard(tmp_path_factory.mktemp("tokens"), PROXY)
+    return config, TokenStore(done["tokenize"].path)
 
 
 def test_every_method_finds_a_mixture(found: Path) -> None:
@@ -73,6 +83,15 @@ def test_losses_are_averaged_by_domain() -> None:
     mean, there = mean_by_domain(values, [2, 0, 2], 4)
     assert mean.tolist() == [5.0, 0.0, 2.0, 0.0]
     assert there.tolist() == [True, False, True, False]
+
+
+def test_doremi_sets_no_domain_back_that_its_batches_have_not_held_yet(trained: tuple[PipelineConfig, TokenStore]) -> None:
+    config, store = trained
+    one = config.proxy.model_copy(update={"batch_sequences": 1})
+    reference = Transformer(one.model, store.vocabulary, 5).eval()
+    found = doremi(store, reference, one, config.baselines, tokens=10 * 32, seed=0, progress=lambda *_: None)
+    assert found.history[0].tolist() == pytest.approx([0.5, 0.5])
+    assert found.history[1].tolist() != pytest.approx([0.5, 0.5])
 
 
 @pytest.mark.parametrize(
