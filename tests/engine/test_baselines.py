@@ -13,7 +13,7 @@ from mashbill.errors import ConfigError
 from mashbill.mixtures import MixtureTable
 from mashbill.models.transformer import Transformer
 from mashbill.proxies.doremi import doremi, updated_weights
-from mashbill.proxies.online import bandit_mixture, skill_mixture
+from mashbill.proxies.online import bandit_mixture, skill_mixture, updated_rewards
 from mashbill.proxies.reweighting import mean_by_domain
 from mashbill.tokens import TokenStore
 
@@ -76,6 +76,17 @@ def test_updates_are_the_papers() -> None:
     graph = np.array([[1.0, 0.5], [0.0, 1.0]])  # the second teaches the first by half
     taught = skill_mixture(graph, np.array([2.0, 2.0]), 1.0)
     assert taught[1] / taught[0] == pytest.approx(np.e)
+
+
+def test_a_domain_is_not_rewarded_for_being_rare() -> None:
+    mixture, losses, random = np.array([0.8, 0.2]), np.array([3.0, 3.0]), np.random.default_rng(0)
+    rewards, seen = np.zeros(2), []
+    for _ in range(4_000):
+        rewards = updated_rewards(rewards, losses, random.multinomial(32, mixture), mixture, 0.9)
+        seen.append(rewards)
+    assert np.mean(seen[100:], axis=0) == pytest.approx([96.0, 96.0], rel=0.02)  # 32 draws of loss 3
+    kept = updated_rewards(np.array([1.0, 2.0]), losses, np.array([4, 0]), mixture, 0.9)
+    assert kept.tolist() == pytest.approx([0.9 + 0.1 * 3 * 4 / 0.8, 2.0])
 
 
 def test_losses_are_averaged_by_domain() -> None:

@@ -16,7 +16,9 @@ def online_mixing(
 ) -> Found:
     """Domains as the arms of a bandit whose reward is their training loss (EXP3).
 
-    Source: Albalak et al. 2023, "Efficient Online Data Mixing For Language Model Pre-Training".
+    Source: Albalak et al. 2023, "Efficient Online Data Mixing For Language Model Pre-Training". Read in the authors' code
+    (alon-albalak/online-data-mixing, an EXP3 that adds rewards up): the exploration, the mixture from it, rewards by probability of the
+    drawn domains alone. Recalled from the paper: the moving average, its 0.9, and the sum over a step's draws. A draw is a sequence here.
 
     Args:
         store: the token shards.
@@ -34,14 +36,29 @@ def online_mixing(
         history.append(mixture)
         domains = proxy.draw(mixture)
         losses = proxy.losses(proxy.take(domains))
-        mean, there = mean_by_domain(losses.detach(), domains, count)
-        seen = config.online_memory * rewards + (1 - config.online_memory) * mean.numpy() / mixture
-        rewards = np.where(there, seen, rewards)
+        mean, _ = mean_by_domain(losses.detach(), domains, count)
+        draws = np.bincount(domains, minlength=count)
+        rewards = updated_rewards(rewards, mean.numpy(), draws, mixture, config.online_memory)
         if proxy.step % 20 == 0:
             progress(proxy.step / proxy.steps, f"step {proxy.step} of {proxy.steps}, loss {float(losses.detach().mean()):.2f}")
         proxy.learn(losses.mean())
     taken = np.stack(history)
     return Found(taken.mean(axis=0), taken, proxy.steps * proxy.batch * proxy_config.model.context)
+
+
+def updated_rewards(rewards: np.ndarray, losses: np.ndarray, draws: np.ndarray, mixture: np.ndarray, memory: float) -> np.ndarray:
+    """[domains] moving averages of rewards after one step.
+
+    Args:
+        rewards: [domains] before it.
+        losses: [domains] mean loss of the sequences drawn from each, in nats a token.
+        draws: [domains] how many were drawn; where none was, the reward stays.
+        mixture: [domains] probability of each draw. The loss of every draw counts by its inverse, so that a domain that is drawn more often
+            has no other reward.
+        memory: share that the past keeps.
+    """
+    seen = memory * rewards + (1 - memory) * losses * draws / mixture
+    return np.where(draws > 0, seen, rewards)
 
 
 def bandit_mixture(rewards: np.ndarray, scale: float, explored: float) -> np.ndarray:
