@@ -13,8 +13,9 @@ from mashbill.errors import ConfigError
 from mashbill.mixtures import MixtureTable
 from mashbill.models.transformer import Transformer
 from mashbill.proxies.doremi import doremi, updated_weights
-from mashbill.proxies.online import bandit_mixture, skill_mixture, updated_rewards
-from mashbill.proxies.reweighting import mean_by_domain
+from mashbill.proxies.online import bandit_mixture, skill_it, skill_mixture, updated_rewards
+from mashbill.proxies.reweighting import ReweightedProxy, mean_by_domain
+from mashbill.proxies.skill_graph import learn_skill_graph
 from mashbill.tokens import TokenStore
 
 PROXY = """
@@ -76,6 +77,21 @@ def test_updates_are_the_papers() -> None:
     graph = np.array([[1.0, 0.5], [0.0, 1.0]])  # the second teaches the first by half
     taught = skill_mixture(graph, np.array([2.0, 2.0]), 1.0)
     assert taught[1] / taught[0] == pytest.approx(np.e)
+
+
+def test_skill_it_starts_from_the_graph_and_then_follows_what_the_rounds_started_from(
+    trained: tuple[PipelineConfig, TokenStore], tmp_path: Path
+) -> None:
+    config, store = trained
+    options = {"seed": 3, "kept": tmp_path / "graph", "progress": lambda *_: None}
+    settings = config.baselines.model_copy(update={"skill_graph_share": 0.5, "skill_rounds": 3, "skill_window": 1})
+    found = skill_it(store, config.proxy, settings, tokens=4_096, **options)
+    graph, _ = learn_skill_graph(store, config.proxy, settings, tokens=2_048, **options)
+    untrained = ReweightedProxy(store, config.proxy, 4_096, 3).validation()
+    assert untrained == pytest.approx([np.log(300)] * 2, rel=0.1)  # nats a token
+    assert found.history[0] == pytest.approx(skill_mixture(graph, np.ones(2), settings.skill_step))
+    assert found.history[1] == pytest.approx(skill_mixture(graph, untrained, settings.skill_step))
+    assert found.history[2] != pytest.approx(found.history[1], abs=1e-4)
 
 
 def test_a_domain_is_not_rewarded_for_being_rare() -> None:

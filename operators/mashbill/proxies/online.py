@@ -80,7 +80,9 @@ def skill_it(
 ) -> Found:
     """Mixtures that follow what is still to be learnt, and what teaches it.
 
-    Source: Chen et al. 2023, "Skill-it! A Data-Driven Skills Framework for Understanding and Training Language Models".
+    Source: Chen et al. 2023, "Skill-it! A Data-Driven Skills Framework for Understanding and Training Language Models", algorithm 1 (read),
+    for learning every domain. The first mixture is by the graph alone; each later one by the losses, in nats a token, of the models that
+    the rounds before it started from, as many as the window holds.
 
     Args:
         store: the token shards.
@@ -95,14 +97,15 @@ def skill_it(
         store, proxy_config, config, tokens=share, seed=seed, kept=kept, progress=lambda done, words: progress(done / 2, words)
     )
     proxy = ReweightedProxy(store, proxy_config, tokens, seed)
-    losses, history = [proxy.validation()], []
+    losses: list[np.ndarray] = []
+    history: list[np.ndarray] = []
     for turn in range(config.skill_rounds):
-        mixture = skill_mixture(graph, np.sum(losses[-config.skill_window :], axis=0), config.skill_step)
-        history.append(mixture)
-        while proxy.step < proxy.steps * (turn + 1) // config.skill_rounds:
-            proxy.learn(proxy.losses(proxy.take(proxy.draw(mixture))).mean())
+        windowed = np.sum(losses[-config.skill_window :], axis=0) if losses else np.ones(len(graph))
+        history.append(skill_mixture(graph, windowed, config.skill_step))
         losses.append(proxy.validation())
-        progress(0.5 + 0.5 * (turn + 1) / config.skill_rounds, f"round {turn + 1}: {losses[-1].mean():.3f} bits per byte")
+        progress(0.5 + 0.5 * turn / config.skill_rounds, f"round {turn + 1}: {losses[-1].mean():.3f} nats a token")
+        while proxy.step < proxy.steps * (turn + 1) // config.skill_rounds:
+            proxy.learn(proxy.losses(proxy.take(proxy.draw(history[-1]))).mean())
     taken = np.stack(history)
     return Found(taken.mean(axis=0), taken, spent + proxy.steps * proxy.batch * proxy_config.model.context)
 

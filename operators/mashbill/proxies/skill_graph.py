@@ -85,7 +85,7 @@ def pair_graph(alone: np.ndarray, together: np.ndarray) -> np.ndarray:
 
 
 def _teach(store: TokenStore, proxy_config: ProxyConfig, taught: tuple[int, ...], tokens: int, seed: int) -> dict[str, object]:
-    """How far each domain's loss falls by training on some of them in turn."""
+    """How far each domain's loss falls, in nats a token, by training on some of them in turn."""
     proxy = ReweightedProxy(store, proxy_config, tokens, seed)
     before, turns = proxy.validation(), itertools.cycle(taught)
     while proxy.step < proxy.steps:

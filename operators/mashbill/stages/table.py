@@ -152,6 +152,7 @@ _ROWS = (
         run="mashbill.proxies.baselines:collect_baselines",
         parts="mashbill.proxies.baselines:baseline_parts",
         run_part="mashbill.proxies.baselines:run_baseline",
+        version=2,
     ),
     Stage(
         name="mix",
