@@ -2,6 +2,9 @@
 
 Source: Xie et al. 2023, "DoReMi: Optimizing Data Mixtures Speeds Up Language Model Pretraining"; sangmichaelxie/doremi. Batches hold all
 domains evenly; a domain's score is the mean over its tokens of how far the proxy's loss is above the reference's, at least 0.
+Read in the authors' code: that score token by token, the last one of an absent domain, the ascent and its smoothing, the loss weighted by
+the new weights, the mean over the run. Recalled from the paper: even batches, and a loss that is weighted by domain, where the code
+weights each token; the two are one where batches are even.
 """
 
 import numpy as np
