@@ -21,6 +21,7 @@ from mashbill.config.mixing import (
 from mashbill.config.pipeline import PipelineConfig, load_config, parse_overrides
 from mashbill.config.quality import BootstrapConfig, QualityConfig, SelectionConfig
 from mashbill.config.training import EvaluationConfig, TrainingConfig
+from mashbill.config.validation import ValidationConfig
 
 __all__ = [
     "BaselinesConfig",
@@ -48,6 +49,7 @@ __all__ = [
     "SweepConfig",
     "TokensConfig",
     "TrainingConfig",
+    "ValidationConfig",
     "load_config",
     "parse_overrides",
 ]

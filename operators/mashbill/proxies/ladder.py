@@ -45,7 +45,7 @@ def collect_ladder(run: StageRun) -> Counts:
         mixtures, small = _spread_mixtures(run)
         rungs.append(_rung(config.proxy.model, store, config.sweep.tokens, small.tolist()))
         for rung, artifact in zip(config.ladder.rungs, run.parts.values(), strict=True):
-            losses = [_target_loss(artifact, int(index), config.target) for index in mixtures.index]
+            losses = [target_loss(artifact, int(index), config.target) for index in mixtures.index]
             shape, tokens = _size(config, rung)
             rungs.append(_rung(shape, store, tokens, losses))
     agreement = [[float(spearmanr(a["losses"], b["losses"], nan_policy="omit").statistic) for b in rungs] for a in rungs]
@@ -75,7 +75,7 @@ def _rung(shape: Any, store: TokenStore, tokens: int, losses: list[float]) -> di
     return {"parameters": parameter_count(shape, store.vocabulary), "tokens": tokens, "losses": losses}
 
 
-def _target_loss(artifact: Artifact, index: int, target: Mapping[str, float]) -> float:
+def target_loss(artifact: Artifact, index: int, target: Mapping[str, float]) -> float:
     """Bits per byte of the target at the end of a proxy; NaN where it failed."""
     record = json.loads((artifact.path / "proxies" / f"{index:04d}" / "result.json").read_text())
     return float("nan") if record["failed"] else float(sum(w * record["trajectory"][-1][s] for s, w in target.items()))

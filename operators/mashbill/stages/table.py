@@ -154,6 +154,7 @@ _ROWS = (
         run="mashbill.proxies.baselines:collect_baselines",
         parts="mashbill.proxies.baselines:baseline_parts",
         run_part="mashbill.proxies.baselines:run_baseline",
+        version=2,
     ),
     Stage(
         name="mix",
@@ -163,6 +164,16 @@ _ROWS = (
         outputs={"mixture.csv": "the chosen mixture", "choice.json": "prediction, interval, baselines and sensitivity"},
         run="mashbill.regression.choice:mix",
         version=2,
+    ),
+    Stage(
+        name="validate",
+        summary="Train the compared mixtures again with fresh seeds, larger too, and rank them by measured loss.",
+        sections=("validation", "proxy", "sweep"),
+        inputs=("tokenize", "mix"),
+        outputs={"validation.json": "by size: measured and predicted loss and rank of each mixture, and how well the orders agree"},
+        run="mashbill.proxies.validation:collect_validation",
+        parts="mashbill.proxies.validation:validation_parts",
+        run_part="mashbill.proxies.validation:train_again",
     ),
     Stage(
         name="gate",
@@ -210,6 +221,7 @@ _ROWS = (
             "fit",
             "baselines",
             "mix",
+            "validate",
             "gate",
             "train",
             "evaluate",
