@@ -14,7 +14,7 @@ import numpy as np
 from mashbill.artifacts import Artifact, Counts, Progress, StageRun
 from mashbill.config import ProxyConfig
 from mashbill.errors import DataError
-from mashbill.mixtures import LossTable, MixtureTable
+from mashbill.mixtures import LossTable, MixtureTable, ScheduleTable
 from mashbill.tokens import TokenStore
 
 MIN_PROXIES = 2
@@ -32,7 +32,16 @@ def group_rows(name: str, proxies: int, group_size: int) -> range:
 
 
 def train_group(
-    run: StageRun, store: TokenStore, mixtures: MixtureTable, rows: range, config: ProxyConfig, *, tokens: int, evaluations: int, tag: int
+    run: StageRun,
+    store: TokenStore,
+    mixtures: MixtureTable,
+    rows: range,
+    config: ProxyConfig,
+    *,
+    tokens: int,
+    evaluations: int,
+    tag: int,
+    schedules: ScheduleTable | None = None,
 ) -> Counts:
     """Train the proxies of some rows, one after the other on this core.
 
@@ -45,6 +54,7 @@ def train_group(
         tokens: tokens of each proxy.
         evaluations: times the validation sets are measured.
         tag: tells families with the same seed apart.
+        schedules: what is trained on where phases differ; ``mixtures`` are their means, row by row.
     """
     from mashbill.proxies.proxy import result_as_json, train_proxy
 
@@ -57,9 +67,8 @@ def train_group(
             kept.mkdir(parents=True)
             told = _scaled(run.progress, done, len(rows), index)
             seed = int(np.random.SeedSequence([run.config.seed, tag, index]).generate_state(1)[0])
-            result = train_proxy(
-                store, mixtures.row(row), config, tokens=tokens, evaluations=evaluations, seed=seed, folder=kept, progress=told
-            )
+            mixture = mixtures.row(row) if schedules is None else schedules.schedule(row)
+            result = train_proxy(store, mixture, config, tokens=tokens, evaluations=evaluations, seed=seed, folder=kept, progress=told)
             _write_json(kept / "result.json", {"index": index, **result_as_json(result)})
         shutil.copytree(kept, run.output / "proxies" / f"{index:04d}")
         record = json.loads((kept / "result.json").read_text())

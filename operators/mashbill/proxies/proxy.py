@@ -15,7 +15,7 @@ import torch
 
 from mashbill.artifacts import Progress
 from mashbill.config import ProxyConfig
-from mashbill.mixtures import MixtureLoader
+from mashbill.mixtures import MixtureLoader, Schedule
 from mashbill.models.huggingface import save_model
 from mashbill.models.measuring import bits_per_byte
 from mashbill.models.optimisation import learning_rate_at, resolve_precision, weight_decay_groups
@@ -43,7 +43,7 @@ class ProxyResult:
 
 def train_proxy(
     store: TokenStore,
-    mixture: Mapping[str, float],
+    mixture: Mapping[str, float] | Schedule,
     config: ProxyConfig,
     *,
     tokens: int,
@@ -56,7 +56,7 @@ def train_proxy(
 
     Args:
         store: the token shards.
-        mixture: weight of each domain.
+        mixture: weight of each domain, or a schedule; the sets are then measured at every phase's end, too.
         config: shape and optimisation.
         tokens: tokens to train on, rounded to whole batches.
         evaluations: times the validation sets are measured, the last at the end.
@@ -71,6 +71,7 @@ def train_proxy(
     loader = MixtureLoader({d: store.train_tokens(d) for d in store.domains}, mixture, context=context, sequences=steps * batch, seed=seed)
     optimiser = torch.optim.AdamW(weight_decay_groups(model, config.weight_decay), lr=config.learning_rate, betas=ADAM_BETAS, fused=True)
     measured_at = {round(steps * (i + 1) / evaluations) for i in range(evaluations)}
+    measured_at |= set(mixture.ends(steps)) if isinstance(mixture, Schedule) else set()
     trajectory: list[dict[str, float]] = []
     started = time.monotonic()
     for step in range(steps):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from mashbill.artifacts import Artifact, Counts, StageRun
 from mashbill.config import PipelineConfig
-from mashbill.mixtures import MixtureTable
+from mashbill.mixtures import MixtureTable, ScheduleTable
 from mashbill.proxies.group import collect_groups, group_names, group_rows, train_group
 from mashbill.tokens import TokenStore
 
@@ -23,8 +23,19 @@ def run_sweep_part(run: StageRun) -> Counts:
     mixtures = MixtureTable.read(run.inputs["plan"].path / "mixtures.csv")
     rows = group_rows(run.part or "", len(mixtures.index), config.sweep.group_size)
     store = TokenStore(run.inputs["tokenize"].path)
-    sweep = config.sweep
-    return train_group(run, store, mixtures, rows, config.proxy, tokens=sweep.tokens, evaluations=sweep.evaluations, tag=SWEEP_TAG)
+    sweep, phased = config.sweep, run.inputs["plan"].path / "schedules.csv"
+    schedules = ScheduleTable.read(phased) if phased.exists() else None
+    return train_group(
+        run,
+        store,
+        mixtures,
+        rows,
+        config.proxy,
+        tokens=sweep.tokens,
+        evaluations=sweep.evaluations,
+        tag=SWEEP_TAG,
+        schedules=schedules,
+    )
 
 
 def collect_sweep(run: StageRun) -> Counts:
