@@ -75,6 +75,11 @@ class PlanConfig(Section):
     max_strength: float = Field(5.0, gt=0, description="Greatest concentration of the Dirichlet.")
     min_weight: float = Field(2e-4, ge=0, lt=0.1, description="Weights below this are set to zero.")
     max_epochs: float = Field(4.0, gt=0, le=1_000, description="Times a domain's training text may be repeated within one run.")
+    phases: int = Field(1, ge=1, le=16, description="Equal phases of a proxy; with more than 1 its mixture differs from phase to phase.")
+    min_spread: float = Field(
+        0.3, gt=0, description="Least evenness of a domain over the phases (shape of a gamma), drawn log-uniformly; low is uneven."
+    )
+    max_spread: float = Field(10.0, gt=0, description="Greatest evenness of a domain over the phases.")
 
 
 class SweepConfig(Section):

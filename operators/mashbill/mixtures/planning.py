@@ -1,6 +1,9 @@
 """Which mixtures to try: RegMix's synthesis, a Dirichlet around the natural proportions at many strengths.
 
 Source: RegMix (sail-sg/regmix): prior raised to a temperature of 0.5, strength log-uniform in 0.1..5, small weights set to zero.
+
+With several phases, each mixture's text is spread over them at random while the mixture of the whole run stays: what the losses owe to
+the order is then not mixed up with what they owe to the amounts.
 """
 
 import json
@@ -12,10 +15,12 @@ from mashbill.config import PlanConfig
 from mashbill.errors import ConfigError
 from mashbill.mixtures.limits import epoch_ceiling, within_ceiling
 from mashbill.mixtures.mixture import MixtureTable
+from mashbill.mixtures.schedule import ScheduleTable
 
-PLAN_TAG = 101
+PLAN_TAG, PHASE_TAG = 101, 102
 MIN_DISTANCE = 1e-3
 ATTEMPTS = 1_000
+BALANCING = 200
 
 
 def plan(run: StageRun) -> Counts:
@@ -29,7 +34,11 @@ def plan(run: StageRun) -> Counts:
     weights = draw_mixtures(natural, config.mixtures, config, run.config.seed, ceiling=ceiling)
     MixtureTable(np.arange(config.mixtures), tuple(tokens), weights).write(run.output / "mixtures.csv")
     MixtureTable(np.arange(1), tuple(tokens), natural[None]).write(run.output / "natural.csv")
-    return {"mixtures": config.mixtures, "domains": len(tokens), "limited_domains": int((ceiling < 1).sum())}
+    if config.phases > 1:
+        phased = spread_over_phases(weights, config, run.config.seed)
+        shares = np.full(phased.shape[:2], 1 / config.phases)
+        ScheduleTable(np.arange(config.mixtures), tuple(tokens), shares, phased).write(run.output / "schedules.csv")
+    return {"mixtures": config.mixtures, "domains": len(tokens), "limited_domains": int((ceiling < 1).sum()), "phases": config.phases}
 
 
 def draw_mixtures(natural: np.ndarray, count: int, config: PlanConfig, seed: int, *, ceiling: np.ndarray | None = None) -> np.ndarray:
@@ -59,6 +68,31 @@ def draw_mixtures(natural: np.ndarray, count: int, config: PlanConfig, seed: int
         else:
             raise ConfigError("plan.mixtures", f"{count} different mixtures cannot be drawn", "lower it, or raise plan.max_epochs")
     return drawn
+
+
+def spread_over_phases(mixtures: np.ndarray, config: PlanConfig, seed: int) -> np.ndarray:
+    """Each mixture's domains spread over equal phases, the i-th a function of (seed, i); some hardly, some into one phase each.
+
+    How much of a domain falls into each phase is drawn; rows and columns are then scaled in turn until every phase is full and every
+    domain has its amount (iterative proportional fitting).
+
+    Args:
+        mixtures: [mixtures, domains] of whole runs.
+        config: phases and the concentrations of the spread.
+        seed: seed of the draw.
+    Returns:
+        [mixtures, phases, domains]; rows sum to 1, and their mean over the phases is the mixture.
+    """
+    result = np.empty((len(mixtures), config.phases, mixtures.shape[1]))
+    for i, mixture in enumerate(mixtures):
+        generator = np.random.default_rng([seed, PHASE_TAG, i])
+        strength = np.exp(generator.uniform(np.log(config.min_spread), np.log(config.max_spread)))
+        phases = (generator.gamma(strength, size=result.shape[1:]) + 1e-9) * mixture
+        for _ in range(BALANCING):
+            phases *= mixture / np.maximum(phases.mean(axis=0), 1e-300)
+            phases /= phases.sum(axis=1, keepdims=True)
+        result[i] = phases
+    return result
 
 
 def fill_simplex(domains: int, count: int, seed: int) -> np.ndarray:
