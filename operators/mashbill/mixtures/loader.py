@@ -41,16 +41,14 @@ class MixtureLoader:
         for name, windows in zip(self.domains, self.windows, strict=True):
             if windows < 1:
                 raise DataError(f"domain {name}", f"has fewer than {context + 1} training tokens", "add text or shorten the context")
-        self.turn, self.visit = _turns(schedule.weights[:, read], np.diff([0, *schedule.ends(sequences)]))
-        self.orders: dict[tuple[int, int], np.ndarray] = {}
+        self.turn, visit = _turns(schedule.weights[:, read], np.diff([0, *schedule.ends(sequences)]))
+        self.window = self._windows_of(visit)
 
     def sequences_at(self, indices: np.ndarray) -> np.ndarray:
         """[n, context + 1] int64 tokens at the given positions of the run."""
         batch = np.empty((len(indices), self.context + 1), np.int64)
-        for row, index in enumerate(indices):
-            domain = int(self.turn[index])
-            epoch, place = divmod(int(self.visit[index]), self.windows[domain])
-            start = int(self._order(domain, epoch)[place]) * self.context
+        for row, (domain, window) in enumerate(zip(self.turn[indices], self.window[indices], strict=True)):
+            start = int(window) * self.context
             batch[row] = self.tokens[domain][start : start + self.context + 1]
         return batch
 
@@ -63,11 +61,19 @@ class MixtureLoader:
         """Times each domain is read in the whole run."""
         return {name: self.domain_counts()[name] / windows for name, windows in zip(self.domains, self.windows, strict=True)}
 
-    def _order(self, domain: int, epoch: int) -> np.ndarray:
-        if (domain, epoch) not in self.orders:
-            generator = np.random.default_rng([self.seed, LOADER_TAG, domain, epoch])
-            self.orders[domain, epoch] = generator.permutation(self.windows[domain])
-        return self.orders[domain, epoch]
+    def _windows_of(self, visit: np.ndarray) -> np.ndarray:
+        """[sequences] which window of its domain is read at each position.
+
+        An epoch's order is drawn for as many windows as are read of it: a run that reads little of a large domain costs little.
+        """
+        window = np.empty(len(visit), np.int64)
+        for domain, windows in enumerate(self.windows):
+            places = np.flatnonzero(self.turn == domain)
+            for epoch in range(-(-len(places) // windows)):
+                part = places[(visit[places] >= epoch * windows) & (visit[places] < (epoch + 1) * windows)]
+                generator = np.random.default_rng([self.seed, LOADER_TAG, domain, epoch])
+                window[part] = generator.choice(windows, len(part), replace=False)[visit[part] - epoch * windows]
+        return window
 
 
 def _turns(weights: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
