@@ -34,6 +34,7 @@ def test_shipped_configs_are_valid(path: Path) -> None:
         ("[sweep]\ntokens = 1", ["config.toml: sweep.tokens", "greater than or equal to 1000"]),
         ("[mix]\ntarget = { r = 0.7 }", ["config.toml: mix", "sum to 0.7", "sum 1"]),
         ("[mix]\ntarget = { nobody = 1.0 }", ["nobody", "known: a, b, r"]),
+        ("[mix]\ntarget = { 'x*' = 1.0 }", ["mix.target", "'x*'", "known: a, b, r"]),
         ("[proxy.model]\nheads = 3", ["config.toml: proxy.model", "multiple of heads 3"]),
         ("[quality]\nfamily = ['one']", ["at least two models"]),
     ],
@@ -69,3 +70,8 @@ def test_relative_paths_start_from_the_root(tmp_path: Path) -> None:
 
 def test_target_defaults_to_all_references_evenly(tmp_path: Path) -> None:
     assert load_config(write(tmp_path, MINIMAL)).target == {"r": 1.0}
+
+
+def test_a_pattern_of_sets_shares_its_weight(tmp_path: Path) -> None:
+    config = load_config(write(tmp_path, MINIMAL + "[selection]\nbins = 2\n[mix]\ntarget = { 'a.*' = 0.5, r = 0.25, '?' = 0.25 }"))
+    assert config.target == {"a.q1": 0.25, "a.q2": 0.25, "r": 0.5}

@@ -107,7 +107,8 @@ class MixConfig(Section):
 
     target: dict[str, float] = Field(
         default_factory=dict,
-        description="Validation sets (domains or references) and their weights, which sum to 1; empty means all references evenly.",
+        description="Validation sets (domains or references) and their weights, which sum to 1; a pattern (web.*) shares its weight "
+        "evenly among the sets that match; empty means all references evenly.",
     )
     candidates: int = Field(100_000, ge=100, description="Mixtures simulated.")
     best: int = Field(128, ge=1, description="Candidates whose mean is the choice of a simulation (RegMix: 128).")
