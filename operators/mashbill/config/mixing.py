@@ -1,10 +1,12 @@
 """Settings of tokenize, plan, sweep, fit, mix and gate: from selected text to a mixture that is worth training."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from mashbill.config.section import Section, Share
+
+MIXTURES_A_COMPONENT, LEAST_MIXTURES = 4, 16
 
 
 class TokensConfig(Section):
@@ -56,12 +58,22 @@ class ProxyConfig(Section):
 class PlanConfig(Section):
     """Which mixtures the sweep tries: Dirichlet around the natural proportions, as RegMix."""
 
-    mixtures: int = Field(32, ge=2, le=100_000, description="Mixtures to try, one proxy each.")
+    mixtures: Annotated[int, Field(ge=2, le=100_000)] | Literal["auto"] = Field(
+        32, description="Mixtures to try, one proxy each; auto takes 4 a component (domain or quality bin), at least 16."
+    )
     temperature: float = Field(0.5, gt=0, le=10, description="Power the natural proportions are raised to (RegMix: 0.5).")
     min_strength: float = Field(0.1, gt=0, description="Least concentration of the Dirichlet, drawn log-uniformly.")
     max_strength: float = Field(5.0, gt=0, description="Greatest concentration of the Dirichlet.")
     min_weight: float = Field(2e-4, ge=0, lt=0.1, description="Weights below this are set to zero.")
     max_epochs: float = Field(4.0, gt=0, le=1_000, description="Times a domain's training text may be repeated within one run.")
+
+    def count(self, components: int) -> int:
+        """Mixtures to try of so many components: what is given, or, on auto, in proportion to them.
+
+        Source: olmix (arXiv 2602.12237) finds that runs grow linearly with domains; 64 of RegMix's runs, about 4 for each of its 17
+        domains, rank unseen ones with a Spearman correlation of 0.985 (docs/benchmarks.md).
+        """
+        return max(LEAST_MIXTURES, MIXTURES_A_COMPONENT * components) if self.mixtures == "auto" else self.mixtures
 
 
 class SweepConfig(Section):

@@ -198,7 +198,8 @@ def _set(raw: dict[str, Any], key: str, value: Any) -> None:
 
 def _config_error(path: str, error: ValidationError) -> ConfigError:
     first = error.errors()[0]
-    field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
+    parts = [part for part in first["loc"] if part != "constrained-int"]  # a branch of a union, no field
+    field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).lstrip(".")
     where = f"{path}: {field}" if field else path
     match first["type"]:
         case "extra_forbidden":

@@ -26,10 +26,11 @@ def plan(run: StageRun) -> Counts:
     config = run.config.plan
     ceiling = epoch_ceiling(have, run.config.sweep.tokens, config.max_epochs)
     natural = have / have.sum()
-    weights = draw_mixtures(natural, config.mixtures, config, run.config.seed, ceiling=ceiling)
-    MixtureTable(np.arange(config.mixtures), tuple(tokens), weights).write(run.output / "mixtures.csv")
+    count = config.count(len(tokens))
+    weights = draw_mixtures(natural, count, config, run.config.seed, ceiling=ceiling)
+    MixtureTable(np.arange(count), tuple(tokens), weights).write(run.output / "mixtures.csv")
     MixtureTable(np.arange(1), tuple(tokens), natural[None]).write(run.output / "natural.csv")
-    return {"mixtures": config.mixtures, "domains": len(tokens), "limited_domains": int((ceiling < 1).sum())}
+    return {"mixtures": count, "domains": len(tokens), "limited_domains": int((ceiling < 1).sum())}
 
 
 def draw_mixtures(natural: np.ndarray, count: int, config: PlanConfig, seed: int, *, ceiling: np.ndarray | None = None) -> np.ndarray:
