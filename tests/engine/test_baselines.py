@@ -8,11 +8,15 @@ import pytest
 import torch
 from corpus_writer import corpus_config, easy_and_hard, run_stage
 
+from mashbill.config import PipelineConfig
 from mashbill.errors import ConfigError
 from mashbill.mixtures import MixtureTable
-from mashbill.proxies.doremi import updated_weights
-from mashbill.proxies.online import bandit_mixture, skill_mixture
-from mashbill.proxies.reweighting import mean_by_domain
+from mashbill.models.transformer import Transformer
+from mashbill.proxies.doremi import doremi, updated_weights
+from mashbill.proxies.online import bandit_mixture, skill_it, skill_mixture, updated_rewards
+from mashbill.proxies.reweighting import ReweightedProxy, mean_by_domain
+from mashbill.proxies.skill_graph import learn_skill_graph
+from mashbill.tokens import TokenStore
 
 PROXY = """
 [tokens]
@@ -43,6 +47,13 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return done["baselines"].path
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[PipelineConfig, TokenStore]:
+    """The config and tokens of an easy and a hard domain."""
+    config, done = easy_and_hard(tmp_path_factory.mktemp("tokens"), PROXY)
+    return config, TokenStore(done["tokenize"].path)
+
+
 def test_every_method_finds_a_mixture(found: Path) -> None:
     mixtures = json.loads((found / "baselines.json").read_text())
     assert set(mixtures) == {"tempered", "human", "doremi", "skill-it", "online"}
@@ -68,11 +79,46 @@ def test_updates_are_the_papers() -> None:
     assert taught[1] / taught[0] == pytest.approx(np.e)
 
 
+def test_skill_it_starts_from_the_graph_and_then_follows_what_the_rounds_started_from(
+    trained: tuple[PipelineConfig, TokenStore], tmp_path: Path
+) -> None:
+    config, store = trained
+    options = {"seed": 3, "kept": tmp_path / "graph", "progress": lambda *_: None}
+    settings = config.baselines.model_copy(update={"skill_graph_share": 0.5, "skill_rounds": 3, "skill_window": 1})
+    found = skill_it(store, config.proxy, settings, tokens=4_096, **options)
+    graph, _ = learn_skill_graph(store, config.proxy, settings, tokens=2_048, **options)
+    untrained = ReweightedProxy(store, config.proxy, 4_096, 3).validation()
+    assert untrained == pytest.approx([np.log(300)] * 2, rel=0.1)  # nats a token
+    assert found.history[0] == pytest.approx(skill_mixture(graph, np.ones(2), settings.skill_step))
+    assert found.history[1] == pytest.approx(skill_mixture(graph, untrained, settings.skill_step))
+    assert found.history[2] != pytest.approx(found.history[1], abs=1e-4)
+
+
+def test_a_domain_is_not_rewarded_for_being_rare() -> None:
+    mixture, losses, random = np.array([0.8, 0.2]), np.array([3.0, 3.0]), np.random.default_rng(0)
+    rewards, seen = np.zeros(2), []
+    for _ in range(4_000):
+        rewards = updated_rewards(rewards, losses, random.multinomial(32, mixture), mixture, 0.9)
+        seen.append(rewards)
+    assert np.mean(seen[100:], axis=0) == pytest.approx([96.0, 96.0], rel=0.02)  # 32 draws of loss 3
+    kept = updated_rewards(np.array([1.0, 2.0]), losses, np.array([4, 0]), mixture, 0.9)
+    assert kept.tolist() == pytest.approx([0.9 + 0.1 * 3 * 4 / 0.8, 2.0])
+
+
 def test_losses_are_averaged_by_domain() -> None:
     values = torch.tensor([[1.0, 3.0], [5.0, 5.0], [2.0, 2.0]])
     mean, there = mean_by_domain(values, [2, 0, 2], 4)
     assert mean.tolist() == [5.0, 0.0, 2.0, 0.0]
     assert there.tolist() == [True, False, True, False]
+
+
+def test_doremi_sets_no_domain_back_that_its_batches_have_not_held_yet(trained: tuple[PipelineConfig, TokenStore]) -> None:
+    config, store = trained
+    one = config.proxy.model_copy(update={"batch_sequences": 1})
+    reference = Transformer(one.model, store.vocabulary, 5).eval()
+    found = doremi(store, reference, one, config.baselines, tokens=10 * 32, seed=0, progress=lambda *_: None)
+    assert found.history[0].tolist() == pytest.approx([0.5, 0.5])
+    assert found.history[1].tolist() != pytest.approx([0.5, 0.5])
 
 
 @pytest.mark.parametrize(

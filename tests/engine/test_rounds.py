@@ -28,7 +28,7 @@ rounds = 2
 proxies = 2
 min_gain = 0.0
 [ladder]
-models = [{ layers = 1, width = 32, heads = 2, kv_heads = 2, feed_forward = 64, context = 32 }]
+rungs = [{ model = { layers = 1, width = 32, heads = 2, kv_heads = 2, feed_forward = 64, context = 32 } }]
 mixtures = 4
 [mix]
 target = { easy = 1.0 }

@@ -11,6 +11,7 @@ from tokenizers import Tokenizer, models
 
 from mashbill.config import ModelShape
 from mashbill.errors import DataError
+from mashbill.models.attention import causal_attention
 from mashbill.models.huggingface import load_model, save_model
 from mashbill.models.measuring import bits_per_byte
 from mashbill.models.optimisation import learning_rate_at
@@ -90,3 +91,17 @@ def test_a_folder_that_is_no_model_is_named(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
     with pytest.raises(DataError, match="holds a bert model"):
         load_model(tmp_path)
+
+
+@pytest.mark.parametrize("kv_heads", [4, 2])
+def test_short_bf16_attention_is_torchs(kv_heads: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(3, heads, 40, 16) for heads in (4, kv_heads, kv_heads)]
+    exact = [torch.randn(shape, generator=generator).bfloat16().float().requires_grad_() for shape in shapes]
+    short = [x.detach().bfloat16().requires_grad_() for x in exact]
+    expected = torch.nn.functional.scaled_dot_product_attention(*exact, is_causal=True, enable_gqa=kv_heads != 4)
+    got = causal_attention(*short)
+    assert got.dtype == torch.bfloat16
+    assert torch.allclose(got.float(), expected, atol=2e-2)
+    for one, other in zip(torch.autograd.grad(got.sum(), short), torch.autograd.grad(expected.sum(), exact), strict=True):
+        assert torch.allclose(one.float(), other, atol=6e-2)

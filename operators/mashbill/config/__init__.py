@@ -9,16 +9,19 @@ from mashbill.config.mixing import (
     LadderConfig,
     MixConfig,
     ModelShape,
+    Optimisation,
     PlanConfig,
     ProxyConfig,
     RefineConfig,
     RegressionConfig,
+    Rung,
     SweepConfig,
     TokensConfig,
 )
 from mashbill.config.pipeline import PipelineConfig, load_config, parse_overrides
 from mashbill.config.quality import BootstrapConfig, QualityConfig, SelectionConfig
 from mashbill.config.training import EvaluationConfig, TrainingConfig
+from mashbill.config.validation import ValidationConfig
 
 __all__ = [
     "BaselinesConfig",
@@ -33,17 +36,20 @@ __all__ = [
     "LadderConfig",
     "MixConfig",
     "ModelShape",
+    "Optimisation",
     "PipelineConfig",
     "PlanConfig",
     "ProxyConfig",
     "QualityConfig",
     "RefineConfig",
     "RegressionConfig",
+    "Rung",
     "SelectionConfig",
     "Source",
     "SweepConfig",
     "TokensConfig",
     "TrainingConfig",
+    "ValidationConfig",
     "load_config",
     "parse_overrides",
 ]

@@ -40,19 +40,32 @@ class ModelShape(Section):
         return self
 
 
-class ProxyConfig(Section):
-    """The proxy: its shape and how one is trained."""
+class Optimisation(Section):
+    """How a proxy is optimised: AdamW, linear warm-up, cosine."""
 
-    model: ModelShape = Field(ModelShape(), description="Shape of the proxy.")
-    batch_sequences: int = Field(8, ge=1, description="Sequences in a batch.")
     learning_rate: float = Field(3e-3, gt=0, lt=1, description="Peak learning rate of AdamW.")
     min_learning_rate: float = Field(3e-4, ge=0, lt=1, description="Learning rate at the end of the cosine.")
     warmup_share: Share = Field(0.05, description="Share of the steps spent warming up.")
     weight_decay: float = Field(0.1, ge=0, le=1, description="Weight decay of matrices.")
     gradient_clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
+
+
+class ProxyConfig(Optimisation):
+    """The proxy: its shape and how one is trained."""
+
+    model: ModelShape = Field(ModelShape(), description="Shape of the proxy.")
+    batch_sequences: int = Field(8, ge=1, description="Sequences in a batch.")
     precision: Literal["auto", "bf16", "fp32"] = Field(
         "auto", description="Arithmetic of matrix products; auto takes bf16 where the hardware has it."
     )
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where proxies are trained; auto takes a GPU where there is one.")
+    stack: Annotated[int, Field(ge=1, le=4_096)] | Literal["auto"] = Field(
+        "auto", description="Proxies of a group trained at once as one set of tensors; auto: as many as a GPU's memory holds, one on a CPU."
+    )
+
+    def optimised_as(self, settings: Optimisation) -> "ProxyConfig":
+        """The same proxy under other settings of the optimiser."""
+        return self.model_copy(update={name: getattr(settings, name) for name in Optimisation.model_fields})
 
 
 class PlanConfig(Section):
@@ -82,6 +95,11 @@ class SweepConfig(Section):
     tokens: int = Field(1_000_000, ge=1_000, description="Training tokens of each proxy.")
     group_size: int = Field(4, ge=1, description="Proxies trained by one task.")
     evaluations: int = Field(4, ge=1, le=1_000, description="Times the validation loss is measured during a run, evenly spaced.")
+    also: tuple[Optimisation, ...] = Field(
+        (),
+        description="Further settings of the optimiser: each mixture is trained with the proxy's own and with each of these, "
+        "and the regression learns from those with the lowest mean loss.",
+    )
 
 
 class RefineConfig(Section):
@@ -96,12 +114,18 @@ class RefineConfig(Section):
     )
 
 
-class LadderConfig(Section):
-    """Other sizes at which some of the sweep's mixtures are trained again."""
+class Rung(Section):
+    """A size, a budget, or both, at which mixtures are trained again; what is not given is as in the sweep."""
 
-    models: tuple[ModelShape, ...] = Field((), description="Shapes; none trains nothing.")
+    model: ModelShape | None = Field(None, description="Shape.")
+    tokens: int | None = Field(None, ge=1_000, description="Training tokens of each proxy.")
+
+
+class LadderConfig(Section):
+    """Other sizes and budgets at which some of the sweep's mixtures are trained again."""
+
+    rungs: tuple[Rung, ...] = Field((), description="Sizes and budgets; none trains nothing.")
     mixtures: int = Field(6, ge=3, le=1_000, description="Mixtures of the sweep, evenly spread over the order of their losses.")
-    tokens: int | None = Field(None, ge=1_000, description="Training tokens of each; None means as many as in the sweep.")
 
 
 class RegressionConfig(Section):

@@ -27,6 +27,7 @@ from mashbill.config.mixing import (
 from mashbill.config.quality import BootstrapConfig, QualityConfig, SelectionConfig
 from mashbill.config.section import Name, Section
 from mashbill.config.training import EvaluationConfig, TrainingConfig
+from mashbill.config.validation import ValidationConfig
 from mashbill.errors import ConfigError
 
 
@@ -55,6 +56,7 @@ class PipelineConfig(Section):
     baselines: BaselinesConfig = Field(BaselinesConfig(), description="Other ways to a mixture, beside the choice.")
     regression: RegressionConfig = Field(RegressionConfig(), description="How losses are predicted.")
     mix: MixConfig = Field(MixConfig(), description="What the mixture is chosen for.")
+    validation: ValidationConfig = Field(ValidationConfig(), description="Whether measured losses rank the mixtures as predicted.")
     gate: GateConfig = Field(GateConfig(), description="When the cluster may be spent.")
     training: TrainingConfig = Field(TrainingConfig(), description="The final model.")
     evaluation: EvaluationConfig = Field(EvaluationConfig(), description="How the final models are measured.")
@@ -100,9 +102,10 @@ class PipelineConfig(Section):
         taken = [name for name in self.baselines.given if name in known[: -len(self.baselines.given)]]
         if taken:
             raise ValueError(f"baselines.given names {taken[0]!r}, which a method has; choose another name")
-        for name in self.training.mixtures:
-            if name not in known:
-                raise ValueError(f"training.mixtures names {name!r}; known: {', '.join(known)}")
+        for field, names in (("training.mixtures", self.training.mixtures), ("validation.mixtures", self.validation.mixtures)):
+            for name in names:
+                if name not in known:
+                    raise ValueError(f"{field} names {name!r}; known: {', '.join(known)}")
 
     @property
     def domain_names(self) -> tuple[str, ...]:

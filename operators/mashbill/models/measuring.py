@@ -15,6 +15,7 @@ from torch.nn import functional
 from mashbill.artifacts import Progress
 from mashbill.errors import DataError
 from mashbill.models.optimisation import resolve_precision
+from mashbill.models.stack import Stack
 from mashbill.models.transformer import Transformer
 
 TOKENS_A_BATCH = 4_096
@@ -29,23 +30,37 @@ def bits_per_byte(model: Transformer, tokens: np.ndarray, text_bytes: int, devic
         text_bytes: UTF-8 bytes of the text they stand for.
         device: where the model is.
     """
+    was_training = model.training
+    model.eval()
+    nats = _nats(model, tokens, torch.device(device), 1)
+    model.train(was_training)
+    return float(nats) / math.log(2) / text_bytes
+
+
+def stacked_bits_per_byte(stack: Stack, tokens: np.ndarray, text_bytes: int, device: torch.device) -> np.ndarray:
+    """[models] bits per byte of a token stream under each model of a stack; see ``bits_per_byte``."""
+    bits: np.ndarray = _nats(stack, tokens, device, stack.members).numpy() / math.log(2) / text_bytes
+    return bits
+
+
+@torch.no_grad()
+def _nats(model: Transformer | Stack, tokens: np.ndarray, device: torch.device, members: int) -> torch.Tensor:
+    """The cross-entropy of a stream, a value a model: every token is predicted once, in windows of the context."""
     context = model.shape.context
     stream = torch.from_numpy(np.asarray(tokens, np.int64)).to(device)
     windows = (len(stream) - 1) // context
-    nats = torch.zeros((), dtype=torch.float64)
-    dtype = resolve_precision("auto", device)
-    was_training = model.training
-    model.eval()
-    with torch.no_grad(), torch.autocast(device.partition(":")[0], dtype, enabled=dtype != torch.float32):
-        whole = windows * context
-        inputs, targets = stream[:whole].view(windows, context), stream[1 : whole + 1].view(windows, context)
-        rows = max(1, TOKENS_A_BATCH // context)
+    total = torch.zeros((), dtype=torch.float64)
+    dtype = resolve_precision("auto", device.type)
+    whole = windows * context
+    inputs, targets = stream[:whole].view(windows, context), stream[1 : whole + 1].view(windows, context)
+    rows = max(1, TOKENS_A_BATCH // (context * members))
+    with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
         for start in range(0, windows, rows):
-            nats += model.token_losses(inputs[start : start + rows], targets[start : start + rows]).double().sum().cpu()
+            losses = model.token_losses(inputs[start : start + rows], targets[start : start + rows])
+            total = total + losses.double().sum((-1, -2)).cpu()
         if whole < len(stream) - 1:
-            nats += model.token_losses(stream[None, whole:-1], stream[None, whole + 1 :]).double().sum().cpu()
-    model.train(was_training)
-    return float(nats) / math.log(2) / text_bytes
+            total = total + model.token_losses(stream[None, whole:-1], stream[None, whole + 1 :]).double().sum((-1, -2)).cpu()
+    return total
 
 
 class FamilyModel:

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from mashbill.config import ModelShape
+from mashbill.models.attention import causal_attention
 from mashbill.models.cross_entropy import FusedCrossEntropy
 
 NORM_EPSILON = 1e-5
@@ -35,7 +36,7 @@ class Attention(nn.Module):
         k = self.k_proj(x).view(batch, tokens, self.kv_heads, self.head_width).transpose(1, 2)
         v = self.v_proj(x).view(batch, tokens, self.kv_heads, self.head_width).transpose(1, 2)
         q, k = rotate(q, cos, sin), rotate(k, cos, sin)
-        mixed = functional.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=self.heads != self.kv_heads)
+        mixed = causal_attention(q, k, v)
         return cast("torch.Tensor", self.o_proj(mixed.transpose(1, 2).reshape(batch, tokens, width)))
 
 
@@ -134,8 +135,10 @@ class Transformer(nn.Module):
         hidden = self.hidden(tokens).flatten(0, 1)
         kind = hidden.device.type
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
-        fused = FusedCrossEntropy.apply(hidden.to(dtype), self.lm_head.weight.to(dtype), targets.flatten())  # type: ignore[no-untyped-call]
-        return cast("torch.Tensor", fused)
+        fused = FusedCrossEntropy.apply(  # type: ignore[no-untyped-call]
+            hidden.to(dtype)[None], self.lm_head.weight.to(dtype)[None], targets.flatten()[None]
+        )
+        return cast("torch.Tensor", fused)[0]
 
     @torch.no_grad()
     def token_losses(self, tokens: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

@@ -18,6 +18,7 @@ from mashbill.operators.mixing import (
     PlanMixtures,
     RefineSweep,
     SweepProxies,
+    ValidateMixtures,
 )
 from mashbill.operators.task_groups import CurationTaskGroup, MixtureTaskGroup, TrainingTaskGroup
 from mashbill.operators.training import EvaluateModels, TrainModels, WriteReport
@@ -43,5 +44,6 @@ __all__ = [
     "TokenizeDocuments",
     "TrainModels",
     "TrainingTaskGroup",
+    "ValidateMixtures",
     "WriteReport",
 ]

@@ -49,6 +49,12 @@ class ChooseMixture(StageOperator):
     stage = "mix"
 
 
+class ValidateMixtures(StageOperator):
+    """Train the compared mixtures again with fresh seeds and rank them by measured loss; parts that are missing are run first."""
+
+    stage = "validate"
+
+
 class GateTraining(StageOperator):
     """Say whether the predicted gain is worth the cluster; its ``counts`` hold the decision and the reason."""
 

@@ -15,7 +15,6 @@ from mashbill.proxies.reweighting import Found, ReweightedProxy
 from mashbill.tokens import TokenStore
 
 BASELINE_TAG = 304
-METHODS = {"online": online_mixing, "skill-it": skill_it}
 
 
 def baseline_parts(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> list[str]:
@@ -24,14 +23,17 @@ def baseline_parts(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> li
 
 
 def run_baseline(run: StageRun) -> Counts:
-    """Find one method's mixture; DoReMi's reference outlives a killed attempt."""
+    """Find one method's mixture; DoReMi's reference and Skill-It's graph outlive a killed attempt."""
     config, store, name = run.config, TokenStore(run.inputs["tokenize"].path), run.part or ""
     seed = int(np.random.SeedSequence([config.seed, BASELINE_TAG, *name.encode()]).generate_state(1)[0])
     tokens = config.sweep.tokens
     if name == "doremi":
         found = _doremi(run, store, tokens, seed)
+    elif name == "skill-it":
+        kept = run.scratch / "graph"
+        found = skill_it(store, config.proxy, config.baselines, tokens=tokens, seed=seed, progress=run.progress, kept=kept)
     else:
-        found = METHODS[name](store, config.proxy, config.baselines, tokens=tokens, seed=seed, progress=run.progress)
+        found = online_mixing(store, config.proxy, config.baselines, tokens=tokens, seed=seed, progress=run.progress)
     kept = found.history[np.linspace(0, len(found.history) - 1, min(200, len(found.history))).astype(int)]
     MixtureTable(np.arange(1), store.domains, found.mixture[None]).write(run.output / "mixture.csv")
     MixtureTable(np.arange(len(kept)), store.domains, kept).write(run.output / "history.csv")

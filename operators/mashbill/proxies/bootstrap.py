@@ -38,7 +38,7 @@ def run_bootstrap_part(run: StageRun) -> Counts:
     store, config = _shared_store(run), run.config
     rows = group_rows(run.part or "", config.bootstrap.models, config.bootstrap.group_size)
     counts = train_group(
-        run, store, _mixtures(store, config), rows, config.proxy, tokens=config.bootstrap.tokens, evaluations=1, tag=BOOTSTRAP_TAG
+        run, store, _mixtures(store, config), rows, [config.proxy], tokens=config.bootstrap.tokens, evaluations=1, tag=BOOTSTRAP_TAG
     )
     shutil.copyfile(store.tokenizer_path, run.output / "tokenizer.json")
     shutil.copyfile(store.folder / "tokens.json", run.output / "tokens.json")

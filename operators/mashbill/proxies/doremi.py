@@ -2,6 +2,9 @@
 
 Source: Xie et al. 2023, "DoReMi: Optimizing Data Mixtures Speeds Up Language Model Pretraining"; sangmichaelxie/doremi. Batches hold all
 domains evenly; a domain's score is the mean over its tokens of how far the proxy's loss is above the reference's, at least 0.
+Read in the authors' code: that score token by token, the last one of an absent domain, the ascent and its smoothing, the loss weighted by
+the new weights, the mean over the run. Recalled from the paper: even batches, and a loss that is weighted by domain, where the code
+weights each token; the two are one where batches are even.
 """
 
 import numpy as np
@@ -47,7 +50,7 @@ def doremi(
     """
     proxy = ReweightedProxy(store, proxy_config, tokens, seed)
     count = len(store.domains)
-    weights, scores, turn = np.full(count, 1 / count), np.zeros(count), 0
+    weights, scores, turn = np.full(count, 1 / count), np.full(count, np.nan), 0
     history = []
     while proxy.step < proxy.steps:
         domains = [(turn + i) % count for i in range(proxy.batch)]
@@ -56,8 +59,8 @@ def doremi(
         losses = proxy.losses(batch)
         known = reference.token_losses(batch[:, :-1], batch[:, 1:])
         excess, there = mean_by_domain((losses.detach() - known).clamp_min(0), domains, count)
-        scores = np.where(there, excess.numpy(), scores)
-        weights = updated_weights(weights, scores, config.doremi_step, config.doremi_smoothing)
+        scores = np.where(there, excess.numpy(), scores)  # the last one where a domain is absent
+        weights = updated_weights(weights, known_scores(scores), config.doremi_step, config.doremi_smoothing)
         history.append(weights)
         share = torch.from_numpy(weights * there).float()
         loss = (mean_by_domain(losses, domains, count)[0] * share).sum() / share.sum()
@@ -65,6 +68,15 @@ def doremi(
         proxy.learn(loss)
     taken = np.stack(history)
     return Found(taken.mean(axis=0), taken, proxy.steps * proxy.batch * proxy_config.model.context)
+
+
+def known_scores(scores: np.ndarray) -> np.ndarray:
+    """[domains] scores, the mean of the others' for a domain that no batch has held yet (NaN).
+
+    Ours: the authors' batches hold every domain. A small one doesn't, and any fixed first score would set domains back or ahead by their
+    place in the config, for the whole run.
+    """
+    return np.where(np.isnan(scores), np.nanmean(scores), scores)
 
 
 def updated_weights(weights: np.ndarray, scores: np.ndarray, step: float, smoothing: float) -> np.ndarray:

@@ -1,11 +1,14 @@
 """A group of proxies: what one task trains, and how groups are gathered into one table of losses.
 
-Each proxy's result is kept in the scratch folder as soon as it is finished, so that a killed group goes on with the next.
+Results are kept in the scratch folder as soon as they are there, so that a killed group goes on where it was.
 """
 
 import json
+import multiprocessing
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +18,11 @@ from mashbill.artifacts import Artifact, Counts, Progress, StageRun
 from mashbill.config import ProxyConfig
 from mashbill.errors import DataError
 from mashbill.mixtures import LossTable, MixtureTable
+from mashbill.proxies.stacking import stack_size
 from mashbill.tokens import TokenStore
 
 MIN_PROXIES = 2
+RESULT = "result.json"
 
 
 def group_names(proxies: int, group_size: int) -> list[str]:
@@ -32,37 +37,45 @@ def group_rows(name: str, proxies: int, group_size: int) -> range:
 
 
 def train_group(
-    run: StageRun, store: TokenStore, mixtures: MixtureTable, rows: range, config: ProxyConfig, *, tokens: int, evaluations: int, tag: int
+    run: StageRun,
+    store: TokenStore,
+    mixtures: MixtureTable,
+    rows: range,
+    configs: Sequence[ProxyConfig],
+    *,
+    tokens: int,
+    evaluations: int,
+    tag: int,
+    processes: int = 1,
 ) -> Counts:
-    """Train the proxies of some rows, one after the other on this core.
+    """Train the proxies of some rows: one after the other on a core, or as many at once as the GPU holds.
 
     Args:
-        run: the part; ``proxies/<index>`` folders are written, each with ``result.json``.
+        run: the part; ``proxies/<index>`` folders are written, each with ``result.json``; those of a second or later config as
+            ``proxies/<index>.<place of the config>``.
         store: the token shards.
         mixtures: all mixtures.
         rows: which of them to train.
-        config: shape and optimisation.
+        configs: shape and optimisation; each row is trained with each, from the same weights and on the same text.
         tokens: tokens of each proxy.
         evaluations: times the validation sets are measured.
         tag: tells families with the same seed apart.
+        processes: worker processes, for a part that has the machine to itself.
     """
-    from mashbill.proxies.proxy import result_as_json, train_proxy
-
+    seeds = {row: int(np.random.SeedSequence([run.config.seed, tag, int(mixtures.index[row])]).generate_state(1)[0]) for row in rows}
+    members = [
+        Planned(folder_name(int(mixtures.index[row]), place), mixtures.row(row), seeds[row], config)
+        for row in rows
+        for place, config in enumerate(configs)
+    ]
+    budget = Budget(store.folder, run.scratch, tokens, evaluations)
+    size = stack_size(configs[0], store.vocabulary)
+    stacks = [members[start : start + size] for start in range(0, len(members), size)]
+    _train_stacks([stack for stack in stacks if not budget.finished(stack)], budget, run.progress, min(processes, len(stacks)))
     counts = {"proxies": 0, "tokens": 0, "seconds": 0.0, "failed": 0}
-    for done, row in enumerate(rows):
-        index = int(mixtures.index[row])
-        kept = run.scratch / f"{index:04d}"
-        if not (kept / "result.json").exists():
-            shutil.rmtree(kept, ignore_errors=True)
-            kept.mkdir(parents=True)
-            told = _scaled(run.progress, done, len(rows), index)
-            seed = int(np.random.SeedSequence([run.config.seed, tag, index]).generate_state(1)[0])
-            result = train_proxy(
-                store, mixtures.row(row), config, tokens=tokens, evaluations=evaluations, seed=seed, folder=kept, progress=told
-            )
-            _write_json(kept / "result.json", {"index": index, **result_as_json(result)})
-        shutil.copytree(kept, run.output / "proxies" / f"{index:04d}")
-        record = json.loads((kept / "result.json").read_text())
+    for member in members:
+        shutil.copytree(run.scratch / member.name, run.output / "proxies" / member.name)
+        record = json.loads((run.scratch / member.name / RESULT).read_text())
         counts["proxies"] += 1
         counts["tokens"] += record["tokens"]
         counts["seconds"] += record["seconds"]
@@ -70,38 +83,107 @@ def train_group(
     return {**counts, "seconds": round(counts["seconds"], 2)}
 
 
-def collect_groups(parts: Mapping[str, Artifact], mixtures: MixtureTable, sets: tuple[str, ...], output: Path) -> Counts:
+def folder_name(index: int, place: int = 0) -> str:
+    """Name of a proxy's folder: its index, and which config it was trained with, unless that is the first."""
+    return f"{index:04d}.{place}" if place else f"{index:04d}"
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A proxy to be trained: its folder's name, mixture, seed and config."""
+
+    name: str
+    mixture: Mapping[str, float]
+    seed: int
+    config: ProxyConfig
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What the proxies of a group share: the folder of the token shards, where finished ones are kept, tokens, evaluations."""
+
+    store: Path
+    scratch: Path
+    tokens: int
+    evaluations: int
+
+    def finished(self, stack: Sequence[Planned]) -> bool:
+        """Whether all of a stack were trained before."""
+        return all((self.scratch / member.name / RESULT).exists() for member in stack)
+
+
+def _train_stacks(stacks: Sequence[Sequence[Planned]], budget: Budget, progress: Progress, processes: int) -> None:
+    if processes <= 1:
+        for done, stack in enumerate(stacks):
+            _train_stack(stack, budget, _scaled(progress, done, len(stacks), stack[0].name))
+        return
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+        waiting = [pool.submit(_train_stack, stack, budget) for stack in stacks]
+        for done, future in enumerate(as_completed(waiting)):
+            future.result()
+            progress((done + 1) / len(stacks), f"{done + 1} of {len(stacks)} proxies")
+
+
+def _train_stack(stack: Sequence[Planned], budget: Budget, progress: Progress = lambda share, words: None) -> None:
+    """Train a stack and keep its results."""
+    from mashbill.proxies.proxy import Member, result_as_json, train_members
+
+    folders = [budget.scratch / member.name for member in stack]
+    members = [Member(m.mixture, m.seed, m.config, folder) for m, folder in zip(stack, folders, strict=True)]
+    results = train_members(
+        TokenStore(budget.store), members, tokens=budget.tokens, evaluations=budget.evaluations, scratch=folders[0], progress=progress
+    )
+    for member, folder, result in zip(stack, folders, results, strict=True):
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_json(folder / RESULT, {"index": int(member.name.partition(".")[0]), **result_as_json(result)})
+
+
+def collect_groups(parts: Mapping[str, Artifact], mixtures: MixtureTable, sets: tuple[str, ...], output: Path, place: int = 0) -> Counts:
     """Gather the groups' proxies into ``proxies/``, ``losses.csv`` and ``trajectories.csv``; failed ones have NaN.
 
+    Args:
+        parts: the groups.
+        mixtures: all mixtures.
+        sets: names of the validation sets.
+        output: folder to write.
+        place: which of the configs that each mixture was trained with.
     Raises:
         DataError: fewer than two proxies finished.
     """
     import pandas as pd
 
-    folders = {int(p.name): p for artifact in parts.values() for p in (artifact.path / "proxies").iterdir()}
-    losses = np.full((len(mixtures.index), len(sets)), np.nan)
-    points: list[dict[str, Any]] = []
-    tokens, seconds, failed = 0, 0.0, 0
-    for row, index in enumerate(mixtures.index):
-        record = json.loads((folders[int(index)] / "result.json").read_text())
-        tokens, seconds = tokens + record["tokens"], seconds + record["seconds"]
-        points += [{"index": int(index), **point} for point in record["trajectory"]]
-        if record["failed"]:
-            failed += 1
-        else:
-            losses[row] = [record["trajectory"][-1][name] for name in sets]
-            shutil.copytree(folders[int(index)], output / "proxies" / f"{index:04d}")
-    if len(mixtures.index) - failed < MIN_PROXIES:
-        raise DataError("proxies", f"{failed} of {len(mixtures.index)} diverged", "lower proxy.learning_rate")
+    folders, records = group_records(parts, mixtures, place)
+    losses = final_losses(records, sets)
+    failed = int(np.isnan(losses).any(axis=1).sum())
+    if len(records) - failed < MIN_PROXIES:
+        raise DataError("proxies", f"{failed} of {len(records)} diverged", "lower proxy.learning_rate")
+    for index, folder, record in zip(mixtures.index, folders, records, strict=True):
+        if not record["failed"]:
+            shutil.copytree(folder, output / "proxies" / folder_name(int(index)))
     mixtures.write(output / "mixtures.csv")
     LossTable(mixtures.index, sets, losses).write(output / "losses.csv")
+    points = [{"index": record["index"], **point} for record in records for point in record["trajectory"]]
     pd.DataFrame(points).to_csv(output / "trajectories.csv", index=False)
+    tokens, seconds = (sum(record[key] for record in records) for key in ("tokens", "seconds"))
     rate = round(tokens / max(seconds, 1e-9))
-    return {"proxies": len(mixtures.index), "failed": failed, "tokens": tokens, "tokens_per_second_and_process": rate}
+    return {"proxies": len(records), "failed": failed, "tokens": tokens, "tokens_per_second_and_process": rate}
 
 
-def _scaled(progress: Progress, done: int, of: int, index: int) -> Progress:
-    return lambda share, words: progress((done + share) / of, f"proxy {index}: {words}")
+def group_records(parts: Mapping[str, Artifact], mixtures: MixtureTable, place: int = 0) -> tuple[list[Path], list[dict[str, Any]]]:
+    """[mixtures] folders of the proxies trained with one of the configs, and what became of each."""
+    found = {p.name: p for artifact in parts.values() for p in (artifact.path / "proxies").iterdir()}
+    folders = [found[folder_name(int(index), place)] for index in mixtures.index]
+    return folders, [json.loads((folder / RESULT).read_text()) for folder in folders]
+
+
+def final_losses(records: Sequence[Mapping[str, Any]], sets: Sequence[str]) -> np.ndarray:
+    """[proxies, sets] bits per byte at the end of each; NaN where it failed."""
+    rows = [[np.nan if record["failed"] else record["trajectory"][-1][name] for name in sets] for record in records]
+    return np.array(rows, np.float64).reshape(len(records), len(sets))
+
+
+def _scaled(progress: Progress, done: int, of: int, name: str) -> Progress:
+    return lambda share, words: progress((done + share) / of, f"proxy {name}: {words}")
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -1,4 +1,4 @@
-"""The ladder: some of the sweep's mixtures trained again at other sizes, to see whether their order holds.
+"""The ladder: some of the sweep's mixtures trained again at other sizes or budgets, to see whether their order holds.
 
 olmix (arXiv 2602.12237) finds that proxies of 1M parameters rank 1B models poorly (0.73) and those from about 15M well (above 0.89).
 """
@@ -10,29 +10,29 @@ from typing import Any
 import numpy as np
 
 from mashbill.artifacts import Artifact, Counts, StageRun
-from mashbill.config import PipelineConfig
+from mashbill.config import ModelShape, PipelineConfig, Rung
 from mashbill.mixtures import LossTable, MixtureTable
 from mashbill.models.sizes import parameter_count
 from mashbill.proxies.group import train_group
+from mashbill.proxies.sweep import chosen_config
 from mashbill.tokens import TokenStore
 
 LADDER_TAG = 307
 
 
 def ladder_parts(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> list[str]:
-    """The sizes."""
-    return [f"size-{i}" for i in range(len(config.ladder.models))]
+    """The sizes and budgets."""
+    return [f"rung-{i}" for i in range(len(config.ladder.rungs))]
 
 
 def train_rung(run: StageRun) -> Counts:
-    """Train the ladder's mixtures at one size."""
+    """Train the ladder's mixtures at one size and budget."""
     config, store = run.config, TokenStore(run.inputs["tokenize"].path)
-    number = int((run.part or "").removeprefix("size-"))
+    number = int((run.part or "").removeprefix("rung-"))
     mixtures, _ = _spread_mixtures(run)
-    proxy = config.proxy.model_copy(update={"model": config.ladder.models[number]})
-    rows = range(len(mixtures.index))
-    tokens = config.ladder.tokens or config.sweep.tokens
-    return train_group(run, store, mixtures, rows, proxy, tokens=tokens, evaluations=1, tag=LADDER_TAG + number)
+    shape, tokens = _size(config, config.ladder.rungs[number])
+    proxy = chosen_config(config, run.inputs["sweep"]).model_copy(update={"model": shape})
+    return train_group(run, store, mixtures, range(len(mixtures.index)), [proxy], tokens=tokens, evaluations=1, tag=LADDER_TAG + number)
 
 
 def collect_ladder(run: StageRun) -> Counts:
@@ -44,14 +44,15 @@ def collect_ladder(run: StageRun) -> Counts:
     if run.parts:
         mixtures, small = _spread_mixtures(run)
         rungs.append(_rung(config.proxy.model, store, config.sweep.tokens, small.tolist()))
-        for shape, artifact in zip(config.ladder.models, run.parts.values(), strict=True):
-            losses = [_target_loss(artifact, int(index), config.target) for index in mixtures.index]
-            rungs.append(_rung(shape, store, config.ladder.tokens or config.sweep.tokens, losses))
+        for rung, artifact in zip(config.ladder.rungs, run.parts.values(), strict=True):
+            losses = [target_loss(artifact, int(index), config.target) for index in mixtures.index]
+            shape, tokens = _size(config, rung)
+            rungs.append(_rung(shape, store, tokens, losses))
     agreement = [[float(spearmanr(a["losses"], b["losses"], nan_policy="omit").statistic) for b in rungs] for a in rungs]
     (run.output / "ladder.json").write_text(json.dumps({"rungs": rungs, "agreement": agreement}, indent=1))
-    tokens = sum(artifact.manifest.counts["tokens"] for artifact in run.parts.values())
+    spent = sum(artifact.manifest.counts["tokens"] for artifact in run.parts.values())
     worst = {"least_agreement": round(min(agreement[0]), 3)} if rungs else {}
-    return {"sizes": len(rungs), "tokens": tokens, **worst}
+    return {"sizes": len(rungs), "tokens": spent, **worst}
 
 
 def _spread_mixtures(run: StageRun) -> tuple[MixtureTable, np.ndarray]:
@@ -65,11 +66,16 @@ def _spread_mixtures(run: StageRun) -> tuple[MixtureTable, np.ndarray]:
     return MixtureTable(mixtures.index[rows], mixtures.columns, mixtures.weights[rows]), losses[rows]
 
 
+def _size(config: PipelineConfig, rung: Rung) -> tuple[ModelShape, int]:
+    """Shape and tokens of a rung."""
+    return rung.model or config.proxy.model, rung.tokens or config.sweep.tokens
+
+
 def _rung(shape: Any, store: TokenStore, tokens: int, losses: list[float]) -> dict[str, Any]:
     return {"parameters": parameter_count(shape, store.vocabulary), "tokens": tokens, "losses": losses}
 
 
-def _target_loss(artifact: Artifact, index: int, target: Mapping[str, float]) -> float:
+def target_loss(artifact: Artifact, index: int, target: Mapping[str, float]) -> float:
     """Bits per byte of the target at the end of a proxy; NaN where it failed."""
     record = json.loads((artifact.path / "proxies" / f"{index:04d}" / "result.json").read_text())
     return float("nan") if record["failed"] else float(sum(w * record["trajectory"][-1][s] for s, w in target.items()))

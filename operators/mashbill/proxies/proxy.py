@@ -1,12 +1,12 @@
-"""Training one proxy: a small transformer on one mixture, measured on every validation set as it goes.
+"""Training proxies: small transformers, each on a mixture, measured on every validation set as they go.
 
-A killed proxy starts again from its beginning (it costs seconds to minutes), a finished one is kept by its group.
+One loop serves a proxy alone on a core and a stack of them on a GPU. What each reads, and from which weights it starts, is a function of
+its own seed, so that it becomes the same model in any company. A checkpoint now and then lets a killed loop go on where it was.
 """
 
-import math
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,28 +16,50 @@ import torch
 from mashbill.artifacts import Progress
 from mashbill.config import ProxyConfig
 from mashbill.mixtures import MixtureLoader
-from mashbill.models.huggingface import save_model
-from mashbill.models.measuring import bits_per_byte
-from mashbill.models.optimisation import learning_rate_at, resolve_precision, weight_decay_groups
-from mashbill.models.sizes import ADAM_BETAS
+from mashbill.models.allocator import keep_freed_memory
+from mashbill.models.huggingface import save_weights
+from mashbill.models.optimisation import learning_rate_at
 from mashbill.models.transformer import Transformer
+from mashbill.proxies.learners import FINE, Alone, Learner, Together
+from mashbill.proxies.stacking import device_of
 from mashbill.tokens import TokenStore
+
+CHECKPOINT_SECONDS = 30.0
+LOOK_STEPS = 20  # between looks at the losses, which wait for the device
+CHECKPOINT = "checkpoint.pt"
 
 
 @dataclass(frozen=True)
+class Member:
+    """A proxy to be trained.
+
+    Attributes:
+        mixture: weight of each domain.
+        seed: seed of weights and order.
+        config: its optimisation; shape, batch and precision are those of all that are trained together.
+        folder: where its model is written.
+    """
+
+    mixture: Mapping[str, float]
+    seed: int
+    config: ProxyConfig
+    folder: Path
+
+
+@dataclass
 class ProxyResult:
     """What became of one proxy.
 
     Attributes:
         trajectory: step, tokens and bits per byte of every set, at each evaluation.
         tokens: tokens trained on.
-        seconds: time it took.
+        seconds: its share of the time it took.
         failed: why it failed; empty where it didn't.
     """
 
-    trajectory: list[dict[str, float]]
-    tokens: int
-    seconds: float
+    trajectory: list[dict[str, float]] = field(default_factory=list)
+    tokens: int = 0
+    seconds: float = 0.0
     failed: str = ""
 
 
@@ -52,53 +74,144 @@ def train_proxy(
     folder: Path,
     progress: Progress,
 ) -> ProxyResult:
-    """Train one proxy and write it as a Hugging Face folder.
+    """Train one proxy and write it as a Hugging Face folder; see ``train_members``."""
+    member = Member(mixture, seed, config, folder)
+    return train_members(store, [member], tokens=tokens, evaluations=evaluations, scratch=folder, progress=progress)[0]
+
+
+def train_members(
+    store: TokenStore,
+    members: Sequence[Member],
+    *,
+    tokens: int,
+    evaluations: int,
+    scratch: Path,
+    progress: Progress,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+) -> list[ProxyResult]:
+    """Train proxies, all at once where there are several, and write each as a Hugging Face folder.
 
     Args:
         store: the token shards.
-        mixture: weight of each domain.
-        config: shape and optimisation.
-        tokens: tokens to train on, rounded to whole batches.
+        members: what to train.
+        tokens: tokens of each, rounded to whole batches.
         evaluations: times the validation sets are measured, the last at the end.
-        seed: seed of weights and order.
-        folder: where the model is written.
+        scratch: folder for the checkpoint, which a killed attempt left or this one leaves if it is killed.
         progress: told of every evaluation and now and then between.
+        checkpoint_seconds: time between checkpoints.
+    Returns:
+        One result a member; one that diverged says so, and the others are as if it had not been there.
     """
-    torch.set_num_threads(1)
-    context, batch = config.model.context, config.batch_sequences
-    steps = max(1, round(tokens / (context * batch)))
-    model = Transformer(config.model, store.vocabulary, seed)
-    loader = MixtureLoader({d: store.train_tokens(d) for d in store.domains}, mixture, context=context, sequences=steps * batch, seed=seed)
-    optimiser = torch.optim.AdamW(weight_decay_groups(model, config.weight_decay), lr=config.learning_rate, betas=ADAM_BETAS, fused=True)
-    measured_at = {round(steps * (i + 1) / evaluations) for i in range(evaluations)}
-    trajectory: list[dict[str, float]] = []
-    started = time.monotonic()
-    for step in range(steps):
-        rate = learning_rate_at(step, steps, config.learning_rate, config.min_learning_rate, config.warmup_share)
-        loss = _step(model, optimiser, loader.sequences_at(np.arange(step * batch, (step + 1) * batch)), config, rate)
-        if not math.isfinite(loss):
-            return ProxyResult(trajectory, (step + 1) * batch * context, time.monotonic() - started, f"loss is {loss} at step {step}")
-        if step % 20 == 0:
-            progress(step / steps, f"step {step} of {steps}, loss {loss:.2f}")
-        if step + 1 in measured_at:
-            measured = {s: bits_per_byte(model, v.tokens, v.bytes) for s, v in ((s, store.validation(s)) for s in store.set_names)}
-            trajectory.append({"step": step + 1, "tokens": (step + 1) * batch * context, **measured})
-    save_model(model, folder, store.tokenizer_path, store.end_of_text)
-    return ProxyResult(trajectory, steps * batch * context, time.monotonic() - started)
+    return _Training(store, members, tokens, evaluations, scratch, checkpoint_seconds).run(progress)
 
 
-def _step(model: Transformer, optimiser: torch.optim.Optimizer, sequences: np.ndarray, config: ProxyConfig, rate: float) -> float:
-    batch = torch.from_numpy(sequences)
-    dtype = resolve_precision(config.precision)
-    with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
-        loss = model.loss(batch[:, :-1], batch[:, 1:])
-    loss.backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)
-    for group in optimiser.param_groups:
-        group["lr"] = rate
-    optimiser.step()
-    optimiser.zero_grad(set_to_none=True)
-    return float(loss.detach())
+class _Training:
+    """The state of one loop."""
+
+    def __init__(
+        self, store: TokenStore, members: Sequence[Member], tokens: int, evaluations: int, scratch: Path, checkpoint_seconds: float
+    ) -> None:
+        torch.set_num_threads(1)
+        keep_freed_memory()
+        config = members[0].config
+        self.store, self.members, self.checkpoint_seconds = store, members, checkpoint_seconds
+        self.context, self.batch = config.model.context, config.batch_sequences
+        self.steps = max(1, round(tokens / (self.context * self.batch)))
+        self.measured_at = {round(self.steps * (i + 1) / evaluations) for i in range(evaluations)}
+        self.loaders = [self._loader(member) for member in members]
+        self.learner = new_learner(store, members)
+        self.results, self.step, self.seconds = [ProxyResult() for _ in members], 0, 0.0
+        self.path = scratch / CHECKPOINT
+        self._resume()
+
+    def _loader(self, member: Member) -> MixtureLoader:
+        tokens = {domain: self.store.train_tokens(domain) for domain in self.store.domains}
+        return MixtureLoader(tokens, member.mixture, context=self.context, sequences=self.steps * self.batch, seed=member.seed)
+
+    def run(self, progress: Progress) -> list[ProxyResult]:
+        """Train to the end."""
+        started = saved = time.monotonic() - self.seconds
+        alive = True
+        while self.step < self.steps and alive:
+            places = np.arange(self.step * self.batch, (self.step + 1) * self.batch)
+            self.learner.learn(np.stack([loader.sequences_at(places) for loader in self.loaders]), self._rates())
+            self.step += 1
+            if self.step in self.measured_at:
+                self._measure()
+            if self.step % LOOK_STEPS == 0 or self.step in self.measured_at:
+                alive = bool((self.learner.failed_at() == FINE).any())
+                progress(self.step / self.steps, f"step {self.step} of {self.steps}, loss {np.nanmean(self.learner.losses()):.2f}")
+            self.seconds = time.monotonic() - started
+            if time.monotonic() - saved > self.checkpoint_seconds and self.step < self.steps:
+                self._save()
+                saved = time.monotonic()
+        return self._finish()
+
+    def _rates(self) -> np.ndarray:
+        settings = [member.config for member in self.members]
+        return np.array([learning_rate_at(self.step, self.steps, c.learning_rate, c.min_learning_rate, c.warmup_share) for c in settings])
+
+    def _measure(self) -> None:
+        sets = [(name, self.store.validation(name)) for name in self.store.set_names]
+        measured = {name: self.learner.measure(v.tokens, v.bytes) for name, v in sets}
+        for i, (result, failed) in enumerate(zip(self.results, self.learner.failed_at(), strict=True)):
+            if failed == FINE:
+                values = {name: float(bits[i]) for name, bits in measured.items()}
+                result.trajectory.append({"step": self.step, "tokens": self.step * self.batch * self.context, **values})
+
+    def _finish(self) -> list[ProxyResult]:
+        """Write the models, and forget the checkpoint."""
+        failures = self.learner.failed_at()
+        for i, (member, result) in enumerate(zip(self.members, self.results, strict=True)):
+            failed = int(failures[i])
+            result.tokens = (self.steps if failed == FINE else failed + 1) * self.batch * self.context
+            result.seconds = self.seconds / len(self.members)
+            if failed != FINE:
+                result.failed = f"loss is no number at step {failed}"
+            else:
+                state, shape = self.learner.member_state(i), member.config.model
+                store = self.store
+                save_weights(state, shape, store.vocabulary, member.folder, store.tokenizer_path, store.end_of_text)
+        self.path.unlink(missing_ok=True)
+        return self.results
+
+    def _identity(self) -> list[Any]:
+        """What a checkpoint must have been made for."""
+        settings = [member.config.model_dump(mode="json") for member in self.members]
+        return [self.steps, [(dict(m.mixture), m.seed, c) for m, c in zip(self.members, settings, strict=True)]]
+
+    def _save(self) -> None:
+        state = {
+            "identity": self._identity(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "trajectories": [r.trajectory for r in self.results],
+        }
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self.path.with_suffix(".part")
+        torch.save({**state, "learner": self.learner.state()}, temporary)
+        temporary.replace(self.path)
+
+    def _resume(self) -> None:
+        """Go on from the checkpoint, unless there is none, or it is of other proxies."""
+        if not self.path.exists():
+            return
+        kept = torch.load(self.path, map_location="cpu", weights_only=True)
+        if kept["identity"] != self._identity():
+            return
+        self.step, self.seconds = kept["step"], kept["seconds"]
+        for result, trajectory in zip(self.results, kept["trajectories"], strict=True):
+            result.trajectory = trajectory
+        self.learner.load(kept["learner"])
+
+
+def new_learner(store: TokenStore, members: Sequence[Member]) -> Learner:
+    """Proxies at their first step: alone on a CPU where there is one, else a stack."""
+    config, device = members[0].config, device_of(members[0].config)
+    models = [Transformer(config.model, store.vocabulary, member.seed) for member in members]
+    if len(models) == 1 and device == "cpu":
+        return Alone(models[0], config)
+    return Together(models, [member.config for member in members], device)
 
 
 def result_as_json(result: ProxyResult) -> dict[str, Any]:

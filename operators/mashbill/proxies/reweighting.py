@@ -100,9 +100,9 @@ class ReweightedProxy:
         self.step += 1
 
     def validation(self) -> np.ndarray:
-        """[domains] bits per byte of each domain's validation text."""
-        parts = [self.store.validation(name) for name in self.store.domains]
-        return np.array([bits_per_byte(self.model, part.tokens, part.bytes) for part in parts])
+        """[domains] cross-entropy of each domain's validation text, in nats a token."""
+        texts = [self.store.validation(name).tokens for name in self.store.domains]
+        return np.array([math.log(2) * bits_per_byte(self.model, tokens, len(tokens) - 1) for tokens in texts])
 
 
 def mean_by_domain(values: torch.Tensor, domains: Sequence[int], count: int) -> tuple[torch.Tensor, np.ndarray]:

@@ -1,11 +1,19 @@
-"""The sweep: one proxy a planned mixture, in groups, so that losses can be learnt from mixtures (RegMix)."""
+"""The sweep: one proxy a planned mixture, in groups, so that losses can be learnt from mixtures (RegMix).
 
+With further settings of the optimiser each mixture is trained with each. The regression learns from the settings with the lowest mean
+loss; how well the others agree on the order of the mixtures says whether the choice hangs on the settings.
+"""
+
+import json
 from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
 
 from mashbill.artifacts import Artifact, Counts, StageRun
-from mashbill.config import PipelineConfig
-from mashbill.mixtures import MixtureTable
-from mashbill.proxies.group import collect_groups, group_names, group_rows, train_group
+from mashbill.config import Optimisation, PipelineConfig, ProxyConfig
+from mashbill.mixtures import LossTable, MixtureTable
+from mashbill.proxies.group import collect_groups, final_losses, group_names, group_records, group_rows, train_group
 from mashbill.tokens import TokenStore
 
 SWEEP_TAG = 301
@@ -22,12 +30,64 @@ def run_sweep_part(run: StageRun) -> Counts:
     config = run.config
     mixtures = MixtureTable.read(run.inputs["plan"].path / "mixtures.csv")
     rows = group_rows(run.part or "", len(mixtures.index), config.sweep.group_size)
-    store = TokenStore(run.inputs["tokenize"].path)
-    sweep = config.sweep
-    return train_group(run, store, mixtures, rows, config.proxy, tokens=sweep.tokens, evaluations=sweep.evaluations, tag=SWEEP_TAG)
+    store, sweep = TokenStore(run.inputs["tokenize"].path), config.sweep
+    return train_group(run, store, mixtures, rows, sweep_configs(config), tokens=sweep.tokens, evaluations=sweep.evaluations, tag=SWEEP_TAG)
 
 
 def collect_sweep(run: StageRun) -> Counts:
     """Gather the groups into one table of losses."""
     mixtures = MixtureTable.read(run.inputs["plan"].path / "mixtures.csv")
-    return collect_groups(run.parts, mixtures, TokenStore(run.inputs["tokenize"].path).set_names, run.output)
+    sets = TokenStore(run.inputs["tokenize"].path).set_names
+    configs = sweep_configs(run.config)
+    tables = [final_losses(group_records(run.parts, mixtures, place)[1], sets) for place in range(len(configs))]
+    compared = compare_settings(tables, configs)
+    (run.output / "settings.json").write_text(json.dumps(compared, indent=1))
+    for place, losses in enumerate(tables):
+        if len(tables) > 1:
+            LossTable(mixtures.index, sets, losses).write(run.output / f"losses_{place}.csv")
+    counts = collect_groups(run.parts, mixtures, sets, run.output, compared["chosen"])
+    tokens = sum(artifact.manifest.counts["tokens"] for artifact in run.parts.values())
+    return {**counts, "tokens": tokens, "settings": compared["chosen"]}
+
+
+def sweep_configs(config: PipelineConfig) -> list[ProxyConfig]:
+    """What each mixture is trained with: the proxy's own settings, then the further ones."""
+    return [config.proxy, *(config.proxy.optimised_as(settings) for settings in config.sweep.also)]
+
+
+def chosen_config(config: PipelineConfig, sweep: Artifact) -> ProxyConfig:
+    """The settings that the regression learns from, for proxies trained after the sweep."""
+    return sweep_configs(config)[int(sweep.manifest.counts["settings"])]
+
+
+def compare_settings(tables: list[np.ndarray], configs: list[ProxyConfig]) -> dict[str, Any]:
+    """Which settings serve best, and how well each agrees with them on the order of the mixtures.
+
+    Args:
+        tables: [mixtures, sets] losses under each of the settings; NaN where a proxy failed.
+        configs: the settings.
+    Returns:
+        chosen (place of those with the fewest failures, then the lowest mean loss), and for each its fields, failed, mean_loss over the
+        mixtures that all finished, and agreement (mean rank correlation with the chosen over the sets; None from fewer than 3 mixtures).
+    """
+    from scipy.stats import spearmanr
+
+    finished = ~np.any([np.isnan(table).any(axis=1) for table in tables], axis=0)
+    failed = [int(np.isnan(table).any(axis=1).sum()) for table in tables]
+    means = [float(table[finished].mean()) if finished.any() else 0.0 for table in tables]
+    chosen = min(range(len(tables)), key=lambda place: (failed[place], means[place]))
+
+    def agreement(table: np.ndarray) -> float | None:
+        pairs = zip(table[finished].T, tables[chosen][finished].T, strict=True)
+        return float(np.mean([spearmanr(one, other).statistic for one, other in pairs])) if finished.sum() > 2 else None
+
+    rows = [
+        {
+            **{name: getattr(config, name) for name in Optimisation.model_fields},
+            "failed": failed[place],
+            "mean_loss": means[place],
+            "agreement": agreement(table),
+        }
+        for place, (table, config) in enumerate(zip(tables, configs, strict=True))
+    ]
+    return {"chosen": chosen, "settings": rows}

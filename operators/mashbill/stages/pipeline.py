@@ -3,6 +3,7 @@
 Airflow does the same with mapped tasks; both go through StageJob, so their results are the same artifacts.
 """
 
+import logging
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +20,8 @@ from mashbill.stages.stage import Stage
 from mashbill.stages.table import STAGES, stage_named
 
 Watch = Callable[[], None]
+ATTEMPTS = 3  # of a stage whose worker processes are killed
+log = logging.getLogger(__name__)
 
 
 def stages_up_to(name: str) -> list[Stage]:
@@ -63,6 +66,20 @@ def _run_parts(job: StageJob, parts: list[str], watch: Watch) -> None:
         for part in parts:
             job.run_part(part)
         return
+    for attempt in range(ATTEMPTS):
+        todo = [part for part in parts if job.find_part(part) is None]
+        try:
+            _spread(job, todo, watch)
+            return
+        except BrokenProcessPool as error:
+            if attempt == ATTEMPTS - 1:
+                what = f"a worker process died {ATTEMPTS} times"
+                raise RunError(f"stage {job.stage.name}", what, "look for a lack of memory, then rerun: finished parts are kept") from error
+            log.warning("stage %s: a worker process died; going on with the parts that are not finished", job.stage.name)
+
+
+def _spread(job: StageJob, parts: list[str], watch: Watch) -> None:
+    """Run parts in worker processes."""
     workers = min(job.config.workers or os.cpu_count() or 1, len(parts))
     addresses = {name: artifact.address for name, artifact in job.inputs.items()}
     with _single_threaded(), ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
@@ -73,8 +90,6 @@ def _run_parts(job: StageJob, parts: list[str], watch: Watch) -> None:
                 watch()
                 for future in finished:
                     future.result()
-        except BrokenProcessPool as error:
-            raise RunError(f"stage {job.stage.name}", "a worker process died", "rerun: finished parts are kept") from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 

@@ -4,6 +4,7 @@ It stops by itself where more runs promise too little; the rounds that are left 
 """
 
 import json
+import os
 from collections.abc import Mapping
 
 import numpy as np
@@ -11,7 +12,8 @@ import numpy as np
 from mashbill.artifacts import Artifact, Counts, StageRun
 from mashbill.config import PipelineConfig
 from mashbill.mixtures import LossTable, MixtureTable, epoch_ceiling
-from mashbill.proxies.group import train_group
+from mashbill.proxies.group import RESULT, final_losses, folder_name, train_group
+from mashbill.proxies.sweep import chosen_config
 from mashbill.regression.advising import Advice, advise
 from mashbill.regression.fit import read_runs
 from mashbill.regression.gaussian_process import GaussianProcess
@@ -42,10 +44,19 @@ def run_round(run: StageRun) -> Counts:
     table = MixtureTable(index, store.domains, advice.mixtures)
     sweep = config.sweep
     counts = train_group(
-        run, store, table, range(len(index)), config.proxy, tokens=sweep.tokens, evaluations=sweep.evaluations, tag=ROUND_TAG
+        run,
+        store,
+        table,
+        range(len(index)),
+        [chosen_config(config, run.inputs["sweep"])],
+        tokens=sweep.tokens,
+        evaluations=sweep.evaluations,
+        tag=ROUND_TAG,
+        processes=config.workers or os.cpu_count() or 1,  # rounds run one at a time
     )
     table.write(run.output / "mixtures.csv")
-    LossTable(index, store.set_names, np.stack([_final_losses(run, int(i), store) for i in index])).write(run.output / "losses.csv")
+    records = [json.loads((run.output / "proxies" / folder_name(int(i)) / RESULT).read_text()) for i in index]
+    LossTable(index, store.set_names, final_losses(records, store.set_names)).write(run.output / "losses.csv")
     return {"proxies": counts["proxies"], "failed": counts["failed"], "tokens": counts["tokens"], **facts}
 
 
@@ -76,11 +87,3 @@ def _advice(run: StageRun, runs: list[Artifact], store: TokenStore, number: int)
     seed = int(np.random.SeedSequence([config.seed, ROUND_TAG, number]).generate_state(1)[0])
     floor = np.zeros(len(have))
     return advise(process, target, have / have.sum(), floor, ceiling, count=config.refine.proxies, seed=seed)
-
-
-def _final_losses(run: StageRun, index: int, store: TokenStore) -> np.ndarray:
-    """[sets] bits per byte at the end of a proxy; NaN where it failed."""
-    record = json.loads((run.output / "proxies" / f"{index:04d}" / "result.json").read_text())
-    if record["failed"]:
-        return np.full(len(store.set_names), np.nan)
-    return np.array([record["trajectory"][-1][name] for name in store.set_names])

@@ -106,12 +106,14 @@ _ROWS = (
         outputs={
             "losses.csv": "final bits per byte, one proxy a row",
             "trajectories.csv": "bits per byte at several steps",
+            "settings.json": "the settings of the optimiser compared, where mixtures were trained with several",
             "mixtures.csv": "the mixtures as trained",
             "proxies/": "one model folder each",
         },
         run="mashbill.proxies.sweep:collect_sweep",
         parts="mashbill.proxies.sweep:sweep_parts",
         run_part="mashbill.proxies.sweep:run_sweep_part",
+        version=2,
     ),
     Stage(
         name="refine",
@@ -126,7 +128,7 @@ _ROWS = (
     ),
     Stage(
         name="ladder",
-        summary="Train some of the sweep's mixtures at other sizes, to see whether their order holds.",
+        summary="Train some of the sweep's mixtures at other sizes or budgets, to see whether their order holds.",
         sections=("ladder", "proxy", "sweep", "mix"),
         inputs=("tokenize", "sweep"),
         outputs={"ladder.json": "target losses by size, and the rank correlation of each pair of sizes"},
@@ -152,6 +154,7 @@ _ROWS = (
         run="mashbill.proxies.baselines:collect_baselines",
         parts="mashbill.proxies.baselines:baseline_parts",
         run_part="mashbill.proxies.baselines:run_baseline",
+        version=2,
     ),
     Stage(
         name="mix",
@@ -161,6 +164,16 @@ _ROWS = (
         outputs={"mixture.csv": "the chosen mixture", "choice.json": "prediction, interval, baselines and sensitivity"},
         run="mashbill.regression.choice:mix",
         version=2,
+    ),
+    Stage(
+        name="validate",
+        summary="Train the compared mixtures again with fresh seeds, larger too, and rank them by measured loss.",
+        sections=("validation", "proxy", "sweep"),
+        inputs=("tokenize", "mix"),
+        outputs={"validation.json": "by size: measured and predicted loss and rank of each mixture, and how well the orders agree"},
+        run="mashbill.proxies.validation:collect_validation",
+        parts="mashbill.proxies.validation:validation_parts",
+        run_part="mashbill.proxies.validation:train_again",
     ),
     Stage(
         name="gate",
@@ -208,6 +221,7 @@ _ROWS = (
             "fit",
             "baselines",
             "mix",
+            "validate",
             "gate",
             "train",
             "evaluate",

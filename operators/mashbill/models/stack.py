@@ -1,0 +1,116 @@
+"""Several transformers of one shape as one set of tensors with a leading axis: trained at once, each as if it were alone.
+
+A GPU spends nearly all the time of a tiny model on launching kernels; K models at once launch no more of them than one does. Every
+operation works on each model's slice by itself, so a model that diverges leaves the others as they are.
+"""
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from mashbill.models.attention import causal_attention
+from mashbill.models.cross_entropy import FusedCrossEntropy
+from mashbill.models.transformer import NORM_EPSILON, Transformer, rotary_table, rotate
+
+
+class Stack(nn.Module):
+    """K transformers.
+
+    Args:
+        models: of one shape and vocabulary; their weights are copied.
+    """
+
+    def __init__(self, models: Sequence[Transformer]) -> None:
+        super().__init__()
+        self.shape, self.vocabulary, self.members = models[0].shape, models[0].vocabulary, len(models)
+        states = [dict(model.named_parameters()) for model in models]
+        self.weights = nn.ParameterDict({_key(name): nn.Parameter(torch.stack([s[name].detach() for s in states])) for name in states[0]})
+        cos, sin = rotary_table(self.shape)
+        self.register_buffer("cos", cos, persistent=False)
+        self.register_buffer("sin", sin, persistent=False)
+
+    def member_state(self, member: int) -> dict[str, torch.Tensor]:
+        """One model's weights, by the names that ``Transformer`` gives them."""
+        return {_name(key): value.detach()[member] for key, value in self.weights.items()}
+
+    def loss(self, tokens: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """[models] mean cross-entropy in nats.
+
+        Args:
+            tokens: [models, batch, tokens] ids, each model's own.
+            targets: [models, batch, tokens] the next ids.
+        """
+        hidden = self.hidden(tokens)
+        kind = hidden.device.type
+        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
+        fused = FusedCrossEntropy.apply(hidden.to(dtype), self.head().to(dtype), targets.flatten(1))  # type: ignore[no-untyped-call]
+        return cast("torch.Tensor", fused)
+
+    @torch.no_grad()
+    def token_losses(self, tokens: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """[models, batch, tokens] cross-entropy in nats of the same text under each model.
+
+        Args:
+            tokens: [batch, tokens] ids.
+            targets: [batch, tokens] the next ids.
+        """
+        hidden = self.hidden(tokens.expand(self.members, *tokens.shape))
+        logits = torch.bmm(hidden, self.head().transpose(1, 2)).float()
+        wanted = targets.flatten().expand(self.members, -1)
+        losses = torch.logsumexp(logits, -1) - logits.gather(-1, wanted[..., None])[..., 0]
+        return losses.view(self.members, *targets.shape)
+
+    def head(self) -> torch.Tensor:
+        """[models, vocabulary, width] the output layers."""
+        return self._weight("model.embed_tokens.weight" if self.shape.tied else "lm_head.weight")
+
+    def hidden(self, tokens: torch.Tensor) -> torch.Tensor:
+        """[models, batch, tokens] ids to [models, batch x tokens, width]."""
+        models, batch, length = tokens.shape
+        first = torch.arange(models, device=tokens.device)[:, None, None] * self.vocabulary
+        table = self._weight("model.embed_tokens.weight").flatten(0, 1)
+        x = functional.embedding((tokens + first).view(models, -1), table)
+        for layer in range(self.shape.layers):
+            block = f"model.layers.{layer}"
+            x = x + self._attention(f"{block}.self_attn", self._norm(f"{block}.input_layernorm", x), batch, length)
+            x = x + self._feed_forward(f"{block}.mlp", self._norm(f"{block}.post_attention_layernorm", x))
+        return self._norm("model.norm", x)
+
+    def _attention(self, name: str, x: torch.Tensor, batch: int, length: int) -> torch.Tensor:
+        models, count, width = x.shape
+        shape = self.shape
+        head_width = width // shape.heads
+
+        def heads(part: str, number: int) -> torch.Tensor:
+            projected = self._project(f"{name}.{part}", x)
+            return projected.view(models * batch, length, number, head_width).transpose(1, 2)
+
+        cos, sin = cast("torch.Tensor", self.cos)[:length], cast("torch.Tensor", self.sin)[:length]
+        q, k = rotate(heads("q_proj", shape.heads), cos, sin), rotate(heads("k_proj", shape.kv_heads), cos, sin)
+        v = heads("v_proj", shape.kv_heads)
+        mixed = causal_attention(q, k, v)
+        return self._project(f"{name}.o_proj", mixed.transpose(1, 2).reshape(models, count, width))
+
+    def _feed_forward(self, name: str, x: torch.Tensor) -> torch.Tensor:
+        gated = functional.silu(self._project(f"{name}.gate_proj", x)) * self._project(f"{name}.up_proj", x)
+        return self._project(f"{name}.down_proj", gated)
+
+    def _norm(self, name: str, x: torch.Tensor) -> torch.Tensor:
+        return functional.rms_norm(x, (self.shape.width,), eps=NORM_EPSILON) * self._weight(f"{name}.weight")[:, None]
+
+    def _project(self, name: str, x: torch.Tensor) -> torch.Tensor:
+        return torch.bmm(x, self._weight(f"{name}.weight").transpose(1, 2))
+
+    def _weight(self, name: str) -> torch.Tensor:
+        return cast("torch.Tensor", self.weights[_key(name)])
+
+
+def _key(name: str) -> str:
+    return name.replace(".", "/")  # a parameter's own name may hold no dot
+
+
+def _name(key: str) -> str:
+    return key.replace("/", ".")

@@ -1,0 +1,195 @@
+"""One step of training, of one proxy alone or of several at once: what the loop in ``proxy.py`` drives.
+
+Alone is a plain module under torch's AdamW: on a CPU, where a small model keeps a core busy. Together is a stack: on a GPU, where its
+step is captured in a CUDA graph after a few warm-up steps, so that a whole step is one launch.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from mashbill.config import ProxyConfig
+from mashbill.models.measuring import bits_per_byte, stacked_bits_per_byte
+from mashbill.models.optimisation import resolve_precision, weight_decay_groups
+from mashbill.models.sizes import ADAM_BETAS
+from mashbill.models.stack import Stack
+from mashbill.models.stack_optimiser import StackedAdamW
+from mashbill.models.transformer import Transformer
+
+WARMUP_STEPS = 3  # before a CUDA graph is captured
+FINE = -1
+
+
+class Learner(Protocol):
+    """Models in training."""
+
+    def learn(self, sequences: np.ndarray, rates: np.ndarray) -> None:
+        """One step, from [models, batch, context + 1] tokens and [models] learning rates."""
+
+    def losses(self) -> np.ndarray:
+        """[models] training losses of the last step, in nats."""
+
+    def failed_at(self) -> np.ndarray:
+        """[models] the step whose loss was no number; -1 where all were."""
+
+    def measure(self, tokens: np.ndarray, text_bytes: int) -> np.ndarray:
+        """[models] bits per byte of a token stream."""
+
+    def member_state(self, member: int) -> dict[str, torch.Tensor]:
+        """One model's weights by Hugging Face's names."""
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+
+
+class Alone:
+    """One proxy.
+
+    Args:
+        model: with its initial weights.
+        config: optimisation.
+    """
+
+    def __init__(self, model: Transformer, config: ProxyConfig) -> None:
+        self.model, self.config = model, config
+        groups = weight_decay_groups(model, config.weight_decay)
+        self.optimiser = torch.optim.AdamW(groups, lr=config.learning_rate, betas=ADAM_BETAS, fused=True)
+        self.dtype = resolve_precision(config.precision)
+        self.step, self.loss, self.failed = 0, float("nan"), FINE
+
+    def learn(self, sequences: np.ndarray, rates: np.ndarray) -> None:
+        """One step; none where an earlier loss was no number."""
+        if self.failed != FINE:
+            return
+        batch = torch.from_numpy(sequences[0])
+        with torch.autocast("cpu", self.dtype, enabled=self.dtype != torch.float32):
+            loss = self.model.loss(batch[:, :-1], batch[:, 1:])
+        self.loss = float(loss.detach())
+        if not np.isfinite(self.loss):
+            self.failed = self.step
+            return
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
+        for group in self.optimiser.param_groups:
+            group["lr"] = float(rates[0])
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        self.step += 1
+
+    def losses(self) -> np.ndarray:
+        """[1] training loss of the last step."""
+        return np.array([self.loss])
+
+    def failed_at(self) -> np.ndarray:
+        """[1] the step whose loss was no number; -1 where all were."""
+        return np.array([self.failed])
+
+    def measure(self, tokens: np.ndarray, text_bytes: int) -> np.ndarray:
+        """[1] bits per byte of a token stream."""
+        return np.array([bits_per_byte(self.model, tokens, text_bytes)])
+
+    def member_state(self, member: int) -> dict[str, torch.Tensor]:
+        """The model's weights."""
+        del member
+        return self.model.state_dict()
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"step": self.step, "failed": self.failed, "model": self.model.state_dict(), "optimiser": self.optimiser.state_dict()}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.step, self.failed = state["step"], state["failed"]
+        self.model.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+
+
+class Together:
+    """Several proxies of one shape.
+
+    Args:
+        models: with their initial weights.
+        configs: optimisation of each; batch, shape and precision are the first's.
+        device: where they are trained.
+    """
+
+    def __init__(self, models: Sequence[Transformer], configs: Sequence[ProxyConfig], device: str) -> None:
+        self.stack = Stack(models).to(device)
+        self.optimiser = StackedAdamW(
+            self.stack.parameters(), [c.weight_decay for c in configs], [c.gradient_clip for c in configs], ADAM_BETAS
+        )
+        self.kind, self.dtype = device.partition(":")[0], resolve_precision(configs[0].precision, device)
+        shape = (len(models), configs[0].batch_sequences, configs[0].model.context + 1)
+        self.batch = torch.zeros(shape, dtype=torch.int64, device=device)
+        self.rates = torch.zeros(len(models), device=device)
+        self.loss = torch.full((len(models),), float("nan"), device=device)
+        self.step = torch.zeros((), dtype=torch.int64, device=device)
+        self.failed = torch.full((len(models),), FINE, device=device)
+        self.warm, self.graph = 0, None if self.kind == "cpu" else torch.cuda.CUDAGraph()
+
+    def learn(self, sequences: np.ndarray, rates: np.ndarray) -> None:
+        """One step of all; a model whose loss is no number goes on as it is, and spoils no other."""
+        self.batch.copy_(torch.from_numpy(sequences))
+        self.rates.copy_(torch.from_numpy(np.asarray(rates, np.float32)))
+        if self.graph is None:
+            self._step()
+        elif self.warm < WARMUP_STEPS:
+            self._step_aside()
+        else:
+            if self.warm == WARMUP_STEPS:
+                with torch.cuda.graph(self.graph):  # captures, and runs nothing
+                    self._step()
+            self.graph.replay()
+        self.warm += 1
+
+    def _step(self) -> None:
+        with torch.autocast(self.kind, self.dtype, enabled=self.dtype != torch.float32):
+            loss = self.stack.loss(self.batch[..., :-1], self.batch[..., 1:])
+        loss.sum().backward()  # type: ignore[no-untyped-call]
+        self.optimiser.step(self.rates)
+        self.loss.copy_(loss.detach())
+        diverged = ~torch.isfinite(self.loss) & (self.failed == FINE)
+        self.failed.copy_(torch.where(diverged, self.step, self.failed))
+        self.step += 1
+
+    def _step_aside(self) -> None:
+        """A step on a stream of its own, as a capture's warm-up has to be."""
+        aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):
+            self._step()
+        torch.cuda.current_stream().wait_stream(aside)
+
+    def losses(self) -> np.ndarray:
+        """[models] training losses of the last step."""
+        losses: np.ndarray = self.loss.cpu().numpy()
+        return losses
+
+    def failed_at(self) -> np.ndarray:
+        """[models] the step whose loss was no number; -1 where all were."""
+        failed: np.ndarray = self.failed.cpu().numpy()
+        return failed
+
+    def measure(self, tokens: np.ndarray, text_bytes: int) -> np.ndarray:
+        """[models] bits per byte of a token stream."""
+        return stacked_bits_per_byte(self.stack, tokens, text_bytes, self.batch.device)
+
+    def member_state(self, member: int) -> dict[str, torch.Tensor]:
+        """One model's weights."""
+        return self.stack.member_state(member)
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"step": self.step, "failed": self.failed, "stack": self.stack.state_dict(), "optimiser": self.optimiser.state()}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.step.copy_(state["step"])
+        self.failed.copy_(state["failed"])
+        self.stack.load_state_dict(state["stack"])
+        self.optimiser.load(state["optimiser"])

@@ -1,0 +1,163 @@
+"""The validate stage: the compared mixtures trained again with fresh seeds, at several sizes, and ranked by measured loss.
+
+The choice and its neighbours stand beside one another by predicted loss; here each is measured. One seed gives every mixture the same first
+weights and the same order of each domain, so that mixtures are compared pair by pair and what a seed does to all of them drops out.
+"""
+
+import itertools
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from mashbill.artifacts import Artifact, Counts, StageRun
+from mashbill.config import ModelShape, PipelineConfig
+from mashbill.mixtures import MixtureTable
+from mashbill.models.sizes import parameter_count
+from mashbill.proxies.group import train_group
+from mashbill.proxies.ladder import target_loss
+from mashbill.tokens import TokenStore
+
+VALIDATION_TAG = 100_301  # plus the size; far from the sweep's, the rounds' and the ladder's, so that no seed is theirs
+
+
+def validation_parts(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> list[str]:
+    """One a size and mixture: all its seeds."""
+    if not config.validation.seeds:
+        return []
+    return [f"size-{size}-{name}" for size in range(len(_sizes(config))) for name in _mixtures(config, _choice(inputs))]
+
+
+def train_again(run: StageRun) -> Counts:
+    """Train one mixture at one size, once a seed."""
+    config, store = run.config, TokenStore(run.inputs["tokenize"].path)
+    number, name = (run.part or "").removeprefix("size-").split("-", 1)
+    shape, tokens = _sizes(config)[int(number)]
+    mixture = _mixtures(config, _choice(run.inputs))[name]
+    seeds = np.arange(config.validation.seeds)
+    weights = np.array([mixture[domain] for domain in store.domains])
+    table = MixtureTable(seeds, store.domains, np.tile(weights, (len(seeds), 1)))  # a seed's index is its place, whatever the mixture
+    proxy = config.proxy.model_copy(update={"model": shape})
+    return train_group(run, store, table, range(len(seeds)), [proxy], tokens=tokens, evaluations=1, tag=VALIDATION_TAG + int(number))
+
+
+def collect_validation(run: StageRun) -> Counts:
+    """Write ``validation.json``: measured against predicted, by size; models that diverged are counted."""
+    config, store, choice = run.config, TokenStore(run.inputs["tokenize"].path), _choice(run.inputs)
+    sizes: list[dict[str, Any]] = []
+    if run.parts:
+        names = list(_mixtures(config, choice))
+        predicted = np.array([_predicted(choice, name) for name in names])
+        for number, (shape, tokens) in enumerate(_sizes(config)):
+            parts = [run.parts[f"size-{number}-{name}"] for name in names]
+            losses = np.array([[target_loss(part, i, choice["target"]) for i in range(config.validation.seeds)] for part in parts])
+            sizes.append({"parameters": parameter_count(shape, store.vocabulary), "tokens": tokens, **compare(names, predicted, losses)})
+    (run.output / "validation.json").write_text(json.dumps({"target": choice["target"], "sizes": sizes}, indent=1))
+    totals = {key: sum(part.manifest.counts[key] for part in run.parts.values()) for key in ("proxies", "failed", "tokens")}
+    agreements = [size["spearman"] for size in sizes if size["spearman"] is not None]
+    return {**totals, "sizes": len(sizes), **({"least_agreement": round(min(agreements), 3)} if agreements else {})}
+
+
+def compare(names: list[str], predicted: np.ndarray, losses: np.ndarray) -> dict[str, Any]:
+    """Measured target losses beside predicted ones.
+
+    Args:
+        names: of the mixtures.
+        predicted: [mixtures] bits per byte.
+        losses: [mixtures, seeds] bits per byte; NaN where a model diverged.
+    Returns:
+        ``mixtures``, best measured first: mean, least and greatest loss over the seeds that finished, how many diverged, predicted loss,
+        ranks from 1 by both (ties share the better one) among the mixtures that were measured, whether they agree, and over the seeds
+        that natural finished too the mean gain over it, its standard error and how often it was beaten (None without one to compare);
+        ``spearman`` of predicted and mean measured loss (None where fewer than two were measured, or all are equal);
+        ``reversed``: pairs whose measured means stand against the prediction, and in how many of the shared seeds they do.
+    """
+    finished = ~np.isnan(losses)
+    measured = np.flatnonzero(finished.any(axis=1))
+    mean = np.array([losses[i, finished[i]].mean() if i in measured else np.nan for i in range(len(names))])
+    natural = losses[names.index("natural")] if "natural" in names else np.full(losses.shape[1], np.nan)
+    by_measured, by_predicted = _ranks(mean, measured), _ranks(predicted, measured)
+    rows = []
+    for i in [*measured[np.argsort(mean[measured], kind="stable")], *np.flatnonzero(~finished.any(axis=1))]:
+        kept = losses[i, finished[i]]
+        rows.append(
+            {
+                "name": names[i],
+                "mean": float(mean[i]) if len(kept) else None,
+                "least": float(kept.min()) if len(kept) else None,
+                "greatest": float(kept.max()) if len(kept) else None,
+                "diverged": int((~finished[i]).sum()),
+                "predicted": float(predicted[i]),
+                "measured_rank": by_measured[i],
+                "predicted_rank": by_predicted[i],
+                "agrees": by_measured[i] == by_predicted[i],
+                **({} if names[i] == "natural" else _against(natural, losses[i])),
+            }
+        )
+    return {
+        "seeds": losses.shape[1],
+        "mixtures": rows,
+        "spearman": _spearman(predicted[measured], mean[measured]),
+        "reversed": _reversed(names, predicted, losses, mean),
+    }
+
+
+def _against(natural: np.ndarray, losses: np.ndarray) -> dict[str, Any]:
+    """[seeds] losses of a mixture against natural's, seed by seed."""
+    gains = (natural - losses)[~np.isnan(natural - losses)]
+    error = float(gains.std(ddof=1) / np.sqrt(len(gains))) if len(gains) > 1 else None
+    return {
+        "gain": float(gains.mean()) if len(gains) else None,
+        "gain_error": error,
+        "wins": int((gains > 0).sum()) if len(gains) else None,
+        "compared": len(gains),
+    }
+
+
+def _reversed(names: list[str], predicted: np.ndarray, losses: np.ndarray, mean: np.ndarray) -> list[dict[str, Any]]:
+    """Pairs that were predicted one way round and measured the other, the widest apart in prediction first."""
+    pairs = []
+    for a, b in itertools.permutations(range(len(names)), 2):
+        if predicted[a] < predicted[b] and mean[a] > mean[b]:
+            differences = (losses[a] - losses[b])[~np.isnan(losses[a] - losses[b])]
+            seeds = {"seeds": int((differences > 0).sum()), "compared": len(differences)}
+            gap = float(predicted[b] - predicted[a])
+            pairs.append({"predicted_better": names[a], "measured_better": names[b], "predicted_gap": gap, **seeds})
+    return sorted(pairs, key=lambda pair: -pair["predicted_gap"])
+
+
+def _ranks(values: np.ndarray, among: np.ndarray) -> list[int | None]:
+    """[mixtures] rank of each from 1, lowest first; None for those that are left out."""
+    return [1 + int((values[among] < values[i]).sum()) if i in among else None for i in range(len(values))]
+
+
+def _spearman(one: np.ndarray, other: np.ndarray) -> float | None:
+    from scipy.stats import spearmanr
+
+    if len(np.unique(one)) < 2 or len(np.unique(other)) < 2:
+        return None
+    return float(spearmanr(one, other).statistic)
+
+
+def _sizes(config: PipelineConfig) -> list[tuple[ModelShape, int]]:
+    """Shape and training tokens of each size, the proxy's first."""
+    wanted = config.validation
+    tokens = wanted.tokens or config.sweep.tokens
+    return [(config.proxy.model, tokens), *((shape, wanted.model_tokens or tokens) for shape in wanted.models)]
+
+
+def _choice(inputs: Mapping[str, Artifact]) -> dict[str, Any]:
+    choice: dict[str, Any] = json.loads((inputs["mix"].path / "choice.json").read_text())
+    return choice
+
+
+def _mixtures(config: PipelineConfig, choice: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """The mixtures to train, by name."""
+    known = {"chosen": choice["mixture"], **{name: entry["mixture"] for name, entry in choice["baselines"].items()}}
+    return {name: known[name] for name in config.validation.mixtures or known}
+
+
+def _predicted(choice: Mapping[str, Any], name: str) -> float:
+    entry = choice["predicted"] if name == "chosen" else choice["baselines"][name]
+    return float(entry["loss"])
