@@ -1,7 +1,7 @@
 """Write docs/reference.md from the table of stages and the config's fields, so that it cannot drift from the code."""
 
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
@@ -58,6 +58,11 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 
 def _type(annotation: Any) -> str:
+    if get_origin(annotation) is Union:
+        return " or ".join(map(_type, get_args(annotation)))
+    if get_origin(annotation) is Annotated:
+        kind, field = get_args(annotation)
+        return f"{_type(kind)} {_bounds(' '.join(map(str, field.metadata)))}"
     text = getattr(annotation, "__name__", None) if isinstance(annotation, type) else str(annotation)
     return str(text).replace("typing.", "").replace("|", "or").split("[Annotated")[0].replace("Annotated", "")
 

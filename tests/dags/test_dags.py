@@ -59,6 +59,8 @@ def test_dag_parses_light_with_a_form(name: str, present: set[str], absent: set[
     assert isinstance(params, dict)
     assert params["selection.keep_share"]["maximum"] == 1.0
     assert params["sweep.tokens"]["minimum"] == 1000
+    assert params["plan.mixtures"]["type"] == ["null", "string", "integer"]
+    assert (params["plan.mixtures"]["minimum"], params["plan.mixtures"]["pattern"]) == (2, "^(auto|[0-9]+)$")
     assert params["gate.within_noise"]["enum"] == [None, "refuse", "ask", "train"]
     assert all(params[key]["description"] for key in params)
     assert found["doc"]

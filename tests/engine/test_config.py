@@ -6,6 +6,7 @@ import pytest
 
 from mashbill.config import load_config, parse_overrides
 from mashbill.errors import ConfigError
+from mashbill.models.sizes import parameter_count
 
 CONFIGS = Path(__file__).parents[2] / "dags" / "configs"
 MINIMAL = """
@@ -32,8 +33,11 @@ def test_shipped_configs_are_valid(path: Path) -> None:
         ("[sweep]\ntoken = 5", ["config.toml: sweep.token", "is not a setting", "did you mean tokens?"]),
         ("[sweep]\ntokens = 'many'", ["config.toml: sweep.tokens", "valid integer", "'many'"]),
         ("[sweep]\ntokens = 1", ["config.toml: sweep.tokens", "greater than or equal to 1000"]),
+        ("[plan]\nmixtures = 1", ["config.toml: plan.mixtures:", "greater than or equal to 2"]),
+        ("[plan]\nmixtures = 'many'", ["config.toml: plan.mixtures:", "'many'"]),
         ("[mix]\ntarget = { r = 0.7 }", ["config.toml: mix", "sum to 0.7", "sum 1"]),
         ("[mix]\ntarget = { nobody = 1.0 }", ["nobody", "known: a, b, r"]),
+        ("[mix]\ntarget = { 'x*' = 1.0 }", ["mix.target", "'x*'", "known: a, b, r"]),
         ("[proxy.model]\nheads = 3", ["config.toml: proxy.model", "multiple of heads 3"]),
         ("[quality]\nfamily = ['one']", ["at least two models"]),
     ],
@@ -69,3 +73,21 @@ def test_relative_paths_start_from_the_root(tmp_path: Path) -> None:
 
 def test_target_defaults_to_all_references_evenly(tmp_path: Path) -> None:
     assert load_config(write(tmp_path, MINIMAL)).target == {"r": 1.0}
+
+
+def test_a_pattern_of_sets_shares_its_weight(tmp_path: Path) -> None:
+    config = load_config(write(tmp_path, MINIMAL + "[selection]\nbins = 2\n[mix]\ntarget = { 'a.*' = 0.5, r = 0.25, '?' = 0.25 }"))
+    assert config.target == {"a.q1": 0.25, "a.q2": 0.25, "r": 0.5}
+
+
+@pytest.mark.parametrize("bins, mixtures, planned", [(1, '"auto"', 16), (4, '"auto"', 32), (4, "5", 5)])
+def test_a_sweep_is_sized_by_what_is_mixed(bins: int, mixtures: str, planned: int, tmp_path: Path) -> None:
+    config = load_config(write(tmp_path, MINIMAL + f"[selection]\nbins = {bins}\n[plan]\nmixtures = {mixtures}"))
+    assert config.plan.count(len(config.mixture_names)) == planned
+
+
+def test_research_proxies_are_as_large_as_they_say() -> None:
+    config = load_config(CONFIGS / "research.toml")
+    shape, vocabulary = config.proxy.model, config.tokens.vocabulary
+    assert parameter_count(shape, vocabulary) == 20_453_760
+    assert parameter_count(shape, vocabulary) - vocabulary * shape.width == 14_162_304

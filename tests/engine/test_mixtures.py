@@ -56,7 +56,7 @@ def test_mixtures_vary_in_strength() -> None:
         ("index,a,b\n1,-0.5,1.5\n", "index 1, column a: is -0.5"),
         ("index,a,b\n1,,1\n", "column a: is nan"),
         ("index,a,b\n1,0.5,0.5\n1,0.5,0.5\n", "index 1: stands twice"),
-        ("index,a,b\n1,x,1\n", "column a: holds something that is no number"),
+        ("index,a,b\n1,x,1\n", "index 1, column a: is 'x', which is no number"),
         ("a,b\n0,1\n", "no column index"),
     ],
 )

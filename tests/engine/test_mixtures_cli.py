@@ -1,4 +1,4 @@
-"""``mashbill mixtures`` on RegMix's published sweep, as a user runs it."""
+"""``mashbill mixtures`` on RegMix's published sweep, as a user runs it; bad input is in test_mixtures_bad_input.py."""
 
 import json
 import subprocess
@@ -85,38 +85,6 @@ def test_plan_writes_mixtures_under_the_epoch_limit(design: str, tmp_path: Path)
     assert table["b"].max() <= 0.2 + 1e-9
 
 
-@pytest.mark.parametrize(
-    "change, fragments",
-    [
-        (lambda m, lost: (m.assign(train_the_pile_arxiv=0.9), lost), ["mixture.csv: index 1", "sums to", "sum to 1"]),
-        (lambda m, lost: (m.assign(train_the_pile_arxiv=-0.1), lost), ["column train_the_pile_arxiv", "no weight"]),
-        (lambda m, lost: (m, lost.assign(**{TARGET: float("inf")})), ["pile_loss.csv: index 1", "infinite"]),
-        (lambda m, lost: (m, lost.head(40)), ["index 41", "only"]),
-        (lambda m, lost: (m.head(5), lost.head(5)), ["5 finished runs", "at least 8"]),
-        (lambda m, lost: (m, lost.assign(**{TARGET: 2.0})), [TARGET, "is constant"]),
-        (lambda m, lost: (m, lost.drop(columns=TARGET)), [TARGET, "is missing"]),
-    ],
-    ids=["sum", "negative", "infinite", "index", "few", "constant", "missing"],
-)  # fmt: skip
-def test_bad_tables_exit_2_with_one_line(change: Any, fragments: list[str], model: tuple[Path, Any], tmp_path: Path) -> None:
-    tables = change(pd.read_csv(model[0] / "mixture.csv"), pd.read_csv(model[0] / "pile_loss.csv"))
-    for name, table in zip(("mixture", "pile_loss"), tables, strict=True):
-        table.to_csv(tmp_path / f"{name}.csv", index=False)
-    given = ["--mixtures", tmp_path / "mixture.csv", "--losses", tmp_path / "pile_loss.csv"]
-    result = mixtures("fit", *given, "--target", TARGET, "--regressor", "linear", "--output", tmp_path / "m")
-    assert result.returncode == 2
-    errors = [line for line in result.stderr.splitlines() if line.startswith("error:")]
-    assert len(errors) == 1
-    assert all(fragment in errors[0] for fragment in fragments), errors[0]
-    assert not (tmp_path / "m").exists()
-
-
-def test_infeasible_limits_exit_2(model: tuple[Path, Any], tmp_path: Path) -> None:
-    floors = ["--min", "train_the_pile_arxiv=0.7", "--min", "train_the_pile_github=0.6"]
-    result = mixtures("select", "--model", model[0] / "m", "--output", tmp_path / "x.csv", *floors)
-    assert (result.returncode, "let the floors sum to at most 1" in result.stderr) == (2, True)
-
-
 def test_advice_is_given_and_written(model: tuple[Path, Any], tmp_path: Path) -> None:
     advice = answer(
         "advise", "--model", model[0] / "m", "--count", 3, "--max", "train_the_pile_pile_cc=0.4", "--output", tmp_path / "next.csv"
@@ -137,3 +105,51 @@ def test_choice_tells_what_it_hangs_on(model: tuple[Path, Any], tmp_path: Path) 
     assert set(row) == {"weight", "without", "halved", "doubled", "as_good"}
     assert row["without"] > 0
     assert mixtures("select", *given, "--method", "guess").returncode == 2
+
+
+def test_a_pattern_shares_its_weight_among_the_columns_that_match(model: tuple[Path, Any], tmp_path: Path) -> None:
+    given = ["--mixtures", model[0] / "mixture.csv", "--losses", model[0] / "pile_loss.csv", "--regressor", "linear"]
+    report = answer("fit", *given, "--target", "*pubmed*=0.5", "--target", "*arxiv*=0.5", "--output", tmp_path / "m")
+    assert report["targets"] == 3
+    target = json.loads((tmp_path / "m" / "model.json").read_text())["target"]
+    assert target == {
+        "metric/the_pile_pubmed_central_val_loss": 0.25,
+        "metric/the_pile_pubmed_abstracts_val_loss": 0.25,
+        "metric/the_pile_arxiv_val_loss": 0.5,
+    }
+
+
+def test_failed_runs_are_left_out_where_asked(model: tuple[Path, Any], tmp_path: Path) -> None:
+    lost = pd.read_csv(model[0] / "pile_loss.csv")
+    lost.loc[[3, 5], TARGET] = float("nan")
+    lost.to_csv(tmp_path / "l.csv", index=False)
+    given = ["--mixtures", model[0] / "mixture.csv", "--losses", tmp_path / "l.csv", "--skip-failed"]
+    result = mixtures("fit", *given, "--target", TARGET, "--regressor", "linear", "--output", tmp_path / "m", "--json")
+    report = json.loads(result.stdout)
+    assert (report["runs"], report["skipped_runs"]) == (62, 2)
+    assert "warning: 2 runs are left out" in result.stderr
+    judged = answer("evaluate", "--model", tmp_path / "m", *given)
+    assert (judged["runs"], judged["skipped_runs"]) == (62, 2)
+
+
+@pytest.mark.parametrize("json_", [(), ("--json",)], ids=["text", "json"])
+def test_warnings_are_on_the_error_stream(json_: tuple[str, ...], model: tuple[Path, Any], tmp_path: Path) -> None:
+    mixed = pd.read_csv(model[0] / "mixture.csv")
+    mixed["train_the_pile_arxiv"] = 0.25
+    others = mixed.columns[2:]
+    mixed[others] = mixed[others].div(mixed[others].sum(axis=1), axis=0) * 0.75
+    mixed.to_csv(tmp_path / "m.csv", index=False)
+    given = ["--mixtures", tmp_path / "m.csv", "--losses", model[0] / "pile_loss.csv", "--target", TARGET, "--regressor", "gp"]
+    fitted = mixtures("fit", *given, "--output", tmp_path / "m", *json_)
+    assert fitted.returncode == 0
+    assert "warning" in fitted.stderr
+    assert "m.csv: column train_the_pile_arxiv: has the same weight in every run" in fitted.stderr
+    far = ["--min", "train_the_pile_ubuntu_irc=0.9", "--output", tmp_path / "far.csv"]
+    chosen = mixtures("select", "--model", model[0] / "m", *far, *json_)
+    assert chosen.returncode == 0
+    assert any(line.startswith("warning: the choice lies farther") for line in chosen.stderr.splitlines())
+    if json_:
+        assert json.loads(fitted.stdout)["warnings"]
+        assert json.loads(chosen.stdout)["outside_sampled"]
+    else:
+        assert "warning" not in fitted.stdout + chosen.stdout

@@ -1,88 +1,27 @@
 """``mashbill mixtures``: plan, fit, evaluate, predict, select, compare and advise on CSVs in RegMix's column format."""
 
-import json
-from collections.abc import Sequence
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from mashbill.cli.mixture_options import read_tokens, read_weights
+from mashbill.cli.mixture_options import JsonOption, read_limits, read_weights, repeat_ceiling, say, warn
+from mashbill.cli.mixture_plans import plan
 from mashbill.errors import ConfigError
 
 app = typer.Typer(help="Mixtures and losses as CSVs: an index column, then one column a domain or a metric.", no_args_is_help=True)
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 ModelOption = Annotated[Path, typer.Option("--model", help="Folder that `mashbill mixtures fit` wrote.")]
 MixturesOption = Annotated[Path, typer.Option("--mixtures", help="CSV of mixtures.")]
 LossesOption = Annotated[Path, typer.Option("--losses", help="CSV of losses, joined on index.")]
+SkipOption = Annotated[bool, typer.Option("--skip-failed", help="Leave out runs with a missing loss.")]
+LeastOption = Annotated[list[str] | None, typer.Option("--min", metavar="D=w", help="Least weight of a domain.")]
+MostOption = Annotated[list[str] | None, typer.Option("--max", metavar="D=w", help="Most weight of a domain.")]
+PriorOption = Annotated[Path | None, typer.Option(help="CSV with one mixture: the natural proportions.")]
 
 
-@app.command(epilog="Example: mashbill mixtures plan --domains tokens.csv --count 64 --output mixtures.csv")
-def plan(
-    domains: Annotated[Path, typer.Option(help="CSV with columns domain,tokens.")],
-    output: Annotated[Path, typer.Option(help="CSV of mixtures that is written.")],
-    count: Annotated[int, typer.Option(min=1, help="Mixtures.")] = 64,
-    seed: Annotated[int, typer.Option(help="Seed.")] = 0,
-    design: Annotated[str, typer.Option(help="regmix (around the natural proportions) or space-filling.")] = "regmix",
-    tokens: Annotated[float | None, typer.Option(help="Tokens of a run; with it repeats are limited.")] = None,
-    max_epochs: Annotated[float, typer.Option(help="Times a domain may be repeated.")] = 4.0,
-    reuse: Annotated[Path | None, typer.Option(help="Model of an earlier sweep: plan only what changed since.")] = None,
-    revised: Annotated[list[str] | None, typer.Option(metavar="DOMAIN", help="With --reuse: its text changed; may be repeated.")] = None,
-    json_: JsonOption = False,
-) -> None:
-    """Draw the mixtures of a sweep; with --reuse, only of the domains that changed."""
-    import numpy as np
-
-    from mashbill.config import PlanConfig
-    from mashbill.mixtures import MixtureTable, draw_mixtures, epoch_ceiling, fill_simplex, within_ceiling
-
-    have = read_tokens(domains)
-    amounts = np.array(list(have.values()))
-    ceiling = epoch_ceiling(amounts, tokens, max_epochs) if tokens else None
-    if reuse is not None:
-        _plan_again(reuse, have, output, revised=revised or (), count=count, seed=seed, ceiling=ceiling, json_=json_)
-        return
-    if design == "regmix":
-        weights = draw_mixtures(amounts / amounts.sum(), count, PlanConfig(mixtures=count), seed, ceiling=ceiling)
-    elif design == "space-filling":
-        weights = fill_simplex(len(amounts), count, seed)
-        weights = weights if ceiling is None else within_ceiling(weights, ceiling)
-    else:
-        raise ConfigError(f"--design {design}", "is not a design", "choose regmix or space-filling")
-    MixtureTable(np.arange(count), tuple(have), weights).write(output)
-    _say(json_, {"mixtures": count, "domains": len(have), "output": str(output)}, f"{count} mixtures of {len(have)} domains: {output}")
-
-
-def _plan_again(
-    folder: Path, have: dict[str, float], output: Path, *, revised: Sequence[str], count: int, seed: int, ceiling: Any, json_: bool
-) -> None:
-    """Plan with an earlier model: write the new mixtures, the kept ratios, and the runs that still count."""
-    import numpy as np
-
-    from mashbill.config import MixConfig
-    from mashbill.mixtures import MixtureTable
-    from mashbill.regression.reusing import plan_again
-    from mashbill.regression.selecting import choose
-    from mashbill.regression.tables import load_model
-
-    model = load_model(folder)
-    fitted, free = model.fitted, np.ones(len(model.fitted.domains))
-    weights = choose(fitted, model.weights, fitted.weights.mean(axis=0), 0 * free, free, MixConfig(), seed)
-    chosen = dict(zip(fitted.domains, weights.tolist(), strict=True))
-    again = plan_again(model, chosen, have, revised=revised, count=count, seed=seed, ceiling=ceiling)
-    again.mixtures.write(output)
-    beside = {part: output.with_name(f"{output.stem}_{part}.csv") for part in ("ratios", "kept", "kept_losses")}
-    MixtureTable(np.arange(1), again.bundle.domains, again.bundle.ratios[None]).write(beside["ratios"])
-    again.kept.write(beside["kept"])
-    again.kept_losses.write(beside["kept_losses"])
-    ratios = {d: float(r) for d, r in zip(again.bundle.domains, again.bundle.ratios, strict=True) if r > 0}
-    searched, runs = list(again.bundle.names[1:]), len(again.kept.index)
-    files = {"output": str(output), **{name: str(path) for name, path in beside.items()}}
-    said = f"{count} mixtures of {len(searched)} domains and one of {len(ratios)} that keep their ratios: {output}"
-    more = f"{runs} earlier runs still count: {beside['kept']}, {beside['kept_losses']}. Select with --ratios {beside['ratios']}."
-    _say(json_, {"mixtures": count, "kept_ratios": ratios, "searched": searched, "kept_runs": runs, **files}, said, more)
+app.command(epilog="Example: mashbill mixtures plan --domains tokens.csv --count 64 --output mixtures.csv")(plan)
 
 
 @app.command(epilog="Example: mashbill mixtures fit --mixtures m.csv --losses l.csv --target pile_cc --output model")
@@ -90,10 +29,13 @@ def fit(
     mixtures: Annotated[list[Path], typer.Option("--mixtures", help="CSV of mixtures; may be repeated.")],
     losses: Annotated[list[Path], typer.Option("--losses", help="CSV of losses, joined on index; may be repeated.")],
     output: Annotated[Path, typer.Option(help="Folder of the model that is written.")],
-    target: Annotated[list[str], typer.Option(metavar="COLUMN[=WEIGHT]", help="Loss column and its weight; may be repeated; or all.")],
+    target: Annotated[
+        list[str], typer.Option(metavar="GLOB[=WEIGHT]", help="Loss columns, and the weight they share; repeatable; or all.")
+    ],
     maximize: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="Column where higher is better.")] = None,
     regressor: Annotated[str, typer.Option(help="auto, linear, lightgbm, exponential, power, gp or ensemble.")] = "auto",
     seed: Annotated[int, typer.Option(help="Seed of the folds.")] = 0,
+    skip_failed: SkipOption = False,
     json_: JsonOption = False,
 ) -> None:
     """Fit a regression from mixtures to losses; auto takes the best by cross-validation."""
@@ -102,22 +44,27 @@ def fit(
 
     if regressor not in {"auto", *REGRESSORS}:
         raise ConfigError(f"--regressor {regressor}", "is none", f"choose among auto, {', '.join(REGRESSORS)}")
-    model, report = fit_tables(mixtures, losses, read_weights(target, "--target"), maximized=maximize or (), regressor=regressor, seed=seed)
+    wanted, better = read_weights(target, "--target"), maximize or ()
+    model, report = fit_tables(mixtures, losses, wanted, maximized=better, regressor=regressor, seed=seed, skip_failed=skip_failed)
     save_model(model, report, output)
+    warn(*report["warnings"], *_skipped(report))
     table = Table(
         "column", "Spearman", "mean error", title=f"{report['regressor']}, {report['runs']} runs, out of fold", title_justify="left"
     )
     for name, row in report["cross_validation"].items():
         table.add_row(name, f"{row['spearman']:.3f}", f"{row['mae']:.4f}")
-    _say(json_, report, table)
+    say(json_, report, table)
 
 
 @app.command(epilog="Example: mashbill mixtures evaluate --model model --mixtures unseen.csv --losses unseen_losses.csv")
-def evaluate(model: ModelOption, mixtures: MixturesOption, losses: LossesOption, json_: JsonOption = False) -> None:
+def evaluate(
+    model: ModelOption, mixtures: MixturesOption, losses: LossesOption, skip_failed: SkipOption = False, json_: JsonOption = False
+) -> None:
     """Judge a model on runs it has not seen."""
     from mashbill.regression.tables import evaluate_tables, load_model
 
-    report = evaluate_tables(load_model(model), mixtures, losses)
+    report = evaluate_tables(load_model(model), mixtures, losses, skip_failed=skip_failed)
+    warn(*_skipped(report))
     table = Table("column", "Spearman", "mean error", "regret", "rank of the choice", "inside 90%", title=f"{report['runs']} runs")
     for name, row in report["targets"].items():
         cells = (
@@ -128,7 +75,7 @@ def evaluate(model: ModelOption, mixtures: MixturesOption, losses: LossesOption,
             f"{row['coverage_90']:.2f}",
         )
         table.add_row(name, *cells)
-    _say(json_, report, table)
+    say(json_, report, table)
 
 
 @app.command(epilog="Example: mashbill mixtures predict --model model --mixtures m.csv --output predictions.csv")
@@ -144,19 +91,19 @@ def predict(
 
     loaded, table = load_model(model), MixtureTable.read(mixtures)
     LossTable(table.index, loaded.fitted.sets, loaded.predict(table)).write(output)
-    _say(json_, {"mixtures": len(table.index), "output": str(output)}, f"{len(table.index)} predictions: {output}")
+    say(json_, {"mixtures": len(table.index), "output": str(output)}, f"{len(table.index)} predictions: {output}")
 
 
 @app.command(epilog="Example: mashbill mixtures select --model model --tokens 25e9 --available tokens.csv --output mixture.csv")
 def select(
     model: ModelOption,
     output: Annotated[Path, typer.Option(help="CSV of the mixture that is written.")],
-    prior: Annotated[Path | None, typer.Option(help="CSV with one mixture: the natural proportions.")] = None,
+    prior: PriorOption = None,
     tokens: Annotated[float | None, typer.Option(help="Tokens of the final run.")] = None,
     available: Annotated[Path | None, typer.Option(help="CSV with columns domain,tokens.")] = None,
     max_epochs: Annotated[float, typer.Option(help="Times a domain may be repeated.")] = 4.0,
-    min_: Annotated[list[str] | None, typer.Option("--min", metavar="D=w", help="Least weight of a domain.")] = None,
-    max_: Annotated[list[str] | None, typer.Option("--max", metavar="D=w", help="Most weight of a domain.")] = None,
+    min_: LeastOption = None,
+    max_: MostOption = None,
     ratios: Annotated[Path | None, typer.Option(help="CSV with one mixture: domains with weight in it keep their ratios.")] = None,
     method: Annotated[
         str, typer.Option(help="direct (search on from the simulation) or simulation (mean of the best, as RegMix).")
@@ -175,9 +122,9 @@ def select(
     from mashbill.regression.tables import load_model
 
     loaded = load_model(model)
-    have = read_tokens(available) if available else None
-    least, most = read_weights(min_ or [], "--min"), read_weights(max_ or [], "--max")
-    floor, ceiling = bounds(loaded.fitted.domains, least, most, available=have, tokens=tokens, max_epochs=max_epochs)
+    least, most = read_limits(min_ or [], "--min"), read_limits(max_ or [], "--max")
+    repeats = repeat_ceiling(loaded.fitted.domains, available, tokens, max_epochs)
+    floor, ceiling = bounds(loaded.fitted.domains, least, most, repeats=repeats)
     natural = read_mixture(loaded, MixtureTable.read(prior)) if prior else None
     if method not in {"direct", "simulation"}:
         raise ConfigError(f"--method {method}", "is none", "choose direct or simulation")
@@ -186,7 +133,7 @@ def select(
     choice = select_mixture(loaded, floor, ceiling, natural, seed, config, kept)
     MixtureTable(np.arange(1), tuple(choice["mixture"]), np.array([list(choice["mixture"].values())])).write(output)
     if choice["outside_sampled"]:
-        Console(stderr=True).print("warning: the choice lies farther from every run than runs lie from one another; train some near it")
+        warn("the choice lies farther from every run than runs lie from one another; train some near it")
     table = Table(
         "domain", "weight", "without", "halved", "doubled", "as good from, to", title="mixture and change of the loss", title_justify="left"
     )
@@ -194,8 +141,8 @@ def select(
         low, high = row["as_good"]
         table.add_row(name, f"{row['weight']:.4f}", *(f"{row[k]:+.4f}" for k in ("without", "halved", "doubled")), f"{low:.3f}, {high:.3f}")
     for limit in choice["limits"]:
-        Console(stderr=True).print(limit)
-    _say(json_, choice, table, _losses({"chosen": choice["predicted"], **choice["baselines"]}))
+        print(limit, file=sys.stderr)  # noqa: T201
+    say(json_, choice, table, _losses({"chosen": choice["predicted"], **choice["baselines"]}))
 
 
 @app.command(epilog="Example: mashbill mixtures compare --model model --mixture ours=a.csv --mixture theirs=b.csv")
@@ -214,9 +161,11 @@ def compare(
         name, equals, path = given.partition("=")
         if not equals:
             raise ConfigError(f"--mixture {given}", "names no file", "write NAME=mixture.csv")
+        if name in named:
+            raise ConfigError(f"--mixture {name}", "stands twice", "name the mixtures apart")
         named[name] = read_mixture(loaded, MixtureTable.read(Path(path)))
     entries = dict(sorted(compare_mixtures(loaded, named).items(), key=lambda item: item[1]["loss"]))
-    _say(json_, entries, _losses(entries))
+    say(json_, entries, _losses(entries))
 
 
 @app.command(epilog="Example: mashbill mixtures advise --model model --count 16 --output next.csv")
@@ -224,9 +173,9 @@ def advise(
     model: ModelOption,
     output: Annotated[Path | None, typer.Option(help="CSV of the mixtures to train next that is written.")] = None,
     count: Annotated[int, typer.Option(min=1, max=512, help="Mixtures to propose.")] = 8,
-    prior: Annotated[Path | None, typer.Option(help="CSV with one mixture: the natural proportions.")] = None,
-    min_: Annotated[list[str] | None, typer.Option("--min", metavar="D=w", help="Least weight of a domain.")] = None,
-    max_: Annotated[list[str] | None, typer.Option("--max", metavar="D=w", help="Most weight of a domain.")] = None,
+    prior: PriorOption = None,
+    min_: LeastOption = None,
+    max_: MostOption = None,
     seed: Annotated[int, typer.Option(help="Seed of the search.")] = 0,
     json_: JsonOption = False,
 ) -> None:
@@ -238,7 +187,7 @@ def advise(
     from mashbill.regression.tables import load_model
 
     loaded = load_model(model)
-    floor, ceiling = bounds(loaded.fitted.domains, read_weights(min_ or [], "--min"), read_weights(max_ or [], "--max"))
+    floor, ceiling = bounds(loaded.fitted.domains, read_limits(min_ or [], "--min"), read_limits(max_ or [], "--max"))
     natural = read_mixture(loaded, MixtureTable.read(prior)) if prior else None
     advice = advise_on(loaded, floor, ceiling, count=count, seed=seed, prior=natural)
     if output:
@@ -255,7 +204,7 @@ def advise(
         table.add_row(name, f"{weight:.3f}", *(f"{entry['mixture'][name]:.3f}" for entry in advice["next"][:8]))
     verdict = "worth it" if advice["worth_it"] else "not worth it: the regression's own error is larger"
     said = f"More runs can lower the loss by {advice['gain']:.4f} (90%: {advice['gain_90']:.4f}; error {advice['noise']:.4f}): {verdict}."
-    _say(json_, advice, table, said)
+    say(json_, advice, table, said)
 
 
 def _losses(entries: dict[str, Any]) -> Table:
@@ -266,9 +215,6 @@ def _losses(entries: dict[str, Any]) -> Table:
     return table
 
 
-def _say(as_json: bool, value: Any, *shown: Any) -> None:
-    if as_json:
-        print(json.dumps(value))  # noqa: T201
-    else:
-        for item in shown:
-            Console().print(item)
+def _skipped(report: dict[str, Any]) -> list[str]:
+    count = report["skipped_runs"]
+    return [f"{count} runs are left out, as losses of theirs are missing"] if count else []

@@ -12,6 +12,7 @@ from mashbill.config.baselines import BaselinesConfig
 from mashbill.config.corpus import CorpusConfig, DeduplicationConfig
 from mashbill.config.engine import EngineConfig
 from mashbill.config.filters import FiltersConfig
+from mashbill.config.groups import share_weights
 from mashbill.config.mixing import (
     GateConfig,
     LadderConfig,
@@ -62,11 +63,13 @@ class PipelineConfig(Section):
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
-        references = {r.name for r in self.corpus.references}
-        known = set(self.mixture_names) | references
-        for name in self.mix.target:
-            if name not in known:
-                raise ValueError(f"mix.target names {name!r}, which is neither a domain nor a reference; known: {', '.join(sorted(known))}")
+        references, known = {r.name for r in self.corpus.references}, (*self.mixture_names, *self.reference_names)
+        try:
+            share_weights(self.mix.target, known)
+        except KeyError as error:
+            raise ValueError(
+                f"mix.target names {error.args[0]!r}, which matches neither a domain nor a reference; known: {', '.join(sorted(known))}"
+            ) from error
         self._filters_know_their_sets()
         self._baselines_are_mixtures()
         for name in self.quality.ability_references:
@@ -126,14 +129,15 @@ class PipelineConfig(Section):
 
     @property
     def target(self) -> dict[str, float]:
-        """Weights of the validation sets the mixture is chosen for; they sum to 1.
+        """Weights of the validation sets the mixture is chosen for, patterns spelt out; they sum to 1.
 
         Raises:
             ConfigError: there is neither a target nor a reference set (curation alone needs none).
         """
         if not self.mix.target and not self.reference_names:
             raise ConfigError("mix.target", "is empty and corpus.references too", "name a target or add a reference set")
-        return dict(self.mix.target) or {name: 1 / len(self.reference_names) for name in self.reference_names}
+        wanted = self.mix.target or {name: 1 / len(self.reference_names) for name in self.reference_names}
+        return share_weights(wanted, (*self.mixture_names, *self.reference_names))
 
     def resolve(self, path: str) -> str:
         """An absolute path or address: relative ones start from the root."""
@@ -197,7 +201,8 @@ def _set(raw: dict[str, Any], key: str, value: Any) -> None:
 
 def _config_error(path: str, error: ValidationError) -> ConfigError:
     first = error.errors()[0]
-    field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
+    parts = [part for part in first["loc"] if part != "constrained-int"]  # a branch of a union, no field
+    field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).lstrip(".")
     where = f"{path}: {field}" if field else path
     match first["type"]:
         case "extra_forbidden":

@@ -45,11 +45,20 @@ class Bundle:
         return np.concatenate([[values[bundled].sum()], values[self.free]])
 
     def limits(self, floor: np.ndarray, ceiling: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """[1 + free] floors and ceilings that keep every domain within its own."""
+        """[1 + free] floors and ceilings that keep every domain within its own.
+
+        Raises:
+            ConfigError: no mixture that keeps the ratios is within them.
+        """
         held = self.ratios > 0
         lowest = float((floor[held] / self.ratios[held]).max())
         highest = min(1.0, float((ceiling[held] / self.ratios[held]).min()))
-        return np.concatenate([[lowest], floor[self.free]]), np.concatenate([[highest], ceiling[self.free]])
+        least, most = np.concatenate([[lowest], floor[self.free]]), np.concatenate([[highest], ceiling[self.free]])
+        never = [self.domains[i] for i in np.flatnonzero(~held & (floor > 0)) if i not in self.free]
+        if never or (least > most + 1e-9).any() or least.sum() > 1 + 1e-9 or most.sum() < 1 - 1e-9:
+            what = f"leave {never[0]} out, which has a floor" if never else "leave no mixture within the limits"
+            raise ConfigError("the ratios that are kept", what, "loosen the limits of their domains, or plan from the start")
+        return least, most
 
 
 def bundle_domains(domains: Sequence[str], kept: Mapping[str, float], revised: Sequence[str] = ()) -> Bundle:

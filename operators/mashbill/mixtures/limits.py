@@ -5,13 +5,14 @@ import numpy as np
 from mashbill.errors import ConfigError
 
 
-def epoch_ceiling(train_tokens: np.ndarray, tokens: float, max_epochs: float) -> np.ndarray:
+def epoch_ceiling(train_tokens: np.ndarray, tokens: float, max_epochs: float, where: str = "max_epochs") -> np.ndarray:
     """The largest weight of each domain under the epoch limit.
 
     Args:
         train_tokens: [domains] tokens there are.
         tokens: tokens of the run.
         max_epochs: times a domain may be repeated.
+        where: what errors call that limit.
     Returns:
         [domains] in [0, 1].
     Raises:
@@ -21,7 +22,7 @@ def epoch_ceiling(train_tokens: np.ndarray, tokens: float, max_epochs: float) ->
     if ceiling.sum() < 1:
         have, need = float(np.sum(train_tokens)) * max_epochs, tokens
         raise ConfigError(
-            "max_epochs", f"allows {have:,.0f} tokens where the run needs {need:,.0f}", "raise it, add text, or train on fewer tokens"
+            where, f"allows {have:,.0f} tokens where the run needs {need:,.0f}", "raise it, add text, or train on fewer tokens"
         )
     return ceiling
 

@@ -31,23 +31,24 @@ def plan(run: StageRun) -> Counts:
     config = run.config.plan
     ceiling = epoch_ceiling(have, run.config.sweep.tokens, config.max_epochs)
     natural = have / have.sum()
-    weights = draw_mixtures(natural, config.mixtures, config, run.config.seed, ceiling=ceiling)
-    MixtureTable(np.arange(config.mixtures), tuple(tokens), weights).write(run.output / "mixtures.csv")
+    count = config.count(len(tokens))
+    weights = draw_mixtures(natural, count, config, run.config.seed, ceiling=ceiling)
+    MixtureTable(np.arange(count), tuple(tokens), weights).write(run.output / "mixtures.csv")
     MixtureTable(np.arange(1), tuple(tokens), natural[None]).write(run.output / "natural.csv")
     if config.phases > 1:
         phased = spread_over_phases(weights, config, run.config.seed)
         shares = np.full(phased.shape[:2], 1 / config.phases)
-        ScheduleTable(np.arange(config.mixtures), tuple(tokens), shares, phased).write(run.output / "schedules.csv")
-    return {"mixtures": config.mixtures, "domains": len(tokens), "limited_domains": int((ceiling < 1).sum()), "phases": config.phases}
+        ScheduleTable(np.arange(count), tuple(tokens), shares, phased).write(run.output / "schedules.csv")
+    return {"mixtures": count, "domains": len(tokens), "limited_domains": int((ceiling < 1).sum()), "phases": config.phases}
 
 
 def draw_mixtures(natural: np.ndarray, count: int, config: PlanConfig, seed: int, *, ceiling: np.ndarray | None = None) -> np.ndarray:
-    """Mixtures around the natural one, the i-th a function of (seed, i) and of those before it.
+    """Mixtures to try; around the natural one, the i-th is a function of (seed, i) and of those before it.
 
     Args:
         natural: [domains] natural proportions.
         count: mixtures to draw.
-        config: temperature, strengths and least weight.
+        config: design, temperature, strengths and least weight.
         seed: seed of the draw.
         ceiling: [domains] largest weights; None means no limit.
     Returns:
@@ -55,6 +56,9 @@ def draw_mixtures(natural: np.ndarray, count: int, config: PlanConfig, seed: int
     Raises:
         ConfigError: so many different mixtures cannot be drawn.
     """
+    if config.design == "space-filling":
+        spread = fill_simplex(len(natural), count, seed)
+        return spread if ceiling is None else within_ceiling(spread, ceiling)
     prior = np.asarray(natural, np.float64) ** config.temperature
     prior /= prior.sum()
     drawn = np.empty((count, len(prior)))

@@ -41,7 +41,12 @@ def _schema(key: str) -> dict[str, Any]:
     section, field = key.split(".")
     model = PipelineConfig.model_fields[section].annotation
     schema: dict[str, Any] = model.model_json_schema()["properties"][field]  # type: ignore[union-attr]
-    kept = {k: v for k, v in schema.items() if k in {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "description"}}
+    branches = [branch for branch in schema.get("anyOf", [schema]) if branch["type"] != "null"]
+    bounds = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength"}
+    kept = {k: v for branch in branches for k, v in branch.items() if k in bounds} | {"description": schema["description"], "title": key}
     if "enum" in schema:
-        return {**kept, "title": key, "type": ["null", "string"], "enum": [None, *schema["enum"]]}
-    return {**kept, "title": key, "type": ["null", schema["type"]]}
+        return {**kept, "type": ["null", "string"], "enum": [None, *schema["enum"]]}
+    types = sorted({branch["type"] for branch in branches}, reverse=True)  # a string first: the form then takes words as well as numbers
+    words = [branch["const"] for branch in branches if "const" in branch]
+    pattern = {"pattern": f"^({'|'.join([*words, '[0-9]+'])})$"} if words else {}
+    return {**kept, **pattern, "type": ["null", *types]}

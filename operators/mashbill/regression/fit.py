@@ -13,6 +13,7 @@ from mashbill.errors import DataError
 from mashbill.mixtures import LossTable, MixtureTable
 from mashbill.regression.ensemble import REGRESSORS, choose_regressor, compare, fit_regressor
 from mashbill.regression.regressors import Regressor
+from mashbill.regression.runs import align, finished
 from mashbill.regression.validation import CrossValidation
 
 
@@ -77,25 +78,9 @@ def read_runs(*sweeps: Path) -> tuple[MixtureTable, LossTable]:
     losses = [LossTable.read(sweep / "losses.csv") for sweep in sweeps if (sweep / "losses.csv").exists()]
     index, weights = np.concatenate([t.index for t in mixtures]), np.concatenate([t.weights for t in mixtures])
     known, values = np.concatenate([t.index for t in losses]), np.concatenate([t.losses for t in losses])
-    return join_runs(MixtureTable(index, mixtures[0].columns, weights), LossTable(known, losses[0].columns, values), str(sweeps[0]))
-
-
-def join_runs(mixtures: MixtureTable, losses: LossTable, where: str) -> tuple[MixtureTable, LossTable]:
-    """Mixtures and losses of the runs that finished, in the mixtures' order.
-
-    Raises:
-        DataError: an index is in one table only.
-    """
-    alone = np.setxor1d(mixtures.index, losses.index)
-    if len(alone):
-        raise DataError(f"{where}: index {alone[0]}", "is in the mixtures or in the losses only", "keep the same runs in both")
-    losses_at = {index: row for row, index in enumerate(losses.index)}
-    values = losses.losses[[losses_at[index] for index in mixtures.index]]
-    finished = ~np.isnan(values).any(axis=1)
-    return (
-        MixtureTable(mixtures.index[finished], mixtures.columns, mixtures.weights[finished]),
-        LossTable(mixtures.index[finished], losses.columns, values[finished]),
-    )
+    mixed = MixtureTable(index, mixtures[0].columns, weights, mixtures[0].source)
+    runs = finished(mixed, align(mixed, LossTable(known, losses[0].columns, values, losses[0].source)))
+    return runs.mixtures, runs.losses
 
 
 def _describe(fitted: FittedRegression, compared: dict[str, CrossValidation], target: np.ndarray, index: np.ndarray) -> dict[str, Any]:

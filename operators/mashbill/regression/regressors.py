@@ -8,6 +8,8 @@ from mashbill.regression.exponential import Exponential
 from mashbill.regression.gaussian_process import GaussianProcess
 from mashbill.regression.power_law import PowerLaw
 
+MIN_RUNS = 8
+
 
 class Regressor(Protocol):
     """Learns losses from mixtures."""
@@ -65,6 +67,17 @@ class LightGBM:
     def predict(self, weights: np.ndarray) -> np.ndarray:
         """[mixtures, targets] losses."""
         return np.stack([model.booster_.predict(weights) for model in self.models], 1)
+
+
+LIGHTGBM_RUNS = 16
+"""Fewer leave folds with so few runs that their trees have next to no splits."""
+
+
+def least_runs(name: str, domains: int) -> int:
+    """The fewest runs that a regressor can bear: the laws have a parameter a domain and some more; the process has priors."""
+    law = {"linear": domains + 1, "exponential": domains + 2, "power": domains + 4, "lightgbm": LIGHTGBM_RUNS}
+    law["ensemble"] = max(law["power"], LIGHTGBM_RUNS)
+    return max(MIN_RUNS, law.get(name, 0))
 
 
 SINGLE: dict[str, type[Any]] = {

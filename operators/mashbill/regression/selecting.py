@@ -7,15 +7,16 @@ import numpy as np
 
 from mashbill.config import MixConfig, PlanConfig
 from mashbill.errors import ConfigError
-from mashbill.mixtures import MixtureTable, epoch_ceiling
+from mashbill.mixtures import MixtureTable
 from mashbill.mixtures.bundle import bundle_domains
 from mashbill.regression.advising import advise
 from mashbill.regression.fit import FittedRegression
 from mashbill.regression.gaussian_process import GaussianProcess
 from mashbill.regression.objective import Objective
+from mashbill.regression.runs import ordered
 from mashbill.regression.search import between, minimise, simulate
 from mashbill.regression.sensitivity import sensitivity
-from mashbill.regression.tables import COVERAGE, TableModel, ordered
+from mashbill.regression.tables import COVERAGE, TableModel
 from mashbill.regression.validation import conformal_half_width
 
 STARTS = 10_000  # simulated mixtures that a direct search starts from the best of
@@ -27,9 +28,6 @@ def bounds(
     most: Mapping[str, float],
     *,
     repeats: np.ndarray | None = None,
-    available: Mapping[str, float] | None = None,
-    tokens: float | None = None,
-    max_epochs: float = 4.0,
     named: tuple[str, str] = ("--min", "--max"),
 ) -> tuple[np.ndarray, np.ndarray]:
     """[domains] floors and [domains] ceilings.
@@ -38,14 +36,11 @@ def bounds(
         domains: names, in order.
         least, most: weights of some domains.
         repeats: [domains] ceilings from a limit on repeats.
-        available: tokens of each domain; with tokens, they give that limit.
-        tokens: tokens of the run.
-        max_epochs: times a domain may be repeated.
         named: what errors call floors and ceilings.
     Raises:
         ConfigError: a name is unknown, or no mixture keeps to the bounds.
     """
-    for option, given in ((named[0], least), (named[1], most), ("--available", available or {})):
+    for option, given in ((named[0], least), (named[1], most)):
         unknown = [name for name in given if name not in domains]
         if unknown:
             raise ConfigError(f"{option} {unknown[0]}", "is no domain of the model", f"choose among {', '.join(domains)}")
@@ -53,8 +48,6 @@ def bounds(
     ceiling = np.array([most.get(name, 1.0) for name in domains])
     if repeats is not None:
         ceiling = np.minimum(ceiling, repeats)
-    if available and tokens:
-        ceiling = np.minimum(ceiling, epoch_ceiling(np.array([available.get(d, 0.0) for d in domains]), tokens, max_epochs))
     crossed = [d for d, low, high in zip(domains, floor, ceiling, strict=True) if low > high + 1e-12]
     if crossed:
         raise ConfigError(f"{named[0]} {crossed[0]}", "is over what its ceiling allows", f"lower it, or raise {named[1]} or the epochs")

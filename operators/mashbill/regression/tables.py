@@ -7,19 +7,22 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import joblib
 import numpy as np
 
+from mashbill.config.groups import share_weights
 from mashbill.errors import ConfigError, DataError
 from mashbill.mixtures import LossTable, MixtureTable
 from mashbill.regression.ensemble import FOLDS, REGRESSORS, choose_regressor, compare, fit_regressor
-from mashbill.regression.fit import FittedRegression, join_runs
+from mashbill.regression.fit import FittedRegression
+from mashbill.regression.regressors import MIN_RUNS, least_runs
+from mashbill.regression.runs import join_tables, ordered, read_losses, stacked_mixtures
 from mashbill.regression.validation import conformal_half_width, spearman
 
 COVERAGE = 0.9
-MIN_RUNS = 8
 MODEL, FACTS = "regression.joblib", "model.json"
 
 
@@ -70,35 +73,33 @@ def fit_tables(
     maximized: Sequence[str] = (),
     regressor: str = "auto",
     seed: int = 0,
+    skip_failed: bool = False,
 ) -> tuple[TableModel, dict[str, Any]]:
     """Fit a regression on CSVs of mixtures and of losses, joined on their index.
 
     Args:
         mixtures, losses: the tables.
-        target: weight of each loss column, or ``{"all": 1.0}`` for every column evenly.
+        target: weight of each loss column or pattern of columns; ``all`` stands for every column.
         maximized: columns where higher is better.
-        regressor: its name, or auto for the best by cross-validation.
+        regressor: its name, or auto for the best by cross-validation of those that can bear so few runs.
         seed: seed of the folds.
+        skip_failed: leave out runs with a missing loss.
     Returns:
-        The model, and its report: regressor, runs, domains, targets, cross_validation by column.
+        The model, and its report: regressor, runs, skipped_runs, domains, targets, cross_validation by column, warnings.
     Raises:
-        DataError: too few runs, a column that is missing or constant, an index in one file only.
+        DataError: too few runs, a column that is missing or constant, a missing or negative loss, an index in one file only.
     """
-    where = ", ".join(map(str, losses))
-    mixed, lost = join_runs(stacked_mixtures(mixtures), stacked_losses(losses), where)
-    target = {name: 1 / len(lost.columns) for name in lost.columns} if set(target) == {"all"} else dict(target)
-    for name in (*target, *maximized):
-        if name not in lost.columns:
-            raise DataError(f"{where}: column {name}", "is missing", f"choose among {', '.join(lost.columns)}")
-    if len(mixed.index) < MIN_RUNS:
-        raise DataError(where, f"has {len(mixed.index)} finished runs", f"a regression needs at least {MIN_RUNS}")
-    columns = tuple(name for name in lost.columns if name in target)
-    signs = np.array([-1.0 if name in maximized else 1.0 for name in columns])
-    values = lost.losses[:, [lost.columns.index(name) for name in columns]] * signs
-    constant = [name for name, column in zip(columns, values.T, strict=True) if np.ptp(column) == 0]
-    if constant:
-        raise DataError(f"{where}: column {constant[0]}", "is constant, so nothing can be learnt of it", "leave it out of the target")
-    compared = compare(REGRESSORS if regressor == "auto" else [regressor], mixed.weights, values, FOLDS, seed)
+    tables = read_losses(losses)
+    target = _by_column(target, tables[0], ", ".join(map(str, losses)), maximized)
+    columns = tuple(name for name in tables[0].columns if name in target)
+    mixed = stacked_mixtures(mixtures)
+    runs = join_tables(mixed, [table.having(columns) for table in tables], maximized=maximized, skip_failed=skip_failed)
+    mixed, lost = runs.mixtures, runs.losses
+    names = _able(regressor, mixed, lost.source)
+    _check_constant(lost)
+    warnings = _fixed_domains(mixed)
+    values = lost.losses * np.array([-1.0 if name in maximized else 1.0 for name in columns])
+    compared = compare(names, mixed.weights, values, FOLDS, seed)
     chosen = choose_regressor(compared) if regressor == "auto" else regressor
     model = fit_regressor(chosen, mixed.weights, values, compared)
     fitted = FittedRegression(chosen, model, mixed.domains, columns, mixed.weights, values, compared[chosen].predicted)
@@ -106,44 +107,56 @@ def fit_tables(
     report = {
         "regressor": chosen,
         "runs": len(mixed.index),
+        "skipped_runs": runs.skipped,
         "domains": len(mixed.domains),
         "targets": len(columns),
         "cross_validation": {name: {"spearman": float(best.spearman[i]), "mae": float(best.mae[i])} for i, name in enumerate(columns)},
+        "warnings": warnings,
     }
     return TableModel(fitted, target, tuple(maximized)), report
 
 
-def stacked_mixtures(paths: Sequence[Path]) -> MixtureTable:
-    """Mixtures of several tables of the same domains.
-
-    Raises:
-        DataError: the domains differ, or an index occurs twice.
-    """
-    tables = [MixtureTable.read(path) for path in paths]
-    rows = [ordered(table, tables[0].columns) for table in tables]
-    return MixtureTable(_stacked_index([t.index for t in tables], paths), tables[0].columns, np.concatenate(rows))
-
-
-def stacked_losses(paths: Sequence[Path]) -> LossTable:
-    """Losses of several tables, of the columns that all have.
-
-    Raises:
-        DataError: no column is in all, or an index occurs twice.
-    """
-    tables = [LossTable.read(path) for path in paths]
-    shared = tuple(name for name in tables[0].columns if all(name in table.columns for table in tables))
-    if not shared:
-        raise DataError(", ".join(map(str, paths)), "have no column in common", "give losses of the same metrics")
-    rows = [table.losses[:, [table.columns.index(name) for name in shared]] for table in tables]
-    return LossTable(_stacked_index([t.index for t in tables], paths), shared, np.concatenate(rows))
+def _by_column(target: Mapping[str, float], losses: LossTable, where: str, maximized: Sequence[str]) -> dict[str, float]:
+    """The target's weights by loss column."""
+    known = ", ".join(losses.columns)
+    try:
+        weights = share_weights({"*" if name == "all" not in losses.columns else name: w for name, w in target.items()}, losses.columns)
+    except KeyError as error:
+        raise DataError(f"{where}: column {error.args[0]}", "is missing", f"choose among {known}") from error
+    for name in maximized:
+        if name not in losses.columns:
+            raise DataError(f"{where}: column {name}", "is missing", f"choose among {known}")
+    return weights
 
 
-def _stacked_index(indices: Sequence[np.ndarray], paths: Sequence[Path]) -> np.ndarray:
-    index = np.concatenate(indices)
-    values, counts = np.unique(index, return_counts=True)
-    if (counts > 1).any():
-        raise DataError(", ".join(map(str, paths)), f"have index {values[counts > 1][0]} twice", "number the runs of all tables apart")
-    return index
+def _able(regressor: str, mixtures: MixtureTable, where: str) -> list[str]:
+    """The regressors to compare, which can bear so few runs."""
+    runs, domains = len(mixtures.index), len(mixtures.domains)
+    names = [name for name in REGRESSORS if least_runs(name, domains) <= runs] if regressor == "auto" else [regressor]
+    least = least_runs(regressor, domains)
+    if runs < least:
+        needs = f"a regression needs at least {least}" if least == MIN_RUNS else f"{regressor} of {domains} domains needs at least {least}"
+        raise DataError(where, f"has {runs} finished runs", needs if least == MIN_RUNS else f"{needs}: train more, or give --regressor gp")
+    return names
+
+
+def _check_constant(losses: LossTable) -> None:
+    constant = [name for name, column in zip(losses.columns, losses.losses.T, strict=True) if np.ptp(column) == 0]
+    if constant:
+        what = "is constant, so nothing can be learnt of it"
+        raise DataError(f"{losses.source}: column {constant[0]}", what, "leave it out of the target")
+
+
+def _fixed_domains(mixtures: MixtureTable) -> list[str]:
+    """A warning where domains have the same weight in every run."""
+    fixed = np.flatnonzero(np.ptp(mixtures.weights, axis=0) < 1e-9)
+    if len(fixed) == len(mixtures.domains):
+        raise DataError(mixtures.source, "has the same mixture in every run", "train on different mixtures")
+    return [
+        f"{mixtures.source}: column {mixtures.domains[i]}: has the same weight in every run, so nothing is known of it; "
+        "train some mixtures with more or less of it"
+        for i in fixed
+    ]
 
 
 def save_model(model: TableModel, report: Mapping[str, Any], folder: Path) -> None:
@@ -153,8 +166,8 @@ def save_model(model: TableModel, report: Mapping[str, Any], folder: Path) -> No
     (folder / FACTS).write_text(json.dumps({**report, "target": dict(model.target), "maximized": list(model.maximized)}, indent=1))
 
 
-def load_model(folder: Path) -> TableModel:
-    """Read a model's folder.
+def load_model(folder: Path, option: str = "--model") -> TableModel:
+    """Read a model's folder; errors name the option that gave it.
 
     Raises:
         ConfigError: it holds none.
@@ -162,28 +175,34 @@ def load_model(folder: Path) -> TableModel:
     try:
         facts = json.loads((folder / FACTS).read_text())
         return TableModel(joblib.load(folder / MODEL), facts["target"], tuple(facts["maximized"]))
-    except (OSError, ValueError, KeyError) as error:
-        raise ConfigError(
-            f"--model {folder}", f"holds no fitted model ({error})", "give the folder that `mashbill mixtures fit` wrote"
-        ) from error
+    except (OSError, ValueError, KeyError, EOFError, AttributeError, ImportError, UnpicklingError) as error:
+        what = f"holds no fitted model ({' '.join(str(error).split())})"
+        raise ConfigError(f"{option} {folder}", what, "give the folder that `mashbill mixtures fit` wrote") from error
 
 
-def evaluate_tables(model: TableModel, mixtures: Path, losses: Path) -> dict[str, Any]:
+def evaluate_tables(model: TableModel, mixtures: Path, losses: Path, *, skip_failed: bool = False) -> dict[str, Any]:
     """How well a model predicts runs it has not seen.
 
     Args:
         model: the model.
         mixtures, losses: tables of those runs.
+        skip_failed: leave out runs with a missing loss.
     Returns:
-        runs, mean_spearman, and by column spearman, pearson, mae, regret (measured loss of the run predicted best less the best
-        measured), chosen_rank (of that run, from 1) and coverage_90.
+        runs, skipped_runs, mean_spearman, and by column spearman, pearson, mae, regret (measured loss of the run predicted best less the
+        best measured), chosen_rank (of that run, from 1) and coverage_90.
+    Raises:
+        DataError: a column or domain is missing, a loss is missing or negative, a column is constant, or fewer than two runs are left.
     """
-    mixed, lost = join_runs(MixtureTable.read(mixtures), LossTable.read(losses), str(losses))
-    missing = [name for name in model.fitted.sets if name not in lost.columns]
+    table = LossTable.read(losses)
+    missing = [name for name in model.fitted.sets if name not in table.columns]
     if missing:
         raise DataError(f"{losses}: column {missing[0]}", "is missing, and the model predicts it", "give the losses of the same metrics")
-    measured = lost.losses[:, [lost.columns.index(name) for name in model.fitted.sets]]
-    predicted = model.predict(mixed)
+    given = [table.having(model.fitted.sets)]
+    runs = join_tables(MixtureTable.read(mixtures), given, maximized=model.maximized, skip_failed=skip_failed)
+    if len(runs.losses.index) < 2:
+        raise DataError(str(losses), f"has {len(runs.losses.index)} finished runs", "an order needs at least 2")
+    _check_constant(runs.losses)
+    measured, predicted = runs.losses.losses, model.predict(runs.mixtures)
     widths, ranks = model.half_widths(), spearman(predicted, measured)
     targets = {}
     for i, name in enumerate(model.fitted.sets):
@@ -192,26 +211,10 @@ def evaluate_tables(model: TableModel, mixtures: Path, losses: Path) -> dict[str
         better = measured[:, i] * sign
         targets[name] = {
             "spearman": float(ranks[i]),
-            "pearson": float(np.corrcoef(predicted[:, i], measured[:, i])[0, 1]),
+            "pearson": float(np.corrcoef(predicted[:, i], measured[:, i])[0, 1]) if np.ptp(predicted[:, i]) else 0.0,
             "mae": float(np.abs(predicted[:, i] - measured[:, i]).mean()),
             "regret": float(better[chosen] - better.min()),
             "chosen_rank": int((better < better[chosen]).sum()) + 1,
             "coverage_90": float((np.abs(predicted[:, i] - measured[:, i]) <= widths[i]).mean()),
         }
-    return {"runs": len(mixed.index), "mean_spearman": float(np.mean(ranks)), "targets": targets}
-
-
-def ordered(mixtures: MixtureTable, domains: Sequence[str]) -> np.ndarray:
-    """[mixtures, domains] weights in the model's order of domains.
-
-    Raises:
-        DataError: a domain is missing, or one is there that no run had.
-    """
-    for name in domains:
-        if name not in mixtures.columns:
-            raise DataError(f"column {name}", "is missing", "give a weight for every domain the model knows, 0 where it has none")
-    unknown = [name for name in mixtures.columns if name not in domains]
-    if unknown:
-        raise DataError(f"column {unknown[0]}", "is a domain that no run had", f"the model knows {', '.join(domains)}")
-    result: np.ndarray = mixtures.weights[:, [mixtures.columns.index(name) for name in domains]]
-    return result
+    return {"runs": len(measured), "skipped_runs": runs.skipped, "mean_spearman": float(np.mean(ranks)), "targets": targets}

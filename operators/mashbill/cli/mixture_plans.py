@@ -1,0 +1,76 @@
+"""``mashbill mixtures plan``: the mixtures of a sweep, or of what changed since an earlier one."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mashbill.cli.mixture_options import JsonOption, read_tokens, repeat_ceiling, say
+from mashbill.errors import ConfigError
+
+
+def plan(
+    domains: Annotated[Path, typer.Option(help="CSV with columns domain,tokens.")],
+    output: Annotated[Path, typer.Option(help="CSV of mixtures that is written.")],
+    count: Annotated[int, typer.Option(min=1, help="Mixtures.")] = 64,
+    seed: Annotated[int, typer.Option(help="Seed.")] = 0,
+    design: Annotated[str, typer.Option(help="regmix (around the natural proportions) or space-filling.")] = "regmix",
+    tokens: Annotated[float | None, typer.Option(help="Tokens of a run; with it repeats are limited.")] = None,
+    max_epochs: Annotated[float, typer.Option(help="Times a domain may be repeated.")] = 4.0,
+    reuse: Annotated[Path | None, typer.Option(help="Model of an earlier sweep: plan only what changed since.")] = None,
+    revised: Annotated[list[str] | None, typer.Option(metavar="DOMAIN", help="With --reuse: its text changed; may be repeated.")] = None,
+    json_: JsonOption = False,
+) -> None:
+    """Draw the mixtures of a sweep; with --reuse, only of the domains that changed."""
+    import numpy as np
+
+    from mashbill.config import PlanConfig
+    from mashbill.mixtures import MixtureTable, draw_mixtures
+
+    have = read_tokens(domains)
+    if revised and reuse is None:
+        raise ConfigError(
+            f"--revised {revised[0]}", "says what changed since an earlier sweep, and none is given", "give its model: --reuse"
+        )
+    amounts = np.array(list(have.values()))
+    ceiling = repeat_ceiling(tuple(have), domains, tokens, max_epochs) if tokens is not None else None
+    if reuse is not None:
+        _plan_again(reuse, have, output, revised=revised or (), count=count, seed=seed, ceiling=ceiling, json_=json_)
+        return
+    if design not in {"regmix", "space-filling"}:
+        raise ConfigError(f"--design {design}", "is not a design", "choose regmix or space-filling")
+    config = PlanConfig.model_validate({"design": design})
+    weights = draw_mixtures(amounts / amounts.sum(), count, config, seed, ceiling=ceiling)
+    MixtureTable(np.arange(count), tuple(have), weights).write(output)
+    say(json_, {"mixtures": count, "domains": len(have), "output": str(output)}, f"{count} mixtures of {len(have)} domains: {output}")
+
+
+def _plan_again(
+    folder: Path, have: dict[str, float], output: Path, *, revised: Sequence[str], count: int, seed: int, ceiling: Any, json_: bool
+) -> None:
+    """Plan with an earlier model: write the new mixtures, the kept ratios, and the runs that still count."""
+    import numpy as np
+
+    from mashbill.config import MixConfig
+    from mashbill.mixtures import MixtureTable
+    from mashbill.regression.reusing import plan_again
+    from mashbill.regression.selecting import choose
+    from mashbill.regression.tables import load_model
+
+    model = load_model(folder, "--reuse")
+    fitted, free = model.fitted, np.ones(len(model.fitted.domains))
+    weights = choose(fitted, model.weights, fitted.weights.mean(axis=0), 0 * free, free, MixConfig(), seed)
+    chosen = dict(zip(fitted.domains, weights.tolist(), strict=True))
+    again = plan_again(model, chosen, have, revised=revised, count=count, seed=seed, ceiling=ceiling)
+    again.mixtures.write(output)
+    beside = {part: output.with_name(f"{output.stem}_{part}.csv") for part in ("ratios", "kept", "kept_losses")}
+    MixtureTable(np.arange(1), again.bundle.domains, again.bundle.ratios[None]).write(beside["ratios"])
+    again.kept.write(beside["kept"])
+    again.kept_losses.write(beside["kept_losses"])
+    ratios = {d: float(r) for d, r in zip(again.bundle.domains, again.bundle.ratios, strict=True) if r > 0}
+    searched, runs = list(again.bundle.names[1:]), len(again.kept.index)
+    files = {"output": str(output), **{name: str(path) for name, path in beside.items()}}
+    said = f"{count} mixtures of {len(searched)} domains and one of {len(ratios)} that keep their ratios: {output}"
+    more = f"{runs} earlier runs still count: {beside['kept']}, {beside['kept_losses']}. Select with --ratios {beside['ratios']}."
+    say(json_, {"mixtures": count, "kept_ratios": ratios, "searched": searched, "kept_runs": runs, **files}, said, more)

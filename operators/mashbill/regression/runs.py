@@ -1,0 +1,128 @@
+"""Runs from tables of mixtures and of losses, whoever trained them: read, checked and joined on their index."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mashbill.errors import DataError
+from mashbill.mixtures import LossTable, MixtureTable
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Finished runs.
+
+    Attributes:
+        mixtures, losses: a row a run, in the same order.
+        skipped: runs left out as a loss of theirs is missing.
+    """
+
+    mixtures: MixtureTable
+    losses: LossTable
+    skipped: int
+
+
+def stacked_mixtures(paths: Sequence[Path]) -> MixtureTable:
+    """Mixtures of several tables of the same domains.
+
+    Raises:
+        DataError: the domains differ, or an index occurs twice.
+    """
+    tables = [MixtureTable.read(path) for path in paths]
+    domains, source = tables[0].columns, _sources(tables)
+    weights = np.concatenate([ordered(table, domains, f"the runs of {tables[0].source}") for table in tables])
+    return MixtureTable(_stacked_index(tables), domains, weights, source)
+
+
+def read_losses(paths: Sequence[Path]) -> list[LossTable]:
+    """Tables of losses, of the columns that all have.
+
+    Raises:
+        DataError: no column is in all.
+    """
+    tables = [LossTable.read(path) for path in paths]
+    shared = tuple(name for name in tables[0].columns if all(name in table.columns for table in tables))
+    if not shared:
+        raise DataError(_sources(tables), "have no column in common", "give losses of the same metrics")
+    return [table.having(shared) for table in tables]
+
+
+def join_tables(mixtures: MixtureTable, losses: Sequence[LossTable], *, maximized: Sequence[str] = (), skip_failed: bool = False) -> Runs:
+    """Runs that have a mixture and losses.
+
+    Args:
+        mixtures: of all runs.
+        losses: tables of the same columns.
+        maximized: columns where higher is better, which may be negative.
+        skip_failed: leave out runs with a missing loss.
+    Raises:
+        DataError: a loss is missing (without skip_failed) or negative, an index occurs twice, or in one table only.
+    """
+    for table in losses:
+        _check_losses(table, maximized, skip_failed)
+    stacked = LossTable(_stacked_index(losses), losses[0].columns, np.concatenate([t.losses for t in losses]), _sources(losses))
+    joined = align(mixtures, stacked)
+    return finished(mixtures, joined)
+
+
+def align(mixtures: MixtureTable, losses: LossTable) -> LossTable:
+    """Losses in the mixtures' order.
+
+    Raises:
+        DataError: an index is in one table only.
+    """
+    for one, other in ((mixtures, losses), (losses, mixtures)):
+        alone = np.setdiff1d(one.index, other.index)
+        if len(alone):
+            what = f"is missing, and {one.source} has it" + (f" (as {len(alone) - 1} more)" if len(alone) > 1 else "")
+            raise DataError(f"{other.source}: index {alone[0]}", what, "keep the same runs in both")
+    places = {index: row for row, index in enumerate(losses.index)}
+    return losses.only(np.array([places[index] for index in mixtures.index]))
+
+
+def finished(mixtures: MixtureTable, losses: LossTable) -> Runs:
+    """The runs whose losses are all there, of tables in the same order."""
+    there = ~np.isnan(losses.losses).any(axis=1)
+    return Runs(mixtures.only(there), losses.only(there), int((~there).sum()))
+
+
+def ordered(mixtures: MixtureTable, domains: Sequence[str], known_by: str = "the model") -> np.ndarray:
+    """[mixtures, domains] weights in a given order of domains.
+
+    Raises:
+        DataError: a domain is missing, or one is there that no run had.
+    """
+    for name in domains:
+        if name not in mixtures.columns:
+            mend = f"give a weight for every domain that {known_by} has, 0 where there is none"
+            raise DataError(f"{mixtures.source}: column {name}", "is missing", mend)
+    unknown = [name for name in mixtures.columns if name not in domains]
+    if unknown:
+        where = f"{mixtures.source}: column {unknown[0]}"
+        raise DataError(where, "is a domain that no run had", f"leave it out; {known_by} has {', '.join(domains)}")
+    return mixtures.having(domains).weights
+
+
+def _check_losses(table: LossTable, maximized: Sequence[str], skip_failed: bool) -> None:
+    missing = np.isnan(table.losses)
+    if missing.any() and not skip_failed:
+        raise DataError(table.place(*np.argwhere(missing)[0]), "is missing", "leave the run out of both tables, or give --skip-failed")
+    negative = (table.losses < 0) & [name not in maximized for name in table.columns]
+    if negative.any():
+        row, column = np.argwhere(negative)[0]
+        mend = f"correct it, or give --maximize {table.columns[column]} where higher is better"
+        raise DataError(table.place(row, column), f"is {table.losses[row, column]:g}, which is no loss", mend)
+
+
+def _stacked_index(tables: Sequence[MixtureTable | LossTable]) -> np.ndarray:
+    index = np.concatenate([table.index for table in tables])
+    values, counts = np.unique(index, return_counts=True)
+    if (counts > 1).any():
+        raise DataError(_sources(tables), f"have index {values[counts > 1][0]} twice", "number the runs of all tables apart")
+    return index
+
+
+def _sources(tables: Sequence[MixtureTable | LossTable]) -> str:
+    return ", ".join(table.source for table in tables)
