@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from mashbill.cli import mixtures
+from mashbill.cli import mixtures, proxies
 from mashbill.cli.pipeline import describe_stages, run_pipeline
 from mashbill.errors import MashbillError
 
@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 
 app.add_typer(mixtures.app, name="mixtures")
+app.add_typer(proxies.app, name="proxies")
 
 ConfigOption = Annotated[Path, typer.Option("--config", help="TOML config file.", show_default=False)]
 SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="section.key=value", help="Override a setting; may be repeated.")]

@@ -18,7 +18,7 @@ from mashbill.config.mixing import (
     SweepConfig,
     TokensConfig,
 )
-from mashbill.config.pipeline import PipelineConfig, load_config, parse_overrides
+from mashbill.config.pipeline import PipelineConfig, ProxyRun, load_config, load_proxy_run, parse_overrides
 from mashbill.config.quality import BootstrapConfig, QualityConfig, SelectionConfig
 from mashbill.config.training import EvaluationConfig, TrainingConfig
 from mashbill.config.validation import ValidationConfig
@@ -40,6 +40,7 @@ __all__ = [
     "PipelineConfig",
     "PlanConfig",
     "ProxyConfig",
+    "ProxyRun",
     "QualityConfig",
     "RefineConfig",
     "RegressionConfig",
@@ -51,5 +52,6 @@ __all__ = [
     "TrainingConfig",
     "ValidationConfig",
     "load_config",
+    "load_proxy_run",
     "parse_overrides",
 ]

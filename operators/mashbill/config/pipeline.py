@@ -172,6 +172,32 @@ def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
         raise _config_error(str(path), error) from error
 
 
+class ProxyRun(Section):
+    """What proxies outside a pipeline are determined by."""
+
+    proxy: ProxyConfig = Field(ProxyConfig(), description="The proxy's shape and training.")
+    sweep: SweepConfig = Field(SweepConfig(), description="Tokens and evaluations of each.")
+    seed: int = Field(0, ge=0, description="Everything random is a function of this and an index.")
+
+
+def load_proxy_run(path: Path | None, overrides: Mapping[str, Any]) -> ProxyRun:
+    """The sections that proxies need, of a config file or from overrides alone.
+
+    Raises:
+        ConfigError: the file or a field is wrong.
+    """
+    if path is not None:
+        config = load_config(path, overrides)
+        return ProxyRun(proxy=config.proxy, sweep=config.sweep, seed=config.seed)
+    raw: dict[str, Any] = {}
+    for key, value in overrides.items():
+        _set(raw, key, value)
+    try:
+        return ProxyRun.model_validate(raw)
+    except ValidationError as error:
+        raise _config_error("--set", error) from error
+
+
 def parse_overrides(assignments: Iterable[str]) -> dict[str, Any]:
     """Turn ``section.key=value`` strings into overrides; a value is read as JSON where it is JSON, else as text.
 
