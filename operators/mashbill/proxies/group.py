@@ -18,7 +18,7 @@ from mashbill.artifacts import Artifact, Counts, Progress, StageRun
 from mashbill.config import ProxyConfig
 from mashbill.errors import DataError
 from mashbill.mixtures import LossTable, MixtureTable, Schedule, ScheduleTable
-from mashbill.proxies.stacking import stack_size
+from mashbill.proxies.stacking import device_of, stack_size
 from mashbill.tokens import TokenStore
 
 MIN_PROXIES = 2
@@ -122,6 +122,7 @@ def plan_members(
 def train_planned(members: Sequence[Planned], budget: Budget, vocabulary: int, progress: Progress, processes: int) -> None:
     """Train what is not finished, in stacks where there is a GPU, over worker processes where there are several."""
     size = stack_size(members[0].config, vocabulary)
+    processes = processes if device_of(members[0].config) == "cpu" else 1
     stacks = [members[start : start + size] for start in range(0, len(members), size)]
     todo = [stack for stack in stacks if not budget.finished(stack)]
     _train_stacks(todo, budget, progress, min(processes, len(todo)))

@@ -30,6 +30,7 @@ class Stage:
         run_part: ``module:function`` that makes one part.
         external: ``module:function`` that identifies files it reads outside the artifacts.
         exclusive: whether a part takes the whole machine, so that parts run one at a time.
+        accelerated: whether a part takes a GPU to itself, where there is one.
         in_order: whether a part reads those before it; they run one at a time.
         version: version of its algorithm and output.
     """
@@ -44,6 +45,7 @@ class Stage:
     run_part: str | None = None
     external: str | None = None
     exclusive: bool = False
+    accelerated: bool = False
     in_order: bool = False
     version: int = 1
 

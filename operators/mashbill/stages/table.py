@@ -55,6 +55,7 @@ _ROWS = (
         run="mashbill.proxies.bootstrap:collect_bootstrap",
         parts="mashbill.proxies.bootstrap:bootstrap_parts",
         run_part="mashbill.proxies.bootstrap:run_bootstrap_part",
+        accelerated=True,
         external="mashbill.proxies.bootstrap:family_identity",
         version=3,
     ),
@@ -113,6 +114,7 @@ _ROWS = (
         run="mashbill.proxies.sweep:collect_sweep",
         parts="mashbill.proxies.sweep:sweep_parts",
         run_part="mashbill.proxies.sweep:run_sweep_part",
+        accelerated=True,
         version=2,
     ),
     Stage(
@@ -135,6 +137,7 @@ _ROWS = (
         run="mashbill.proxies.ladder:collect_ladder",
         parts="mashbill.proxies.ladder:ladder_parts",
         run_part="mashbill.proxies.ladder:train_rung",
+        accelerated=True,
     ),
     Stage(
         name="fit",
@@ -154,6 +157,7 @@ _ROWS = (
         run="mashbill.proxies.baselines:collect_baselines",
         parts="mashbill.proxies.baselines:baseline_parts",
         run_part="mashbill.proxies.baselines:run_baseline",
+        accelerated=True,
         version=3,
     ),
     Stage(
@@ -174,6 +178,7 @@ _ROWS = (
         run="mashbill.proxies.validation:collect_validation",
         parts="mashbill.proxies.validation:validation_parts",
         run_part="mashbill.proxies.validation:train_again",
+        accelerated=True,
     ),
     Stage(
         name="gate",
