@@ -79,6 +79,15 @@ class PlanConfig(Section):
     max_strength: float = Field(5.0, gt=0, description="Greatest concentration of the Dirichlet.")
     min_weight: float = Field(2e-4, ge=0, lt=0.1, description="Weights below this are set to zero.")
     max_epochs: float = Field(4.0, gt=0, le=1_000, description="Times a domain's training text may be repeated within one run.")
+    reuse: str | None = Field(
+        None,
+        exclude=True,  # what it stands for is part of the plan's identity; stages before it must not change with it
+        description="An earlier search to start from: last (the newest choice made from other text), or the address of a mix; domains "
+        "that did not change keep their ratios, and mixtures are those of the others.",
+    )
+    revised_share: Share = Field(
+        0.2, exclude=True, description="A domain of which more than this share of documents came or went is searched again (plan.reuse)."
+    )
 
     def count(self, components: int) -> int:
         """Mixtures to try of so many components: what is given, or, on auto, in proportion to them.
