@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mashbill.errors import DataError
-from mashbill.mixtures import MixtureLoader
+from mashbill.mixtures import MixtureLoader, Schedule
 
 CONTEXT = 4
 
@@ -50,3 +50,58 @@ def test_an_epoch_repeats_nothing_and_the_next_has_another_order() -> None:
 def test_a_domain_shorter_than_a_sequence_is_named() -> None:
     with pytest.raises(DataError, match="domain tiny: has fewer than 5"):
         MixtureLoader({"tiny": np.zeros(3, np.uint16)}, {"tiny": 1.0}, context=4, sequences=1, seed=0)
+
+
+def phased(weights: list[list[float]], shares: list[float], sequences: int) -> tuple[MixtureLoader, Schedule]:
+    """A loader that follows a schedule of the same domains."""
+    names = tuple(f"d{i}" for i in range(len(weights[0])))
+    rows = np.array(weights) / np.sum(weights, axis=1, keepdims=True)
+    schedule = Schedule(names, np.array(shares) / sum(shares), rows)
+    tokens = {name: np.arange(10_000 * i, 10_000 * i + CONTEXT * (5 + 7 * i) + 1, dtype=np.uint32) for i, name in enumerate(names)}
+    return MixtureLoader(tokens, schedule, context=CONTEXT, sequences=sequences, seed=3), schedule
+
+
+def phases_of(domains: int) -> st.SearchStrategy[list[list[float]]]:
+    return st.lists(st.lists(st.floats(0.01, 1), min_size=domains, max_size=domains), min_size=3, max_size=3)
+
+
+SHARES = st.lists(st.floats(0.05, 1), min_size=3, max_size=3)
+
+
+@given(phases_of(4), SHARES, st.integers(1, 300))
+def test_every_phase_follows_its_mixture(weights: list[list[float]], shares: list[float], sequences: int) -> None:
+    made, schedule = phased(weights, shares, sequences)
+    starts = [0, *schedule.ends(sequences)]
+    assert starts[-1] == sequences
+    for row, start, end in zip(schedule.weights, starts[:-1], starts[1:], strict=True):
+        for prefix in ((end - start) // 2, end - start):
+            counts = np.bincount(made.turn[start : start + prefix], minlength=4)
+            assert np.abs(counts - row * prefix).max() <= 2
+
+
+@given(phases_of(3), SHARES, st.integers(1, 300))
+def test_a_domain_repeats_nothing_within_an_epoch_across_phases(weights: list[list[float]], shares: list[float], sequences: int) -> None:
+    made, _ = phased(weights, shares, sequences)
+    starts = made.sequences_at(np.arange(sequences))[:, 0]
+    for domain, windows in enumerate(made.windows):
+        read = starts[made.turn == domain]
+        for first in range(0, len(read), windows):
+            epoch = read[first : first + windows]
+            assert len(set(epoch.tolist())) == len(epoch)
+
+
+@given(st.lists(st.floats(0.01, 1), min_size=2, max_size=4), st.integers(1, 200), st.integers(0, 100))
+def test_one_phase_reads_what_its_mixture_reads(weights: list[float], sequences: int, seed: int) -> None:
+    plain = loader(weights, sequences, seed)
+    mixture = {f"d{i}": weight / sum(weights) for i, weight in enumerate(weights)}
+    made = MixtureLoader(
+        dict(zip(plain.domains, plain.tokens, strict=True)), Schedule.constant(mixture), context=CONTEXT, sequences=sequences, seed=seed
+    )
+    everything = np.arange(sequences)
+    assert (made.sequences_at(everything) == plain.sequences_at(everything)).all()
+
+
+def test_a_domain_of_one_phase_only_is_read_there_only() -> None:
+    made, _ = phased([[1, 0], [0, 1]], [1, 1], 20)
+    assert made.turn.tolist() == [0] * 10 + [1] * 10
+    assert made.domain_counts() == {"d0": 10, "d1": 10}

@@ -146,7 +146,7 @@ def test_target_that_was_not_measured_is_named() -> None:
 def test_run_without_its_loss_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "mixtures.csv").write_text("index,a,b\n0,0.5,0.5\n1,0.4,0.6\n")
     (tmp_path / "losses.csv").write_text("index,r\n0,1.5\n")
-    with pytest.raises(DataError, match=r"index 1: is in the mixtures or in the losses only"):
+    with pytest.raises(DataError, match=r"losses.csv: index 1: is missing, and"):
         read_runs(tmp_path)
 
 

@@ -18,6 +18,7 @@ from mashbill.models.transformer import Transformer
 from mashbill.proxies.learners import Alone, Together
 from mashbill.proxies.proxy import CHECKPOINT, Member, ProxyResult, train_members
 from mashbill.proxies.stacking import LOGITS_BYTES, members_within
+from mashbill.stages import job_of, stage_named
 from mashbill.tokens import TokenStore
 
 VOCABULARY, STEPS = 90, 20
@@ -182,3 +183,29 @@ def test_a_gpu_holds_as_many_proxies_as_its_memory_allows() -> None:
     one = training_bytes(config.model, VOCABULARY, config.batch_sequences)
     assert members_within(LOGITS_BYTES + 10 * one, config, VOCABULARY) == 10
     assert members_within(0, config, VOCABULARY) == 1
+
+
+def test_a_killed_group_retrains_no_finished_member(tokenized: tuple[PipelineConfig, dict[str, Artifact]]) -> None:
+    class Killed(Exception):
+        pass
+
+    config, done = tokenized
+    config = config.model_copy(update={"seed": 5})
+    inputs = {**done, "plan": run_stage(config, "plan", done)}
+    finished: dict[Path, int] = {}
+
+    def listener(share: float, words: str) -> None:
+        if share > 0.5:  # the second of three members is at work
+            finished.update({path: path.stat().st_mtime_ns for path in scratch.glob("*/result.json")})
+            raise Killed
+
+    job = job_of(stage_named("sweep"), config, inputs)
+    scratch = job.store.scratch_folder("sweep", job.fingerprint, "group-0000")
+    job.listener = listener
+    with pytest.raises(Killed):
+        job.run_part("group-0000")
+    assert [path.parent.name for path in finished] == ["0000"]
+    job.listener = lambda share, words: kept.update({path: path.stat().st_mtime_ns for path in finished if path.exists()})
+    kept: dict[Path, int] = {}
+    job.run_part("group-0000")
+    assert kept == finished

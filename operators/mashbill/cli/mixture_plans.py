@@ -26,7 +26,7 @@ def plan(
     import numpy as np
 
     from mashbill.config import PlanConfig
-    from mashbill.mixtures import MixtureTable, draw_mixtures, fill_simplex, within_ceiling
+    from mashbill.mixtures import MixtureTable, draw_mixtures
 
     have = read_tokens(domains)
     if revised and reuse is None:
@@ -38,13 +38,10 @@ def plan(
     if reuse is not None:
         _plan_again(reuse, have, output, revised=revised or (), count=count, seed=seed, ceiling=ceiling, json_=json_)
         return
-    if design == "regmix":
-        weights = draw_mixtures(amounts / amounts.sum(), count, PlanConfig(mixtures=count), seed, ceiling=ceiling)
-    elif design == "space-filling":
-        weights = fill_simplex(len(amounts), count, seed)
-        weights = weights if ceiling is None else within_ceiling(weights, ceiling)
-    else:
+    if design not in {"regmix", "space-filling"}:
         raise ConfigError(f"--design {design}", "is not a design", "choose regmix or space-filling")
+    config = PlanConfig.model_validate({"design": design})
+    weights = draw_mixtures(amounts / amounts.sum(), count, config, seed, ceiling=ceiling)
     MixtureTable(np.arange(count), tuple(have), weights).write(output)
     say(json_, {"mixtures": count, "domains": len(have), "output": str(output)}, f"{count} mixtures of {len(have)} domains: {output}")
 

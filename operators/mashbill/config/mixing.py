@@ -69,16 +69,24 @@ class ProxyConfig(Optimisation):
 
 
 class PlanConfig(Section):
-    """Which mixtures the sweep tries: Dirichlet around the natural proportions, as RegMix."""
+    """Which mixtures the sweep tries: Dirichlet around the natural proportions, as RegMix, or all of the simplex evenly."""
 
     mixtures: Annotated[int, Field(ge=2, le=100_000)] | Literal["auto"] = Field(
         32, description="Mixtures to try, one proxy each; auto takes 4 a component (domain or quality bin), at least 16."
+    )
+    design: Literal["regmix", "space-filling"] = Field(
+        "regmix", description="regmix draws around the natural proportions, space-filling evenly over all mixtures."
     )
     temperature: float = Field(0.5, gt=0, le=10, description="Power the natural proportions are raised to (RegMix: 0.5).")
     min_strength: float = Field(0.1, gt=0, description="Least concentration of the Dirichlet, drawn log-uniformly.")
     max_strength: float = Field(5.0, gt=0, description="Greatest concentration of the Dirichlet.")
     min_weight: float = Field(2e-4, ge=0, lt=0.1, description="Weights below this are set to zero.")
     max_epochs: float = Field(4.0, gt=0, le=1_000, description="Times a domain's training text may be repeated within one run.")
+    phases: int = Field(1, ge=1, le=16, description="Equal phases of a proxy; with more than 1 its mixture differs from phase to phase.")
+    min_spread: float = Field(
+        0.3, gt=0, description="Least evenness of a domain over the phases (shape of a gamma), drawn log-uniformly; low is uneven."
+    )
+    max_spread: float = Field(10.0, gt=0, description="Greatest evenness of a domain over the phases.")
     reuse: str | None = Field(
         None,
         exclude=True,  # what it stands for is part of the plan's identity; stages before it must not change with it

@@ -1,8 +1,9 @@
 """The loader: which tokens a model reads at position i, as a pure function of (seed, i).
 
 The domains' turns are interleaved by largest remainder, so that every prefix follows the mixture as closely as whole
-sequences can. A domain is read without replacement within an epoch, each epoch in another order. Nothing is kept between
-calls: any number of workers, and any restart, reads the same sequences.
+sequences can; under a schedule, every prefix of a phase that phase's. A domain is read without replacement within an epoch, each
+epoch in another order, and goes on where the phase before left it. Nothing is kept between calls: any number of workers, and any
+restart, reads the same sequences.
 """
 
 from collections.abc import Mapping
@@ -10,16 +11,17 @@ from collections.abc import Mapping
 import numpy as np
 
 from mashbill.errors import DataError
+from mashbill.mixtures.schedule import Schedule
 
 LOADER_TAG = 202
 
 
 class MixtureLoader:
-    """Sequences of tokens in the proportions of a mixture.
+    """Sequences of tokens in the proportions of a mixture, or of a schedule's mixtures one after the other.
 
     Args:
         train_tokens: [tokens] training tokens of each domain.
-        mixture: weight of each domain; the weights sum to 1.
+        mixture: weight of each domain, the weights sum to 1; or a schedule.
         context: tokens a model reads at once; a sequence has one more, the last target.
         sequences: sequences of the whole run.
         seed: seed of the order.
@@ -28,26 +30,25 @@ class MixtureLoader:
     """
 
     def __init__(
-        self, train_tokens: Mapping[str, np.ndarray], mixture: Mapping[str, float], *, context: int, sequences: int, seed: int
+        self, train_tokens: Mapping[str, np.ndarray], mixture: Mapping[str, float] | Schedule, *, context: int, sequences: int, seed: int
     ) -> None:
         self.context, self.sequences, self.seed = context, sequences, seed
-        self.domains = [name for name, weight in mixture.items() if weight > 0]
+        schedule = mixture if isinstance(mixture, Schedule) else Schedule.constant(mixture)
+        read = schedule.weights.max(axis=0) > 0
+        self.domains = [name for name, some in zip(schedule.domains, read, strict=True) if some]
         self.tokens = [train_tokens[name] for name in self.domains]
         self.windows = [(len(tokens) - 1) // context for tokens in self.tokens]
         for name, windows in zip(self.domains, self.windows, strict=True):
             if windows < 1:
                 raise DataError(f"domain {name}", f"has fewer than {context + 1} training tokens", "add text or shorten the context")
-        weights = np.array([mixture[name] for name in self.domains])
-        self.turn, self.visit = _schedule(weights / weights.sum(), sequences)
-        self.orders: dict[tuple[int, int], np.ndarray] = {}
+        self.turn, visit = _turns(schedule.weights[:, read], np.diff([0, *schedule.ends(sequences)]))
+        self.window = self._windows_of(visit)
 
     def sequences_at(self, indices: np.ndarray) -> np.ndarray:
         """[n, context + 1] int64 tokens at the given positions of the run."""
         batch = np.empty((len(indices), self.context + 1), np.int64)
-        for row, index in enumerate(indices):
-            domain = int(self.turn[index])
-            epoch, place = divmod(int(self.visit[index]), self.windows[domain])
-            start = int(self._order(domain, epoch)[place]) * self.context
+        for row, (domain, window) in enumerate(zip(self.turn[indices], self.window[indices], strict=True)):
+            start = int(window) * self.context
             batch[row] = self.tokens[domain][start : start + self.context + 1]
         return batch
 
@@ -60,17 +61,41 @@ class MixtureLoader:
         """Times each domain is read in the whole run."""
         return {name: self.domain_counts()[name] / windows for name, windows in zip(self.domains, self.windows, strict=True)}
 
-    def _order(self, domain: int, epoch: int) -> np.ndarray:
-        if (domain, epoch) not in self.orders:
-            generator = np.random.default_rng([self.seed, LOADER_TAG, domain, epoch])
-            self.orders[domain, epoch] = generator.permutation(self.windows[domain])
-        return self.orders[domain, epoch]
+    def _windows_of(self, visit: np.ndarray) -> np.ndarray:
+        """[sequences] which window of its domain is read at each position.
+
+        An epoch's order is drawn for as many windows as are read of it: a run that reads little of a large domain costs little.
+        """
+        window = np.empty(len(visit), np.int64)
+        for domain, windows in enumerate(self.windows):
+            places = np.flatnonzero(self.turn == domain)
+            for epoch in range(-(-len(places) // windows)):
+                part = places[(visit[places] >= epoch * windows) & (visit[places] < (epoch + 1) * windows)]
+                generator = np.random.default_rng([self.seed, LOADER_TAG, domain, epoch])
+                window[part] = generator.choice(windows, len(part), replace=False)[visit[part] - epoch * windows]
+        return window
 
 
-def _schedule(weights: np.ndarray, sequences: int) -> tuple[np.ndarray, np.ndarray]:
+def _turns(weights: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Which domain has the turn at each position, and how often it has had it before.
 
-    A domain's k-th turn is due at (k + 1/2) / weight; turns are taken in the order they are due.
+    Args:
+        weights: [phases, domains].
+        lengths: [phases] sequences.
+    Returns:
+        [sequences] domain and [sequences] visit.
+    """
+    turns, visits, had = [], [], np.zeros(weights.shape[1], np.int64)
+    for row, length in zip(weights, lengths, strict=True):
+        turn, visit = _interleaved(row / row.sum(), int(length))
+        turns.append(turn)
+        visits.append(visit + had[turn])
+        had += np.bincount(turn, minlength=len(had))
+    return np.concatenate(turns), np.concatenate(visits)
+
+
+def _interleaved(weights: np.ndarray, sequences: int) -> tuple[np.ndarray, np.ndarray]:
+    """The turns of one phase: a domain's k-th is due at (k + 1/2) / weight, and they are taken in the order they are due.
 
     Returns:
         [sequences] domain and [sequences] visit.

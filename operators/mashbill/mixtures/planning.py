@@ -1,9 +1,13 @@
 """Which mixtures to try: RegMix's synthesis, a Dirichlet around the natural proportions at many strengths.
 
 Source: RegMix (sail-sg/regmix): prior raised to a temperature of 0.5, strength log-uniform in 0.1..5, small weights set to zero.
+
+With several phases, each mixture's text is spread over them at random while the mixture of the whole run stays: what the losses owe to
+the order is then not mixed up with what they owe to the amounts.
 """
 
 import json
+from pathlib import Path
 
 import numpy as np
 
@@ -12,10 +16,12 @@ from mashbill.config import PlanConfig
 from mashbill.errors import ConfigError
 from mashbill.mixtures.limits import epoch_ceiling, within_ceiling
 from mashbill.mixtures.mixture import MixtureTable
+from mashbill.mixtures.schedule import ScheduleTable
 
-PLAN_TAG = 101
+PLAN_TAG, PHASE_TAG = 101, 102
 MIN_DISTANCE = 1e-3
 ATTEMPTS = 1_000
+BALANCING = 200
 
 
 def plan(run: StageRun) -> Counts:
@@ -28,18 +34,35 @@ def plan(run: StageRun) -> Counts:
     natural = have / have.sum()
     count = config.count(len(tokens))
     weights = draw_mixtures(natural, count, config, run.config.seed, ceiling=ceiling)
-    MixtureTable(np.arange(count), tuple(tokens), weights).write(run.output / "mixtures.csv")
-    MixtureTable(np.arange(1), tuple(tokens), natural[None]).write(run.output / "natural.csv")
-    return {"mixtures": count, "domains": len(tokens), "limited_domains": int((ceiling < 1).sum())}
+    write_plan(MixtureTable(np.arange(count), tuple(tokens), weights), natural, config, run.config.seed, run.output)
+    return {"mixtures": count, "domains": len(tokens), "limited_domains": int((ceiling < 1).sum()), "phases": config.phases}
+
+
+def write_plan(mixtures: MixtureTable, natural: np.ndarray, config: PlanConfig, seed: int, folder: Path) -> None:
+    """Write planned mixtures, the natural one, and, with several phases, how each mixture is spread over them.
+
+    Args:
+        mixtures: to try.
+        natural: [domains] natural proportions.
+        config: phases and how unevenly domains fall into them.
+        seed: seed of the spread.
+        folder: where to write.
+    """
+    mixtures.write(folder / "mixtures.csv")
+    MixtureTable(np.arange(1), mixtures.columns, natural[None]).write(folder / "natural.csv")
+    if config.phases > 1:
+        phased = spread_over_phases(mixtures.weights, config, seed)
+        shares = np.full(phased.shape[:2], 1 / config.phases)
+        ScheduleTable(mixtures.index, mixtures.columns, shares, phased).write(folder / "schedules.csv")
 
 
 def draw_mixtures(natural: np.ndarray, count: int, config: PlanConfig, seed: int, *, ceiling: np.ndarray | None = None) -> np.ndarray:
-    """Mixtures around the natural one, the i-th a function of (seed, i) and of those before it.
+    """Mixtures to try; around the natural one, the i-th is a function of (seed, i) and of those before it.
 
     Args:
         natural: [domains] natural proportions.
         count: mixtures to draw.
-        config: temperature, strengths and least weight.
+        config: design, temperature, strengths and least weight.
         seed: seed of the draw.
         ceiling: [domains] largest weights; None means no limit.
     Returns:
@@ -47,6 +70,9 @@ def draw_mixtures(natural: np.ndarray, count: int, config: PlanConfig, seed: int
     Raises:
         ConfigError: so many different mixtures cannot be drawn.
     """
+    if config.design == "space-filling":
+        spread = fill_simplex(len(natural), count, seed)
+        return spread if ceiling is None else within_ceiling(spread, ceiling)
     prior = np.asarray(natural, np.float64) ** config.temperature
     prior /= prior.sum()
     drawn = np.empty((count, len(prior)))
@@ -60,6 +86,31 @@ def draw_mixtures(natural: np.ndarray, count: int, config: PlanConfig, seed: int
         else:
             raise ConfigError("plan.mixtures", f"{count} different mixtures cannot be drawn", "lower it, or raise plan.max_epochs")
     return drawn
+
+
+def spread_over_phases(mixtures: np.ndarray, config: PlanConfig, seed: int) -> np.ndarray:
+    """Each mixture's domains spread over equal phases, the i-th a function of (seed, i); some hardly, some into one phase each.
+
+    How much of a domain falls into each phase is drawn; rows and columns are then scaled in turn until every phase is full and every
+    domain has its amount (iterative proportional fitting).
+
+    Args:
+        mixtures: [mixtures, domains] of whole runs.
+        config: phases and the concentrations of the spread.
+        seed: seed of the draw.
+    Returns:
+        [mixtures, phases, domains]; rows sum to 1, and their mean over the phases is the mixture.
+    """
+    result = np.empty((len(mixtures), config.phases, mixtures.shape[1]))
+    for i, mixture in enumerate(mixtures):
+        generator = np.random.default_rng([seed, PHASE_TAG, i])
+        strength = np.exp(generator.uniform(np.log(config.min_spread), np.log(config.max_spread)))
+        phases = (generator.gamma(strength, size=result.shape[1:]) + 1e-9) * mixture
+        for _ in range(BALANCING):
+            phases *= mixture / np.maximum(phases.mean(axis=0), 1e-300)
+            phases /= phases.sum(axis=1, keepdims=True)
+        result[i] = phases
+    return result
 
 
 def fill_simplex(domains: int, count: int, seed: int) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Causal attention: torch's own kernels, but for short bf16 sequences on a CPU, where plain products are two to five times as fast.
 
-There the backward of torch's flash kernel takes a third of a proxy's step (torch 2.13: 8.9 ms against 1.6 ms for 8 sequences of 128 tokens and 4
-heads of 32). In fp32, or from about 512 tokens on, its kernels win.
+There the backward of torch's flash kernel takes a third of a proxy's step (torch 2.13: 8.9 ms against 1.6 ms for 8 sequences of 128
+tokens and 4 heads of 32). In fp32, or from about 512 tokens on, its kernels win.
 """
 
 import functools

@@ -12,6 +12,7 @@ from mashbill.models.huggingface import load_model, save_model
 from mashbill.proxies.doremi import doremi, train_reference
 from mashbill.proxies.online import online_mixing, skill_it
 from mashbill.proxies.reweighting import Found, ReweightedProxy
+from mashbill.proxies.stacking import device_of
 from mashbill.tokens import TokenStore
 
 BASELINE_TAG = 304
@@ -67,7 +68,7 @@ def _doremi(run: StageRun, store: TokenStore, tokens: int, seed: int) -> Found:
         save_model(model, kept, store.tokenizer_path, store.end_of_text)
     found = doremi(
         store,
-        load_model(kept).eval(),
+        load_model(kept).eval().to(device_of(config.proxy)),
         config.proxy,
         config.baselines,
         tokens=tokens,

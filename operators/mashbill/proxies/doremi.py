@@ -59,10 +59,10 @@ def doremi(
         losses = proxy.losses(batch)
         known = reference.token_losses(batch[:, :-1], batch[:, 1:])
         excess, there = mean_by_domain((losses.detach() - known).clamp_min(0), domains, count)
-        scores = np.where(there, excess.numpy(), scores)  # the last one where a domain is absent
+        scores = np.where(there, excess.cpu().numpy(), scores)  # the last one where a domain is absent
         weights = updated_weights(weights, known_scores(scores), config.doremi_step, config.doremi_smoothing)
         history.append(weights)
-        share = torch.from_numpy(weights * there).float()
+        share = torch.from_numpy(weights * there).float().to(losses.device)
         loss = (mean_by_domain(losses, domains, count)[0] * share).sum() / share.sum()
         _tell(progress, proxy, "proxy", loss)
         proxy.learn(loss)

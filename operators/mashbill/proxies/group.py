@@ -17,7 +17,7 @@ import numpy as np
 from mashbill.artifacts import Artifact, Counts, Progress, StageRun
 from mashbill.config import ProxyConfig
 from mashbill.errors import DataError
-from mashbill.mixtures import LossTable, MixtureTable
+from mashbill.mixtures import LossTable, MixtureTable, Schedule, ScheduleTable
 from mashbill.proxies.stacking import stack_size
 from mashbill.tokens import TokenStore
 
@@ -46,6 +46,7 @@ def train_group(
     tokens: int,
     evaluations: int,
     tag: int,
+    schedules: ScheduleTable | None = None,
     processes: int = 1,
 ) -> Counts:
     """Train the proxies of some rows: one after the other on a core, or as many at once as the GPU holds.
@@ -60,11 +61,17 @@ def train_group(
         tokens: tokens of each proxy.
         evaluations: times the validation sets are measured.
         tag: tells families with the same seed apart.
+        schedules: what is trained on where phases differ; ``mixtures`` are their means, row by row.
         processes: worker processes, for a part that has the machine to itself.
     """
     seeds = {row: int(np.random.SeedSequence([run.config.seed, tag, int(mixtures.index[row])]).generate_state(1)[0]) for row in rows}
     members = [
-        Planned(folder_name(int(mixtures.index[row]), place), mixtures.row(row), seeds[row], config)
+        Planned(
+            folder_name(int(mixtures.index[row]), place),
+            mixtures.row(row) if schedules is None else schedules.schedule(row),
+            seeds[row],
+            config,
+        )
         for row in rows
         for place, config in enumerate(configs)
     ]
@@ -90,10 +97,10 @@ def folder_name(index: int, place: int = 0) -> str:
 
 @dataclass(frozen=True)
 class Planned:
-    """A proxy to be trained: its folder's name, mixture, seed and config."""
+    """A proxy to be trained: its folder's name, mixture or schedule, seed and config."""
 
     name: str
-    mixture: Mapping[str, float]
+    mixture: Mapping[str, float] | Schedule
     seed: int
     config: ProxyConfig
 

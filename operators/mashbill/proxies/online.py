@@ -38,7 +38,7 @@ def online_mixing(
         losses = proxy.losses(proxy.take(domains))
         mean, _ = mean_by_domain(losses.detach(), domains, count)
         draws = np.bincount(domains, minlength=count)
-        rewards = updated_rewards(rewards, mean.numpy(), draws, mixture, config.online_memory)
+        rewards = updated_rewards(rewards, mean.cpu().numpy(), draws, mixture, config.online_memory)
         if proxy.step % 20 == 0:
             progress(proxy.step / proxy.steps, f"step {proxy.step} of {proxy.steps}, loss {float(losses.detach().mean()):.2f}")
         proxy.learn(losses.mean())

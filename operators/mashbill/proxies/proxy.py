@@ -4,6 +4,7 @@ One loop serves a proxy alone on a core and a stack of them on a GPU. What each 
 its own seed, so that it becomes the same model in any company. A checkpoint now and then lets a killed loop go on where it was.
 """
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ import torch
 
 from mashbill.artifacts import Progress
 from mashbill.config import ProxyConfig
-from mashbill.mixtures import MixtureLoader
+from mashbill.mixtures import MixtureLoader, Schedule
 from mashbill.models.allocator import keep_freed_memory
 from mashbill.models.huggingface import save_weights
 from mashbill.models.optimisation import learning_rate_at
@@ -34,13 +35,13 @@ class Member:
     """A proxy to be trained.
 
     Attributes:
-        mixture: weight of each domain.
+        mixture: weight of each domain, or a schedule.
         seed: seed of weights and order.
         config: its optimisation; shape, batch and precision are those of all that are trained together.
         folder: where its model is written.
     """
 
-    mixture: Mapping[str, float]
+    mixture: Mapping[str, float] | Schedule
     seed: int
     config: ProxyConfig
     folder: Path
@@ -65,7 +66,7 @@ class ProxyResult:
 
 def train_proxy(
     store: TokenStore,
-    mixture: Mapping[str, float],
+    mixture: Mapping[str, float] | Schedule,
     config: ProxyConfig,
     *,
     tokens: int,
@@ -95,7 +96,7 @@ def train_members(
         store: the token shards.
         members: what to train.
         tokens: tokens of each, rounded to whole batches.
-        evaluations: times the validation sets are measured, the last at the end.
+        evaluations: times the validation sets are measured, the last at the end; those on schedules at every phase's end, too.
         scratch: folder for the checkpoint, which a killed attempt left or this one leaves if it is killed.
         progress: told of every evaluation and now and then between.
         checkpoint_seconds: time between checkpoints.
@@ -118,6 +119,8 @@ class _Training:
         self.context, self.batch = config.model.context, config.batch_sequences
         self.steps = max(1, round(tokens / (self.context * self.batch)))
         self.measured_at = {round(self.steps * (i + 1) / evaluations) for i in range(evaluations)}
+        for member in members:
+            self.measured_at |= set(member.mixture.ends(self.steps)) if isinstance(member.mixture, Schedule) else set()
         self.loaders = [self._loader(member) for member in members]
         self.learner = new_learner(store, members)
         self.results, self.step, self.seconds = [ProxyResult() for _ in members], 0, 0.0
@@ -177,8 +180,8 @@ class _Training:
 
     def _identity(self) -> list[Any]:
         """What a checkpoint must have been made for."""
-        settings = [member.config.model_dump(mode="json") for member in self.members]
-        return [self.steps, [(dict(m.mixture), m.seed, c) for m, c in zip(self.members, settings, strict=True)]]
+        read = [m.mixture.as_json() if isinstance(m.mixture, Schedule) else dict(m.mixture) for m in self.members]
+        return [self.steps, [[json.dumps(r), m.seed, m.config.model_dump_json()] for r, m in zip(read, self.members, strict=True)]]
 
     def _save(self) -> None:
         state = {

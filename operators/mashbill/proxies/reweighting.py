@@ -11,10 +11,12 @@ from torch.nn import functional
 from mashbill.config import ProxyConfig
 from mashbill.errors import DataError
 from mashbill.mixtures import MixtureLoader
+from mashbill.models.allocator import keep_freed_memory
 from mashbill.models.measuring import bits_per_byte
 from mashbill.models.optimisation import learning_rate_at, resolve_precision, weight_decay_groups
 from mashbill.models.sizes import ADAM_BETAS
 from mashbill.models.transformer import Transformer
+from mashbill.proxies.stacking import device_of
 from mashbill.tokens import TokenStore
 
 DRAW_TAG = 305
@@ -47,10 +49,12 @@ class ReweightedProxy:
 
     def __init__(self, store: TokenStore, config: ProxyConfig, tokens: int, seed: int) -> None:
         torch.set_num_threads(1)
+        keep_freed_memory()
+        self.device = device_of(config)
         self.store, self.config, self.seed = store, config, seed
         self.batch = config.batch_sequences
         self.steps, self.step = max(1, round(tokens / (config.model.context * self.batch))), 0
-        self.model = Transformer(config.model, store.vocabulary, seed)
+        self.model = Transformer(config.model, store.vocabulary, seed).to(self.device)
         groups = weight_decay_groups(self.model, config.weight_decay)
         self.optimiser = torch.optim.AdamW(groups, lr=config.learning_rate, betas=ADAM_BETAS, fused=True)
         length = self.steps * self.batch
@@ -66,7 +70,7 @@ class ReweightedProxy:
         for domain in domains:
             rows.append(self.loaders[domain].sequences_at(self.read[domain : domain + 1])[0])
             self.read[domain] += 1
-        return torch.from_numpy(np.stack(rows))
+        return torch.from_numpy(np.stack(rows)).to(self.device)
 
     def draw(self, mixture: np.ndarray) -> list[int]:
         """[batch] the domain of each sequence of the next batch, drawn from a mixture."""
@@ -76,8 +80,8 @@ class ReweightedProxy:
 
     def losses(self, batch: torch.Tensor) -> torch.Tensor:
         """[sequences, context] cross-entropy of each target in nats, with gradients."""
-        dtype = resolve_precision(self.config.precision)
-        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+        dtype = resolve_precision(self.config.precision, self.device)
+        with torch.autocast(self.device, dtype, enabled=dtype != torch.float32):
             logits = self.model(batch[:, :-1])
         return functional.cross_entropy(logits.float().flatten(0, 1), batch[:, 1:].flatten(), reduction="none").view(len(batch), -1)
 
@@ -102,12 +106,12 @@ class ReweightedProxy:
     def validation(self) -> np.ndarray:
         """[domains] cross-entropy of each domain's validation text, in nats a token."""
         texts = [self.store.validation(name).tokens for name in self.store.domains]
-        return np.array([math.log(2) * bits_per_byte(self.model, tokens, len(tokens) - 1) for tokens in texts])
+        return np.array([math.log(2) * bits_per_byte(self.model, tokens, len(tokens) - 1, self.device) for tokens in texts])
 
 
 def mean_by_domain(values: torch.Tensor, domains: Sequence[int], count: int) -> tuple[torch.Tensor, np.ndarray]:
     """[domains] mean over the sequences of each domain, and [domains] which are there; 0 where none is."""
-    place = torch.tensor(domains)
-    total = torch.zeros(count).index_add(0, place, values.mean(1))
+    place = torch.tensor(domains, device=values.device)
+    total = torch.zeros(count, device=values.device).index_add(0, place, values.mean(1))
     there = torch.bincount(place, minlength=count)
-    return total / there.clamp_min(1), (there > 0).numpy()
+    return total / there.clamp_min(1), (there > 0).cpu().numpy()

@@ -12,7 +12,7 @@ import numpy as np
 
 from mashbill.artifacts import Artifact, Counts, StageRun
 from mashbill.config import Optimisation, PipelineConfig, ProxyConfig
-from mashbill.mixtures import LossTable, MixtureTable
+from mashbill.mixtures import LossTable, MixtureTable, ScheduleTable
 from mashbill.proxies.group import collect_groups, final_losses, group_names, group_records, group_rows, train_group
 from mashbill.tokens import TokenStore
 
@@ -30,8 +30,18 @@ def run_sweep_part(run: StageRun) -> Counts:
     config = run.config
     mixtures = MixtureTable.read(run.inputs["plan"].path / "mixtures.csv")
     rows = group_rows(run.part or "", len(mixtures.index), config.sweep.group_size)
-    store, sweep = TokenStore(run.inputs["tokenize"].path), config.sweep
-    return train_group(run, store, mixtures, rows, sweep_configs(config), tokens=sweep.tokens, evaluations=sweep.evaluations, tag=SWEEP_TAG)
+    store, sweep, phased = TokenStore(run.inputs["tokenize"].path), config.sweep, run.inputs["plan"].path / "schedules.csv"
+    return train_group(
+        run,
+        store,
+        mixtures,
+        rows,
+        sweep_configs(config),
+        tokens=sweep.tokens,
+        evaluations=sweep.evaluations,
+        tag=SWEEP_TAG,
+        schedules=ScheduleTable.read(phased) if phased.exists() else None,
+    )
 
 
 def collect_sweep(run: StageRun) -> Counts:

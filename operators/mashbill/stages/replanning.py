@@ -18,6 +18,7 @@ from mashbill.config import PipelineConfig, ProxyConfig
 from mashbill.errors import ConfigError
 from mashbill.mixtures import MixtureTable, epoch_ceiling
 from mashbill.mixtures.planning import plan as plan_from_the_start
+from mashbill.mixtures.planning import write_plan
 from mashbill.regression.fit import FittedRegression
 from mashbill.regression.kept import FACTS, LOSSES, MIXTURES, RATIOS
 from mashbill.regression.reusing import plan_again, runs_that_count
@@ -100,9 +101,8 @@ def _of_what_changed(run: StageRun, store: ArtifactStore, earlier: EarlierSearch
         again = plan_again(fitted, chosen, have, revised=revised, seed=config.seed, ceiling=ceiling, config=config.plan)
     except ConfigError as error:
         return _from_the_start(run, f"what is kept {error.what}", facts)
-    again.mixtures.write(run.output / "mixtures.csv")
-    bundle, natural = again.bundle, np.array([list(tokens.natural().values())])
-    MixtureTable(np.arange(1), bundle.domains, natural).write(run.output / "natural.csv")
+    bundle, natural = again.bundle, np.array(list(tokens.natural().values()))
+    write_plan(again.mixtures, natural, config.plan, config.seed, run.output)
     MixtureTable(np.arange(1), bundle.domains, bundle.ratios[None]).write(run.output / RATIOS)
     searched = list(bundle.names[1:])
     kept = {name: float(r) for name, r in zip(bundle.domains, bundle.ratios, strict=True) if name not in searched}
@@ -149,6 +149,8 @@ def _not_comparable(config: PipelineConfig, earlier: EarlierSearch, fitted: Fitt
         return "earlier runs don't count, as the proxy's settings are others"
     if sweep["tokens"] != config.sweep.tokens:
         return f"earlier runs don't count, as sweep.tokens was {sweep['tokens']:,}"
+    if earlier.sweep.settings["plan"].get("phases", 1) != config.plan.phases:
+        return "earlier runs don't count, as plan.phases is another"
     if earlier.tokenize.settings["tokens"]["vocabulary"] != config.tokens.vocabulary:
         return "earlier runs don't count, as tokens.vocabulary is another"
     for name in config.target:

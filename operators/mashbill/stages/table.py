@@ -56,7 +56,7 @@ _ROWS = (
         parts="mashbill.proxies.bootstrap:bootstrap_parts",
         run_part="mashbill.proxies.bootstrap:run_bootstrap_part",
         external="mashbill.proxies.bootstrap:family_identity",
-        version=2,
+        version=3,
     ),
     Stage(
         name="score",
@@ -161,7 +161,7 @@ _ROWS = (
         run="mashbill.proxies.baselines:collect_baselines",
         parts="mashbill.proxies.baselines:baseline_parts",
         run_part="mashbill.proxies.baselines:run_baseline",
-        version=2,
+        version=3,
     ),
     Stage(
         name="mix",
@@ -200,6 +200,7 @@ _ROWS = (
         parts="mashbill.training.train:train_parts",
         run_part="mashbill.training.train:run_train_part",
         exclusive=True,
+        version=2,
     ),
     Stage(
         name="evaluate",
