@@ -49,12 +49,25 @@ class ArtifactStore:
 
     def newest(self, stage: str) -> Artifact | None:
         """The result of a stage that was begun last, whatever it was made from, or None."""
+        made = self.manifests(stage)
+        return self.open(max(made, key=lambda address: made[address].started)) if made else None
+
+    def manifests(self, stage: str) -> dict[str, Manifest]:
+        """Manifests of all results of a stage, by address; no other file is read."""
         depth = 2  # stage/fingerprint/manifest.json: neither parts nor files within
         found = [
             key for key in self.storage.keys(stage) if key.endswith(f"/{MANIFEST}") and key.count("/") == depth and ".parts/" not in key
         ]
-        artifacts = [self._open(key.removesuffix(f"/{MANIFEST}")) for key in found]
-        return max(artifacts, key=lambda artifact: artifact.manifest.started, default=None)
+        keys = [key.removesuffix(f"/{MANIFEST}") for key in found]
+        return {f"{self.storage.root}/{key}": self._manifest(key) for key in keys}
+
+    def manifest_at(self, address: str) -> Manifest:
+        """The manifest of the artifact at an address; no other file is read.
+
+        Raises:
+            DataError: there is none, or it belongs to another root.
+        """
+        return self._manifest(self._key_at(address))
 
     def open(self, address: str) -> Artifact:
         """The artifact at an address that ``Artifact.address`` gave.
@@ -62,12 +75,7 @@ class ArtifactStore:
         Raises:
             DataError: there is none, or it belongs to another root.
         """
-        if not address.startswith(self.storage.root + "/"):
-            raise DataError(address, f"is not under the artifact root {self.storage.root}", "set the config's artifacts to its root")
-        key = address.removeprefix(self.storage.root + "/")
-        if not self.storage.exists(f"{key}/{MANIFEST}"):
-            raise DataError(address, "is no artifact (it has no manifest)", "rerun the stage that makes it")
-        return self._open(key)
+        return self._open(self._key_at(address))
 
     def output_folder(self, stage: str, fingerprint: str) -> Path:
         """A new empty folder to write a result into."""
@@ -100,10 +108,20 @@ class ArtifactStore:
         self.storage.discard(f"{key}.parts")
         shutil.rmtree(self.storage.workspace() / f"scratch-{stage}-{fingerprint[:16]}", ignore_errors=True)
 
+    def _key_at(self, address: str) -> str:
+        if not address.startswith(self.storage.root + "/"):
+            raise DataError(address, f"is not under the artifact root {self.storage.root}", "set the config's artifacts to its root")
+        key = address.removeprefix(self.storage.root + "/")
+        if not self.storage.exists(f"{key}/{MANIFEST}"):
+            raise DataError(address, "is no artifact (it has no manifest)", "rerun the stage that makes it")
+        return key
+
     def _open(self, key: str) -> Artifact:
-        address = f"{self.storage.root}/{key}"
+        return Artifact(f"{self.storage.root}/{key}", self.storage.fetch(key), self._manifest(key))
+
+    def _manifest(self, key: str) -> Manifest:
         try:
-            manifest = Manifest.model_validate_json(self.storage.read(f"{key}/{MANIFEST}"))
+            return Manifest.model_validate_json(self.storage.read(f"{key}/{MANIFEST}"))
         except ValidationError as error:
-            raise DataError(f"{address}/{MANIFEST}", "is not a manifest", "delete the folder and rerun the stage") from error
-        return Artifact(address, self.storage.fetch(key), manifest)
+            where = f"{self.storage.root}/{key}/{MANIFEST}"
+            raise DataError(where, "is not a manifest", "delete the folder and rerun the stage") from error

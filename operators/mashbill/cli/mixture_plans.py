@@ -13,7 +13,7 @@ from mashbill.errors import ConfigError
 def plan(
     domains: Annotated[Path, typer.Option(help="CSV with columns domain,tokens.")],
     output: Annotated[Path, typer.Option(help="CSV of mixtures that is written.")],
-    count: Annotated[int, typer.Option(min=1, help="Mixtures.")] = 64,
+    count: Annotated[int, typer.Option(min=2, help="Mixtures.")] = 64,
     seed: Annotated[int, typer.Option(help="Seed.")] = 0,
     design: Annotated[str, typer.Option(help="regmix (around the natural proportions) or space-filling.")] = "regmix",
     tokens: Annotated[float | None, typer.Option(help="Tokens of a run; with it repeats are limited.")] = None,
@@ -52,8 +52,8 @@ def _plan_again(
     """Plan with an earlier model: write the new mixtures, the kept ratios, and the runs that still count."""
     import numpy as np
 
-    from mashbill.config import MixConfig
-    from mashbill.mixtures import MixtureTable
+    from mashbill.config import MixConfig, PlanConfig
+    from mashbill.mixtures import LossTable, MixtureTable
     from mashbill.regression.reusing import plan_again
     from mashbill.regression.selecting import choose
     from mashbill.regression.tables import load_model
@@ -62,12 +62,13 @@ def _plan_again(
     fitted, free = model.fitted, np.ones(len(model.fitted.domains))
     weights = choose(fitted, model.weights, fitted.weights.mean(axis=0), 0 * free, free, MixConfig(), seed)
     chosen = dict(zip(fitted.domains, weights.tolist(), strict=True))
-    again = plan_again(model, chosen, have, revised=revised, count=count, seed=seed, ceiling=ceiling)
+    again = plan_again(fitted, chosen, have, revised=revised, seed=seed, ceiling=ceiling, config=PlanConfig(mixtures=count))
+    measured = LossTable(again.kept_losses.index, fitted.sets, again.kept_losses.losses * model.signs)
     again.mixtures.write(output)
     beside = {part: output.with_name(f"{output.stem}_{part}.csv") for part in ("ratios", "kept", "kept_losses")}
     MixtureTable(np.arange(1), again.bundle.domains, again.bundle.ratios[None]).write(beside["ratios"])
     again.kept.write(beside["kept"])
-    again.kept_losses.write(beside["kept_losses"])
+    measured.write(beside["kept_losses"])
     ratios = {d: float(r) for d, r in zip(again.bundle.domains, again.bundle.ratios, strict=True) if r > 0}
     searched, runs = list(again.bundle.names[1:]), len(again.kept.index)
     files = {"output": str(output), **{name: str(path) for name, path in beside.items()}}

@@ -118,7 +118,7 @@ def select(
 
     from mashbill.config import MixConfig
     from mashbill.mixtures import MixtureTable
-    from mashbill.regression.selecting import bounds, read_mixture, select_mixture
+    from mashbill.regression.selecting import bounds, read_mixture, read_ratios, select_mixture
     from mashbill.regression.tables import load_model
 
     loaded = load_model(model)
@@ -129,7 +129,7 @@ def select(
     if method not in {"direct", "simulation"}:
         raise ConfigError(f"--method {method}", "is none", "choose direct or simulation")
     config = MixConfig.model_validate({"method": method, "caution": caution, "closeness": closeness})
-    kept = read_mixture(loaded, MixtureTable.read(ratios)) if ratios else None
+    kept = read_ratios(loaded, MixtureTable.read(ratios)) if ratios else None
     choice = select_mixture(loaded, floor, ceiling, natural, seed, config, kept)
     MixtureTable(np.arange(1), tuple(choice["mixture"]), np.array([list(choice["mixture"].values())])).write(output)
     if choice["outside_sampled"]:

@@ -87,6 +87,15 @@ class PlanConfig(Section):
         0.3, gt=0, description="Least evenness of a domain over the phases (shape of a gamma), drawn log-uniformly; low is uneven."
     )
     max_spread: float = Field(10.0, gt=0, description="Greatest evenness of a domain over the phases.")
+    reuse: str | None = Field(
+        None,
+        exclude=True,  # what it stands for is part of the plan's identity; stages before it must not change with it
+        description="An earlier search to start from: last (the newest choice made from other text), or the address of a mix; domains "
+        "that did not change keep their ratios, and mixtures are those of the others.",
+    )
+    revised_share: Share = Field(
+        0.2, exclude=True, description="A domain of which more than this share of documents came or went is searched again (plan.reuse)."
+    )
 
     def count(self, components: int) -> int:
         """Mixtures to try of so many components: what is given, or, on auto, in proportion to them.

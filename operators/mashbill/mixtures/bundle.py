@@ -61,13 +61,14 @@ class Bundle:
         return least, most
 
 
-def bundle_domains(domains: Sequence[str], kept: Mapping[str, float], revised: Sequence[str] = ()) -> Bundle:
+def bundle_domains(domains: Sequence[str], kept: Mapping[str, float], revised: Sequence[str] = (), where: str = "--reuse") -> Bundle:
     """Bundle the domains that an earlier mixture had and that did not change.
 
     Args:
         domains: today's names.
         kept: the earlier mixture, weight by domain.
         revised: names whose text changed.
+        where: what errors call the earlier mixture.
     Raises:
         ConfigError: a name is unknown, or fewer than two domains are left to bundle.
     """
@@ -77,5 +78,5 @@ def bundle_domains(domains: Sequence[str], kept: Mapping[str, float], revised: S
     ratios = np.array([kept.get(name, 0.0) if name not in revised else 0.0 for name in domains])
     bundled = np.array([name in kept and name not in revised for name in domains])
     if bundled.sum() < 2 or ratios.sum() <= 0:
-        raise ConfigError("--reuse", "leaves fewer than two unchanged domains with weight", "plan from the start, without it")
+        raise ConfigError(where, "leaves fewer than two unchanged domains with weight", "plan from the start, without it")
     return Bundle(tuple(domains), ratios / ratios.sum(), np.flatnonzero(~bundled))

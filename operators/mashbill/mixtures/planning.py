@@ -7,6 +7,7 @@ the order is then not mixed up with what they owe to the amounts.
 """
 
 import json
+from pathlib import Path
 
 import numpy as np
 
@@ -33,13 +34,26 @@ def plan(run: StageRun) -> Counts:
     natural = have / have.sum()
     count = config.count(len(tokens))
     weights = draw_mixtures(natural, count, config, run.config.seed, ceiling=ceiling)
-    MixtureTable(np.arange(count), tuple(tokens), weights).write(run.output / "mixtures.csv")
-    MixtureTable(np.arange(1), tuple(tokens), natural[None]).write(run.output / "natural.csv")
-    if config.phases > 1:
-        phased = spread_over_phases(weights, config, run.config.seed)
-        shares = np.full(phased.shape[:2], 1 / config.phases)
-        ScheduleTable(np.arange(count), tuple(tokens), shares, phased).write(run.output / "schedules.csv")
+    write_plan(MixtureTable(np.arange(count), tuple(tokens), weights), natural, config, run.config.seed, run.output)
     return {"mixtures": count, "domains": len(tokens), "limited_domains": int((ceiling < 1).sum()), "phases": config.phases}
+
+
+def write_plan(mixtures: MixtureTable, natural: np.ndarray, config: PlanConfig, seed: int, folder: Path) -> None:
+    """Write planned mixtures, the natural one, and, with several phases, how each mixture is spread over them.
+
+    Args:
+        mixtures: to try.
+        natural: [domains] natural proportions.
+        config: phases and how unevenly domains fall into them.
+        seed: seed of the spread.
+        folder: where to write.
+    """
+    mixtures.write(folder / "mixtures.csv")
+    MixtureTable(np.arange(1), mixtures.columns, natural[None]).write(folder / "natural.csv")
+    if config.phases > 1:
+        phased = spread_over_phases(mixtures.weights, config, seed)
+        shares = np.full(phased.shape[:2], 1 / config.phases)
+        ScheduleTable(mixtures.index, mixtures.columns, shares, phased).write(folder / "schedules.csv")
 
 
 def draw_mixtures(natural: np.ndarray, count: int, config: PlanConfig, seed: int, *, ceiling: np.ndarray | None = None) -> np.ndarray:

@@ -9,6 +9,7 @@ from mashbill.config import PipelineConfig
 FORM = (
     "selection.keep_share",
     "plan.mixtures",
+    "plan.reuse",
     "sweep.tokens",
     "training.tokens",
     "training.max_epochs",

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mashbill.config import PlanConfig
+from mashbill.mixtures.bundle import Bundle
 from mashbill.regression.gaussian_process import GaussianProcess
 from mashbill.regression.search import between, draw_around, minimise, simulate
 
@@ -67,6 +68,13 @@ def advise(
     wins = np.bincount(best, minlength=len(looked_at))
     order = _together(surfaces, at_choice, min(count, len(looked_at)))
     return Advice(looked_at[order], wins[order] / SURFACES, looked_at[0], float(gains.mean()), float(np.quantile(gains, 0.9)))
+
+
+def draw_in_bundle(bundle: Bundle, natural: np.ndarray, floor: np.ndarray, ceiling: np.ndarray, seed: int) -> np.ndarray:
+    """[mixtures, domains] mixtures within limits in which some domains keep their ratios: a pool to advise on."""
+    reduced = bundle.reduce(natural)
+    drawn = simulate(reduced, np.ones(len(reduced)), POOL, PlanConfig(), seed)
+    return bundle.expand(between(drawn, *bundle.limits(floor, ceiling)))
 
 
 def _promising(

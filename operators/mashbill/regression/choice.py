@@ -13,6 +13,7 @@ import numpy as np
 from mashbill.artifacts import Counts, StageRun
 from mashbill.mixtures import MixtureTable, epoch_ceiling, within_ceiling
 from mashbill.regression.fit import FittedRegression
+from mashbill.regression.kept import read_bundle
 from mashbill.regression.search import CANDIDATE_TAG
 from mashbill.regression.selecting import bounds, choose, limits_in_force, outside_sampled, sensitivity_of
 from mashbill.regression.validation import conformal_half_width
@@ -32,7 +33,7 @@ def mix(run: StageRun) -> Counts:
     target = fitted.target_weights(config.target)
     floor, ceiling = bounds(fitted.domains, config.mix.floors, config.mix.ceilings, repeats=ceiling, named=NAMED)
     run.progress(0.1, f"searching from {config.mix.candidates:,} mixtures")
-    chosen = choose(fitted, target, natural, floor, ceiling, config.mix, config.seed)
+    chosen = choose(fitted, target, natural, floor, ceiling, config.mix, config.seed, read_bundle(run.inputs["plan"].path))
     run.progress(0.9, "measuring the choice")
     mixtures = {"chosen": chosen, "natural": within_ceiling(natural[None], ceiling)[0]}
     mixtures["uniform"] = within_ceiling(np.full((1, len(natural)), 1 / len(natural)), ceiling)[0]

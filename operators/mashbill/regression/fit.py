@@ -12,6 +12,7 @@ from mashbill.artifacts import Counts, StageRun
 from mashbill.errors import DataError
 from mashbill.mixtures import LossTable, MixtureTable
 from mashbill.regression.ensemble import REGRESSORS, choose_regressor, compare, fit_regressor
+from mashbill.regression.kept import with_kept_runs
 from mashbill.regression.regressors import Regressor
 from mashbill.regression.runs import align, finished
 from mashbill.regression.validation import CrossValidation
@@ -47,7 +48,8 @@ class FittedRegression:
 
 def fit(run: StageRun) -> Counts:
     """Fit and compare; the choice is by the mean rank correlation over the targets, out of fold."""
-    mixtures, losses = read_runs(run.inputs["sweep"].path, run.inputs["refine"].path)
+    today = read_runs(run.inputs["sweep"].path, run.inputs["refine"].path)
+    mixtures, losses = with_kept_runs(*today, run.inputs["plan"].path)
     config = run.config.regression
     compared = compare(REGRESSORS, mixtures.weights, losses.losses, config.folds, run.config.seed, run.progress)
     chosen = choose_regressor(compared) if config.regressor == "auto" else config.regressor
@@ -65,7 +67,8 @@ def fit(run: StageRun) -> Counts:
     report = _describe(fitted, compared, fitted.target_weights(run.config.target), mixtures.index)
     (run.output / "cross_validation.json").write_text(json.dumps(report, indent=1))
     best = report["regressors"][chosen]
-    return {"runs": len(mixtures.index), "regressor": chosen, "spearman": best["mean_spearman"], "mae": best["mean_mae"]}
+    kept = len(mixtures.index) - len(today[0].index)
+    return {"runs": len(mixtures.index), "kept_runs": kept, "regressor": chosen, "spearman": best["mean_spearman"], "mae": best["mean_mae"]}
 
 
 def read_runs(*sweeps: Path) -> tuple[MixtureTable, LossTable]:

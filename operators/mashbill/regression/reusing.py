@@ -8,10 +8,10 @@ import numpy as np
 from mashbill.config import PlanConfig
 from mashbill.mixtures import LossTable, MixtureTable, draw_mixtures
 from mashbill.mixtures.bundle import Bundle, bundle_domains
-from mashbill.regression.tables import TableModel
+from mashbill.regression.fit import FittedRegression
 
 GONE_WEIGHT = 1e-3  # a run with less than this on domains that are gone or revised still counts
-KEPT_FROM = 1_000_000  # index of the first run that is kept, out of the way of new ones
+KEPT_FROM = 1_000_000_000  # index of the first run that is kept, out of the way of new ones
 
 
 @dataclass(frozen=True)
@@ -31,50 +31,54 @@ class Replan:
 
 
 def plan_again(
-    model: TableModel,
+    fitted: FittedRegression,
     chosen: Mapping[str, float],
     tokens: Mapping[str, float],
     *,
     revised: Sequence[str] = (),
-    count: int,
     seed: int,
     ceiling: np.ndarray | None = None,
+    config: PlanConfig,
 ) -> Replan:
     """Plan mixtures of what changed.
 
     Args:
-        model: the earlier regression.
+        fitted: the earlier regression.
         chosen: the mixture that was chosen by it.
         tokens: today's domains and their tokens.
         revised: domains whose text changed.
-        count: mixtures to plan.
         seed: seed of the draw.
         ceiling: [domains] largest weights; None means no limit.
+        config: how many mixtures, and how they are drawn.
+    Raises:
+        ConfigError: fewer than two domains are unchanged, or their ratios don't keep under the ceiling.
     """
     domains = tuple(tokens)
     bundle = bundle_domains(domains, chosen, revised)
     have = np.array(list(tokens.values()))
     natural = bundle.reduce(have / have.sum())
     most = None if ceiling is None else bundle.limits(np.zeros(len(domains)), ceiling)[1]
-    reduced = draw_mixtures(natural, count, PlanConfig(mixtures=count), seed, ceiling=most)
-    kept, rows = _runs_that_count(model, domains, revised)
-    index = np.arange(len(rows)) + KEPT_FROM
-    signs = model.signs
-    return Replan(
-        bundle,
-        MixtureTable(np.arange(count), domains, bundle.expand(reduced)),
-        MixtureTable(index, domains, kept),
-        LossTable(index, model.fitted.sets, model.fitted.losses[rows] * signs),
-    )
+    count = config.count(len(bundle.names))
+    reduced = draw_mixtures(natural, count, config, seed, ceiling=most)
+    kept, losses = runs_that_count(fitted, domains, revised)
+    return Replan(bundle, MixtureTable(np.arange(count), domains, bundle.expand(reduced)), kept, losses)
 
 
-def _runs_that_count(model: TableModel, domains: Sequence[str], revised: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """[runs, domains] mixtures of runs that read nothing that is gone or revised, in today's domains, and which runs they are."""
-    old = model.fitted.domains
+def runs_that_count(fitted: FittedRegression, domains: Sequence[str], revised: Sequence[str]) -> tuple[MixtureTable, LossTable]:
+    """Earlier runs that read nothing that is gone or revised: their mixtures of today's domains, and their losses.
+
+    Args:
+        fitted: the earlier regression, with its runs.
+        domains: today's.
+        revised: domains whose text changed.
+    """
+    old = fitted.domains
     changed = [i for i, name in enumerate(old) if name not in domains or name in revised]
-    rows = np.flatnonzero(model.fitted.weights[:, changed].sum(axis=1) < GONE_WEIGHT)
+    rows = np.flatnonzero(fitted.weights[:, changed].sum(axis=1) < GONE_WEIGHT)
     weights = np.zeros((len(rows), len(domains)))
     for place, name in enumerate(domains):
         if name in old and name not in revised:
-            weights[:, place] = model.fitted.weights[rows, old.index(name)]
-    return weights / np.maximum(weights.sum(axis=1, keepdims=True), 1e-12), rows
+            weights[:, place] = fitted.weights[rows, old.index(name)]
+    index = np.arange(len(rows)) + KEPT_FROM
+    weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1e-12)
+    return MixtureTable(index, tuple(domains), weights), LossTable(index, fitted.sets, fitted.losses[rows])

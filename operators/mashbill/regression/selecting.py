@@ -8,7 +8,7 @@ import numpy as np
 from mashbill.config import MixConfig, PlanConfig
 from mashbill.errors import ConfigError
 from mashbill.mixtures import MixtureTable
-from mashbill.mixtures.bundle import bundle_domains
+from mashbill.mixtures.bundle import Bundle, bundle_domains
 from mashbill.regression.advising import advise
 from mashbill.regression.fit import FittedRegression
 from mashbill.regression.gaussian_process import GaussianProcess
@@ -66,7 +66,7 @@ def choose(
     ceiling: np.ndarray,
     config: MixConfig,
     seed: int,
-    kept: np.ndarray | None = None,
+    kept: Bundle | None = None,
 ) -> np.ndarray:
     """[domains] the mixture with the lowest objective within the limits.
 
@@ -77,13 +77,13 @@ def choose(
         floor, ceiling: [domains] limits.
         config: method, candidates, caution and closeness.
         seed: seed of the search.
-        kept: [domains] weights whose ratios stay; domains without weight in it are free. None means that all are.
+        kept: domains whose ratios stay; None means that all are free.
     """
     process = process_of(fitted) if config.caution and config.method == "direct" else None
     objective = Objective(fitted.regressor, target, process, config.caution, natural, config.closeness)
     if kept is None:
         return _search(objective, natural, floor, ceiling, config, seed)
-    bundle = bundle_domains(fitted.domains, {d: float(w) for d, w in zip(fitted.domains, kept, strict=True) if w > 0})
+    bundle = kept
 
     def reduced(mixtures: np.ndarray) -> np.ndarray:
         return objective(bundle.expand(mixtures))
@@ -133,7 +133,7 @@ def select_mixture(
     prior: np.ndarray | None = None,
     seed: int = 0,
     config: MixConfig | None = None,
-    kept: np.ndarray | None = None,
+    kept: Bundle | None = None,
 ) -> dict[str, Any]:
     """The mixture with the lowest predicted loss, and what speaks for it.
 
@@ -143,7 +143,7 @@ def select_mixture(
         prior: [domains] natural proportions; None means the mean of the runs' mixtures.
         seed: seed of the search.
         config: method, caution and closeness.
-        kept: [domains] weights whose ratios stay.
+        kept: domains whose ratios stay.
     Returns:
         mixture by domain, predicted (loss and interval_90), baselines (natural, uniform, the best run), limits in force, sensitivity by
         domain, and whether the choice lies outside what was sampled. Losses are of the target, lower is better.
@@ -224,3 +224,13 @@ def read_mixture(model: TableModel, table: MixtureTable) -> np.ndarray:
     """[domains] the first mixture of a table, in the model's order."""
     row: np.ndarray = ordered(table, model.fitted.domains)[0]
     return row
+
+
+def read_ratios(model: TableModel, table: MixtureTable) -> Bundle:
+    """The domains that a table gives weight as a bundle, the others free.
+
+    Raises:
+        ConfigError: fewer than two domains have weight.
+    """
+    weights = dict(zip(model.fitted.domains, read_mixture(model, table).tolist(), strict=True))
+    return bundle_domains(model.fitted.domains, {d: w for d, w in weights.items() if w > 0}, where=f"--ratios {table.source}")

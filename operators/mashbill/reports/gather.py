@@ -44,6 +44,7 @@ def gather(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> dict[str, 
         "quality": _json(inputs["score"], "quality.json"),
         "validation": _json(inputs["fit"], "cross_validation.json"),
         "settings": _json(inputs["sweep"], "settings.json"),
+        "reuse": reused(inputs["plan"]),
         "ladder": _json(inputs["ladder"], "ladder.json"),
         "measured_again": _json(inputs["validate"], "validation.json"),
         "rounds": _json(inputs["refine"], "rounds.json"),
@@ -65,6 +66,11 @@ def summary(facts: Mapping[str, Any]) -> dict[str, Any]:
         "gain_measured": evaluation["gain_measured"],
         "counts": {stage["name"]: stage["counts"] for stage in facts["stages"]},
     }
+
+
+def reused(plan: Artifact) -> Any:
+    """What a plan kept of an earlier search; None where none was asked for."""
+    return _json(plan, "reuse.json") if (plan.path / "reuse.json").exists() else None
 
 
 def _losses(choice: Mapping[str, Any], evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:

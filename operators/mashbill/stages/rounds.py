@@ -14,9 +14,10 @@ from mashbill.config import PipelineConfig
 from mashbill.mixtures import LossTable, MixtureTable, epoch_ceiling
 from mashbill.proxies.group import RESULT, final_losses, folder_name, train_group
 from mashbill.proxies.sweep import chosen_config
-from mashbill.regression.advising import Advice, advise
+from mashbill.regression.advising import Advice, advise, draw_in_bundle
 from mashbill.regression.fit import read_runs
 from mashbill.regression.gaussian_process import GaussianProcess
+from mashbill.regression.kept import read_bundle, with_kept_runs
 from mashbill.tokens import TokenStore
 
 ROUND_TAG = 306
@@ -78,12 +79,15 @@ def collect_rounds(run: StageRun) -> Counts:
 def _advice(run: StageRun, runs: list[Artifact], store: TokenStore, number: int) -> Advice:
     """What to train in a round."""
     config = run.config
-    mixtures, losses = read_runs(*(artifact.path for artifact in runs))
+    plan = run.inputs["plan"].path
+    mixtures, losses = with_kept_runs(*read_runs(*(artifact.path for artifact in runs)), plan)
     have = np.array([store.counts(d, "train")["tokens"] for d in mixtures.domains], np.float64)
     ceiling = epoch_ceiling(have, config.sweep.tokens, config.plan.max_epochs)
     wanted = config.target
     target = np.array([wanted.get(name, 0.0) for name in losses.columns])
     process = GaussianProcess().fit(mixtures.weights, losses.losses)
     seed = int(np.random.SeedSequence([config.seed, ROUND_TAG, number]).generate_state(1)[0])
-    floor = np.zeros(len(have))
-    return advise(process, target, have / have.sum(), floor, ceiling, count=config.refine.proxies, seed=seed)
+    floor, natural = np.zeros(len(have)), have / have.sum()
+    kept = read_bundle(plan)
+    pool = None if kept is None else draw_in_bundle(kept, natural, floor, ceiling, seed)
+    return advise(process, target, natural, floor, ceiling, count=config.refine.proxies, seed=seed, pool=pool)

@@ -42,7 +42,7 @@ class StageJob:
         dumped = config.model_dump(mode="json", include=set(stage.sections) | {"seed"})
         self.settings = dumped
         self.fingerprint = fingerprint(
-            stage.name, stage.version, dumped, {k: inputs[k].fingerprint for k in stage.inputs}, stage.external_identity(config)
+            stage.name, stage.version, dumped, {k: inputs[k].fingerprint for k in stage.inputs}, stage.external_identity(config, inputs)
         )
 
     def find(self) -> Artifact | None:
