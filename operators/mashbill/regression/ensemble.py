@@ -6,6 +6,7 @@ from typing import Any, Self
 import numpy as np
 
 from mashbill.regression.regressors import SINGLE, Regressor
+from mashbill.regression.threads import one_thread
 from mashbill.regression.validation import CrossValidation, cross_validate, measured_by, split_folds
 
 ENSEMBLE = "ensemble"
@@ -66,7 +67,8 @@ def compare(
     compared = {}
     for i, name in enumerate(single):
         told(i / len(single), f"cross-validating {name}")
-        compared[name] = cross_validate(SINGLE[name], weights, losses, folds, seed)
+        with one_thread():
+            compared[name] = cross_validate(SINGLE[name], weights, losses, folds, seed)
     if ENSEMBLE in names:
         predicted = np.empty_like(losses)
         for held, seen in split_folds(len(weights), folds, seed):  # a run has no say in the shares that predict it
@@ -100,9 +102,9 @@ def member_shares(compared: Mapping[str, CrossValidation], losses: np.ndarray, r
 
 def fit_regressor(name: str, weights: np.ndarray, losses: np.ndarray, compared: Mapping[str, CrossValidation]) -> Regressor:
     """A regressor fitted on all runs; the ensemble with the shares that the comparison found."""
-    if name == ENSEMBLE:
-        return Ensemble(member_shares(compared, losses)).fit(weights, losses)
-    return new_regressor(name).fit(weights, losses)
+    regressor = Ensemble(member_shares(compared, losses)) if name == ENSEMBLE else new_regressor(name)
+    with one_thread():
+        return regressor.fit(weights, losses)
 
 
 def choose_regressor(compared: Mapping[str, CrossValidation]) -> str:

@@ -7,12 +7,12 @@ million candidates. Lengths, height and noise maximise the posterior, all target
 then serve for predictions.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
+
+from mashbill.regression.threads import one_thread
 
 ROOTS = (1 / 2, 1 / 3, 1 / 4)
 LENGTH, LENGTH_SPREAD = 3.0, 2.0  # of log lengths, in standard deviations of the root: wide, as most domains matter little to a target
@@ -153,24 +153,11 @@ def learn(weights: np.ndarray, targets: np.ndarray, root: float) -> Process:
     middle, spread = roots.mean(0), roots.std(0).clamp_min(1e-6)
     points, values = (roots - middle) / spread, torch.as_tensor(targets.T.copy())
     some = torch.as_tensor(np.random.default_rng(0).permutation(len(weights))[:RUNS_FOR_LENGTHS])
-    with _one_thread():
+    with one_thread():
         lengths, heights, noises = _lengths(points[some], values[:, some])
-    factor = _factor(points, lengths, heights, noises)
-    coefficients = torch.cholesky_solve(values[:, :, None], factor)[:, :, 0]
+        factor = _factor(points, lengths, heights, noises)
+        coefficients = torch.cholesky_solve(values[:, :, None], factor)[:, :, 0]
     return Process(root, middle, spread, points, lengths, heights, noises, factor, coefficients)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Small batches gain little from threads, and lose much where other work has the cores."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _lengths(points: Any, values: Any) -> tuple[Any, Any, Any]:
