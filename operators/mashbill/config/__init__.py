@@ -13,6 +13,7 @@ from mashbill.config.mixing import (
     ProxyConfig,
     RefineConfig,
     RegressionConfig,
+    ScheduleConfig,
     SweepConfig,
     TokensConfig,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "QualityConfig",
     "RefineConfig",
     "RegressionConfig",
+    "ScheduleConfig",
     "SelectionConfig",
     "Source",
     "SweepConfig",

@@ -20,6 +20,7 @@ from mashbill.config.mixing import (
     ProxyConfig,
     RefineConfig,
     RegressionConfig,
+    ScheduleConfig,
     SweepConfig,
     TokensConfig,
 )
@@ -54,6 +55,7 @@ class PipelineConfig(Section):
     baselines: BaselinesConfig = Field(BaselinesConfig(), description="Other ways to a mixture, beside the choice.")
     regression: RegressionConfig = Field(RegressionConfig(), description="How losses are predicted.")
     mix: MixConfig = Field(MixConfig(), description="What the mixture is chosen for.")
+    schedule: ScheduleConfig = Field(ScheduleConfig(), description="Whether the mixture changes on the way.")
     gate: GateConfig = Field(GateConfig(), description="When the cluster may be spent.")
     training: TrainingConfig = Field(TrainingConfig(), description="The final model.")
     evaluation: EvaluationConfig = Field(EvaluationConfig(), description="How the final models are measured.")
@@ -67,6 +69,7 @@ class PipelineConfig(Section):
                 raise ValueError(f"mix.target names {name!r}, which is neither a domain nor a reference; known: {', '.join(sorted(known))}")
         self._filters_know_their_sets()
         self._baselines_are_mixtures()
+        self._phases_were_measured()
         for name in self.quality.ability_references:
             if name not in references:
                 raise ValueError(
@@ -93,13 +96,22 @@ class PipelineConfig(Section):
                 raise ValueError(f"baselines.given.{name} names {unknown[0]!r}; known: {', '.join(self.mixture_names)}")
             if abs(sum(weights.values()) - 1) > 1e-6 or min(weights.values()) < 0:
                 raise ValueError(f"baselines.given.{name} sums to {sum(weights.values()):g}; make the weights non-negative with sum 1")
-        known = ("chosen", "natural", "uniform", "tempered", *self.baselines.methods, *self.baselines.given)
+        known = ("chosen", "scheduled", "natural", "uniform", "tempered", *self.baselines.methods, *self.baselines.given)
         taken = [name for name in self.baselines.given if name in known[: -len(self.baselines.given)]]
         if taken:
             raise ValueError(f"baselines.given names {taken[0]!r}, which a method has; choose another name")
         for name in self.training.mixtures:
             if name not in known:
                 raise ValueError(f"training.mixtures names {name!r}; known: {', '.join(known)}")
+
+    def _phases_were_measured(self) -> None:
+        phases, planned, evaluations = self.schedule.phases, self.plan.phases, self.sweep.evaluations
+        if phases == 1 and "scheduled" in self.training.mixtures:
+            raise ValueError("training.mixtures names 'scheduled', and schedule.phases is 1; set schedule.phases to plan.phases")
+        if phases > 1 and planned not in {1, phases}:
+            raise ValueError(f"schedule.phases is {phases} and plan.phases {planned}; make them the same")
+        if phases > 1 and planned == 1 and evaluations % phases:
+            raise ValueError(f"schedule.phases is {phases} and sweep.evaluations {evaluations}; make that a multiple of it")
 
     @property
     def domain_names(self) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from mashbill.operators.mixing import (
     GateTraining,
     PlanMixtures,
     RefineSweep,
+    ScheduleMixture,
     SweepProxies,
 )
 from mashbill.operators.task_groups import CurationTaskGroup, MixtureTaskGroup, TrainingTaskGroup
@@ -37,6 +38,7 @@ __all__ = [
     "MixtureTaskGroup",
     "PlanMixtures",
     "RefineSweep",
+    "ScheduleMixture",
     "ScoreQuality",
     "SelectDocuments",
     "SweepProxies",

@@ -49,6 +49,12 @@ class ChooseMixture(StageOperator):
     stage = "mix"
 
 
+class ScheduleMixture(StageOperator):
+    """Choose a mixture for each phase of the final run, or say that one is as good."""
+
+    stage = "schedule"
+
+
 class GateTraining(StageOperator):
     """Say whether the predicted gain is worth the cluster; its ``counts`` hold the decision and the reason."""
 

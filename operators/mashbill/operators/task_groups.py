@@ -81,9 +81,9 @@ class CurationTaskGroup(StageTaskGroup):
 
 
 class MixtureTaskGroup(StageTaskGroup):
-    """From token shards to a mixture: plan, sweep, refine, ladder, fit, baselines, mix, gate. Needs tokenize among its inputs."""
+    """From token shards to a mixture: plan, sweep, refine, ladder, fit, baselines, mix, schedule, gate. Needs tokenize as an input."""
 
-    stages = ("plan", "sweep", "refine", "ladder", "fit", "baselines", "mix", "gate")
+    stages = ("plan", "sweep", "refine", "ladder", "fit", "baselines", "mix", "schedule", "gate")
 
 
 class TrainingTaskGroup(StageTaskGroup):
