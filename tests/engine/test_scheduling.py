@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from phased_law import DOMAINS, SETS, law, write_tables
 
 from mashbill.mixtures import Schedule, ScheduleTable
+from mashbill.regression.phased_runs import read_phased_runs
 from mashbill.regression.schedule_search import Limits
 
 TARGET = ["--target", "scarce"]
@@ -84,6 +85,15 @@ def test_a_run_under_way_goes_on_from_its_losses(ordered: list[Path], tmp_path: 
     assert facts["mean"]["scarce"] <= 0.3 + 1e-6
 
 
+def test_runs_that_failed_are_left_out(ordered: list[Path], tmp_path: Path) -> None:
+    points = pd.read_csv(ordered[1])
+    (tmp_path / "t.csv").write_text(
+        points[(points["index"] != 3) & ((points["index"] != 5) | (points["tokens"] < 600_000))].to_csv(index=False)
+    )
+    runs = read_phased_runs(ordered[0], tmp_path / "t.csv")
+    assert sorted(set(range(24)) - set(runs.index.tolist())) == [3, 5]
+
+
 def test_runs_on_one_mixture_serve_too(tmp_path: Path) -> None:
     tables = write_tables(tmp_path, order=True)
     schedules = ScheduleTable.read(tables[0])
@@ -106,7 +116,7 @@ def test_runs_on_one_mixture_serve_too(tmp_path: Path) -> None:
         (lambda s, t: (s, t.drop(columns="scarce")), [], ["trajectories.csv: column scarce", "is missing"]),
         (lambda s, t: (s, t.assign(plenty=-1.0)), [], ["index 0, column plenty", "is -1"]),
         (lambda s, t: (s, t.drop(columns="tokens")), [], ["has no column tokens"]),
-        (lambda s, t: (s[s["index"] < 20], t), [], ["trajectories.csv: index 20", "keep the same runs"]),
+        (lambda s, t: (s[s["index"] < 20], t), [], ["trajectories.csv: index 20", "give the schedules of all runs"]),
         (lambda s, t: (s[s["index"] < 5], t[t["index"] < 5]), [], ["has 5 finished runs", "at least 8"]),
         (lambda s, t: (s.assign(share=[0.4, 0.6] + [0.5] * 46), t), [], ["column share", "differs"]),
         (lambda s, t: (s, t), ["--min", "scarce=0.7", "--min", "other=0.6"], ["let the floors sum to at most 1"]),

@@ -51,14 +51,14 @@ class PhasedRuns:
 
 
 def read_phased_runs(schedules: Path, trajectories: Path, phases: int = 1) -> PhasedRuns:
-    """Join a table of schedules with one of trajectories.
+    """Join a table of schedules with one of trajectories; runs that did not reach the end are left out.
 
     Args:
         schedules: CSV of schedules, or of mixtures.
         trajectories: CSV with columns index, step, tokens and one a set; several rows a run.
         phases: equal phases that runs on one mixture are cut into.
     Raises:
-        DataError: an index is in one file only, phases differ from run to run, or no loss was measured at a phase's end.
+        DataError: a run has no schedule, phases differ from run to run, or no loss was measured at a phase's end.
     """
     table = ScheduleTable.read(schedules)
     if np.ptp(table.shares, axis=0).max() > 1e-6:
@@ -67,15 +67,15 @@ def read_phased_runs(schedules: Path, trajectories: Path, phases: int = 1) -> Ph
     if len(shares) == 1 and phases > 1:
         shares, weights = np.full(phases, 1 / phases), np.repeat(weights, phases, axis=1)
     points, sets = _read_points(trajectories)
-    alone = np.setxor1d(table.index, points["index"].unique())
+    alone = np.setdiff1d(points["index"], table.index)
     if len(alone):
-        raise DataError(f"{trajectories}: index {alone[0]}", f"is here or in {schedules} only", "keep the same runs in both")
+        raise DataError(f"{trajectories}: index {alone[0]}", f"is not in {schedules}", "give the schedules of all runs")
     found = {int(index): group for index, group in points.groupby("index")}
     length = float(points["tokens"].max())
     losses = np.full((len(table.index), len(shares), len(sets)), np.nan)
     for row, index in enumerate(table.index):
-        group = found[int(index)]
-        if float(group["tokens"].max()) < (1 - NEAR) * length:
+        group = found.get(int(index))
+        if group is None or float(group["tokens"].max()) < (1 - NEAR) * length:
             continue  # it failed on the way
         losses[row] = _at_ends(group, shares, length, sets, f"{trajectories}: index {index}")
     kept = ~np.isnan(losses).any(axis=(1, 2))
