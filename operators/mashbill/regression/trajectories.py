@@ -1,8 +1,9 @@
 """Regression over loss curves: what a phase makes of the losses at its start, rolled out to the end of a schedule.
 
-Proxies give more than their last loss. In each phase a loss keeps a part of where it was, and the rest comes of the phase's mixture:
+Proxies give more than their last loss. In each phase a loss keeps a part of where it was, and the rest comes of the phase's mixture and of
+what the model knows already, for which the losses of all sets stand:
 
-    loss at the end = kept * loss at the start + f(mixture)
+    loss at the end = kept * loss at the start + f(mixture, losses at the start)
 
 with one number ``kept`` a phase, as forgetting is the optimiser's more than the text's, and one Gaussian process ``f`` a phase for all
 sets; that they differ from phase to phase says where in the learning-rate schedule it is. A schedule's final losses are those of phase
@@ -26,6 +27,7 @@ from mashbill.regression.phased_runs import PhasedRuns
 from mashbill.regression.validation import spearman, split_folds
 
 MIN_RUNS = 8
+LEAST_LOSS = 1e-3
 PENALTIES = tuple(np.geomspace(1e-3, 1e2, 16).tolist())
 
 
@@ -44,7 +46,9 @@ class TransitionRegression:
         before = np.concatenate([np.zeros_like(losses[:, :1]), losses[:, :-1]], axis=1)
         self.kept = np.array([_kept(weights[:, p], before[:, p], losses[:, p]) for p in range(weights.shape[1])])
         rest = losses - self.kept[:, None] * before
-        self.processes = [GaussianProcess().fit(weights[:, p], rest[:, p]) for p in range(weights.shape[1])]
+        self.processes = [
+            GaussianProcess().fit(_features(weights[:, p], before[:, p] if p else None), rest[:, p]) for p in range(weights.shape[1])
+        ]
         return self
 
     def predict(self, weights: np.ndarray, observed: np.ndarray | None = None) -> np.ndarray:
@@ -57,10 +61,19 @@ class TransitionRegression:
             [schedules, sets].
         """
         first = len(self.processes) - weights.shape[1]
-        losses = np.zeros(1) if observed is None else observed
+        losses = np.zeros((1, 1)) if observed is None else observed[None]
         for phase in range(weights.shape[1]):
-            losses = self.kept[first + phase] * losses + self.processes[first + phase].predict(weights[:, phase])
+            features = _features(weights[:, phase], losses if first + phase else None)
+            losses = self.kept[first + phase] * losses + self.processes[first + phase].predict(features)
         return losses
+
+
+def _features(weights: np.ndarray, losses: np.ndarray | None) -> np.ndarray:
+    """[schedules, domains + sets] a phase's mixtures and the losses at its start; before the first phase there are none."""
+    if losses is None:
+        return weights
+    start = np.broadcast_to(np.maximum(losses, LEAST_LOSS), (len(weights), losses.shape[1]))
+    return np.concatenate([weights, start], axis=1)
 
 
 def _kept(weights: np.ndarray, start: np.ndarray, end: np.ndarray) -> float:

@@ -109,12 +109,13 @@ def weights_by_phase(phases: Sequence[Mapping[str, Any]], constant: Mapping[str,
     rows = -(-len(domains) // columns)
     figure, grid = _new(9.4, 1.5 * rows + 0.3, rows, columns, sharey=True)
     edges = np.cumsum([0.0, *(phase["share"] for phase in phases)])
+    highest = max(max(phase["mixture"].values()) for phase in (*phases, {"mixture": constant}))
     for axes, name in zip(np.ravel(grid), domains, strict=False):
         axes.axhline(constant[name], color=COLORS["chosen"], linewidth=1, linestyle=":")
-        axes.stairs([phase["mixture"][name] for phase in phases], edges, color=COLORS["scheduled"], linewidth=1.6)
+        axes.stairs([phase["mixture"][name] for phase in phases], edges, baseline=None, color=COLORS["scheduled"], linewidth=1.6)
         axes.set_title(name, fontsize=9, loc="left")
         axes.set_xlim(0, 1)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.08 * highest)
     for axes in np.ravel(grid)[len(domains) :]:
         axes.set_axis_off()
     figure.supxlabel("share of the run", fontsize=9, color=INK)
