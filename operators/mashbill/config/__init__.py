@@ -15,6 +15,7 @@ from mashbill.config.mixing import (
     RefineConfig,
     RegressionConfig,
     Rung,
+    ScheduleConfig,
     SweepConfig,
     TokensConfig,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "RefineConfig",
     "RegressionConfig",
     "Rung",
+    "ScheduleConfig",
     "SelectionConfig",
     "Source",
     "SweepConfig",

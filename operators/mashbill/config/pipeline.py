@@ -21,6 +21,7 @@ from mashbill.config.mixing import (
     ProxyConfig,
     RefineConfig,
     RegressionConfig,
+    ScheduleConfig,
     SweepConfig,
     TokensConfig,
 )
@@ -56,6 +57,7 @@ class PipelineConfig(Section):
     baselines: BaselinesConfig = Field(BaselinesConfig(), description="Other ways to a mixture, beside the choice.")
     regression: RegressionConfig = Field(RegressionConfig(), description="How losses are predicted.")
     mix: MixConfig = Field(MixConfig(), description="What the mixture is chosen for.")
+    schedule: ScheduleConfig = Field(ScheduleConfig(), description="Whether the mixture changes on the way.")
     validation: ValidationConfig = Field(ValidationConfig(), description="Whether measured losses rank the mixtures as predicted.")
     gate: GateConfig = Field(GateConfig(), description="When the cluster may be spent.")
     training: TrainingConfig = Field(TrainingConfig(), description="The final model.")
@@ -72,6 +74,7 @@ class PipelineConfig(Section):
             ) from error
         self._filters_know_their_sets()
         self._baselines_are_mixtures()
+        self._phases_were_measured()
         for name in self.quality.ability_references:
             if name not in references:
                 raise ValueError(
@@ -98,7 +101,7 @@ class PipelineConfig(Section):
                 raise ValueError(f"baselines.given.{name} names {unknown[0]!r}; known: {', '.join(self.mixture_names)}")
             if abs(sum(weights.values()) - 1) > 1e-6 or min(weights.values()) < 0:
                 raise ValueError(f"baselines.given.{name} sums to {sum(weights.values()):g}; make the weights non-negative with sum 1")
-        known = ("chosen", "natural", "uniform", "tempered", *self.baselines.methods, *self.baselines.given)
+        known = ("chosen", "scheduled", "natural", "uniform", "tempered", *self.baselines.methods, *self.baselines.given)
         taken = [name for name in self.baselines.given if name in known[: -len(self.baselines.given)]]
         if taken:
             raise ValueError(f"baselines.given names {taken[0]!r}, which a method has; choose another name")
@@ -106,6 +109,15 @@ class PipelineConfig(Section):
             for name in names:
                 if name not in known:
                     raise ValueError(f"{field} names {name!r}; known: {', '.join(known)}")
+
+    def _phases_were_measured(self) -> None:
+        phases, planned, evaluations = self.schedule.phases, self.plan.phases, self.sweep.evaluations
+        if phases == 1 and "scheduled" in self.training.mixtures:
+            raise ValueError("training.mixtures names 'scheduled', and schedule.phases is 1; set schedule.phases to plan.phases")
+        if phases > 1 and planned not in {1, phases}:
+            raise ValueError(f"schedule.phases is {phases} and plan.phases {planned}; make them the same")
+        if phases > 1 and planned == 1 and evaluations % phases:
+            raise ValueError(f"schedule.phases is {phases} and sweep.evaluations {evaluations}; make that a multiple of it")
 
     @property
     def domain_names(self) -> tuple[str, ...]:
