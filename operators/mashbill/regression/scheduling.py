@@ -202,6 +202,8 @@ def _reason(compared: dict[str, Any], gain: float, noise: float, under_way: Unde
     if not compared["order_counts"]:
         with_order, without = (compared[name]["rmse"] for name in ("trajectories", "static"))
         return f"order does not count: out of fold the error is {with_order:.4f} with it and {without:.4f} without; {stays}"
+    if gain <= 0:
+        return f"no schedule within the limits is predicted to be better; {stays}"
     if gain <= noise:
         return f"the gain of {gain:.4f} is within its noise of {noise:.4f}; {stays}"
     over = "the best single mixture" if under_way is None else "going on as it was"
