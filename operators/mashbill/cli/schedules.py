@@ -1,14 +1,12 @@
 """``mashbill mixtures schedule``: a mixture for each phase of a run, from proxies' loss curves."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from mashbill.cli.mixture_options import read_tokens, read_weights
+from mashbill.cli.mixture_options import JsonOption, read_limits, read_tokens, read_weights, say
 
 
 def schedule(
@@ -27,7 +25,7 @@ def schedule(
     max_: Annotated[list[str] | None, typer.Option("--max", metavar="D=w", help="Most weight of a domain in every phase.")] = None,
     caution: Annotated[float, typer.Option(min=0, help="Standard errors of its gain that count against a schedule.")] = 1.0,
     seed: Annotated[int, typer.Option(help="Seed of folds and search.")] = 0,
-    json_: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+    json_: JsonOption = False,
 ) -> None:
     """Choose a mixture for each phase, where the loss curves say that order is worth more than its noise."""
     from mashbill.regression.schedule import schedule_tables, write_schedule
@@ -37,8 +35,8 @@ def schedule(
         trajectories,
         read_weights(target, "--target"),
         phases=phases,
-        least=read_weights(min_ or [], "--min"),
-        most=read_weights(max_ or [], "--max"),
+        least=read_limits(min_ or [], "--min"),
+        most=read_limits(max_ or [], "--max"),
         available=read_tokens(available) if available else None,
         tokens=tokens,
         max_epochs=max_epochs,
@@ -49,11 +47,7 @@ def schedule(
         seed=seed,
     )
     write_schedule(facts, output)
-    if json_:
-        print(json.dumps(facts))  # noqa: T201
-        return
-    for shown in (_weights(facts), _validation(facts), f"{facts['reason']}: {output}"):
-        Console().print(shown)
+    say(json_, facts, _weights(facts), _validation(facts), f"{facts['reason']}: {output}")
 
 
 def _weights(facts: dict[str, Any]) -> Table:

@@ -1,11 +1,12 @@
 """Runs from tables of mixtures and of losses, whoever trained them: read, checked and joined on their index."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from mashbill.config.groups import share_weights
 from mashbill.errors import DataError
 from mashbill.mixtures import LossTable, MixtureTable
 
@@ -22,6 +23,22 @@ class Runs:
     mixtures: MixtureTable
     losses: LossTable
     skipped: int
+
+
+def weigh_columns(target: Mapping[str, float], columns: Sequence[str], where: str) -> dict[str, float]:
+    """Weights by loss column of a target's names and patterns; ``all`` stands for every column, unless one is called so.
+
+    Args:
+        target: weight of each name or pattern.
+        columns: what there is.
+        where: the file or files, for errors.
+    Raises:
+        DataError: a name or pattern matches no column.
+    """
+    try:
+        return share_weights({"*" if name == "all" not in columns else name: weight for name, weight in target.items()}, columns)
+    except KeyError as error:
+        raise DataError(f"{where}: column {error.args[0]}", "is missing", f"choose among {', '.join(columns)}") from error
 
 
 def stacked_mixtures(paths: Sequence[Path]) -> MixtureTable:

@@ -15,7 +15,7 @@ from mashbill.artifacts import Counts, StageRun
 from mashbill.errors import ConfigError, DataError
 from mashbill.mixtures import MixtureTable, Schedule, ScheduleTable, epoch_ceiling
 from mashbill.regression.phased_runs import PhasedRuns, read_phased_runs
-from mashbill.regression.runs import ordered
+from mashbill.regression.runs import ordered, weigh_columns
 from mashbill.regression.schedule_search import Limits
 from mashbill.regression.scheduling import UnderWay, choose_schedule, left_after
 from mashbill.regression.selecting import bounds
@@ -105,7 +105,7 @@ def schedule_tables(
         ConfigError: no schedule keeps to the limits, or a table is missing beside another.
     """
     runs = read_phased_runs(schedules, trajectories, phases)
-    weights = runs.target_weights(target, str(trajectories))
+    weights = runs.target_weights(weigh_columns(target, runs.sets, str(trajectories)), str(trajectories))
     everything = np.ones(len(runs.domains))
     repeats = everything
     if available and tokens:

@@ -13,13 +13,12 @@ from typing import Any
 import joblib
 import numpy as np
 
-from mashbill.config.groups import share_weights
 from mashbill.errors import ConfigError, DataError
 from mashbill.mixtures import LossTable, MixtureTable
 from mashbill.regression.ensemble import FOLDS, REGRESSORS, choose_regressor, compare, fit_regressor
 from mashbill.regression.fit import FittedRegression
 from mashbill.regression.regressors import MIN_RUNS, least_runs
-from mashbill.regression.runs import join_tables, ordered, read_losses, stacked_mixtures
+from mashbill.regression.runs import join_tables, ordered, read_losses, stacked_mixtures, weigh_columns
 from mashbill.regression.validation import conformal_half_width, spearman
 
 COVERAGE = 0.9
@@ -118,14 +117,8 @@ def fit_tables(
 
 def _by_column(target: Mapping[str, float], losses: LossTable, where: str, maximized: Sequence[str]) -> dict[str, float]:
     """The target's weights by loss column."""
-    known = ", ".join(losses.columns)
-    try:
-        weights = share_weights({"*" if name == "all" not in losses.columns else name: w for name, w in target.items()}, losses.columns)
-    except KeyError as error:
-        raise DataError(f"{where}: column {error.args[0]}", "is missing", f"choose among {known}") from error
-    for name in maximized:
-        if name not in losses.columns:
-            raise DataError(f"{where}: column {name}", "is missing", f"choose among {known}")
+    weights = weigh_columns(target, losses.columns, where)
+    weigh_columns(dict.fromkeys(maximized, 1.0), losses.columns, where)
     return weights
 
 
