@@ -44,9 +44,9 @@ def probe(name: str, home: Path) -> dict[str, object]:
 @pytest.mark.parametrize(
     "name, present, absent",
     [
-        ("pretraining", {"ingest", "sweep_part", "gate", "approve", "train_part", "report"}, set()),
+        ("pretraining", {"ingest", "sweep_part", "schedule", "gate", "approve", "train_part", "report"}, set()),
         ("curation", {"ingest", "bootstrap_part", "tokenize"}, {"plan"}),
-        ("mixture_search", {"ingest", "sweep_part", "gate"}, {"train"}),
+        ("mixture_search", {"ingest", "sweep_part", "schedule", "gate"}, {"train"}),
     ],
 )
 def test_dag_parses_light_with_a_form(name: str, present: set[str], absent: set[str], tmp_path: Path) -> None:

@@ -40,6 +40,9 @@ def test_shipped_configs_are_valid(path: Path) -> None:
         ("[mix]\ntarget = { 'x*' = 1.0 }", ["mix.target", "'x*'", "known: a, b, r"]),
         ("[proxy.model]\nheads = 3", ["config.toml: proxy.model", "multiple of heads 3"]),
         ("[quality]\nfamily = ['one']", ["at least two models"]),
+        ("[training]\nmixtures = ['scheduled']", ["'scheduled', and schedule.phases is 1", "set schedule.phases"]),
+        ("[plan]\nphases = 2\n[schedule]\nphases = 3", ["schedule.phases is 3 and plan.phases 2", "make them the same"]),
+        ("[schedule]\nphases = 3", ["sweep.evaluations 4", "a multiple"]),
     ],
 )
 def test_wrong_field_is_named_with_its_mend(tmp_path: Path, addition: str, fragments: list[str]) -> None:

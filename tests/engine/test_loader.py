@@ -105,3 +105,11 @@ def test_a_domain_of_one_phase_only_is_read_there_only() -> None:
     made, _ = phased([[1, 0], [0, 1]], [1, 1], 20)
     assert made.turn.tolist() == [0] * 10 + [1] * 10
     assert made.domain_counts() == {"d0": 10, "d1": 10}
+
+
+def test_a_domain_is_read_in_its_own_order_whatever_else_is_read() -> None:
+    tokens = {name: np.arange(401, dtype=np.uint32) + 1_000 * i for i, name in enumerate("abc")}
+    alone = MixtureLoader(tokens, {"b": 1.0}, context=4, sequences=60, seed=3).sequences_at(np.arange(60))
+    mixed = MixtureLoader(tokens, {"a": 0.5, "b": 0.25, "c": 0.25}, context=4, sequences=240, seed=3).sequences_at(np.arange(240))
+    of_b = mixed[(mixed[:, 0] >= 1_000) & (mixed[:, 0] < 2_000)]
+    assert (of_b == alone).all()

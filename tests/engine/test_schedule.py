@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from corpus_writer import easy_and_hard, run_stage
+from corpus_writer import easy_and_hard, folder_as_artifact, run_stage
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mashbill.config import PlanConfig
+from mashbill.artifacts import Artifact
+from mashbill.config import PipelineConfig, PlanConfig
 from mashbill.errors import DataError
 from mashbill.mixtures import MixtureTable, Schedule, ScheduleTable
 from mashbill.mixtures.planning import spread_over_phases
@@ -97,10 +98,19 @@ target = { easy = 1.0 }
 """
 
 
-def test_proxies_follow_their_schedules_and_are_measured_at_every_phase_end(tmp_path: Path) -> None:
-    config, done = easy_and_hard(tmp_path, CONFIG)
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[PipelineConfig, dict[str, Artifact]]:
+    config, done = easy_and_hard(tmp_path_factory.mktemp("phased"), CONFIG)
     for stage in ("plan", "sweep"):
         done[stage] = run_stage(config, stage, done)
+    return config, done
+
+
+Swept = tuple[PipelineConfig, dict[str, Artifact]]
+
+
+def test_proxies_follow_their_schedules_and_are_measured_at_every_phase_end(swept: Swept) -> None:
+    _, done = swept
     schedules = ScheduleTable.read(done["plan"].path / "schedules.csv")
     means = MixtureTable.read(done["plan"].path / "mixtures.csv")
     assert np.allclose(schedules.means().weights, means.weights, atol=1e-3)
@@ -112,3 +122,13 @@ def test_proxies_follow_their_schedules_and_are_measured_at_every_phase_end(tmp_
     emptier = int(np.argmin(schedules.weights[:, 0, 0]))
     middle = points[points["step"] == schedules.schedule(0).ends(steps[-1])[0]].set_index("index")["easy"]
     assert middle[fuller] < middle[emptier]
+
+
+def test_with_one_phase_the_chosen_mixture_stays(swept: Swept, tmp_path: Path) -> None:
+    config, done = swept
+    mixture = {"easy": 0.25, "hard": 0.75}
+    (tmp_path / "mix").mkdir()
+    (tmp_path / "mix" / "choice.json").write_text(json.dumps({"mixture": mixture}))
+    off = run_stage(config, "schedule", {**done, "mix": folder_as_artifact("mix", tmp_path / "mix")})
+    assert off.manifest.counts == {"phases": 1, "taken": False}
+    assert ScheduleTable.read(off.path / "schedule.csv").schedule(0).as_json() == [{"share": 1.0, "mixture": mixture}]

@@ -49,7 +49,10 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
     (folder / "mix").mkdir()
     (folder / "mix" / "choice.json").write_text(json.dumps({"mixture": {"a": 0.6, "b": 0.4}, "baselines": {}}))
     mix = folder_as_artifact("mix", folder / "mix")
-    return folder, {"tokenize": tokens, "mix": mix, "gate": folder_as_artifact("gate", folder / "mix")}
+    phases = [{"share": 0.5, "mixture": {"a": 1.0, "b": 0.0}}, {"share": 0.5, "mixture": {"a": 0.2, "b": 0.8}}]
+    (folder / "mix" / "schedule.json").write_text(json.dumps({"schedule": phases}))
+    others = {name: folder_as_artifact(name, folder / "mix") for name in ("schedule", "gate")}
+    return folder, {"tokenize": tokens, "mix": mix, **others}
 
 
 def with_training(folder: Path, artifacts: Path, **settings: object) -> PipelineConfig:
@@ -118,3 +121,17 @@ def test_exported_model_loads_in_transformers_with_our_logits(prepared: tuple[Pa
     tokenizer = AutoTokenizer.from_pretrained(model_folder)
     written = theirs.generate(**tokenizer("The number", return_tensors="pt"), max_new_tokens=5, do_sample=False)
     assert len(tokenizer.decode(written[0])) > len("The number")
+
+
+def test_a_scheduled_model_reads_phase_after_phase(prepared: tuple[Path, dict[str, Artifact]], tmp_path: Path) -> None:
+    folder, inputs = prepared
+    config = with_training(folder, tmp_path / "scheduled", mixtures=("scheduled",), processes_per_node=1)
+    config = config.model_copy(update={"schedule": config.schedule.model_copy(update={"phases": 2})})
+    artifact = run_stage(config, "train", inputs)
+    recipe = json.loads((artifact.path / "recipes.json").read_text())["scheduled"]
+    assert recipe["mixture"] == pytest.approx({"a": 0.6, "b": 0.4})
+    assert [phase["mixture"]["a"] for phase in recipe["phases"]] == [1.0, 0.2]
+    with (artifact.path / "evaluations.csv").open() as file:
+        middle, end = list(csv.DictReader(file))
+    learnt = {name: float(middle[name]) - float(end[name]) for name in ("a", "b")}
+    assert learnt["b"] > learnt["a"]  # b comes in the second half

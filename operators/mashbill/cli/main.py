@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from mashbill.cli import mixtures
+from mashbill.cli import mixtures, proxies, schedules
 from mashbill.cli.pipeline import describe_stages, run_pipeline
 from mashbill.errors import MashbillError
 
@@ -22,7 +22,11 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
+mixtures.app.command(
+    epilog="Example: mashbill mixtures schedule --schedules s.csv --trajectories t.csv --target web --output schedule.csv"
+)(schedules.schedule)
 app.add_typer(mixtures.app, name="mixtures")
+app.add_typer(proxies.app, name="proxies")
 
 ConfigOption = Annotated[Path, typer.Option("--config", help="TOML config file.", show_default=False)]
 SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="section.key=value", help="Override a setting; may be repeated.")]

@@ -15,10 +15,11 @@ from mashbill.config.mixing import (
     RefineConfig,
     RegressionConfig,
     Rung,
+    ScheduleConfig,
     SweepConfig,
     TokensConfig,
 )
-from mashbill.config.pipeline import PipelineConfig, load_config, parse_overrides
+from mashbill.config.pipeline import PipelineConfig, ProxyRun, load_config, load_proxy_run, parse_overrides
 from mashbill.config.quality import BootstrapConfig, QualityConfig, SelectionConfig
 from mashbill.config.training import EvaluationConfig, TrainingConfig
 from mashbill.config.validation import ValidationConfig
@@ -40,10 +41,12 @@ __all__ = [
     "PipelineConfig",
     "PlanConfig",
     "ProxyConfig",
+    "ProxyRun",
     "QualityConfig",
     "RefineConfig",
     "RegressionConfig",
     "Rung",
+    "ScheduleConfig",
     "SelectionConfig",
     "Source",
     "SweepConfig",
@@ -51,5 +54,6 @@ __all__ = [
     "TrainingConfig",
     "ValidationConfig",
     "load_config",
+    "load_proxy_run",
     "parse_overrides",
 ]

@@ -182,6 +182,19 @@ class MixConfig(Section):
         return self
 
 
+class ScheduleConfig(Section):
+    """Whether the mixture changes from phase to phase of the final run."""
+
+    phases: int = Field(
+        1,
+        ge=1,
+        le=16,
+        description="Phases of the final run: those of plan.phases, or equal ones that the sweep's evaluations fall on; 1 is off.",
+    )
+    caution: float = Field(1.0, ge=0, le=10, description="Standard errors of its gain that count against a schedule.")
+    folds: int = Field(5, ge=3, le=50, description="Folds of the trajectories' cross-validation.")
+
+
 class GateConfig(Section):
     """What happens when the predicted gain over natural is within the noise."""
 

@@ -21,6 +21,7 @@ from mashbill.config.mixing import (
     ProxyConfig,
     RefineConfig,
     RegressionConfig,
+    ScheduleConfig,
     SweepConfig,
     TokensConfig,
 )
@@ -56,6 +57,7 @@ class PipelineConfig(Section):
     baselines: BaselinesConfig = Field(BaselinesConfig(), description="Other ways to a mixture, beside the choice.")
     regression: RegressionConfig = Field(RegressionConfig(), description="How losses are predicted.")
     mix: MixConfig = Field(MixConfig(), description="What the mixture is chosen for.")
+    schedule: ScheduleConfig = Field(ScheduleConfig(), description="Whether the mixture changes on the way.")
     validation: ValidationConfig = Field(ValidationConfig(), description="Whether measured losses rank the mixtures as predicted.")
     gate: GateConfig = Field(GateConfig(), description="When the cluster may be spent.")
     training: TrainingConfig = Field(TrainingConfig(), description="The final model.")
@@ -72,6 +74,7 @@ class PipelineConfig(Section):
             ) from error
         self._filters_know_their_sets()
         self._baselines_are_mixtures()
+        self._phases_were_measured()
         for name in self.quality.ability_references:
             if name not in references:
                 raise ValueError(
@@ -98,7 +101,7 @@ class PipelineConfig(Section):
                 raise ValueError(f"baselines.given.{name} names {unknown[0]!r}; known: {', '.join(self.mixture_names)}")
             if abs(sum(weights.values()) - 1) > 1e-6 or min(weights.values()) < 0:
                 raise ValueError(f"baselines.given.{name} sums to {sum(weights.values()):g}; make the weights non-negative with sum 1")
-        known = ("chosen", "natural", "uniform", "tempered", *self.baselines.methods, *self.baselines.given)
+        known = ("chosen", "scheduled", "natural", "uniform", "tempered", *self.baselines.methods, *self.baselines.given)
         taken = [name for name in self.baselines.given if name in known[: -len(self.baselines.given)]]
         if taken:
             raise ValueError(f"baselines.given names {taken[0]!r}, which a method has; choose another name")
@@ -106,6 +109,15 @@ class PipelineConfig(Section):
             for name in names:
                 if name not in known:
                     raise ValueError(f"{field} names {name!r}; known: {', '.join(known)}")
+
+    def _phases_were_measured(self) -> None:
+        phases, planned, evaluations = self.schedule.phases, self.plan.phases, self.sweep.evaluations
+        if phases == 1 and "scheduled" in self.training.mixtures:
+            raise ValueError("training.mixtures names 'scheduled', and schedule.phases is 1; set schedule.phases to plan.phases")
+        if phases > 1 and planned not in {1, phases}:
+            raise ValueError(f"schedule.phases is {phases} and plan.phases {planned}; make them the same")
+        if phases > 1 and planned == 1 and evaluations % phases:
+            raise ValueError(f"schedule.phases is {phases} and sweep.evaluations {evaluations}; make that a multiple of it")
 
     @property
     def domain_names(self) -> tuple[str, ...]:
@@ -170,6 +182,32 @@ def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
         return PipelineConfig.model_validate(raw)
     except ValidationError as error:
         raise _config_error(str(path), error) from error
+
+
+class ProxyRun(Section):
+    """What proxies outside a pipeline are determined by."""
+
+    proxy: ProxyConfig = Field(ProxyConfig(), description="The proxy's shape and training.")
+    sweep: SweepConfig = Field(SweepConfig(), description="Tokens and evaluations of each.")
+    seed: int = Field(0, ge=0, description="Everything random is a function of this and an index.")
+
+
+def load_proxy_run(path: Path | None, overrides: Mapping[str, Any]) -> ProxyRun:
+    """The sections that proxies need, of a config file or from overrides alone.
+
+    Raises:
+        ConfigError: the file or a field is wrong.
+    """
+    if path is not None:
+        config = load_config(path, overrides)
+        return ProxyRun(proxy=config.proxy, sweep=config.sweep, seed=config.seed)
+    raw: dict[str, Any] = {}
+    for key, value in overrides.items():
+        _set(raw, key, value)
+    try:
+        return ProxyRun.model_validate(raw)
+    except ValidationError as error:
+        raise _config_error("--set", error) from error
 
 
 def parse_overrides(assignments: Iterable[str]) -> dict[str, Any]:

@@ -64,14 +64,15 @@ class MixtureLoader:
     def _windows_of(self, visit: np.ndarray) -> np.ndarray:
         """[sequences] which window of its domain is read at each position.
 
-        An epoch's order is drawn for as many windows as are read of it: a run that reads little of a large domain costs little.
+        An epoch's order is drawn for as many windows as are read of it: a run that reads little of a large domain costs little. It is the
+        domain's own, whatever else is read.
         """
         window = np.empty(len(visit), np.int64)
-        for domain, windows in enumerate(self.windows):
+        for domain, (name, windows) in enumerate(zip(self.domains, self.windows, strict=True)):
             places = np.flatnonzero(self.turn == domain)
             for epoch in range(-(-len(places) // windows)):
                 part = places[(visit[places] >= epoch * windows) & (visit[places] < (epoch + 1) * windows)]
-                generator = np.random.default_rng([self.seed, LOADER_TAG, domain, epoch])
+                generator = np.random.default_rng([self.seed, LOADER_TAG, epoch, *name.encode()])
                 window[part] = generator.choice(windows, len(part), replace=False)[visit[part] - epoch * windows]
         return window
 

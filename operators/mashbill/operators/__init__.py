@@ -17,6 +17,7 @@ from mashbill.operators.mixing import (
     GateTraining,
     PlanMixtures,
     RefineSweep,
+    ScheduleMixture,
     SweepProxies,
     ValidateMixtures,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "MixtureTaskGroup",
     "PlanMixtures",
     "RefineSweep",
+    "ScheduleMixture",
     "ScoreQuality",
     "SelectDocuments",
     "SweepProxies",

@@ -49,6 +49,12 @@ class ChooseMixture(StageOperator):
     stage = "mix"
 
 
+class ScheduleMixture(StageOperator):
+    """Choose a mixture for each phase of the final run, or say that one is as good."""
+
+    stage = "schedule"
+
+
 class ValidateMixtures(StageOperator):
     """Train the compared mixtures again with fresh seeds and rank them by measured loss; parts that are missing are run first."""
 

@@ -81,9 +81,9 @@ class CurationTaskGroup(StageTaskGroup):
 
 
 class MixtureTaskGroup(StageTaskGroup):
-    """From token shards to a mixture: plan, sweep, refine, ladder, fit, baselines, mix, validate, gate. Needs tokenize among its inputs."""
+    """From token shards to a mixture: plan, sweep, refine, ladder, fit, baselines, mix, schedule, validate, gate. Needs tokenize."""
 
-    stages = ("plan", "sweep", "refine", "ladder", "fit", "baselines", "mix", "validate", "gate")
+    stages = ("plan", "sweep", "refine", "ladder", "fit", "baselines", "mix", "schedule", "validate", "gate")
 
 
 class TrainingTaskGroup(StageTaskGroup):

@@ -18,7 +18,7 @@ from mashbill.artifacts import Artifact, Counts, Progress, StageRun
 from mashbill.config import ProxyConfig
 from mashbill.errors import DataError
 from mashbill.mixtures import LossTable, MixtureTable, Schedule, ScheduleTable
-from mashbill.proxies.stacking import stack_size
+from mashbill.proxies.stacking import device_of, stack_size
 from mashbill.tokens import TokenStore
 
 MIN_PROXIES = 2
@@ -64,21 +64,8 @@ def train_group(
         schedules: what is trained on where phases differ; ``mixtures`` are their means, row by row.
         processes: worker processes, for a part that has the machine to itself.
     """
-    seeds = {row: int(np.random.SeedSequence([run.config.seed, tag, int(mixtures.index[row])]).generate_state(1)[0]) for row in rows}
-    members = [
-        Planned(
-            folder_name(int(mixtures.index[row]), place),
-            mixtures.row(row) if schedules is None else schedules.schedule(row),
-            seeds[row],
-            config,
-        )
-        for row in rows
-        for place, config in enumerate(configs)
-    ]
-    budget = Budget(store.folder, run.scratch, tokens, evaluations)
-    size = stack_size(configs[0], store.vocabulary)
-    stacks = [members[start : start + size] for start in range(0, len(members), size)]
-    _train_stacks([stack for stack in stacks if not budget.finished(stack)], budget, run.progress, min(processes, len(stacks)))
+    members = plan_members(mixtures, rows, configs, (run.config.seed, tag), schedules)
+    train_planned(members, Budget(store.folder, run.scratch, tokens, evaluations), store.vocabulary, run.progress, processes)
     counts = {"proxies": 0, "tokens": 0, "seconds": 0.0, "failed": 0}
     for member in members:
         shutil.copytree(run.scratch / member.name, run.output / "proxies" / member.name)
@@ -119,6 +106,28 @@ class Budget:
         return all((self.scratch / member.name / RESULT).exists() for member in stack)
 
 
+def plan_members(
+    mixtures: MixtureTable, rows: range, configs: Sequence[ProxyConfig], seed: tuple[int, int], schedules: ScheduleTable | None = None
+) -> list[Planned]:
+    """The proxies of some rows; one's seed is a function of the given one and its index, the same under each config."""
+    members = []
+    for row in rows:
+        index = int(mixtures.index[row])
+        own = int(np.random.SeedSequence([*seed, index]).generate_state(1)[0])
+        mixture = mixtures.row(row) if schedules is None else schedules.schedule(row)
+        members += [Planned(folder_name(index, place), mixture, own, config) for place, config in enumerate(configs)]
+    return members
+
+
+def train_planned(members: Sequence[Planned], budget: Budget, vocabulary: int, progress: Progress, processes: int) -> None:
+    """Train what is not finished, in stacks where there is a GPU, over worker processes where there are several."""
+    size = stack_size(members[0].config, vocabulary)
+    processes = processes if device_of(members[0].config) == "cpu" else 1
+    stacks = [members[start : start + size] for start in range(0, len(members), size)]
+    todo = [stack for stack in stacks if not budget.finished(stack)]
+    _train_stacks(todo, budget, progress, min(processes, len(todo)))
+
+
 def _train_stacks(stacks: Sequence[Sequence[Planned]], budget: Budget, progress: Progress, processes: int) -> None:
     if processes <= 1:
         for done, stack in enumerate(stacks):
@@ -157,16 +166,26 @@ def collect_groups(parts: Mapping[str, Artifact], mixtures: MixtureTable, sets: 
     Raises:
         DataError: fewer than two proxies finished.
     """
+    folders, records = group_records(parts, mixtures, place)
+    counts = write_tables(mixtures, records, sets, output)
+    for index, folder, record in zip(mixtures.index, folders, records, strict=True):
+        if not record["failed"]:
+            shutil.copytree(folder, output / "proxies" / folder_name(int(index)))
+    return counts
+
+
+def write_tables(mixtures: MixtureTable, records: Sequence[Mapping[str, Any]], sets: tuple[str, ...], output: Path) -> Counts:
+    """Write ``mixtures.csv``, ``losses.csv`` and ``trajectories.csv`` of trained proxies; failed ones have NaN.
+
+    Raises:
+        DataError: fewer than two proxies finished.
+    """
     import pandas as pd
 
-    folders, records = group_records(parts, mixtures, place)
     losses = final_losses(records, sets)
     failed = int(np.isnan(losses).any(axis=1).sum())
     if len(records) - failed < MIN_PROXIES:
         raise DataError("proxies", f"{failed} of {len(records)} diverged", "lower proxy.learning_rate")
-    for index, folder, record in zip(mixtures.index, folders, records, strict=True):
-        if not record["failed"]:
-            shutil.copytree(folder, output / "proxies" / folder_name(int(index)))
     mixtures.write(output / "mixtures.csv")
     LossTable(mixtures.index, sets, losses).write(output / "losses.csv")
     points = [{"index": record["index"], **point} for record in records for point in record["trajectory"]]

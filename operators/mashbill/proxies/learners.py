@@ -131,10 +131,14 @@ class Together:
         self.step = torch.zeros((), dtype=torch.int64, device=device)
         self.failed = torch.full((len(models),), FINE, device=device)
         self.warm, self.graph = 0, None if self.kind == "cpu" else torch.cuda.CUDAGraph()
+        self.staged = [] if self.kind == "cpu" else [_Staged(shape) for _ in range(2)]
 
     def learn(self, sequences: np.ndarray, rates: np.ndarray) -> None:
         """One step of all; a model whose loss is no number goes on as it is, and spoils no other."""
-        self.batch.copy_(torch.from_numpy(sequences))
+        if self.staged:
+            self.staged[self.warm % 2].send(sequences, self.batch)
+        else:
+            self.batch.copy_(torch.from_numpy(sequences))
         self.rates.copy_(torch.from_numpy(np.asarray(rates, np.float32)))
         if self.graph is None:
             self._step()
@@ -193,3 +197,18 @@ class Together:
         self.failed.copy_(state["failed"])
         self.stack.load_state_dict(state["stack"])
         self.optimiser.load(state["optimiser"])
+
+
+class _Staged:
+    """Pinned memory on the way to the GPU: with two of them, the next batch is read while the GPU is at the last."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.buffer = torch.empty(shape, dtype=torch.int64, pin_memory=True)
+        self.sent = torch.cuda.Event()  # type: ignore[no-untyped-call]
+
+    def send(self, sequences: np.ndarray, batch: torch.Tensor) -> None:
+        """Fill the buffer, as soon as what it held has been copied, and have it copied when the GPU gets there."""
+        self.sent.synchronize()
+        self.buffer.copy_(torch.from_numpy(sequences))
+        batch.copy_(self.buffer, non_blocking=True)
+        self.sent.record()

@@ -132,23 +132,12 @@ class GaussianProcess:
         for i, process in enumerate(self.processes):
             share = (count * (i + 1)) // len(self.processes) - (count * i) // len(self.processes)
             with one_thread():
-                mean, root = process.mean(weights), root_of(process.covariance(weights))
-                normal = random.standard_normal((len(self.floor), len(weights), share))
-                draws.append(mean + (root @ normal).transpose(2, 1, 0))
+                mean, covariance = process.mean(weights), process.covariance(weights)
+                values, vectors = np.linalg.eigh(covariance)
+                scaled = vectors * np.sqrt(np.maximum(values, 0))[:, None, :]
+                normal = random.standard_normal((share, len(self.floor), len(weights)))
+                draws.append(mean + np.einsum("tmk,stk->smt", scaled, normal, optimize=True))
         return self.unwarp(np.concatenate(draws))
-
-
-def root_of(covariance: np.ndarray) -> np.ndarray:
-    """[targets, mixtures, mixtures] Cholesky factors of covariances; mixtures that are nearly alike take a little noise."""
-    height = covariance.diagonal(axis1=1, axis2=2).max(axis=1)[:, None, None] + 1e-12
-    for noise in (1e-9, 1e-7, 1e-5):
-        try:
-            return np.linalg.cholesky(covariance + noise * height * np.eye(covariance.shape[1]))
-        except np.linalg.LinAlgError:
-            continue
-    values, vectors = np.linalg.eigh(covariance)
-    root: np.ndarray = vectors * np.sqrt(np.maximum(values, 0))[:, None, :]
-    return root
 
 
 def kernel(one: Any, other: Any, lengths: Any, heights: Any) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-COLORS = {"chosen": "#c2611f", "natural": "#4b7a9e", "uniform": "#8a8f98", "kept": "#c2611f", "dropped": "#9aa3ad"}
+COLORS = {"chosen": "#c2611f", "natural": "#4b7a9e", "scheduled": "#5d8a4a", "uniform": "#8a8f98", "kept": "#c2611f", "dropped": "#9aa3ad"}
 OTHER = "#7d6b91"
 INK = "#7d8590"
 STYLE = {
@@ -99,6 +99,27 @@ def sweep_scatter(domains: Sequence[str], weights: np.ndarray, loss: np.ndarray,
         axes.set_axis_off()
     figure.supxlabel("weight in the mixture", fontsize=9, color=INK)
     figure.supylabel("target loss, bits per byte", fontsize=9, color=INK)
+    return _svg(figure)
+
+
+def weights_by_phase(phases: Sequence[Mapping[str, Any]], constant: Mapping[str, float]) -> str:
+    """Each domain's weight over the run, a step a phase; a dotted line marks the best single mixture."""
+    domains = list(constant)
+    columns = min(5, len(domains))
+    rows = -(-len(domains) // columns)
+    figure, grid = _new(9.4, 1.5 * rows + 0.3, rows, columns, sharey=True)
+    edges = np.cumsum([0.0, *(phase["share"] for phase in phases)])
+    highest = max(max(phase["mixture"].values()) for phase in (*phases, {"mixture": constant}))
+    for axes, name in zip(np.ravel(grid), domains, strict=False):
+        axes.axhline(constant[name], color=COLORS["chosen"], linewidth=1, linestyle=":")
+        axes.stairs([phase["mixture"][name] for phase in phases], edges, baseline=None, color=COLORS["scheduled"], linewidth=1.6)
+        axes.set_title(name, fontsize=9, loc="left")
+        axes.set_xlim(0, 1)
+        axes.set_ylim(0, 1.08 * highest)
+    for axes in np.ravel(grid)[len(domains) :]:
+        axes.set_axis_off()
+    figure.supxlabel("share of the run", fontsize=9, color=INK)
+    figure.supylabel("weight", fontsize=9, color=INK)
     return _svg(figure)
 
 

@@ -25,11 +25,12 @@ VERSIONS = (
 def gather(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> dict[str, Any]:
     """Everything but the figures."""
     choice, evaluation = _json(inputs["mix"], "choice.json"), _json(inputs["evaluate"], "evaluation.json")
+    schedule = _json(inputs["schedule"], "schedule.json")
     return {
         "name": config.name,
         "choice": choice,
         "evaluation": evaluation,
-        "predicted_against_measured": _losses(choice, evaluation),
+        "predicted_against_measured": _losses(choice, schedule, evaluation),
         "stages": [_stage(name, artifact) for name, artifact in inputs.items()],
         "domains": _domains(config, inputs),
         "weights": [
@@ -48,6 +49,7 @@ def gather(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> dict[str, 
         "ladder": _json(inputs["ladder"], "ladder.json"),
         "measured_again": _json(inputs["validate"], "validation.json"),
         "rounds": _json(inputs["refine"], "rounds.json"),
+        "schedule": schedule,
         "decision": _json(inputs["gate"], "decision.json"),
         "recipes": _json(inputs["train"], "recipes.json"),
         "config": config.model_dump_json(indent=2),
@@ -64,6 +66,7 @@ def summary(facts: Mapping[str, Any]) -> dict[str, Any]:
         "measured": evaluation["measured"],
         "gain_predicted": evaluation["gain_predicted"],
         "gain_measured": evaluation["gain_measured"],
+        "schedule_gain_measured": evaluation["schedule_gain_measured"],
         "counts": {stage["name"]: stage["counts"] for stage in facts["stages"]},
     }
 
@@ -73,8 +76,9 @@ def reused(plan: Artifact) -> Any:
     return _json(plan, "reuse.json") if (plan.path / "reuse.json").exists() else None
 
 
-def _losses(choice: Mapping[str, Any], evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
-    entries = {"chosen": choice["predicted"], **choice["baselines"]}
+def _losses(choice: Mapping[str, Any], schedule: Mapping[str, Any], evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
+    scheduled = {"scheduled": schedule["predicted"]} if schedule["taken"] else {}
+    entries = {"chosen": choice["predicted"], **scheduled, **choice["baselines"]}
     return [
         {"name": name, "loss": entry["loss"], "interval": entry["interval"], "measured": evaluation["measured"].get(name)}
         for name, entry in entries.items()

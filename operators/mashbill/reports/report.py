@@ -54,6 +54,8 @@ def draw(facts: Mapping[str, Any], inputs: Mapping[str, Artifact]) -> dict[str, 
         "sweep": figures.sweep_scatter(mixtures.domains, mixtures.weights, losses.losses @ weights, facts["choice"]["mixture"]),
         "validation": figures.validation_scatter(facts["validation"]["predictions"]["target"]),
     }
+    if facts["schedule"]["phases"] > 1:
+        drawn["schedule"] = figures.weights_by_phase(facts["schedule"]["candidate"], facts["schedule"]["constant"])
     if facts["clusters"]["threshold_curve"]:
         similarity, probability = zip(*facts["clusters"]["threshold_curve"], strict=True)
         drawn["threshold"] = figures.lines({"chosen": (similarity, probability)}, "Jaccard similarity", "found", legend=False)

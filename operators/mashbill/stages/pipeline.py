@@ -11,6 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
+from multiprocessing.queues import SimpleQueue
 
 from mashbill.artifacts import Artifact
 from mashbill.config import PipelineConfig
@@ -80,9 +81,14 @@ def _run_parts(job: StageJob, parts: list[str], watch: Watch) -> None:
 
 def _spread(job: StageJob, parts: list[str], watch: Watch) -> None:
     """Run parts in worker processes."""
-    workers = min(job.config.workers or os.cpu_count() or 1, len(parts))
+    gpus = gpus_for(job)
+    workers = min(len(gpus) or job.config.workers or os.cpu_count() or 1, len(parts))
+    context = multiprocessing.get_context("spawn")
+    turns = context.SimpleQueue()
+    for gpu in gpus[:workers]:
+        turns.put(gpu)
     addresses = {name: artifact.address for name, artifact in job.inputs.items()}
-    with _single_threaded(), ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+    with _single_threaded(), ProcessPoolExecutor(workers, context, _take_gpu, (turns, bool(gpus))) as pool:
         waiting: set[Future[None]] = {pool.submit(_run_part, job.stage.name, job.config, addresses, part) for part in parts}
         try:
             while waiting:
@@ -92,6 +98,22 @@ def _spread(job: StageJob, parts: list[str], watch: Watch) -> None:
                     future.result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def gpus_for(job: StageJob) -> list[str]:
+    """GPUs that the stage's parts are spread over, one each; none where they are for the cores."""
+    if not job.stage.accelerated or job.config.proxy.device == "cpu":
+        return []
+    import torch
+
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return visible.split(",") if visible and torch.cuda.is_available() else [str(gpu) for gpu in range(torch.cuda.device_count())]
+
+
+def _take_gpu(turns: "SimpleQueue[str]", gpus: bool) -> None:
+    """Let a worker process see one GPU, which no other has."""
+    if gpus:
+        os.environ["CUDA_VISIBLE_DEVICES"] = turns.get()
 
 
 def _run_part(stage: str, config: PipelineConfig, addresses: Mapping[str, str], part: str) -> None:

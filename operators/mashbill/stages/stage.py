@@ -31,6 +31,7 @@ class Stage:
         external: ``module:function`` that identifies files it reads outside the artifacts.
         earlier: ``module:function`` that identifies earlier results it reads, given the config and its inputs.
         exclusive: whether a part takes the whole machine, so that parts run one at a time.
+        accelerated: whether a part takes a GPU to itself, where there is one.
         in_order: whether a part reads those before it; they run one at a time.
         version: version of its algorithm and output.
     """
@@ -46,6 +47,7 @@ class Stage:
     external: str | None = None
     earlier: str | None = None
     exclusive: bool = False
+    accelerated: bool = False
     in_order: bool = False
     version: int = 1
 

@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +33,23 @@ def evaluate(run: StageRun) -> Counts:
         models[folder.name] = _measure(folder, store, config.evaluation, config.target)
     measured = {name: entry["target"] for name, entry in models.items()}
     predicted = {"chosen": choice["predicted"]["loss"], **{name: b["loss"] for name, b in choice["baselines"].items()}}
-    both = "chosen" in measured and "natural" in measured
+    if "scheduled" in measured:
+        predicted["scheduled"] = json.loads((run.inputs["schedule"].path / "schedule.json").read_text())["predicted"]["loss"]
     result = {
         "models": models,
         "predicted": predicted,
         "measured": measured,
         "gain_predicted": choice["gain"],
-        "gain_measured": measured["natural"] - measured["chosen"] if both else None,
+        "gain_measured": _gain(measured, "chosen", "natural"),
+        "schedule_gain_measured": _gain(measured, "scheduled", "chosen"),
     }
     (run.output / "evaluation.json").write_text(json.dumps(result, ensure_ascii=False, indent=1))
     return {**{f"bits_per_byte_{name}": round(value, 4) for name, value in measured.items()}, "gain_measured": result["gain_measured"]}
+
+
+def _gain(measured: Mapping[str, float], of: str, over: str) -> float | None:
+    """What one model's target loss is below another's; None where either was not trained."""
+    return measured[over] - measured[of] if of in measured and over in measured else None
 
 
 def _measure(folder: Path, store: TokenStore, config: EvaluationConfig, target: dict[str, float]) -> dict[str, Any]:

@@ -3,10 +3,12 @@
 import json
 import shutil
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from mashbill.artifacts import Artifact, Counts, StageRun
 from mashbill.config import PipelineConfig
+from mashbill.mixtures import Schedule
 from mashbill.tokens import TokenStore
 from mashbill.training.launch import accelerator, torchrun
 from mashbill.training.recipe import deepspeed_config, forecast
@@ -24,13 +26,14 @@ def run_train_part(run: StageRun) -> Counts:
     """Train on one mixture, from the last checkpoint where there is one."""
     config, name = run.config, run.part or "chosen"
     store = TokenStore(run.inputs["tokenize"].path)
-    mixture = mixture_named(name, json.loads((run.inputs["mix"].path / "choice.json").read_text()))
+    schedule = scheduled(run.inputs["schedule"].path) if name == "scheduled" else None
+    mixture = schedule.mean if schedule else mixture_named(name, json.loads((run.inputs["mix"].path / "choice.json").read_text()))
     available = {d: store.counts(d, "train")["tokens"] for d in store.domains}
     sized = config.model_copy(update={"tokens": config.tokens.model_copy(update={"vocabulary": store.vocabulary})})
     figures = forecast(sized, available_tokens=available, mixture=mixture)
     job = {
         "config": config.model_dump(mode="json"),
-        "mixture": mixture,
+        "phases": (schedule or Schedule.constant(mixture)).as_json(),
         "tokens": str(store.folder),
         "scratch": str(run.scratch),
         "output": str(run.output),
@@ -40,7 +43,13 @@ def run_train_part(run: StageRun) -> Counts:
     torchrun(run.scratch / "job.json", config.training, run.scratch, run.progress)
     for table in TABLES:
         shutil.copyfile(run.scratch / f"{table}.csv", run.output / f"{table}.csv")
-    recipe = {**figures.as_dict(), "mixture": mixture, "deepspeed": deepspeed_config(config.training), "versions": _versions()}
+    recipe = {
+        **figures.as_dict(),
+        "mixture": mixture,
+        "phases": job["phases"],
+        "deepspeed": deepspeed_config(config.training),
+        "versions": _versions(),
+    }
     (run.output / "recipe.json").write_text(json.dumps(recipe, indent=1))
     return {
         "steps": figures.steps,
@@ -53,6 +62,11 @@ def run_train_part(run: StageRun) -> Counts:
 def mixture_named(name: str, choice: Mapping[str, Any]) -> dict[str, float]:
     """The chosen mixture, or one of the baselines beside it."""
     return dict(choice["mixture"] if name == "chosen" else choice["baselines"][name]["mixture"])
+
+
+def scheduled(folder: Path) -> Schedule:
+    """The schedule that the schedule stage chose; of one phase where a mixture is as good."""
+    return Schedule.from_json(json.loads((folder / "schedule.json").read_text())["schedule"])
 
 
 def collect_models(run: StageRun) -> Counts:

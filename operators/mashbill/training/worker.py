@@ -17,7 +17,7 @@ import torch
 import torch.distributed as dist
 
 from mashbill.config import PipelineConfig
-from mashbill.mixtures import MixtureLoader
+from mashbill.mixtures import MixtureLoader, Schedule
 from mashbill.models.huggingface import save_weights
 from mashbill.models.measuring import bits_per_byte
 from mashbill.models.optimisation import learning_rate_at, weight_decay_groups
@@ -33,7 +33,7 @@ class Worker:
     """The training of one rank.
 
     Args:
-        job: what ``run_train_part`` wrote: config, mixture, token folder, scratch and output folders.
+        job: what ``run_train_part`` wrote: config, phases, token folder, scratch and output folders.
     """
 
     def __init__(self, job: dict[str, Any]) -> None:
@@ -52,7 +52,7 @@ class Worker:
         self.steps, self.context = training_steps(self.training), self.training.model.context
         self.loader = MixtureLoader(
             {d: self.store.train_tokens(d) for d in self.store.domains},
-            job["mixture"],
+            Schedule.from_json(job["phases"]),
             context=self.context,
             sequences=self.steps * self.training.batch_sequences,
             seed=self.config.seed,

@@ -1,0 +1,142 @@
+"""Does a schedule beat a constant mixture? Phased proxies on the demo's text, then fresh models on both answers, over seeds.
+
+    make demo
+    python benchmarks/schedule.py [--runs 48] [--phases 3] [--tokens 196608] [--seeds 3]
+
+Every proxy trains on a mixture of its own, spread over the phases at random. The regression over loss curves and the static one over mean
+mixtures predict the final target loss of runs they have not seen. Then fresh models train on the schedule that the first finds, and on the
+best single mixtures by either, all within four epochs of a final run of ``--final-tokens``. Runs that are done are reused.
+"""
+
+import argparse
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from measure import ROOT, machine
+
+from mashbill.config import ModelShape, PlanConfig, ProxyConfig, load_config
+from mashbill.mixtures import Schedule, ScheduleTable, draw_mixtures, epoch_ceiling, within_ceiling
+from mashbill.mixtures.planning import spread_over_phases
+from mashbill.proxies.proxy import train_proxy
+from mashbill.regression.gaussian_process import GaussianProcess
+from mashbill.regression.phased_runs import PhasedRuns
+from mashbill.regression.schedule_search import Limits
+from mashbill.regression.scheduling import choose_schedule
+from mashbill.regression.search import minimise
+from mashbill.regression.trajectories import fit_trajectories
+from mashbill.stages.pipeline import finished_stages
+from mashbill.tokens import TokenStore
+from mashbill.tokens.shards import ValidationSet
+
+SHAPE = ModelShape(layers=2, width=64, heads=2, kv_heads=2, feed_forward=192, context=128)
+VALIDATION_TOKENS = 4_096
+EPOCHS = 4.0
+
+
+class ShortStore(TokenStore):
+    """A store whose validation sets are cut short, as small proxies would spend their time on them."""
+
+    def validation(self, name: str) -> ValidationSet:
+        """The first tokens of the set, and their share of its bytes."""
+        whole = super().validation(name)
+        kept = whole.tokens[:VALIDATION_TOKENS]
+        return ValidationSet(name, kept, round(whole.bytes * len(kept) / len(whole.tokens)), whole.documents)
+
+
+def train(store: TokenStore, schedule: Schedule, tokens: int, seed: int, place: Path) -> list[dict[str, float]]:
+    """One proxy's trajectory; reused where it was trained on the same schedule."""
+    result = place / "result.json"
+    if not result.exists() or json.loads(result.read_text())["phases"] != schedule.as_json():
+        place.mkdir(parents=True, exist_ok=True)
+        proxy = ProxyConfig(model=SHAPE, batch_sequences=8)
+        trained = train_proxy(store, schedule, proxy, tokens=tokens, evaluations=1, seed=seed, folder=place, progress=lambda *_: None)
+        result.write_text(json.dumps({"phases": schedule.as_json(), "trajectory": trained.trajectory}))
+    trajectory: list[dict[str, float]] = json.loads(result.read_text())["trajectory"]
+    return trajectory
+
+
+def sweep(store: TokenStore, arguments: argparse.Namespace) -> PhasedRuns:
+    """Phased proxies, and what they were trained on."""
+    plan = PlanConfig(phases=arguments.phases)
+    natural = np.array(list(store.natural().values()))
+    weights = spread_over_phases(draw_mixtures(natural, arguments.runs, plan, 0), plan, 0)
+    shares = np.full(weights.shape[:2], 1 / arguments.phases)
+    table = ScheduleTable(np.arange(arguments.runs), store.domains, shares, weights)
+    work = Path(arguments.work) / f"{arguments.phases}-phases-{arguments.tokens}"
+    runs = [train(store, table.schedule(i), arguments.tokens, 1_000 + i, work / f"{i:03d}") for i in range(arguments.runs)]
+    losses = np.array([[[point[name] for name in store.set_names] for point in run] for run in runs])
+    return PhasedRuns(table.index, store.domains, store.set_names, shares[0], weights, losses)
+
+
+def choose(store: TokenStore, runs: PhasedRuns, target: np.ndarray, final_tokens: float) -> dict[str, Any]:
+    """What the regression over loss curves chooses; ``by_means`` is the best single mixture by a process over mean mixtures."""
+    have = np.array([store.counts(d, "train")["tokens"] for d in store.domains], np.float64)
+    repeats, everything = epoch_ceiling(have, final_tokens, EPOCHS), np.ones(len(have))
+    limits = Limits(runs.shares, 0 * everything, everything, repeats)
+    facts = choose_schedule(fit_trajectories(runs, 5, 0), target, have / have.sum(), limits, caution=1.0, coverage=0.9, seed=0)
+    process = GaussianProcess().fit(runs.means, runs.losses[:, -1])
+    drawn = within_ceiling(draw_mixtures(have / have.sum(), 2_000, PlanConfig(), 0), repeats)
+    start = drawn[int((process.predict(drawn) @ target).argmin())]
+    found = minimise(lambda rows: process.predict(rows) @ target, start, 0 * everything, repeats, 0)
+    return {**facts, "by_means": dict(zip(store.domains, found.tolist(), strict=True))}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--config", default=str(ROOT / "dags" / "configs" / "demo.toml"))
+    parser.add_argument("--store", help="folder of token shards; without it the demo's")
+    parser.add_argument("--runs", type=int, default=64)
+    parser.add_argument("--phases", type=int, default=3)
+    parser.add_argument("--tokens", type=int, default=393_216)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--final-tokens", type=float, default=40e6)
+    parser.add_argument("--work", default=str(ROOT / ".demo" / "schedule"))
+    arguments = parser.parse_args()
+    config = load_config(arguments.config)
+    store = ShortStore(Path(arguments.store) if arguments.store else finished_stages(config)["tokenize"].path)
+    target = np.array([config.target.get(name, 0.0) for name in store.set_names])
+    facts = choose(store, sweep(store, arguments), target, arguments.final_tokens)
+    print(f"\n### Schedules of {arguments.phases} phases, {arguments.runs} proxies of {arguments.tokens:,} tokens\n\n{machine()}\n")
+    print("| regression | rank correlation of unseen runs | mean error, bits per byte |\n|---|---|---|")
+    for name, label in (("trajectories", "over loss curves, rolled out"), ("static", "over mean mixtures")):
+        row = facts["validation"][name]
+        print(f"| {label} | {row['spearman']:.3f} | {row['mae']:.4f} |")
+    print(f"\n{facts['reason'].capitalize()}. Taken: {facts['taken']}.\n")
+    print("| domain | " + " | ".join(f"phase {i + 1}" for i in range(arguments.phases)) + " | mean | single mixture |")
+    print("|---" * (arguments.phases + 3) + "|")
+    candidate = Schedule.from_json(facts["candidate"])
+    for i, name in enumerate(store.domains):
+        row = " | ".join(f"{w:.3f}" for w in candidate.weights[:, i])
+        print(f"| {name} | {row} | {candidate.mean[name]:.3f} | {facts['constant'][name]:.3f} |")
+    trained_on = {
+        "the schedule": candidate,
+        "the best single mixture": Schedule.constant(facts["constant"]),
+        "the best single mixture by means": Schedule.constant(facts["by_means"]),
+        "the schedule's mean": Schedule.constant(candidate.mean),
+        "the schedule reversed": Schedule(candidate.domains, candidate.shares[::-1], candidate.weights[::-1]),
+    }
+    measure(store, trained_on, target, arguments)
+
+
+def measure(store: TokenStore, schedules: dict[str, Schedule], target: np.ndarray, arguments: argparse.Namespace) -> None:
+    """Train fresh models on each, over seeds, and print their target loss."""
+    measured: dict[str, list[float]] = {}
+    for name, schedule in schedules.items():
+        work = Path(arguments.work) / "fresh"
+        places = [work / f"{name.replace(' ', '-')}-{arguments.final_tokens:.0f}-{seed}" for seed in range(arguments.seeds)]
+        ends = [train(store, schedule, arguments.tokens, 9_000 + seed, place)[-1] for seed, place in enumerate(places)]
+        measured[name] = [sum(w * end[s] for s, w in zip(store.set_names, target, strict=True)) for end in ends]
+    print("\n| trained on | bits per byte of the target (spread) | above the schedule (standard error) | in seeds |\n|---|---|---|---|")
+    for name, values in measured.items():
+        row = f"| {name} | {statistics.mean(values):.4f} ({min(values):.4f}-{max(values):.4f})"
+        above = np.array(values) - np.array(measured["the schedule"])
+        error = above.std(ddof=1) / np.sqrt(len(above)) if len(above) > 1 else float("nan")
+        print(row + (f" | {above.mean():.4f} ({error:.4f}) | {(above > 0).sum()} of {len(above)} |" if above.any() else " | | |"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""Training a proxy on each row of a CSV of mixtures, outside the pipeline: what ``mashbill proxies train`` does."""
+
+import json
+from pathlib import Path
+
+from mashbill.artifacts import Counts, Progress
+from mashbill.config import ProxyConfig, SweepConfig
+from mashbill.errors import DataError
+from mashbill.mixtures import ScheduleTable
+from mashbill.proxies.group import RESULT, Budget, folder_name, plan_members, train_planned, write_tables
+from mashbill.tokens import TokenStore
+
+OWN_TAG = 308
+
+
+def train_mixtures(
+    path: Path, tokens: Path, output: Path, proxy: ProxyConfig, sweep: SweepConfig, *, seed: int, processes: int, progress: Progress
+) -> Counts:
+    """Train the proxies; those that a killed call finished are not trained again.
+
+    Args:
+        path: CSV of mixtures, or of schedules (with columns phase and share).
+        tokens: folder that the tokenize stage wrote.
+        output: folder for ``mixtures.csv``, ``losses.csv``, ``trajectories.csv`` and a model folder each.
+        proxy, sweep: shape, optimisation and budget.
+        seed: seed of weights and orders.
+        processes: worker processes, one a core; on a GPU one, whatever is given.
+        progress: told of each proxy.
+    Raises:
+        DataError: the table is wrong, names a domain that has no tokens, or is not the one that the output was begun with.
+    """
+    store, schedules = TokenStore(tokens), ScheduleTable.read(path)
+    mixtures = schedules.means()
+    unknown = [name for name in mixtures.domains if name not in store.domains]
+    if unknown:
+        raise DataError(f"{path}: column {unknown[0]}", f"has no tokens in {tokens}", f"choose among {', '.join(store.domains)}")
+    identity = {"mixtures": path.read_text(encoding="utf-8"), "proxy": proxy.model_dump(mode="json"), "tokens": sweep.tokens, "seed": seed}
+    _begin(output, identity)
+    members = plan_members(mixtures, range(len(mixtures.index)), [proxy], (seed, OWN_TAG), schedules)
+    folders = output / "proxies"
+    train_planned(members, Budget(store.folder, folders, sweep.tokens, sweep.evaluations), store.vocabulary, progress, processes)
+    records = [json.loads((folders / folder_name(int(index)) / RESULT).read_text()) for index in mixtures.index]
+    return write_tables(mixtures, records, store.set_names, output)
+
+
+def _begin(output: Path, identity: dict[str, object]) -> None:
+    """Note what is trained here, so that another table's proxies are not taken for it."""
+    note = output / "run.json"
+    if note.exists() and json.loads(note.read_text()) != identity:
+        raise DataError(str(output), "holds proxies of other mixtures or settings", "give another folder, or delete it")
+    output.mkdir(parents=True, exist_ok=True)
+    note.write_text(json.dumps(identity))
