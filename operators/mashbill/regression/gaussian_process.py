@@ -107,7 +107,8 @@ class GaussianProcess:
 
     def predict(self, weights: np.ndarray) -> np.ndarray:
         """[mixtures, targets] losses."""
-        result: np.ndarray = np.mean([self.unwarp(process.mean(weights)) for process in self.processes], axis=0)
+        with one_thread():
+            result: np.ndarray = np.mean([self.unwarp(process.mean(weights)) for process in self.processes], axis=0)
         return result
 
     def unwarp(self, standardised: np.ndarray) -> np.ndarray:
@@ -117,8 +118,9 @@ class GaussianProcess:
 
     def deviation(self, weights: np.ndarray) -> np.ndarray:
         """[mixtures, targets] standard deviation of the losses, noise left out: the processes' own and between them."""
-        means = np.stack([process.mean(weights) for process in self.processes])
-        within = np.mean([process.variance(weights) for process in self.processes], axis=0)
+        with one_thread():
+            means = np.stack([process.mean(weights) for process in self.processes])
+            within = np.mean([process.variance(weights) for process in self.processes], axis=0)
         slope = np.exp(means.mean(axis=0) * self.spread + self.middle) * self.spread
         result: np.ndarray = np.sqrt(within + means.var(axis=0)) * slope
         return result
@@ -129,11 +131,12 @@ class GaussianProcess:
         draws = []
         for i, process in enumerate(self.processes):
             share = (count * (i + 1)) // len(self.processes) - (count * i) // len(self.processes)
-            mean, covariance = process.mean(weights), process.covariance(weights)
-            values, vectors = np.linalg.eigh(covariance)
-            scaled = vectors * np.sqrt(np.maximum(values, 0))[:, None, :]
-            normal = random.standard_normal((share, len(self.floor), len(weights)))
-            draws.append(mean + np.einsum("tmk,stk->smt", scaled, normal))
+            with one_thread():
+                mean, covariance = process.mean(weights), process.covariance(weights)
+                values, vectors = np.linalg.eigh(covariance)
+                scaled = vectors * np.sqrt(np.maximum(values, 0))[:, None, :]
+                normal = random.standard_normal((share, len(self.floor), len(weights)))
+                draws.append(mean + np.einsum("tmk,stk->smt", scaled, normal, optimize=True))
         return self.unwarp(np.concatenate(draws))
 
 

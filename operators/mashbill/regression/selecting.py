@@ -17,6 +17,7 @@ from mashbill.regression.runs import ordered
 from mashbill.regression.search import between, minimise, simulate
 from mashbill.regression.sensitivity import sensitivity
 from mashbill.regression.tables import COVERAGE, TableModel
+from mashbill.regression.threads import one_thread
 from mashbill.regression.validation import conformal_half_width
 
 STARTS = 10_000  # simulated mixtures that a direct search starts from the best of
@@ -81,16 +82,17 @@ def choose(
     """
     process = process_of(fitted) if config.caution and config.method == "direct" else None
     objective = Objective(fitted.regressor, target, process, config.caution, natural, config.closeness)
-    if kept is None:
-        return _search(objective, natural, floor, ceiling, config, seed)
-    bundle = kept
+    with one_thread():
+        if kept is None:
+            return _search(objective, natural, floor, ceiling, config, seed)
+        bundle = kept
 
-    def reduced(mixtures: np.ndarray) -> np.ndarray:
-        return objective(bundle.expand(mixtures))
+        def reduced(mixtures: np.ndarray) -> np.ndarray:
+            return objective(bundle.expand(mixtures))
 
-    found = _search(reduced, bundle.reduce(natural), *bundle.limits(floor, ceiling), config, seed)
-    full: np.ndarray = bundle.expand(found[None])[0]
-    return full
+        found = _search(reduced, bundle.reduce(natural), *bundle.limits(floor, ceiling), config, seed)
+        full: np.ndarray = bundle.expand(found[None])[0]
+        return full
 
 
 def _search(
@@ -174,7 +176,8 @@ def sensitivity_of(
         predicted: np.ndarray = fitted.regressor.predict(mixtures) @ target
         return predicted
 
-    return sensitivity(loss, fitted.domains, chosen, floor, ceiling, slack=slack, seed=seed)
+    with one_thread():
+        return sensitivity(loss, fitted.domains, chosen, floor, ceiling, slack=slack, seed=seed)
 
 
 def advise_on(

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Compute on one thread within, in BLAS, OpenMP and torch, whatever else runs on the machine."""
+    import scipy.linalg  # noqa: F401  (only libraries that are loaded can be limited, and SciPy has a BLAS of its own)
     import torch
     from threadpoolctl import threadpool_limits
 

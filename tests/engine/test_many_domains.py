@@ -1,0 +1,32 @@
+"""Two hundred domains are planned, chosen among and advised on within their limits."""
+
+import numpy as np
+import pytest
+
+from mashbill.config import MixConfig, PlanConfig
+from mashbill.mixtures import draw_mixtures, epoch_ceiling
+from mashbill.regression.advising import advise
+from mashbill.regression.fit import FittedRegression
+from mashbill.regression.gaussian_process import GaussianProcess
+from mashbill.regression.selecting import choose
+
+DOMAINS, RUNS = 200, 48
+
+
+@pytest.mark.parametrize("design", ["regmix", "space-filling"])
+def test_two_hundred_domains_keep_to_their_limits(design: str) -> None:
+    amounts = np.exp(np.random.default_rng(0).normal(0, 1.5, DOMAINS))
+    natural, floor = amounts / amounts.sum(), np.zeros(DOMAINS)
+    ceiling = epoch_ceiling(natural * 20e9, 25e9, 4)
+    mixtures = draw_mixtures(natural, RUNS, PlanConfig.model_validate({"design": design}), 0, ceiling=ceiling)
+    helps = np.random.default_rng(1).gamma(0.3, size=DOMAINS)
+    losses = (2 + (0.05 + mixtures @ helps) ** -0.3)[:, None]
+    process = GaussianProcess().fit(mixtures, losses)
+    fitted = FittedRegression("gp", process, tuple(map(str, range(DOMAINS))), ("t",), mixtures, losses, losses)
+    chosen = choose(fitted, np.ones(1), natural, floor, ceiling, MixConfig(candidates=500), 0)
+    advised = advise(process, np.ones(1), natural, floor, ceiling, count=4, seed=0).mixtures
+    for rows in (mixtures, chosen[None], advised):
+        assert rows.sum(axis=1) == pytest.approx(np.ones(len(rows)))
+        assert (rows >= 0).all()
+        assert (rows <= ceiling + 1e-6).all()
+    assert (0.05 + chosen @ helps) > (0.05 + natural @ helps)
