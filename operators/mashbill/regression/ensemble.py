@@ -14,6 +14,7 @@ MEMBERS = ("gp", "power", "lightgbm")
 REGRESSORS = (*SINGLE, ENSEMBLE)
 FOLDS = 5
 PRIOR_RUNS = 8.0  # equal shares count as much as so many runs do
+COMMON_RUNS = 64.0  # what all targets say about a member counts as much as so many runs of one
 NEGLIGIBLE = 0.03
 
 
@@ -21,10 +22,10 @@ class Ensemble:
     """Weighted mean of the Gaussian process, the power law and LightGBM; the weights are learnt by cross-validation.
 
     Args:
-        shares: of the members; None means that fitting cross-validates to find them.
+        shares: [targets] of each member; None means that fitting cross-validates to find them.
     """
 
-    def __init__(self, shares: Mapping[str, float] | None = None) -> None:
+    def __init__(self, shares: Mapping[str, np.ndarray] | None = None) -> None:
         self.shares = dict(shares) if shares else {}
 
     def fit(self, weights: np.ndarray, losses: np.ndarray) -> Self:
@@ -78,26 +79,37 @@ def compare(
     return compared
 
 
-def member_shares(compared: Mapping[str, CrossValidation], losses: np.ndarray, runs: np.ndarray | None = None) -> dict[str, float]:
-    """Shares of the ensemble's members with the least squared error out of fold, drawn towards equal ones; slight ones are left out.
+def member_shares(compared: Mapping[str, CrossValidation], losses: np.ndarray, runs: np.ndarray | None = None) -> dict[str, np.ndarray]:
+    """[targets] shares of the ensemble's members with the least squared error out of fold; members with slight shares only are left out.
+
+    A target's shares are drawn towards those that serve all targets, and these towards equal ones, the more so the fewer the runs.
 
     Args:
         compared: the members' cross-validation.
         losses: [runs, targets] measured.
         runs: which runs to learn from; None means all.
     """
-    from scipy.optimize import nnls
-
     chosen = np.arange(len(losses)) if runs is None else runs
     spread = np.maximum(losses.std(axis=0), 1e-12)
-    errors = np.stack([((compared[name].predicted - losses) / spread)[chosen].ravel() for name in MEMBERS])
-    scatter = errors @ errors.T / errors.shape[1]
-    scatter += np.eye(len(MEMBERS)) * scatter.diagonal().mean() * PRIOR_RUNS / len(chosen)
+    errors = np.stack([((compared[name].predicted - losses) / spread)[chosen] for name in MEMBERS])
+    own = np.einsum("art,brt->tab", errors, errors) / len(chosen)
+    common = own.mean(axis=0)
+    common += np.eye(len(MEMBERS)) * common.diagonal().mean() * PRIOR_RUNS / len(chosen)
+    drawn = (len(chosen) * own + COMMON_RUNS * common) / (len(chosen) + COMMON_RUNS)
+    shares = np.stack([_least_error(scatter) for scatter in drawn], axis=1)
+    return {name: row for name, row in zip(MEMBERS, shares, strict=True) if row.any()}
+
+
+def _least_error(scatter: np.ndarray) -> np.ndarray:
+    """[members] shares, which sum to 1, of the mean with the least squared error; from the errors' products, [members, members]."""
+    from scipy.optimize import nnls
+
     root = np.linalg.cholesky(scatter).T
     scale = 1e3 * np.abs(root).max()
-    shares, _ = nnls(np.vstack([root, np.full((1, len(MEMBERS)), scale)]), np.append(np.zeros(len(MEMBERS)), scale))
+    shares, _ = nnls(np.vstack([root, np.full((1, len(scatter)), scale)]), np.append(np.zeros(len(scatter)), scale))
     shares = np.where(shares < NEGLIGIBLE, 0, shares)
-    return {name: float(share / shares.sum()) for name, share in zip(MEMBERS, shares, strict=True) if share > 0}
+    result: np.ndarray = shares / shares.sum()
+    return result
 
 
 def fit_regressor(name: str, weights: np.ndarray, losses: np.ndarray, compared: Mapping[str, CrossValidation]) -> Regressor:
