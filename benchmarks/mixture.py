@@ -33,7 +33,7 @@ def train(job: tuple[str, int, dict[str, float], int, str, dict[str, float], str
     result = place / "result.json"
     if not result.exists() or json.loads(result.read_text())["mixture"] != mixture:
         place.mkdir(parents=True, exist_ok=True)
-        proxy = ProxyConfig(model=LARGER, batch_sequences=16, learning_rate=2e-3, min_learning_rate=2e-4)
+        proxy = ProxyConfig(model=LARGER, batch_sequences=4, learning_rate=2e-3, min_learning_rate=2e-4)
         store = TokenStore(Path(folder))
         trained = train_proxy(store, mixture, proxy, tokens=tokens, evaluations=1, seed=seed, folder=place, progress=lambda *_: None)
         result.write_text(json.dumps({"mixture": mixture, **trained.trajectory[-1]}))

@@ -3,8 +3,8 @@
     make demo
     python benchmarks/sweep.py [--proxies 8] [--tokens 65536] [--repeats 3] [--device cpu|cuda]
 
-Every way trains the same number of proxies of the demo's shape on the demo's tokens, in a process tree of its own, start-up counted; ours
-also measures every validation set at the end. On a GPU ours is a stack, and beside transformers' loop stands our own one at a time.
+Every way trains the same number of proxies of the demo's shape on the demo's tokens and measures every validation set at the end, in
+a process tree of its own, start-up counted. On a GPU ours is a stack, and beside transformers' loop stands our own one at a time.
 """
 
 import argparse
@@ -116,6 +116,12 @@ def transformers_loop(arguments: argparse.Namespace, seed: int) -> None:
         torch.nn.utils.clip_grad_norm_(model.parameters(), proxy.gradient_clip)
         optimiser.step()
         optimiser.zero_grad()
+    with torch.no_grad():
+        for name in store.set_names:
+            tokens = torch.from_numpy(store.validation(name).tokens.astype("int64"))
+            windows = tokens[: len(tokens) // shape.context * shape.context].view(-1, shape.context).to(arguments.device)
+            for batch in windows.split(4_096 // shape.context):
+                float(model(input_ids=batch, labels=batch).loss)
 
 
 def train_alone(arguments: argparse.Namespace) -> None:

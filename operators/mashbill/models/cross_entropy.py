@@ -52,6 +52,22 @@ class FusedCrossEntropy(torch.autograd.Function):
         return hidden_gradient * scale, weight_gradient * scale, None
 
 
+def matrix_dtype(hidden: torch.Tensor) -> torch.dtype:
+    """The dtype of the output layer's product: autocast's where it is on, else that of its input."""
+    kind = hidden.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
+
+
+def token_cross_entropy(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """[models, tokens] cross-entropy of each target in nats, without gradients; shapes as in ``FusedCrossEntropy``."""
+    losses = torch.empty(targets.shape, dtype=torch.float32, device=hidden.device)
+    for which, tokens in _chunks(hidden, weight):
+        logits = (hidden[which][..., tokens, :] @ weight[which].transpose(-1, -2)).float()
+        wanted = logits.gather(-1, targets[which][..., tokens, None])[..., 0]
+        losses[which][..., tokens] = torch.logsumexp(logits, -1) - wanted
+    return losses
+
+
 def _chunks(hidden: torch.Tensor, weight: torch.Tensor) -> Iterator[tuple[int | slice, slice]]:
     """Which models, and which of their tokens, have their logits in memory at once."""
     models, count, _ = hidden.shape

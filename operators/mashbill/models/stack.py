@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from mashbill.models.attention import causal_attention
-from mashbill.models.cross_entropy import FusedCrossEntropy
+from mashbill.models.cross_entropy import FusedCrossEntropy, matrix_dtype, token_cross_entropy
 from mashbill.models.transformer import NORM_EPSILON, Transformer, rotary_table, rotate
 
 
@@ -44,8 +44,7 @@ class Stack(nn.Module):
             targets: [models, batch, tokens] the next ids.
         """
         hidden = self.hidden(tokens)
-        kind = hidden.device.type
-        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
+        dtype = matrix_dtype(hidden)
         fused = FusedCrossEntropy.apply(hidden.to(dtype), self.head().to(dtype), targets.flatten(1))  # type: ignore[no-untyped-call]
         return cast("torch.Tensor", fused)
 
@@ -58,9 +57,8 @@ class Stack(nn.Module):
             targets: [batch, tokens] the next ids.
         """
         hidden = self.hidden(tokens.expand(self.members, *tokens.shape))
-        logits = torch.bmm(hidden, self.head().transpose(1, 2)).float()
-        wanted = targets.flatten().expand(self.members, -1)
-        losses = torch.logsumexp(logits, -1) - logits.gather(-1, wanted[..., None])[..., 0]
+        dtype = matrix_dtype(hidden)
+        losses = token_cross_entropy(hidden.to(dtype), self.head().to(dtype), targets.flatten().expand(self.members, -1))
         return losses.view(self.members, *targets.shape)
 
     def head(self) -> torch.Tensor:

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from mashbill.config import ModelShape
 from mashbill.models.attention import causal_attention
-from mashbill.models.cross_entropy import FusedCrossEntropy
+from mashbill.models.cross_entropy import FusedCrossEntropy, matrix_dtype, token_cross_entropy
 
 NORM_EPSILON = 1e-5
 INITIAL_DEVIATION = 0.02
@@ -133,8 +133,7 @@ class Transformer(nn.Module):
             targets: [batch, tokens] the next ids.
         """
         hidden = self.hidden(tokens).flatten(0, 1)
-        kind = hidden.device.type
-        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
+        dtype = matrix_dtype(hidden)
         fused = FusedCrossEntropy.apply(  # type: ignore[no-untyped-call]
             hidden.to(dtype)[None], self.lm_head.weight.to(dtype)[None], targets.flatten()[None]
         )
@@ -143,8 +142,9 @@ class Transformer(nn.Module):
     @torch.no_grad()
     def token_losses(self, tokens: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """[batch, tokens] cross-entropy of each target, in nats."""
-        logits = self(tokens).float()
-        return functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape)
+        hidden = self.hidden(tokens).flatten(0, 1)
+        dtype = matrix_dtype(hidden)
+        return token_cross_entropy(hidden.to(dtype)[None], self.lm_head.weight.to(dtype)[None], targets.flatten()[None]).view(targets.shape)
 
 
 def rotary_table(shape: ModelShape) -> tuple[torch.Tensor, torch.Tensor]:
