@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from mashbill.cli import mixtures, proxies, schedules
+from mashbill.cli import mixtures, proxies
 from mashbill.cli.pipeline import describe_stages, run_pipeline
 from mashbill.errors import MashbillError
 
@@ -22,9 +22,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-mixtures.app.command(
-    epilog="Example: mashbill mixtures schedule --schedules s.csv --trajectories t.csv --target web --output schedule.csv"
-)(schedules.schedule)
 app.add_typer(mixtures.app, name="mixtures")
 app.add_typer(proxies.app, name="proxies")
 

@@ -1,4 +1,4 @@
-"""``mashbill mixtures``: plan, fit, evaluate, predict, select, compare and advise on CSVs in RegMix's column format."""
+"""``mashbill mixtures``: plan, fit, evaluate, predict, select, compare, advise and schedule, on CSVs in RegMix's column format."""
 
 import sys
 from pathlib import Path
@@ -9,6 +9,7 @@ from rich.table import Table
 
 from mashbill.cli.mixture_options import JsonOption, read_limits, read_weights, repeat_ceiling, say, warn
 from mashbill.cli.mixture_plans import plan
+from mashbill.cli.schedules import schedule
 from mashbill.errors import ConfigError
 
 app = typer.Typer(help="Mixtures and losses as CSVs: an index column, then one column a domain or a metric.", no_args_is_help=True)
@@ -213,6 +214,11 @@ def _losses(entries: dict[str, Any]) -> Table:
         low, high = entry["interval_90"]
         table.add_row(name, f"{entry['loss']:.4f}", f"{low:.4f} to {high:.4f}")
     return table
+
+
+app.command(epilog="Example: mashbill mixtures schedule --schedules s.csv --trajectories t.csv --target web --output schedule.csv")(
+    schedule
+)
 
 
 def _skipped(report: dict[str, Any]) -> list[str]:
