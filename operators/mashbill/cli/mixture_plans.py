@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mashbill.cli.mixture_options import JsonOption, read_tokens, repeat_ceiling, say
 from mashbill.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mashbill.config import PlanConfig
 
 
 def plan(
@@ -35,24 +38,32 @@ def plan(
         )
     amounts = np.array(list(have.values()))
     ceiling = repeat_ceiling(tuple(have), domains, tokens, max_epochs) if tokens is not None else None
-    if reuse is not None:
-        _plan_again(reuse, have, output, revised=revised or (), count=count, seed=seed, ceiling=ceiling, json_=json_)
-        return
     if design not in {"regmix", "space-filling"}:
         raise ConfigError(f"--design {design}", "is not a design", "choose regmix or space-filling")
-    config = PlanConfig.model_validate({"design": design})
+    config = PlanConfig.model_validate({"design": design}).model_copy(update={"mixtures": count})
+    if reuse is not None:
+        _plan_again(reuse, have, output, config, revised=revised or (), seed=seed, ceiling=ceiling, json_=json_)
+        return
     weights = draw_mixtures(amounts / amounts.sum(), count, config, seed, ceiling=ceiling)
     MixtureTable(np.arange(count), tuple(have), weights).write(output)
     say(json_, {"mixtures": count, "domains": len(have), "output": str(output)}, f"{count} mixtures of {len(have)} domains: {output}")
 
 
 def _plan_again(
-    folder: Path, have: dict[str, float], output: Path, *, revised: Sequence[str], count: int, seed: int, ceiling: Any, json_: bool
+    folder: Path,
+    have: dict[str, float],
+    output: Path,
+    config: "PlanConfig",
+    *,
+    revised: Sequence[str],
+    seed: int,
+    ceiling: Any,
+    json_: bool,
 ) -> None:
     """Plan with an earlier model: write the new mixtures, the kept ratios, and the runs that still count."""
     import numpy as np
 
-    from mashbill.config import MixConfig, PlanConfig
+    from mashbill.config import MixConfig
     from mashbill.mixtures import LossTable, MixtureTable
     from mashbill.regression.reusing import plan_again
     from mashbill.regression.selecting import choose
@@ -62,7 +73,7 @@ def _plan_again(
     fitted, free = model.fitted, np.ones(len(model.fitted.domains))
     weights = choose(fitted, model.weights, fitted.weights.mean(axis=0), 0 * free, free, MixConfig(), seed)
     chosen = dict(zip(fitted.domains, weights.tolist(), strict=True))
-    again = plan_again(fitted, chosen, have, revised=revised, seed=seed, ceiling=ceiling, config=PlanConfig(mixtures=count))
+    again = plan_again(fitted, chosen, have, revised=revised, seed=seed, ceiling=ceiling, config=config)
     measured = LossTable(again.kept_losses.index, fitted.sets, again.kept_losses.losses * model.signs)
     again.mixtures.write(output)
     beside = {part: output.with_name(f"{output.stem}_{part}.csv") for part in ("ratios", "kept", "kept_losses")}
@@ -70,7 +81,7 @@ def _plan_again(
     again.kept.write(beside["kept"])
     measured.write(beside["kept_losses"])
     ratios = {d: float(r) for d, r in zip(again.bundle.domains, again.bundle.ratios, strict=True) if r > 0}
-    searched, runs = list(again.bundle.names[1:]), len(again.kept.index)
+    searched, runs, count = list(again.bundle.names[1:]), len(again.kept.index), len(again.mixtures.index)
     files = {"output": str(output), **{name: str(path) for name, path in beside.items()}}
     said = f"{count} mixtures of {len(searched)} domains and one of {len(ratios)} that keep their ratios: {output}"
     more = f"{runs} earlier runs still count: {beside['kept']}, {beside['kept_losses']}. Select with --ratios {beside['ratios']}."

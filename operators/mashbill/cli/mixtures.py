@@ -208,17 +208,17 @@ def advise(
     say(json_, advice, table, said)
 
 
+app.command(epilog="Example: mashbill mixtures schedule --schedules s.csv --trajectories t.csv --target web --output schedule.csv")(
+    schedule
+)
+
+
 def _losses(entries: dict[str, Any]) -> Table:
     table = Table("mixture", "predicted loss", "90% interval", title="target", title_justify="left")
     for name, entry in entries.items():
         low, high = entry["interval_90"]
         table.add_row(name, f"{entry['loss']:.4f}", f"{low:.4f} to {high:.4f}")
     return table
-
-
-app.command(epilog="Example: mashbill mixtures schedule --schedules s.csv --trajectories t.csv --target web --output schedule.csv")(
-    schedule
-)
 
 
 def _skipped(report: dict[str, Any]) -> list[str]:
