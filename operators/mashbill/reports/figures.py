@@ -9,9 +9,21 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-COLORS = {"chosen": "#c2611f", "natural": "#4b7a9e", "scheduled": "#5d8a4a", "uniform": "#8a8f98", "kept": "#c2611f", "dropped": "#9aa3ad"}
+PANELS = 25  # domains that a figure with one panel each shows
+COLORS = {
+    "chosen": "#c2611f",
+    "natural": "#4b7a9e",
+    "scheduled": "#5d8a4a",
+    "uniform": "#8a8f98",
+    "kept": "#c2611f",
+    "dropped": "#9aa3ad",
+    "sweep": "#4b7a9e",
+    "rounds": "#c2611f",
+    "earlier": "#9aa3ad",
+}
 OTHER = "#7d6b91"
 INK = "#7d8590"
+LEGEND: dict[str, Any] = {"frameon": False, "labelcolor": INK}
 STYLE = {
     "font.family": "sans-serif",
     "font.size": 9,
@@ -22,7 +34,6 @@ STYLE = {
     "ytick.color": INK,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "legend.frameon": False,
     "svg.hashsalt": "mashbill",
     "svg.fonttype": "none",
 }
@@ -37,7 +48,7 @@ def mixture_bars(domains: Sequence[Mapping[str, Any]]) -> str:
     axes.barh(y - 0.2, [d["natural"] for d in rows], 0.38, color=COLORS["natural"], label="natural")
     axes.set_yticks(y, [d["name"] for d in rows])
     axes.set_xlabel("weight in the mixture")
-    axes.legend(loc="lower right")
+    axes.legend(**LEGEND, loc="lower right")
     return _svg(figure)
 
 
@@ -60,7 +71,7 @@ def predicted_and_measured(rows: Sequence[Mapping[str, Any]]) -> str:
     axes.set_yticks(range(len(rows)), [row["name"] for row in reversed(rows)])
     axes.set_xlabel("target loss, bits per byte (lower is better)")
     axes.margins(y=0.3)
-    axes.legend(loc="best")
+    axes.legend(**LEGEND, loc="best")
     return _svg(figure)
 
 
@@ -80,23 +91,34 @@ def quality_histograms(quality: Mapping[str, Any]) -> str:
         axes.spines["left"].set_visible(False)
     for axes in np.ravel(grid)[len(domains) :]:
         axes.set_axis_off()
-    np.ravel(grid)[0].legend(fontsize=7, handlelength=1)
+    np.ravel(grid)[0].legend(**LEGEND, fontsize=7, handlelength=1)
     figure.supxlabel("classifier's margin (logit)", fontsize=9, color=INK)
     return _svg(figure)
 
 
-def sweep_scatter(domains: Sequence[str], weights: np.ndarray, loss: np.ndarray, chosen: Mapping[str, float]) -> str:
-    """Target loss against each domain's weight, over the sweep; a line marks the chosen weight."""
-    columns = min(5, len(domains))
-    rows = -(-len(domains) // columns)
-    figure, grid = _new(9.4, 1.7 * rows + 0.3, rows, columns, sharey=True)
-    for i, (axes, name) in enumerate(zip(np.ravel(grid), domains, strict=False)):
-        axes.axvline(chosen[name], color=COLORS["chosen"], linewidth=1)
-        axes.plot(weights[:, i], loss, "o", color=COLORS["natural"], markersize=3, alpha=0.8)
-        axes.set_title(name, fontsize=9, loc="left")
+def sweep_scatter(domains: Sequence[str], runs: Mapping[str, tuple[np.ndarray, np.ndarray]], chosen: Mapping[str, float]) -> str:
+    """Target loss against each domain's weight, over all runs; a line marks the chosen weight. Of many domains, the largest.
+
+    Args:
+        domains: names, in the weights' order.
+        runs: [runs, domains] weights and [runs] target losses, by where the runs come from.
+        chosen: the chosen mixture.
+    """
+    shown = sorted(sorted(range(len(domains)), key=lambda i: -chosen[domains[i]])[:PANELS])
+    columns = min(5, len(shown))
+    rows = -(-len(shown) // columns)
+    figure, grid = _new(9.4, 1.7 * rows + 0.5, rows, columns, sharey=True)
+    for axes, i in zip(np.ravel(grid), shown, strict=False):
+        axes.axvline(chosen[domains[i]], color=COLORS["chosen"], linewidth=1)
+        for name, (weights, loss) in runs.items():
+            axes.plot(weights[:, i], loss, "o", color=COLORS[name], markersize=3, alpha=0.8, label=name)
+        axes.set_title(domains[i], fontsize=9, loc="left")
         axes.xaxis.set_major_locator(MaxNLocator(3))
-    for axes in np.ravel(grid)[len(domains) :]:
+    for axes in np.ravel(grid)[len(shown) :]:
         axes.set_axis_off()
+    if len(runs) > 1:
+        handles, labels = np.ravel(grid)[0].get_legend_handles_labels()
+        figure.legend(handles, labels, **LEGEND, loc="outside upper right", ncols=len(runs), fontsize=8, markerscale=1.6)
     figure.supxlabel("weight in the mixture", fontsize=9, color=INK)
     figure.supylabel("target loss, bits per byte", fontsize=9, color=INK)
     return _svg(figure)
@@ -146,7 +168,7 @@ def lines(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], x: str,
     if axes.get_xlim()[1] > 1_000:
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     if legend and any(name in COLORS for name in series):
-        axes.legend()
+        axes.legend(**LEGEND)
     return _svg(figure)
 
 

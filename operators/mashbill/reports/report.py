@@ -11,6 +11,8 @@ from mashbill.artifacts import Artifact, Counts, StageRun
 from mashbill.mixtures import LossTable, MixtureTable
 from mashbill.reports.gather import gather, summary
 
+Runs = tuple[np.ndarray, np.ndarray]
+"""[runs, domains] weights and [runs] target losses."""
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -43,15 +45,14 @@ def draw(facts: Mapping[str, Any], inputs: Mapping[str, Artifact]) -> dict[str, 
 
     from mashbill.reports import figures
 
-    mixtures, losses = MixtureTable.read(inputs["sweep"].path / "mixtures.csv"), LossTable.read(inputs["sweep"].path / "losses.csv")
     target = facts["choice"]["target"]
-    weights = np.array([target.get(name, 0.0) for name in losses.columns])
+    domains, runs = sampled(inputs, target)
     quality = json.loads((inputs["select"].path / "quality.json").read_text())
     drawn = {
         "mixture": figures.mixture_bars(facts["weights"]),
         "losses": figures.predicted_and_measured(facts["predicted_against_measured"]),
         "quality": figures.quality_histograms(quality),
-        "sweep": figures.sweep_scatter(mixtures.domains, mixtures.weights, losses.losses @ weights, facts["choice"]["mixture"]),
+        "sweep": figures.sweep_scatter(domains, runs, facts["choice"]["mixture"]),
         "validation": figures.validation_scatter(facts["validation"]["predictions"]["target"]),
     }
     if facts["schedule"]["phases"] > 1:
@@ -61,8 +62,8 @@ def draw(facts: Mapping[str, Any], inputs: Mapping[str, Artifact]) -> dict[str, 
         drawn["threshold"] = figures.lines({"chosen": (similarity, probability)}, "Jaccard similarity", "found", legend=False)
     trajectories = pd.read_csv(inputs["sweep"].path / "trajectories.csv")
     trajectories["target"] = sum(weight * trajectories[name] for name, weight in target.items())
-    runs = {str(index): (group["tokens"], group["target"]) for index, group in trajectories.groupby("index")}
-    drawn["trajectories"] = figures.lines(runs, "tokens", "target loss of the proxies, bits per byte")
+    paths = {str(index): (group["tokens"], group["target"]) for index, group in trajectories.groupby("index")}
+    drawn["trajectories"] = figures.lines(paths, "tokens", "target loss of the proxies, bits per byte")
     curves = pd.read_csv(inputs["train"].path / "curves.csv")
     smooth = {name: (g["tokens"], g["loss"].ewm(span=20).mean()) for name, g in curves.groupby("mixture")}
     drawn["curves"] = figures.lines(smooth, "tokens", "training loss, nats a token (smoothed)")
@@ -74,3 +75,22 @@ def draw(facts: Mapping[str, Any], inputs: Mapping[str, Artifact]) -> dict[str, 
     if strength.exists():
         drawn["strength"] = figures.strength_histogram(pd.read_parquet(strength)["strength"].to_numpy())
     return drawn
+
+
+def sampled(
+    inputs: Mapping[str, Artifact], target: Mapping[str, float]
+) -> tuple[tuple[str, ...], dict[str, tuple[np.ndarray, np.ndarray]]]:
+    """Domains, and the runs by where they come from: an earlier search, the sweep, its rounds."""
+    domains = MixtureTable.read(inputs["sweep"].path / "mixtures.csv").domains
+    tables = {
+        "earlier": (inputs["plan"].path / "kept_mixtures.csv", inputs["plan"].path / "kept_losses.csv"),
+        "sweep": (inputs["sweep"].path / "mixtures.csv", inputs["sweep"].path / "losses.csv"),
+        "rounds": (inputs["refine"].path / "mixtures.csv", inputs["refine"].path / "losses.csv"),
+    }
+    runs = {}
+    for name, (mixtures, losses) in tables.items():
+        if mixtures.exists():
+            measured = LossTable.read(losses)
+            weights = np.array([target.get(column, 0.0) for column in measured.columns])
+            runs[name] = (MixtureTable.read(mixtures).having(domains).weights, measured.losses @ weights)
+    return domains, runs

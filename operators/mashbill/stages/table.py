@@ -153,7 +153,7 @@ _ROWS = (
         inputs=("plan", "sweep", "refine"),
         outputs={"regression.joblib": "the fitted regressor", "cross_validation.json": "the regressors compared"},
         run="mashbill.regression.fit:fit",
-        version=2,
+        version=3,
     ),
     Stage(
         name="baselines",
@@ -250,6 +250,7 @@ _ROWS = (
         ),
         outputs={"report.html": "the page", "summary.json": "its main figures"},
         run="mashbill.reports.report:report",
+        version=2,
     ),
 )
 
