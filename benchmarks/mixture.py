@@ -44,7 +44,7 @@ def train(job: tuple[str, int, dict[str, float], int, str, dict[str, float], str
 def compute(config: PipelineConfig, proxies: int, vocabulary: int) -> str:
     """FLOPs of each way to a mixture."""
     one = flops_per_token(config.proxy.model, vocabulary) * config.sweep.tokens
-    rows = {f"this sweep of {proxies}": proxies * one, "RegMix's 512 of the same proxies": 512 * one}
+    rows = {f"the {proxies} proxies of sweep and rounds": proxies * one, "RegMix's 512 of the same proxies": 512 * one}
     rows["DoReMi (reference, proxy, and the reference read again)"] = (2 + 1 / 3) * one
     return "; ".join(f"{name} {flops:.2e} FLOPs" for name, flops in rows.items())
 
@@ -80,7 +80,7 @@ def main() -> None:
         wins = sum(a < b for a, b in zip(values, measured.get("natural", values), strict=True))
         mean = f"{statistics.mean(values):.4f} ({min(values):.4f}-{max(values):.4f})"
         print(f"| {name} | {entries[name]['loss']:.4f} | {mean} | {wins} of {len(values)} |")
-    proxies = done["sweep"].manifest.counts["proxies"]
+    proxies = sum(done[stage].manifest.counts["proxies"] for stage in ("sweep", "refine"))
     print(f"\nCompute of the decision: {compute(config, proxies, store.vocabulary)}.")
 
 
