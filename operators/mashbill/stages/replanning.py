@@ -162,7 +162,9 @@ def _not_comparable(config: PipelineConfig, earlier: EarlierSearch, fitted: Fitt
 
 
 def _same_proxy(settings: Mapping[str, Any], proxy: ProxyConfig) -> bool:
+    """Whether proxies were the same models; where they were trained, and how many at once, makes no difference."""
     try:
-        return ProxyConfig.model_validate(settings) == proxy
+        earlier = ProxyConfig.model_validate(settings)
     except ValidationError:
         return False
+    return earlier.model_copy(update={"device": proxy.device, "stack": proxy.stack}) == proxy
