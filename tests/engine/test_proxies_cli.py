@@ -3,10 +3,12 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import psutil
 import pytest
 from corpus_writer import easy_and_hard
 
@@ -52,9 +54,9 @@ def test_mixtures_become_losses_and_a_second_call_trains_nothing(tokens: Path, t
     assert losses["easy"].idxmin() == 0  # the most of it, the lowest loss
     assert losses["hard"].idxmin() == 2
     assert len(pd.read_csv(tmp_path / "runs" / "trajectories.csv")) == 6
-    finished = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs" / "proxies").glob("*/result.json")}
+    finished = results(tmp_path)
     assert proxies(*given).returncode == 0
-    assert {path: path.stat().st_mtime_ns for path in finished} == finished
+    assert results(tmp_path) == finished
     other = proxies(*given, "--set=proxy.learning_rate=0.01")
     assert (other.returncode, "holds proxies of other mixtures or settings" in other.stderr) == (2, True)
 
@@ -70,6 +72,31 @@ def test_schedules_are_trained_on_phase_by_phase(tokens: Path, tmp_path: Path) -
     assert abs(losses["easy"][1] - losses["easy"][0]) > 0.1  # the same text in another order
     halfway = pd.read_csv(tmp_path / "runs" / "trajectories.csv").groupby("index").first()
     assert halfway["easy"][0] < halfway["easy"][1] - 0.3  # one has read nothing else by then, the other none of it
+
+
+def test_a_killed_process_costs_no_finished_proxy(tokens: Path, tmp_path: Path) -> None:
+    rows = [{"index": i, "easy": 0.1 + 0.1 * i, "hard": 0.9 - 0.1 * i} for i in range(6)]
+    given = ["--mixtures", table(tmp_path / "m.csv", rows), "--tokens", tokens, "--output", tmp_path / "runs", *SMALL, "--workers", 2]
+    command = [sys.executable, "-m", "mashbill.cli.main", "proxies", "train", *map(str, given)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    while not (kept := results(tmp_path)) and process.poll() is None:
+        time.sleep(0.05)
+    trainer = next(p for p in psutil.Process(process.pid).children() if "mashbill.proxies.stack_process" in p.cmdline())
+    trainer.kill()
+    said = process.communicate(timeout=120)[1]
+    assert process.returncode == 1
+    assert "error: proxies: a process that trains them failed" in said
+    assert "finished proxies are kept" in said
+    assert proxies(*given).returncode == 0
+    finished = results(tmp_path)
+    assert len(finished) == 6
+    assert {path: finished[path] for path in kept} == kept
+    assert sorted(path.name for path in (tmp_path / "runs" / "proxies").iterdir()) == [f"{i:04d}" for i in range(6)]
+
+
+def results(folder: Path) -> dict[Path, int]:
+    """When each finished proxy was written."""
+    return {path: path.stat().st_mtime_ns for path in (folder / "runs" / "proxies").glob("*/result.json")}
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,8 @@ Results are kept in the scratch folder as soon as they are there, so that a kill
 """
 
 import json
-import multiprocessing
 import shutil
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from mashbill.artifacts import Artifact, Counts, Progress, StageRun
 from mashbill.config import ProxyConfig
 from mashbill.errors import DataError
 from mashbill.mixtures import LossTable, MixtureTable, Schedule, ScheduleTable
+from mashbill.proxies.stack_process import train_in_processes
 from mashbill.proxies.stacking import device_of, stack_size
 from mashbill.tokens import TokenStore
 
@@ -125,22 +124,14 @@ def train_planned(members: Sequence[Planned], budget: Budget, vocabulary: int, p
     processes = processes if device_of(members[0].config) == "cpu" else 1
     stacks = [members[start : start + size] for start in range(0, len(members), size)]
     todo = [stack for stack in stacks if not budget.finished(stack)]
-    _train_stacks(todo, budget, progress, min(processes, len(todo)))
-
-
-def _train_stacks(stacks: Sequence[Sequence[Planned]], budget: Budget, progress: Progress, processes: int) -> None:
-    if processes <= 1:
-        for done, stack in enumerate(stacks):
-            _train_stack(stack, budget, _scaled(progress, done, len(stacks), stack[0].name))
+    if min(processes, len(todo)) > 1:
+        train_in_processes(todo, budget, progress, min(processes, len(todo)))
         return
-    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
-        waiting = [pool.submit(_train_stack, stack, budget) for stack in stacks]
-        for done, future in enumerate(as_completed(waiting)):
-            future.result()
-            progress((done + 1) / len(stacks), f"{done + 1} of {len(stacks)} proxies")
+    for done, stack in enumerate(todo):
+        train_stack(stack, budget, _scaled(progress, done, len(todo), stack[0].name))
 
 
-def _train_stack(stack: Sequence[Planned], budget: Budget, progress: Progress = lambda share, words: None) -> None:
+def train_stack(stack: Sequence[Planned], budget: Budget, progress: Progress = lambda share, words: None) -> None:
     """Train a stack and keep its results."""
     from mashbill.proxies.proxy import Member, result_as_json, train_members
 
