@@ -119,11 +119,11 @@ class Transformer(nn.Module):
             x = block(x, cos[:length], sin[:length])
         return cast("torch.Tensor", self.model.norm(x))
 
-    def forward(self, tokens: torch.Tensor, targets: torch.Tensor | None = None) -> torch.Tensor:
-        """[batch, tokens, vocabulary] logits, or the mean loss where targets are given."""
-        if targets is not None:
-            return self.loss(tokens, targets)
-        return cast("torch.Tensor", self.lm_head(self.hidden(tokens)))
+    def forward(self, tokens: torch.Tensor, targets: torch.Tensor | None = None, *, each: bool = False) -> torch.Tensor:
+        """[batch, tokens, vocabulary] logits; where targets are given, the mean loss, or each target's."""
+        if targets is None:
+            return cast("torch.Tensor", self.lm_head(self.hidden(tokens)))
+        return self._each_loss(tokens, targets) if each else self.loss(tokens, targets)
 
     def loss(self, tokens: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Mean cross-entropy in nats, by the fused output layer.
@@ -141,7 +141,10 @@ class Transformer(nn.Module):
 
     @torch.no_grad()
     def token_losses(self, tokens: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """[batch, tokens] cross-entropy of each target, in nats."""
+        """[batch, tokens] cross-entropy of each target, in nats; by way of ``forward``, for which ZeRO 3 gathers the weights."""
+        return cast("torch.Tensor", self(tokens, targets, each=True))
+
+    def _each_loss(self, tokens: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         hidden = self.hidden(tokens).flatten(0, 1)
         dtype = matrix_dtype(hidden)
         return token_cross_entropy(hidden.to(dtype)[None], self.lm_head.weight.to(dtype)[None], targets.flatten()[None]).view(targets.shape)
