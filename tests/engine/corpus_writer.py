@@ -15,6 +15,16 @@ from mashbill.config import PipelineConfig, load_config
 from mashbill.stages import StageJob, job_of, stages_up_to
 
 TINY_MODEL = "model = { layers = 1, width = 32, heads = 2, kv_heads = 2, feed_forward = 64, context = 32 }"
+SMALL_SWEEP = """
+[tokens]
+vocabulary = 300
+[proxy]
+model = { layers = 1, width = 16, heads = 2, kv_heads = 2, feed_forward = 32, context = 32 }
+[plan]
+mixtures = 6
+max_epochs = 1000
+"""
+"""Six proxies of a model as small as can be; what follows goes on with the plan."""
 
 
 def write_jsonl(path: Path, texts: Iterable[str]) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from corpus_writer import easy_and_hard, run_stage
+from corpus_writer import SMALL_SWEEP, easy_and_hard, run_stage
 
 from mashbill.artifacts import Artifact
 from mashbill.config import PipelineConfig
@@ -13,15 +13,9 @@ from mashbill.errors import RunError
 from mashbill.regression.fit import read_runs
 from mashbill.stages import job_of, stage_named
 
-CONFIG = """
-[tokens]
-vocabulary = 300
-[proxy]
-model = { layers = 1, width = 16, heads = 2, kv_heads = 2, feed_forward = 32, context = 32 }
-[plan]
-mixtures = 6
-max_epochs = 1000
-[sweep]
+CONFIG = (
+    SMALL_SWEEP
+    + """[sweep]
 tokens = 10000
 [refine]
 rounds = 2
@@ -36,6 +30,7 @@ target = { easy = 1.0 }
 tokens = 10000
 max_epochs = 1000
 """
+)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from corpus_writer import easy_and_hard, folder_as_artifact, run_stage
+from corpus_writer import SMALL_SWEEP, easy_and_hard, folder_as_artifact, run_stage
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -81,21 +81,16 @@ def test_a_wrong_table_is_named(text: str, message: str, tmp_path: Path) -> None
         ScheduleTable.read(tmp_path / "s.csv")
 
 
-CONFIG = """
-[tokens]
-vocabulary = 300
-[proxy]
-model = { layers = 1, width = 16, heads = 2, kv_heads = 2, feed_forward = 32, context = 32 }
-[plan]
-mixtures = 6
-max_epochs = 1000
-phases = 2
+CONFIG = (
+    SMALL_SWEEP
+    + """phases = 2
 [sweep]
 tokens = 10000
 evaluations = 3
 [mix]
 target = { easy = 1.0 }
 """
+)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from corpus_writer import easy_and_hard, run_stage
+from corpus_writer import SMALL_SWEEP, easy_and_hard, run_stage
 
 from mashbill.artifacts import Artifact
 from mashbill.config import ModelShape, PipelineConfig, ProxyConfig
@@ -26,22 +26,16 @@ SHAPES = [
     ModelShape(layers=2, width=32, heads=4, kv_heads=2, feed_forward=48, context=24, tied=False),
     ModelShape(layers=1, width=16, heads=2, kv_heads=2, feed_forward=32, context=16),
 ]
-CONFIG = """
-[tokens]
-vocabulary = 300
-[proxy]
-precision = "fp32"
-model = { layers = 1, width = 16, heads = 2, kv_heads = 2, feed_forward = 32, context = 32 }
-[plan]
-mixtures = 6
-max_epochs = 1000
-[sweep]
+CONFIG = (
+    SMALL_SWEEP.replace("[proxy]", '[proxy]\nprecision = "fp32"')
+    + """[sweep]
 tokens = 10000
 group_size = 3
 evaluations = 2
 [mix]
 target = { easy = 1.0 }
 """
+)
 
 
 def configs(shape: ModelShape) -> list[ProxyConfig]:

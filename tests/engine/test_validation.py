@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from corpus_writer import corpus_config, easy_and_hard, folder_as_artifact, run_stage
+from corpus_writer import SMALL_SWEEP, corpus_config, easy_and_hard, folder_as_artifact, run_stage
 
 from mashbill.artifacts import Artifact
 from mashbill.config import PipelineConfig, ValidationConfig
@@ -14,15 +14,9 @@ from mashbill.mixtures import LossTable, MixtureTable
 from mashbill.proxies.validation import compare
 from mashbill.stages import STAGES, job_of, stage_named
 
-CONFIG = """
-[tokens]
-vocabulary = 300
-[proxy]
-model = { layers = 1, width = 16, heads = 2, kv_heads = 2, feed_forward = 32, context = 32 }
-[plan]
-mixtures = 6
-max_epochs = 1000
-[sweep]
+CONFIG = (
+    SMALL_SWEEP
+    + """[sweep]
 tokens = 10000
 group_size = 6
 [baselines]
@@ -40,6 +34,7 @@ model_tokens = 5000
 tokens = 10000
 max_epochs = 1000
 """
+)
 
 
 @pytest.fixture(scope="module")
