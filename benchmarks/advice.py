@@ -1,9 +1,11 @@
-"""Advice against random order on RegMix's sweep: how many of its runs must be trained before the choice is that of all of them.
+"""Advice against random order on RegMix's sweep: how many of its runs must be trained before the choice is
+that of all of them.
 
     python benchmarks/advice.py [--targets 13] [--seeds 3]
 
-The 768 published runs are the mixtures that can be trained; a run's measured losses are revealed when it is asked for. After every
-batch the run that the Gaussian process predicts best is the choice; its regret is its measured loss less the best measured of all runs.
+The 768 published runs are the mixtures that can be trained; a run's measured losses are revealed when it is
+asked for. After every batch the run that the Gaussian process predicts best is the choice; its regret is its
+measured loss less the best measured of all runs.
 """
 
 import argparse
@@ -37,8 +39,19 @@ def regrets(weights: np.ndarray, losses: np.ndarray, seed: int, advised: bool) -
             return found
         rest = [i for i in order if i not in set(seen)]
         if advised:
-            advice = advise(process, np.ones(1), weights.mean(axis=0), floor, ceiling, count=BATCH, seed=seed, pool=weights[rest])
-            seen = seen + [rest[int(np.abs(weights[rest] - row).sum(axis=1).argmin())] for row in advice.mixtures]
+            advice = advise(
+                process,
+                np.ones(1),
+                weights.mean(axis=0),
+                floor,
+                ceiling,
+                count=BATCH,
+                seed=seed,
+                pool=weights[rest],
+            )
+            seen = seen + [
+                rest[int(np.abs(weights[rest] - row).sum(axis=1).argmin())] for row in advice.mixtures
+            ]
         else:
             seen = seen + rest[:BATCH]
 
@@ -51,12 +64,22 @@ def main() -> None:
     arguments = parser.parse_args()
     parts = [published(kind) for kind in ("train", "test")]
     weights, losses = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
-    print(f"\n### Which runs to train: advice against random order, {len(weights)} runs of RegMix's sweep\n\n{machine()}\n")
-    print("| runs revealed | regret, random order | regret, advised | best run chosen, random | advised |\n|---|---|---|---|---|")
+    print(
+        f"\n### Which runs to train: advice against random order, {len(weights)} runs of RegMix's "
+        f"sweep\n\n{machine()}\n"
+    )
+    print(
+        "| runs revealed | regret, random order | regret, advised | best run chosen, random | advised "
+        "|\n|---|---|---|---|---|"
+    )
     curves = {}
     for advised in (False, True):
         curves[advised] = np.array(
-            [regrets(weights, losses[:, [target]], seed, advised) for target in range(arguments.targets) for seed in range(arguments.seeds)]
+            [
+                regrets(weights, losses[:, [target]], seed, advised)
+                for target in range(arguments.targets)
+                for seed in range(arguments.seeds)
+            ]
         )
     for i in range(curves[True].shape[1]):
         cells = [f"{statistics.mean(curves[a][:, i]):.4f}" for a in (False, True)] + [

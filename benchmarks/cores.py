@@ -30,14 +30,20 @@ run(config)
 started = time.perf_counter()
 done = run(config)
 wall = time.perf_counter() - started
-print(json.dumps({"wall": wall, "peak": peak_megabytes(), **{name: a.manifest.seconds for name, a in done.items()}}))
+seconds = {name: artifact.manifest.seconds for name, artifact in done.items()}
+print(json.dumps({"wall": wall, "peak": peak_megabytes(), **seconds}))
 """
 
 
 def measure(config: Path, cores: int, repeats: int) -> list[dict[str, float]]:
     """Fresh processes, each warmed up by a run of its own."""
     command = [sys.executable, "-c", ONE, str(config), str(cores), str(Path(__file__).parent)]
-    return [json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1]) for _ in range(repeats)]
+    return [
+        json.loads(
+            subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1]
+        )
+        for _ in range(repeats)
+    ]
 
 
 def median(figures: list[dict[str, float]], key: str) -> float:
@@ -60,17 +66,30 @@ def main() -> None:
             prepare(folders[size], sample(size), buckets=100_000)
             config = folders[size] / "config.toml"
             text = config.read_text().replace("[corpus]", "[corpus]\npartition_bytes = 2_000_000")
-            text = text.replace("[quality]", "dry_run = true\n[quality]").replace('"threshold"', '"threshold"\nthreshold = -1e9')
-            config.write_text(text)  # nothing is removed by rules or by score, so that every stage sees all text
+            text = text.replace("[quality]", "dry_run = true\n[quality]").replace(
+                '"threshold"', '"threshold"\nthreshold = -1e9'
+            )
+            config.write_text(
+                text
+            )  # nothing is removed by rules or by score, so that every stage sees all text
         small = folders[arguments.megabytes] / "config.toml"
         one, two = measure(small, 1, arguments.repeats), measure(small, 2, arguments.repeats)
-        print(f"{size_of(sample(arguments.megabytes)):.1f} MB in partitions of 2 MB, wall seconds (median of {arguments.repeats}):\n")
+        print(
+            f"{size_of(sample(arguments.megabytes)):.1f} MB in partitions of 2 MB, wall seconds (median "
+            f"of {arguments.repeats}):\n"
+        )
         print("| stage | one core | two cores | ratio |\n|---|---|---|---|")
         for key in [k for k in one[0] if k not in {"peak", "bootstrap"}]:
-            print(f"| {key} | {median(one, key):.2f} | {median(two, key):.2f} | {median(one, key) / max(median(two, key), 1e-9):.2f}x |")
+            print(
+                f"| {key} | {median(one, key):.2f} | {median(two, key):.2f} | "
+                f"{median(one, key) / max(median(two, key), 1e-9):.2f}x |"
+            )
         large = measure(folders[10 * arguments.megabytes] / "config.toml", 2, 1)
         peak, ten = median(two, "peak"), median(large, "peak")
-        print(f"\nPeak memory: {peak:.0f} MB, at ten times the input {ten:.0f} MB: {ten / peak:.2f}x (target 1.3x).")
+        print(
+            f"\nPeak memory: {peak:.0f} MB, at ten times the input {ten:.0f} MB: {ten / peak:.2f}x "
+            "(target 1.3x)."
+        )
 
 
 if __name__ == "__main__":

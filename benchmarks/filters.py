@@ -1,4 +1,5 @@
-"""Gopher's, C4's and FineWeb's rules against datatrove's blocks: speed by CPU second, and whether they decide alike.
+"""Gopher's, C4's and FineWeb's rules against datatrove's blocks: speed by CPU second, and whether they decide
+alike.
 
 python benchmarks/filters.py [--megabytes 20] [--repeats 5]
 """
@@ -40,7 +41,10 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
     documents = sample(arguments.megabytes)
-    texts, metadata = pa.array([d["text"] for d in documents], pa.large_string()), pa.array(["{}"] * len(documents))
+    texts, metadata = (
+        pa.array([d["text"] for d in documents], pa.large_string()),
+        pa.array(["{}"] * len(documents)),
+    )
     header(f"Filters, {len(documents):,} documents, {size_of(documents):.1f} MB")
     differences = []
     for name, (kinds, target) in WORK.items():

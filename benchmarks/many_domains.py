@@ -1,8 +1,10 @@
-"""``mashbill mixtures`` with many domains: seconds of each command, losses from a power law of our own in the place of proxies.
+"""``mashbill mixtures`` with many domains: seconds of each command, losses from a power law of our own in the
+place of proxies.
 
     python benchmarks/many_domains.py [--domains 200] [--runs 512] [--targets 4]
 
-No peer is measured: RegMix's and olmix's code take their tables from files of a fixed form. Regret says that the answers are of use.
+No peer is measured: RegMix's and olmix's code take their tables from files of a fixed form. Regret says that
+the answers are of use.
 """
 
 import argparse
@@ -22,7 +24,8 @@ TOKENS, MAX_EPOCHS = 25e9, 4
 
 
 def power_law(weights: np.ndarray, targets: int) -> np.ndarray:
-    """[mixtures, targets] losses: each target falls as a power of what helps it, which is a few domains much and the others little."""
+    """[mixtures, targets] losses: each target falls as a power of what helps it, which is a few domains much
+    and the others little."""
     random = np.random.default_rng(1)
     helps = random.gamma(0.3, size=(weights.shape[1], targets))
     losses: np.ndarray = 2 + 1.5 * (0.05 + weights @ (helps / helps.max(axis=0))) ** -0.3
@@ -43,7 +46,9 @@ def measure(folder: Path, domains: int, runs: int, targets: int) -> list[tuple[s
     """Each command, its seconds and what it found."""
     names = [f"domain-{i:03d}" for i in range(domains)]
     amounts = np.exp(np.random.default_rng(0).normal(0, 1.5, domains))
-    pd.DataFrame({"domain": names, "tokens": amounts / amounts.sum() * 20e9}).to_csv(folder / "tokens.csv", index=False)
+    pd.DataFrame({"domain": names, "tokens": amounts / amounts.sum() * 20e9}).to_csv(
+        folder / "tokens.csv", index=False
+    )
     limits = ["--tokens", TOKENS, "--max-epochs", MAX_EPOCHS]
     rows = []
     for design in ("space-filling", "regmix"):
@@ -63,12 +68,28 @@ def measure(folder: Path, domains: int, runs: int, targets: int) -> list[tuple[s
     seconds, choice = run("select", "--model", folder / "model", *held, "--output", folder / "best.csv")
     reached = power_law(np.array([list(choice["mixture"].values())]), targets).mean()
     best = losses.mean(axis=1).min()
-    rows.append(("select", seconds, f"measured loss {reached:.3f}, best run {best:.3f}, mean run {losses.mean():.3f}"))
-    seconds, advice = run("advise", "--model", folder / "model", "--count", 16, "--output", folder / "next.csv")
+    rows.append(
+        ("select", seconds, f"measured loss {reached:.3f}, best run {best:.3f}, mean run {losses.mean():.3f}")
+    )
+    seconds, advice = run(
+        "advise", "--model", folder / "model", "--count", 16, "--output", folder / "next.csv"
+    )
     rows.append(("advise", seconds, f"16 more promise {advice['gain']:.4f}"))
-    again = ["plan", "--domains", folder / "tokens.csv", "--reuse", folder / "model", "--revised", names[0], "--count", 16]
+    again = [
+        "plan",
+        "--domains",
+        folder / "tokens.csv",
+        "--reuse",
+        folder / "model",
+        "--revised",
+        names[0],
+        "--count",
+        16,
+    ]
     seconds, facts = run(*again, "--output", folder / "again.csv")
-    rows.append(("plan --reuse", seconds, f"{len(facts['searched'])} searched, {facts['kept_runs']} runs count again"))
+    rows.append(
+        ("plan --reuse", seconds, f"{len(facts['searched'])} searched, {facts['kept_runs']} runs count again")
+    )
     return rows
 
 

@@ -1,4 +1,5 @@
-"""What every benchmark shares: the demo's real text, timing by CPU seconds and wall time, peers in their own environment."""
+"""What every benchmark shares: the demo's real text, timing by CPU seconds and wall time, peers in their own
+environment."""
 
 import json
 import os
@@ -24,7 +25,8 @@ Figures = list[dict[str, float]]
 
 
 def sample(megabytes: float, seed: int = 0) -> list[dict[str, str]]:
-    """Documents of every domain of the demo, so many bytes of each, in a random order: id, domain and text."""
+    """Documents of every domain of the demo, so many bytes of each, in a random order: id, domain and
+    text."""
     if not TEXT.exists():
         sys.exit("the demo's text is missing; run `make demo` or examples/demo_corpus/prepare.py first")
     domains = sorted(path for path in TEXT.glob("*.jsonl") if path.stem not in REFERENCES)
@@ -59,22 +61,41 @@ def timed(work: Callable[[], Any], repeats: int) -> Figures:
     return figures
 
 
-def peer(work: str, documents: Sequence[dict[str, str]], repeats: int, **job: Any) -> tuple[Figures, list[str]]:
+def peer(
+    work: str, documents: Sequence[dict[str, str]], repeats: int, **job: Any
+) -> tuple[Figures, list[str]]:
     """datatrove's figures for the same documents, and its decisions where the work is a filter."""
     python = peer_environment()
     with tempfile.TemporaryDirectory() as folder:
         path, decisions = Path(folder) / "input" / "documents.jsonl", Path(folder) / "decisions.json"
         path.parent.mkdir()
         path.write_text("".join(json.dumps(d) + "\n" for d in documents))
-        description = {"work": work, "input": str(path), "repeats": repeats, "decisions": str(decisions), **job}
+        description = {
+            "work": work,
+            "input": str(path),
+            "repeats": repeats,
+            "decisions": str(decisions),
+            **job,
+        }
         (Path(folder) / "job.json").write_text(json.dumps(description))
-        command = [str(python), str(Path(__file__).parent / "peers" / "datatrove_blocks.py"), str(Path(folder) / "job.json")]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONPATH": ""}
+        command = [
+            str(python),
+            str(Path(__file__).parent / "peers" / "datatrove_blocks.py"),
+            str(Path(folder) / "job.json"),
+        ]
+        environment = {
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "TOKENIZERS_PARALLELISM": "false",
+            "PYTHONPATH": "",
+        }
         result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
         if result.returncode:
             sys.exit(f"datatrove failed:\n{result.stderr[-2_000:]}")
         figures = next(line for line in result.stdout.splitlines() if line.startswith("FIGURES"))
-        return json.loads(figures.removeprefix("FIGURES")), json.loads(decisions.read_text()) if decisions.exists() else []
+        return json.loads(figures.removeprefix("FIGURES")), json.loads(
+            decisions.read_text()
+        ) if decisions.exists() else []
 
 
 def peer_environment() -> Path:
@@ -83,7 +104,15 @@ def peer_environment() -> Path:
     if not python.exists():
         print("installing the peers into .demo/peers", file=sys.stderr)
         venv.create(PEERS, with_pip=True)
-        command = [str(python), "-m", "pip", "install", "-q", "-r", str(Path(__file__).parent / "peers" / "requirements.txt")]
+        command = [
+            str(python),
+            "-m",
+            "pip",
+            "install",
+            "-q",
+            "-r",
+            str(Path(__file__).parent / "peers" / "requirements.txt"),
+        ]
         subprocess.run(command, check=True)
     return python
 
@@ -94,14 +123,17 @@ def rate(megabytes: float, figures: Figures, of: str = "cpu") -> tuple[float, fl
     return statistics.median(rates), rates[0], rates[-1]
 
 
-def compare(name: str, megabytes: float, documents: int, ours: Figures, theirs: Figures, target: float) -> float:
+def compare(
+    name: str, megabytes: float, documents: int, ours: Figures, theirs: Figures, target: float
+) -> float:
     """Print one row: ours, theirs, the ratio by CPU second, and whether the target is reached."""
     fast, low, high = rate(megabytes, ours)
     slow, slow_low, slow_high = rate(megabytes, theirs)
     ratio = fast / slow
     verdict = "reached" if ratio >= target else "MISSED"
     print(
-        f"| {name} | {fast:.1f} ({low:.1f}-{high:.1f}) | {fast * documents / megabytes:,.0f} | {slow:.2f} ({slow_low:.2f}-{slow_high:.2f}) "
+        f"| {name} | {fast:.1f} ({low:.1f}-{high:.1f}) | {fast * documents / megabytes:,.0f} | {slow:.2f} "
+        f"({slow_low:.2f}-{slow_high:.2f}) "
         f"| {ratio:.1f}x | {target:g}x {verdict} |"
     )
     return ratio
@@ -110,13 +142,23 @@ def compare(name: str, megabytes: float, documents: int, ours: Figures, theirs: 
 def header(title: str) -> None:
     """Print what the rows are about."""
     print(f"\n### {title}\n\n{machine()}\n")
-    print("| work | ours, MB a CPU second (spread) | documents a CPU second | peer, MB a CPU second (spread) | ratio | target |")
+    print(
+        "| work | ours, MB a CPU second (spread) | documents a CPU second | peer, MB a CPU second "
+        "(spread) | ratio | target |"
+    )
     print("|---|---|---|---|---|---|")
 
 
 def machine() -> str:
     """Processor, cores and Python, in a line."""
-    model = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), "unknown")
+    model = next(
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
+        "unknown",
+    )
     return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}"
 
 

@@ -39,7 +39,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder, kept = Path(name), []
         write_jsonl(folder / "documents.jsonl", documents)
-        write_jsonl(folder / "other.jsonl", [{"id": "other", "text": "One more domain, as a corpus has at least two.", "domain": "other"}])
+        write_jsonl(
+            folder / "other.jsonl",
+            [{"id": "other", "text": "One more domain, as a corpus has at least two.", "domain": "other"}],
+        )
         (folder / "config.toml").write_text(CONFIG)
         config = load_config(folder / "config.toml")
 

@@ -1,11 +1,12 @@
-"""Does the chosen mixture train better models? One model of at least five times the proxies' size on each mixture, over seeds.
+"""Does the chosen mixture train better models? One model of at least five times the proxies' size on each
+mixture, over seeds.
 
     make demo
     python benchmarks/mixture.py [--tokens 800000] [--seeds 3] [--mixtures chosen natural uniform doremi]
 
-Mixtures are those of the demo's newest choice. Every model has the same tokens; it is measured in bits per byte of the target. The order
-that the regression predicted stands beside the one that was measured, and so does the compute of the ways to a mixture. Models that are
-done are reused.
+Mixtures are those of the demo's newest choice. Every model has the same tokens; it is measured in bits per
+byte of the target. The order that the regression predicted stands beside the one that was measured, and so
+does the compute of the ways to a mixture. Models that are done are reused.
 """
 
 import argparse
@@ -35,7 +36,16 @@ def train(job: tuple[str, int, dict[str, float], int, str, dict[str, float], str
         place.mkdir(parents=True, exist_ok=True)
         proxy = ProxyConfig(model=LARGER, batch_sequences=4, learning_rate=2e-3, min_learning_rate=2e-4)
         store = TokenStore(Path(folder))
-        trained = train_proxy(store, mixture, proxy, tokens=tokens, evaluations=1, seed=seed, folder=place, progress=lambda *_: None)
+        trained = train_proxy(
+            store,
+            mixture,
+            proxy,
+            tokens=tokens,
+            evaluations=1,
+            seed=seed,
+            folder=place,
+            progress=lambda *_: None,
+        )
         result.write_text(json.dumps({"mixture": mixture, **trained.trajectory[-1]}))
     measured = json.loads(result.read_text())
     return name, seed, sum(weight * measured[s] for s, weight in target.items())
@@ -44,7 +54,10 @@ def train(job: tuple[str, int, dict[str, float], int, str, dict[str, float], str
 def compute(config: PipelineConfig, proxies: int, vocabulary: int) -> str:
     """FLOPs of each way to a mixture."""
     one = flops_per_token(config.proxy.model, vocabulary) * config.sweep.tokens
-    rows = {f"the {proxies} proxies of sweep and rounds": proxies * one, "RegMix's 512 of the same proxies": 512 * one}
+    rows = {
+        f"the {proxies} proxies of sweep and rounds": proxies * one,
+        "RegMix's 512 of the same proxies": 512 * one,
+    }
     rows["DoReMi (reference, proxy, and the reference read again)"] = (2 + 1 / 3) * one
     return "; ".join(f"{name} {flops:.2e} FLOPs" for name, flops in rows.items())
 
@@ -64,7 +77,15 @@ def main() -> None:
     entries = {"chosen": {**choice["predicted"], "mixture": choice["mixture"]}, **choice["baselines"]}
     store = TokenStore(done["tokenize"].path)
     jobs = [
-        (name, seed, entries[name]["mixture"], arguments.tokens, str(store.folder), choice["target"], arguments.work)
+        (
+            name,
+            seed,
+            entries[name]["mixture"],
+            arguments.tokens,
+            str(store.folder),
+            choice["target"],
+            arguments.work,
+        )
         for seed in range(arguments.seeds)
         for name in arguments.mixtures
     ]
@@ -72,8 +93,13 @@ def main() -> None:
         results = list(pool.map(train, jobs))
     sizes = [parameter_count(shape, store.vocabulary) for shape in (config.proxy.model, LARGER)]
     larger = f"a model of {sizes[1] / sizes[0]:.1f} times the proxies' size"
-    print(f"\n### Mixtures on {larger}, {arguments.tokens:,} tokens, {arguments.seeds} seeds\n\n{machine()}\n")
-    print("| mixture | predicted for a proxy | measured, bits per byte of the target (spread) | better than natural |\n|---|---|---|---|")
+    print(
+        f"\n### Mixtures on {larger}, {arguments.tokens:,} tokens, {arguments.seeds} seeds\n\n{machine()}\n"
+    )
+    print(
+        "| mixture | predicted for a proxy | measured, bits per byte of the target (spread) | better than "
+        "natural |\n|---|---|---|---|"
+    )
     measured = {name: [value for n, _, value in results if n == name] for name in arguments.mixtures}
     for name in sorted(arguments.mixtures, key=lambda n: statistics.mean(measured[n])):
         values = measured[name]

@@ -1,8 +1,10 @@
-"""Regressors on RegMix's published sweep: rank correlation on its 256 unseen runs, from random subsets of its 512 training runs.
+"""Regressors on RegMix's published sweep: rank correlation on its 256 unseen runs, from random subsets of its
+512 training runs.
 
     python benchmarks/regression.py [--runs 32 64 128] [--subsets 5]
 
-The peer is RegMix's own LightGBM: its hyper-parameters, all 20 samples a leaf, no early stopping on the reported test set.
+The peer is RegMix's own LightGBM: its hyper-parameters, all 20 samples a leaf, no early stopping on the
+reported test set.
 """
 
 import argparse
@@ -24,13 +26,23 @@ DATA = Path(__file__).parents[1] / "tests" / "data" / "regmix"
 def published(kind: str) -> tuple[np.ndarray, np.ndarray]:
     """[runs, domains] mixtures and [runs, targets] losses."""
     mixtures = pd.read_csv(DATA / f"{kind}_mixture_1m.csv", index_col=0).to_numpy()
-    return mixtures / mixtures.sum(axis=1, keepdims=True), pd.read_csv(DATA / f"{kind}_pile_loss_1m.csv", index_col=0).to_numpy()
+    return mixtures / mixtures.sum(axis=1, keepdims=True), pd.read_csv(
+        DATA / f"{kind}_pile_loss_1m.csv", index_col=0
+    ).to_numpy()
 
 
 def regmix(weights: np.ndarray, losses: np.ndarray, unseen: np.ndarray) -> np.ndarray:
     """RegMix's regressor, one model a target."""
-    settings = {"n_estimators": 1_000, "learning_rate": 1e-2, "n_jobs": 1, "verbosity": -1, "random_state": 42}
-    return np.stack([lightgbm.LGBMRegressor(**settings).fit(weights, target).predict(unseen) for target in losses.T], 1)
+    settings = {
+        "n_estimators": 1_000,
+        "learning_rate": 1e-2,
+        "n_jobs": 1,
+        "verbosity": -1,
+        "random_state": 42,
+    }
+    return np.stack(
+        [lightgbm.LGBMRegressor(**settings).fit(weights, target).predict(unseen) for target in losses.T], 1
+    )
 
 
 def main() -> None:
@@ -38,11 +50,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, nargs="+", default=[32, 64, 128])
     parser.add_argument("--subsets", type=int, default=5)
-    parser.add_argument("--regressors", nargs="+", default=["linear", "exponential", "power", "gp", "lightgbm", "ensemble"])
+    parser.add_argument(
+        "--regressors", nargs="+", default=["linear", "exponential", "power", "gp", "lightgbm", "ensemble"]
+    )
     arguments = parser.parse_args()
     weights, losses = published("train")
     unseen, measured = published("test")
-    print(f"\n### Regressors on RegMix's sweep, mean Spearman over 13 targets on 256 unseen runs\n\n{machine()}\n")
+    print(
+        "\n### Regressors on RegMix's sweep, mean Spearman over 13 targets on 256 unseen "
+        f"runs\n\n{machine()}\n"
+    )
     print("| runs | RegMix's LightGBM | " + " | ".join(arguments.regressors) + " | seconds of the last |")
     print("|---|" + "---|" * (len(arguments.regressors) + 2))
     for runs in arguments.runs:
@@ -50,7 +67,9 @@ def main() -> None:
         seconds = []
         for subset in range(arguments.subsets if runs < len(weights) else 1):
             chosen = np.random.default_rng(subset).choice(len(weights), runs, replace=False)
-            found["regmix"].append(float(spearman(regmix(weights[chosen], losses[chosen], unseen), measured).mean()))
+            found["regmix"].append(
+                float(spearman(regmix(weights[chosen], losses[chosen], unseen), measured).mean())
+            )
             for name in arguments.regressors:
                 started = time.perf_counter()
                 predicted = new_regressor(name).fit(weights[chosen], losses[chosen]).predict(unseen)

@@ -1,11 +1,13 @@
-"""Does a schedule beat a constant mixture? Phased proxies on the demo's text, then fresh models on both answers, over seeds.
+"""Does a schedule beat a constant mixture? Phased proxies on the demo's text, then fresh models on both
+answers, over seeds.
 
     make demo
     python benchmarks/schedule.py [--runs 48] [--phases 3] [--tokens 196608] [--seeds 3]
 
-Every proxy trains on a mixture of its own, spread over the phases at random. The regression over loss curves and the static one over mean
-mixtures predict the final target loss of runs they have not seen. Then fresh models train on the schedule that the first finds, and on the
-best single mixtures by either, all within four epochs of a final run of ``--final-tokens``. Runs that are done are reused.
+Every proxy trains on a mixture of its own, spread over the phases at random. The regression over loss curves
+and the static one over mean mixtures predict the final target loss of runs they have not seen. Then fresh
+models train on the schedule that the first finds, and on the best single mixtures by either, all within four
+epochs of a final run of ``--final-tokens``. Runs that are done are reused.
 """
 
 import argparse
@@ -46,13 +48,24 @@ class ShortStore(TokenStore):
         return ValidationSet(name, kept, round(whole.bytes * len(kept) / len(whole.tokens)), whole.documents)
 
 
-def train(store: TokenStore, schedule: Schedule, tokens: int, seed: int, place: Path) -> list[dict[str, float]]:
+def train(
+    store: TokenStore, schedule: Schedule, tokens: int, seed: int, place: Path
+) -> list[dict[str, float]]:
     """One proxy's trajectory; reused where it was trained on the same schedule."""
     result = place / "result.json"
     if not result.exists() or json.loads(result.read_text())["phases"] != schedule.as_json():
         place.mkdir(parents=True, exist_ok=True)
         proxy = ProxyConfig(model=SHAPE, batch_sequences=8)
-        trained = train_proxy(store, schedule, proxy, tokens=tokens, evaluations=1, seed=seed, folder=place, progress=lambda *_: None)
+        trained = train_proxy(
+            store,
+            schedule,
+            proxy,
+            tokens=tokens,
+            evaluations=1,
+            seed=seed,
+            folder=place,
+            progress=lambda *_: None,
+        )
         result.write_text(json.dumps({"phases": schedule.as_json(), "trajectory": trained.trajectory}))
     trajectory: list[dict[str, float]] = json.loads(result.read_text())["trajectory"]
     return trajectory
@@ -66,17 +79,23 @@ def sweep(store: TokenStore, arguments: argparse.Namespace) -> PhasedRuns:
     shares = np.full(weights.shape[:2], 1 / arguments.phases)
     table = ScheduleTable(np.arange(arguments.runs), store.domains, shares, weights)
     work = Path(arguments.work) / f"{arguments.phases}-phases-{arguments.tokens}"
-    runs = [train(store, table.schedule(i), arguments.tokens, 1_000 + i, work / f"{i:03d}") for i in range(arguments.runs)]
+    runs = [
+        train(store, table.schedule(i), arguments.tokens, 1_000 + i, work / f"{i:03d}")
+        for i in range(arguments.runs)
+    ]
     losses = np.array([[[point[name] for name in store.set_names] for point in run] for run in runs])
     return PhasedRuns(table.index, store.domains, store.set_names, shares[0], weights, losses)
 
 
 def choose(store: TokenStore, runs: PhasedRuns, target: np.ndarray, final_tokens: float) -> dict[str, Any]:
-    """What the regression over loss curves chooses; ``by_means`` is the best single mixture by a process over mean mixtures."""
+    """What the regression over loss curves chooses; ``by_means`` is the best single mixture by a process over
+    mean mixtures."""
     have = np.array([store.counts(d, "train")["tokens"] for d in store.domains], np.float64)
     repeats, everything = epoch_ceiling(have, final_tokens, EPOCHS), np.ones(len(have))
     limits = Limits(runs.shares, 0 * everything, everything, repeats)
-    facts = choose_schedule(fit_trajectories(runs, 5, 0), target, have / have.sum(), limits, caution=1.0, coverage=0.9, seed=0)
+    facts = choose_schedule(
+        fit_trajectories(runs, 5, 0), target, have / have.sum(), limits, caution=1.0, coverage=0.9, seed=0
+    )
     process = GaussianProcess().fit(runs.means, runs.losses[:, -1])
     drawn = within_ceiling(draw_mixtures(have / have.sum(), 2_000, PlanConfig(), 0), repeats)
     start = drawn[int((process.predict(drawn) @ target).argmin())]
@@ -100,13 +119,20 @@ def main() -> None:
     store = ShortStore(Path(arguments.store) if arguments.store else finished_stages(config)["tokenize"].path)
     target = np.array([config.target.get(name, 0.0) for name in store.set_names])
     facts = choose(store, sweep(store, arguments), target, arguments.final_tokens)
-    print(f"\n### Schedules of {arguments.phases} phases, {arguments.runs} proxies of {arguments.tokens:,} tokens\n\n{machine()}\n")
+    print(
+        f"\n### Schedules of {arguments.phases} phases, {arguments.runs} proxies of {arguments.tokens:,} "
+        f"tokens\n\n{machine()}\n"
+    )
     print("| regression | rank correlation of unseen runs | mean error, bits per byte |\n|---|---|---|")
     for name, label in (("trajectories", "over loss curves, rolled out"), ("static", "over mean mixtures")):
         row = facts["validation"][name]
         print(f"| {label} | {row['spearman']:.3f} | {row['mae']:.4f} |")
     print(f"\n{facts['reason'].capitalize()}. Taken: {facts['taken']}.\n")
-    print("| domain | " + " | ".join(f"phase {i + 1}" for i in range(arguments.phases)) + " | mean | single mixture |")
+    print(
+        "| domain | "
+        + " | ".join(f"phase {i + 1}" for i in range(arguments.phases))
+        + " | mean | single mixture |"
+    )
     print("|---" * (arguments.phases + 3) + "|")
     candidate = Schedule.from_json(facts["candidate"])
     for i, name in enumerate(store.domains):
@@ -122,20 +148,40 @@ def main() -> None:
     measure(store, trained_on, target, arguments)
 
 
-def measure(store: TokenStore, schedules: dict[str, Schedule], target: np.ndarray, arguments: argparse.Namespace) -> None:
+def measure(
+    store: TokenStore, schedules: dict[str, Schedule], target: np.ndarray, arguments: argparse.Namespace
+) -> None:
     """Train fresh models on each, over seeds, and print their target loss."""
     measured: dict[str, list[float]] = {}
     for name, schedule in schedules.items():
         work = Path(arguments.work) / "fresh"
-        places = [work / f"{name.replace(' ', '-')}-{arguments.final_tokens:.0f}-{seed}" for seed in range(arguments.seeds)]
-        ends = [train(store, schedule, arguments.tokens, 9_000 + seed, place)[-1] for seed, place in enumerate(places)]
-        measured[name] = [sum(w * end[s] for s, w in zip(store.set_names, target, strict=True)) for end in ends]
-    print("\n| trained on | bits per byte of the target (spread) | above the schedule (standard error) | in seeds |\n|---|---|---|---|")
+        places = [
+            work / f"{name.replace(' ', '-')}-{arguments.final_tokens:.0f}-{seed}"
+            for seed in range(arguments.seeds)
+        ]
+        ends = [
+            train(store, schedule, arguments.tokens, 9_000 + seed, place)[-1]
+            for seed, place in enumerate(places)
+        ]
+        measured[name] = [
+            sum(w * end[s] for s, w in zip(store.set_names, target, strict=True)) for end in ends
+        ]
+    print(
+        "\n| trained on | bits per byte of the target (spread) | above the schedule (standard error) | in "
+        "seeds |\n|---|---|---|---|"
+    )
     for name, values in measured.items():
         row = f"| {name} | {statistics.mean(values):.4f} ({min(values):.4f}-{max(values):.4f})"
         above = np.array(values) - np.array(measured["the schedule"])
         error = above.std(ddof=1) / np.sqrt(len(above)) if len(above) > 1 else float("nan")
-        print(row + (f" | {above.mean():.4f} ({error:.4f}) | {(above > 0).sum()} of {len(above)} |" if above.any() else " | | |"))
+        print(
+            row
+            + (
+                f" | {above.mean():.4f} ({error:.4f}) | {(above > 0).sum()} of {len(above)} |"
+                if above.any()
+                else " | | |"
+            )
+        )
 
 
 if __name__ == "__main__":

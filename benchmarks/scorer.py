@@ -67,14 +67,21 @@ def main() -> None:
 
         def task() -> None:
             table = pj.read_json(source, read_options=pj.ReadOptions(use_threads=False, block_size=1 << 28))
-            keep = scorer.score(table["text"].combine_chunks().cast(pa.large_string()), label="__label__1") > 0.5
+            keep = (
+                scorer.score(table["text"].combine_chunks().cast(pa.large_string()), label="__label__1") > 0.5
+            )
             import pyarrow.parquet as pq
 
             pq.write_table(table.filter(pa.array(keep)), folder / "kept.parquet", compression="zstd")
 
         theirs, _ = peer("fasttext", documents, 2, model=str(path))
         compare(
-            "the whole filter task: read, score, write; peer: datatrove", size, len(documents), timed(task, arguments.repeats), theirs, 15
+            "the whole filter task: read, score, write; peer: datatrove",
+            size,
+            len(documents),
+            timed(task, arguments.repeats),
+            theirs,
+            15,
         )
 
 

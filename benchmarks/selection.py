@@ -1,11 +1,13 @@
-"""Does the selected text train better models? The same small model on equal tokens chosen in four ways, over seeds.
+"""Does the selected text train better models? The same small model on equal tokens chosen in four ways, over
+seeds.
 
     python benchmarks/selection.py [--tokens 800000] [--seeds 3] [--work .demo/selection]
 
-PreSelect, a classifier by contrast (DCLM-style, positives: the first half of each reference set), a given fastText classifier (the
-`wikipedia` domain against the rest, trained with fastText alone) and random text each keep a fifth of the demo's corpus, overall. A
-fresh model is trained on what each keeps, in its natural proportions, and measured in bits per byte on the second half of the
-reference sets. Stages and models that are done are reused.
+PreSelect, a classifier by contrast (DCLM-style, positives: the first half of each reference set), a given
+fastText classifier (the `wikipedia` domain against the rest, trained with fastText alone) and random text
+each keep a fifth of the demo's corpus, overall. A fresh model is trained on what each keeps, in its natural
+proportions, and measured in bits per byte on the second half of the reference sets. Stages and models that
+are done are reused.
 """
 
 import argparse
@@ -56,9 +58,17 @@ batch_sequences = 8
 """
 METHODS: dict[str, dict[str, object]] = {
     "PreSelect": {},
-    "contrast (DCLM-style)": {"quality.positives": ["openwebtext-first", "encyclopedia-first"], "bootstrap.models": 0},
+    "contrast (DCLM-style)": {
+        "quality.positives": ["openwebtext-first", "encyclopedia-first"],
+        "bootstrap.models": 0,
+    },
     "given classifier": {"quality.classifier": "given.bin", "bootstrap.models": 0},
-    "random": {"quality.classifier": "given.bin", "bootstrap.models": 0, "selection.method": "temperature", "selection.temperature": 100.0},
+    "random": {
+        "quality.classifier": "given.bin",
+        "bootstrap.models": 0,
+        "selection.method": "temperature",
+        "selection.temperature": 100.0,
+    },
 }
 
 
@@ -79,16 +89,22 @@ def prepare(work: Path) -> Path:
         rows = [json.loads(line)["text"] for line in (TEXT / f"{name}.jsonl").read_text().split("\n") if line]
         random.Random(1).shuffle(rows)
         count = 1_800 if name == "wikipedia" else 200
-        examples += [f"__label__{int(name == 'wikipedia')} {' '.join(text.split())[:2_000]}\n" for text in rows[:count]]
+        examples += [
+            f"__label__{int(name == 'wikipedia')} {' '.join(text.split())[:2_000]}\n" for text in rows[:count]
+        ]
     random.Random(2).shuffle(examples)
     (work / "examples.txt").write_text("".join(examples))
     model = fasttext.train_supervised(
         str(work / "examples.txt"), dim=50, wordNgrams=2, bucket=200_000, epoch=5, lr=0.5, thread=1, verbose=0
     )
     model.save_model(str(work / "given.bin"))
-    named = [f'{{ name = "{d}", sources = [{{ path = "{TEXT}/{d}.jsonl", id_field = "id" }}] }}' for d in domains]
+    named = [
+        f'{{ name = "{d}", sources = [{{ path = "{TEXT}/{d}.jsonl", id_field = "id" }}] }}' for d in domains
+    ]
     halves = [f"{name}-{part}" for name in sorted(REFERENCES) for part in ("first", "second")]
-    references = [f'{{ name = "{h}", sources = [{{ path = "{h}.jsonl", id_field = "id" }}] }}' for h in halves]
+    references = [
+        f'{{ name = "{h}", sources = [{{ path = "{h}.jsonl", id_field = "id" }}] }}' for h in halves
+    ]
     config.write_text(CONFIG.format(domains=", ".join(named), references=", ".join(references)))
     return config
 
@@ -113,7 +129,14 @@ def train(job: tuple[str, str, int, int, str]) -> tuple[str, int, dict[str, floa
         place.mkdir(parents=True, exist_ok=True)
         proxy: ProxyConfig = load_config(config).proxy
         trained = train_proxy(
-            store, store.natural(), proxy, tokens=tokens, evaluations=1, seed=seed, folder=place, progress=lambda *_: None
+            store,
+            store.natural(),
+            proxy,
+            tokens=tokens,
+            evaluations=1,
+            seed=seed,
+            folder=place,
+            progress=lambda *_: None,
         )
         result.write_text(json.dumps(trained.trajectory[-1]))
     measured = json.loads(result.read_text())
@@ -129,12 +152,20 @@ def main() -> None:
     arguments = parser.parse_args()
     path = prepare(arguments.work.absolute())
     folders = {method: str(shards(path, method)) for method in METHODS}
-    jobs = [(m, folders[m], seed, arguments.tokens, str(path)) for seed in range(arguments.seeds) for m in METHODS]
+    jobs = [
+        (m, folders[m], seed, arguments.tokens, str(path)) for seed in range(arguments.seeds) for m in METHODS
+    ]
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
         results = list(pool.map(train, jobs))
-    print(f"\n### Selection: a fifth of the demo's corpus, {arguments.tokens:,} tokens, {arguments.seeds} seeds\n\n{machine()}\n")
+    print(
+        f"\n### Selection: a fifth of the demo's corpus, {arguments.tokens:,} tokens, {arguments.seeds} "
+        f"seeds\n\n{machine()}\n"
+    )
     names = sorted(REFERENCES)
-    print(f"| kept by | {' | '.join(f'{n}, bits per byte (spread)' for n in names)} |\n|---|{'---|' * len(names)}")
+    print(
+        f"| kept by | {' | '.join(f'{n}, bits per byte (spread)' for n in names)} "
+        f"|\n|---|{'---|' * len(names)}"
+    )
     for method in METHODS:
         cells = []
         for name in names:

@@ -1,10 +1,12 @@
-"""Throughput of a sweep: ours, against the loop one would write with transformers, one proxy at a time and one process a proxy.
+"""Throughput of a sweep: ours, against the loop one would write with transformers, one proxy at a time and
+one process a proxy.
 
     make demo
     python benchmarks/sweep.py [--proxies 8] [--tokens 65536] [--repeats 3] [--device cpu|cuda]
 
-Every way trains the same number of proxies of the demo's shape on the demo's tokens and measures every validation set at the end, in
-a process tree of its own, start-up counted. On a GPU ours is a stack, and beside transformers' loop stands our own one at a time.
+Every way trains the same number of proxies of the demo's shape on the demo's tokens and measures every
+validation set at the end, in a process tree of its own, start-up counted. On a GPU ours is a stack, and
+beside transformers' loop stands our own one at a time.
 """
 
 import argparse
@@ -50,12 +52,21 @@ def main() -> None:
         for way in ways:
             figures[way].append(measure(way))
     trained = arguments.proxies * arguments.tokens
-    print(f"\n### Sweep of {arguments.proxies} proxies, {arguments.tokens:,} tokens each, {arguments.device}\n\n{machine()}\n")
-    print("| way | tokens a second (spread) | tokens a CPU second | ours against it, wall | CPU |\n|---|---|---|---|---|")
+    print(
+        f"\n### Sweep of {arguments.proxies} proxies, {arguments.tokens:,} tokens each, "
+        f"{arguments.device}\n\n{machine()}\n"
+    )
+    print(
+        "| way | tokens a second (spread) | tokens a CPU second | ours against it, wall | CPU "
+        "|\n|---|---|---|---|---|"
+    )
     ours = [statistics.median(column) for column in zip(*figures["ours"], strict=True)]
     for way in ways:
         walls, cpus = zip(*figures[way], strict=True)
-        rate = f"{trained / statistics.median(walls):,.0f} ({trained / max(walls):,.0f}-{trained / min(walls):,.0f})"
+        rate = (
+            f"{trained / statistics.median(walls):,.0f} "
+            f"({trained / max(walls):,.0f}-{trained / min(walls):,.0f})"
+        )
         ratios = f"{statistics.median(walls) / ours[0]:.1f}x | {statistics.median(cpus) / ours[1]:.1f}x"
         print(f"| {WAYS[way]} | {rate} | {trained / statistics.median(cpus):,.0f} | {ratios} |")
 
@@ -79,7 +90,10 @@ def settings(arguments: argparse.Namespace) -> tuple[Any, Any]:
     config = load_config(arguments.config, {"proxy.device": arguments.device})
     tokens = open_store(config).newest("tokenize")
     if tokens is None:
-        sys.exit("the demo's tokens are missing; run `make demo`, or `mashbill run tokenize --config dags/configs/demo.toml`")
+        sys.exit(
+            "the demo's tokens are missing; run `make demo`, or `mashbill run tokenize --config "
+            "dags/configs/demo.toml`"
+        )
     return config, TokenStore(tokens.path)
 
 
@@ -107,11 +121,19 @@ def transformers_loop(arguments: argparse.Namespace, seed: int) -> None:
     config, store = settings(arguments)
     proxy, shape = config.proxy, config.proxy.model
     torch.manual_seed(seed)
-    model = LlamaForCausalLM(LlamaConfig(**llama_config(shape, store.vocabulary, store.end_of_text))).to(arguments.device)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=proxy.learning_rate, betas=(0.9, 0.95), weight_decay=proxy.weight_decay)
+    model = LlamaForCausalLM(LlamaConfig(**llama_config(shape, store.vocabulary, store.end_of_text))).to(
+        arguments.device
+    )
+    optimiser = torch.optim.AdamW(
+        model.parameters(), lr=proxy.learning_rate, betas=(0.9, 0.95), weight_decay=proxy.weight_decay
+    )
     tokens = torch.from_numpy(store.train_tokens(store.domains[0])[: arguments.tokens + 1].astype("int64"))
     for start in range(0, arguments.tokens, proxy.batch_sequences * shape.context):
-        batch = tokens[start : start + proxy.batch_sequences * shape.context].view(-1, shape.context).to(arguments.device)
+        batch = (
+            tokens[start : start + proxy.batch_sequences * shape.context]
+            .view(-1, shape.context)
+            .to(arguments.device)
+        )
         model(input_ids=batch, labels=batch).loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), proxy.gradient_clip)
         optimiser.step()
@@ -119,7 +141,11 @@ def transformers_loop(arguments: argparse.Namespace, seed: int) -> None:
     with torch.no_grad():
         for name in store.set_names:
             tokens = torch.from_numpy(store.validation(name).tokens.astype("int64"))
-            windows = tokens[: len(tokens) // shape.context * shape.context].view(-1, shape.context).to(arguments.device)
+            windows = (
+                tokens[: len(tokens) // shape.context * shape.context]
+                .view(-1, shape.context)
+                .to(arguments.device)
+            )
             for batch in windows.split(4_096 // shape.context):
                 float(model(input_ids=batch, labels=batch).loss)
 
@@ -144,12 +170,21 @@ def train_ours(arguments: argparse.Namespace, stack: int | str = "auto") -> None
     proxy = config.proxy.model_copy(update={"stack": stack})
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "output").mkdir()
-        run = StageRun(config, {}, Path(folder) / "output", Path(folder) / "scratch", lambda share, words: None)
+        run = StageRun(
+            config, {}, Path(folder) / "output", Path(folder) / "scratch", lambda share, words: None
+        )
         os.environ["OMP_NUM_THREADS"] = "1"
         counts = train_group(
-            run, store, mixtures, range(arguments.proxies), [proxy], tokens=arguments.tokens, evaluations=1, tag=0,
+            run,
+            store,
+            mixtures,
+            range(arguments.proxies),
+            [proxy],
+            tokens=arguments.tokens,
+            evaluations=1,
+            tag=0,
             processes=(os.cpu_count() or 1) if arguments.device == "cpu" else 1,
-        )  # fmt: skip
+        )
     print(json.dumps(counts), file=sys.stderr)
 
 

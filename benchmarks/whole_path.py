@@ -1,4 +1,5 @@
-"""From jsonl to token shards: read, filter, deduplicate, score, select, tokenize, against datatrove's equivalent blocks.
+"""From jsonl to token shards: read, filter, deduplicate, score, select, tokenize, against datatrove's
+equivalent blocks.
 
 python benchmarks/whole_path.py [--megabytes 10] [--repeats 3]
 """
@@ -43,9 +44,13 @@ def prepare(folder: Path, documents: list[dict[str, str]], buckets: int = 2_000_
     write_jsonl(folder / "first.jsonl", [d for d in documents if d["domain"] in half])
     write_jsonl(folder / "second.jsonl", [d for d in documents if d["domain"] not in half])
     (folder / "train.txt").write_text(
-        "".join(f"__label__{int(d['domain'] in half)} {' '.join(d['text'].split())}\n" for d in documents[:3_000])
+        "".join(
+            f"__label__{int(d['domain'] in half)} {' '.join(d['text'].split())}\n" for d in documents[:3_000]
+        )
     )
-    model = fasttext.train_supervised(str(folder / "train.txt"), dim=100, wordNgrams=2, bucket=buckets, epoch=1, thread=1, verbose=0)
+    model = fasttext.train_supervised(
+        str(folder / "train.txt"), dim=100, wordNgrams=2, bucket=buckets, epoch=1, thread=1, verbose=0
+    )
     model.save_model(str(folder / "model.bin"))
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -79,7 +84,13 @@ def main() -> None:
         config = prepare(Path(name), documents)
         ours = timed(lambda: run(config), arguments.repeats)
         done = run(config)
-        theirs, _ = peer("whole", documents, 1, model=str(Path(name) / "model.bin"), tokenizer=str(Path(name) / "tokenizer.json"))
+        theirs, _ = peer(
+            "whole",
+            documents,
+            1,
+            model=str(Path(name) / "model.bin"),
+            tokenizer=str(Path(name) / "tokenizer.json"),
+        )
         compare("read, filter, deduplicate, score, select, tokenize", size, len(documents), ours, theirs, 10)
         seconds = ", ".join(f"{stage} {artifact.manifest.seconds:.2f} s" for stage, artifact in done.items())
         print(f"\nOurs by stage, wall: {seconds}.")

@@ -1,4 +1,5 @@
-"""Write docs/reference.md from the table of stages and the config's fields, so that it cannot drift from the code."""
+"""Write docs/reference.md from the table of stages and the config's fields, so that it cannot drift from the
+code."""
 
 from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -20,14 +21,21 @@ def stages() -> list[str]:
         lines.append(f"- reads: {', '.join(stage.inputs) or 'the sources'}")
         lines.append(f"- config: {', '.join(f'`[{s}]`' for s in stage.sections) or 'none'}")
         if stage.parts:
-            lines.append("- splits into parts" + (", run one at a time" if stage.exclusive else ", run side by side"))
+            lines.append(
+                "- splits into parts" + (", run one at a time" if stage.exclusive else ", run side by side")
+            )
         lines += [f"- writes `{path}`: {words}" for path, words in stage.outputs.items()] + [""]
     return lines
 
 
 def sections(model: type[BaseModel], name: str, seen: set[type[BaseModel]]) -> list[str]:
     """One table a section, nested sections after it."""
-    lines = [f"### `{name}`" if name else "### top level", "", (model.__doc__ or "").strip().splitlines()[0], ""]
+    lines = [
+        f"### `{name}`" if name else "### top level",
+        "",
+        (model.__doc__ or "").strip().splitlines()[0],
+        "",
+    ]
     lines += ["| field | type | default | meaning |", "|---|---|---|---|"]
     nested: list[tuple[type[BaseModel], str]] = []
     for field, info in model.model_fields.items():
@@ -39,7 +47,9 @@ def sections(model: type[BaseModel], name: str, seen: set[type[BaseModel]]) -> l
             if info.default is PydanticUndefined and info.default_factory is None
             else _default(info.get_default(call_default_factory=True))
         )
-        bounds = " ".join(str(m) for m in info.metadata if type(m).__name__ in {"Ge", "Gt", "Le", "Lt", "Interval"})
+        bounds = " ".join(
+            str(m) for m in info.metadata if type(m).__name__ in {"Ge", "Gt", "Le", "Lt", "Interval"}
+        )
         kind = "section" if inner is not None else f"{_type(info.annotation)} {_bounds(bounds)}".strip()
         lines.append(f"| `{field}` | {kind} | {default} | {info.description} |")
     lines.append("")

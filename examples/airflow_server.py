@@ -1,4 +1,5 @@
-"""A real Airflow on this machine: scheduler, DAG processor, triggerer and API server, on SQLite, for demos and tests."""
+"""A real Airflow on this machine: scheduler, DAG processor, triggerer and API server, on SQLite, for demos
+and tests."""
 
 import contextlib
 import json
@@ -42,7 +43,9 @@ class AirflowServer:
         _end(self._processes())
         command = [str(Path(sys.executable).parent / "airflow"), "standalone"]
         with (self.home / "standalone.log").open("wb") as log:
-            self.process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+            self.process = subprocess.Popen(
+                command, env=self.environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            )
         self.sessions.write_text(f"{self.process.pid}\n")
         deadline = time.monotonic() + START_SECONDS
         while not self._healthy():
@@ -52,12 +55,15 @@ class AirflowServer:
             time.sleep(0.5)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Stop everything."""
         self.stop()
 
     def stop(self) -> None:
-        """End every process of this home: also tasks whose scheduler was killed, which are no children of ours any more."""
+        """End every process of this home: also tasks whose scheduler was killed, which are no children of
+        ours any more."""
         _end(self._processes())
         if self.process is not None:
             self.process.wait()
@@ -73,7 +79,8 @@ class AirflowServer:
         return _request(method, f"{self.url}/api/v2/{path}", body, {"Authorization": f"Bearer {self.token}"})
 
     def trigger(self, dag: str, conf: dict[str, Any]) -> str:
-        """Start a run of a DAG, once it has been parsed; runs that an earlier Airflow left behind are failed first."""
+        """Start a run of a DAG, once it has been parsed; runs that an earlier Airflow left behind are failed
+        first."""
         deadline = time.monotonic() + START_SECONDS
         while True:
             try:
@@ -85,12 +92,16 @@ class AirflowServer:
                 time.sleep(1)
         for run in self.call("GET", f"dags/{dag}/dagRuns?state=running&state=queued")["dag_runs"]:
             self.call("PATCH", f"dags/{dag}/dagRuns/{run['dag_run_id']}", {"state": "failed"})
-        started: str = self.call("POST", f"dags/{dag}/dagRuns", {"logical_date": None, "conf": conf})["dag_run_id"]
+        started: str = self.call("POST", f"dags/{dag}/dagRuns", {"logical_date": None, "conf": conf})[
+            "dag_run_id"
+        ]
         return started
 
     def tasks(self, dag: str, run: str) -> list[dict[str, Any]]:
         """Task instances of a run."""
-        found: list[dict[str, Any]] = self.call("GET", f"dags/{dag}/dagRuns/{run}/taskInstances?limit=500")["task_instances"]
+        found: list[dict[str, Any]] = self.call("GET", f"dags/{dag}/dagRuns/{run}/taskInstances?limit=500")[
+            "task_instances"
+        ]
         return found
 
     def _healthy(self) -> bool:
@@ -101,14 +112,22 @@ class AirflowServer:
         return all(health[part]["status"] == "healthy" for part in ("scheduler", "dag_processor"))
 
     def _processes(self) -> list[psutil.Process]:
-        """Every process of the sessions that were started in this home, or with this AIRFLOW_HOME, but us and those that started us.
+        """Every process of the sessions that were started in this home, or with this AIRFLOW_HOME, but us and
+        those that started us.
 
-        Airflow's servers write their titles over their environment, tasks may leave the session: it takes both signs.
+        Airflow's servers write their titles over their environment, tasks may leave the session: it takes
+        both signs.
         """
         ours = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
-        sessions = {int(line) for line in self.sessions.read_text().split()} if self.sessions.exists() else set()
+        sessions = (
+            {int(line) for line in self.sessions.read_text().split()} if self.sessions.exists() else set()
+        )
         others = [p for p in psutil.process_iter() if p.pid not in ours]
-        return [p for p in others if _home_of(p) == str(self.home) or (_session_of(p) in sessions and "airflow" in _command_line(p))]
+        return [
+            p
+            for p in others
+            if _home_of(p) == str(self.home) or (_session_of(p) in sessions and "airflow" in _command_line(p))
+        ]
 
     def _settings(self, dags: Path, parallelism: int) -> dict[str, str]:
         log_port, trigger_port = _free_port(), _free_port()
@@ -175,6 +194,8 @@ def _free_port() -> int:
 
 def _request(method: str, url: str, body: Any = None, headers: dict[str, str] | None = None) -> Any:
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json", **(headers or {})}, method=method)
+    request = urllib.request.Request(
+        url, data, {"Content-Type": "application/json", **(headers or {})}, method=method
+    )
     with urllib.request.urlopen(request, timeout=30) as answer:
         return json.loads(answer.read() or b"null")

@@ -33,10 +33,16 @@ console = Console()
 
 def main() -> None:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("command", choices=["run", "ui"])
-    parser.add_argument("--config", type=Path, default=ROOT / "dags" / "configs" / "demo.toml", help="TOML config file")
-    parser.add_argument("--home", type=Path, default=ROOT / ".demo" / "airflow", help="folder of Airflow's database and logs")
+    parser.add_argument(
+        "--config", type=Path, default=ROOT / "dags" / "configs" / "demo.toml", help="TOML config file"
+    )
+    parser.add_argument(
+        "--home", type=Path, default=ROOT / ".demo" / "airflow", help="folder of Airflow's database and logs"
+    )
     parser.add_argument("--no-text", action="store_true", help="do not prepare the demo's text")
     arguments = parser.parse_args()
     try:
@@ -54,7 +60,14 @@ def prepare_text() -> None:
     """Download and extract the demo's text, unless it is there."""
     script = ROOT / "examples" / "demo_corpus" / "prepare.py"
     demo = ROOT / ".demo"
-    command = [sys.executable, str(script), "--output", str(demo / "text"), "--packages", str(demo / "packages")]
+    command = [
+        sys.executable,
+        str(script),
+        "--output",
+        str(demo / "text"),
+        "--packages",
+        str(demo / "packages"),
+    ]
     if subprocess.run(command, check=False).returncode:
         sys.exit("the demo's text could not be prepared; see above")
 
@@ -65,7 +78,9 @@ def run(config: PipelineConfig, path: Path, home: Path) -> None:
     report = finished_stages(config).get("report")
     if report is None:
         with AirflowServer(home, ROOT / "dags", parallelism=os.cpu_count() or 2) as server:
-            console.print(f"Airflow is up at {server.url} ({time.monotonic() - started:.0f} s)", highlight=False)
+            console.print(
+                f"Airflow is up at {server.url} ({time.monotonic() - started:.0f} s)", highlight=False
+            )
             follow(server, server.trigger(DAG, {"config": str(path)}), open_store(config).storage.workspace())
         report = finished_stages(config)["report"]
         console.print(f"pipeline finished in {time.monotonic() - started:.0f} s", highlight=False)
@@ -124,7 +139,9 @@ def _tell_progress(workspace: Path, told: dict[str, tuple[int, float]]) -> None:
         if int(record["done"] * 10) > tenth or now - last > 20:
             told[name] = (int(record["done"] * 10), now)
             console.print(
-                f"[dim]{time.strftime('%H:%M:%S')}    {name:30} {record['done']:4.0%}  {record['message']}", highlight=False, soft_wrap=True
+                f"[dim]{time.strftime('%H:%M:%S')}    {name:30} {record['done']:4.0%}  {record['message']}",
+                highlight=False,
+                soft_wrap=True,
             )
 
 
@@ -132,7 +149,9 @@ def _explain(server: AirflowServer, run_id: str, tasks: list[dict[str, Any]]) ->
     """Name the failed tasks, show the end of the first one's log, and exit."""
     failed = [task for task in tasks if task["state"] == "failed"]
     for task in failed[:1]:
-        log = sorted(Path(server.home, "logs").glob(f"dag_id={DAG}/run_id={run_id}/task_id={task['task_id']}/**/*.log"))
+        log = sorted(
+            Path(server.home, "logs").glob(f"dag_id={DAG}/run_id={run_id}/task_id={task['task_id']}/**/*.log")
+        )
         for line in log[-1].read_text(errors="replace").splitlines()[-15:] if log else []:
             console.print(line[:2_000], highlight=False, markup=False)
     sys.exit(f"failed: {', '.join(map(_name, failed)) or 'the run was ended from outside'}")

@@ -1,9 +1,10 @@
-"""A few megabytes of real text that an installed environment already carries, as four domains and a reference set.
+"""A few megabytes of real text that an installed environment already carries, as four domains and a reference
+set.
 
     python examples/smoke_text.py --output .demo/smoke/text
 
-Python's own modules, the descriptions and the licences of installed packages, and their type stubs and templates are
-the domains; Python's language reference (``pydoc_data.topics``) is the reference.
+Python's own modules, the descriptions and the licences of installed packages, and their type stubs and
+templates are the domains; Python's language reference (``pydoc_data.topics``) is the reference.
 """
 
 import argparse
@@ -85,7 +86,13 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path(".demo/smoke/text"))
     output: Path = parser.parse_args().output
     output.mkdir(parents=True, exist_ok=True)
-    sets = {"modules": modules, "descriptions": descriptions, "licenses": licenses, "stubs": stubs, "reference": language_reference}
+    sets = {
+        "modules": modules,
+        "descriptions": descriptions,
+        "licenses": licenses,
+        "stubs": stubs,
+        "reference": language_reference,
+    }
     for name, read in sets.items():
         path = output / f"{name}.jsonl"
         if not path.exists():

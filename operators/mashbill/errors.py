@@ -1,7 +1,8 @@
 """The three kinds of failure a user can meet, told apart by who can mend them.
 
-Every message says what is wrong, where, and how to mend it: ``where: what; mend``. The shell prints it as one line and
-exits with the class's code; Airflow shows it as the task's failure, and does not retry what only a person can mend.
+Every message says what is wrong, where, and how to mend it: ``where: what; mend``. The shell prints it as one
+line and exits with the class's code; Airflow shows it as the task's failure, and does not retry what only a
+person can mend.
 """
 
 

@@ -11,7 +11,19 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-provider-mashbill",
         "name": name,
-        "description": "From raw text to a trained language model, with the best mixture of domains found on small models first.",
-        "integrations": [{"integration-name": name, "external-doc-url": "https://arxiv.org/abs/2407.01492", "tags": ["software"]}],
-        "operators": [{"integration-name": name, "python-modules": [f"mashbill.operators.{module}" for module in OPERATOR_MODULES]}],
+        "description": "From raw text to a trained language model, with the best mixture of domains found "
+        "on small models first.",
+        "integrations": [
+            {
+                "integration-name": name,
+                "external-doc-url": "https://arxiv.org/abs/2407.01492",
+                "tags": ["software"],
+            }
+        ],
+        "operators": [
+            {
+                "integration-name": name,
+                "python-modules": [f"mashbill.operators.{module}" for module in OPERATOR_MODULES],
+            }
+        ],
     }

@@ -9,7 +9,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-HEAVY = ("torch", "daft", "lightgbm", "transformers", "fasttext", "numba", "sklearn", "matplotlib", "deepspeed")
+HEAVY = (
+    "torch",
+    "daft",
+    "lightgbm",
+    "transformers",
+    "fasttext",
+    "numba",
+    "sklearn",
+    "matplotlib",
+    "deepspeed",
+)
 PROBE = """
 import json, sys, time
 import airflow.sdk, airflow.providers.standard.operators.hitl, airflow.providers.standard.operators.branch
@@ -23,7 +33,10 @@ print(json.dumps({{
     "seconds": seconds,
     "heavy": [m for m in {heavy!r} if m in sys.modules],
     "tasks": sorted(t.task_id for t in made.tasks),
-    "params": {{k: {{**p.schema, "description": p.description}} for k, p in ((k, made.params.get_param(k)) for k in made.params)}},
+    "params": {{
+        k: {{**p.schema, "description": p.description}}
+        for k, p in ((k, made.params.get_param(k)) for k in made.params)
+    }},
     "retries": sorted({{t.retries for t in made.tasks}}),
     "tags": sorted(made.tags),
     "doc": bool(made.doc_md),
@@ -35,7 +48,9 @@ def probe(name: str, home: Path) -> dict[str, object]:
     """Import a DAG file in a process of its own, and say what it made."""
     code = PROBE.format(folder=str(ROOT / "dags"), name=name, heavy=HEAVY)
     environment = {**os.environ, "AIRFLOW_HOME": str(home), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment
+    )
     assert done.returncode == 0, done.stderr
     found: dict[str, object] = json.loads(done.stdout.strip().splitlines()[-1])
     return found
@@ -44,7 +59,11 @@ def probe(name: str, home: Path) -> dict[str, object]:
 @pytest.mark.parametrize(
     "name, present, absent",
     [
-        ("pretraining", {"ingest", "sweep_part", "schedule", "gate", "approve", "train_part", "report"}, set()),
+        (
+            "pretraining",
+            {"ingest", "sweep_part", "schedule", "gate", "approve", "train_part", "report"},
+            set(),
+        ),
         ("curation", {"ingest", "bootstrap_part", "tokenize"}, {"plan"}),
         ("mixture_search", {"ingest", "sweep_part", "schedule", "gate"}, {"train"}),
     ],
@@ -70,6 +89,12 @@ def test_dag_parses_light_with_a_form(name: str, present: set[str], absent: set[
 def test_provider_is_discovered(tmp_path: Path) -> None:
     airflow = Path(sys.executable).parent / "airflow"
     environment = {**os.environ, "AIRFLOW_HOME": str(tmp_path), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
-    done = subprocess.run([airflow, "providers", "list", "-o", "json"], capture_output=True, text=True, check=True, env=environment)
+    done = subprocess.run(
+        [airflow, "providers", "list", "-o", "json"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+    )
     listed = json.loads(done.stdout[done.stdout.index("[") :])
     assert "airflow-provider-mashbill" in {row["package_name"] for row in listed}

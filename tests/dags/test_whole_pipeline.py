@@ -1,4 +1,5 @@
-"""The whole DAG under a real Airflow on a few megabytes of real text; its scheduler is killed in the middle of the sweep."""
+"""The whole DAG under a real Airflow on a few megabytes of real text; its scheduler is killed in the middle
+of the sweep."""
 
 import contextlib
 import json
@@ -23,16 +24,27 @@ def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the smoke config and its text; larger groups, so that there is a middle to kill in."""
     folder = tmp_path_factory.mktemp("dag")
     (folder / "dags" / "configs").mkdir(parents=True)
-    config = (ROOT / "dags" / "configs" / "smoke.toml").read_text().replace("group_size = 4", "group_size = 2")
+    config = (
+        (ROOT / "dags" / "configs" / "smoke.toml").read_text().replace("group_size = 4", "group_size = 2")
+    )
     (folder / "dags" / "configs" / "smoke.toml").write_text(config)
     text = folder / ".demo" / "smoke" / "text"
-    subprocess.run([sys.executable, str(ROOT / "examples" / "smoke_text.py"), "--output", str(text)], check=True)
+    subprocess.run(
+        [sys.executable, str(ROOT / "examples" / "smoke_text.py"), "--output", str(text)], check=True
+    )
     return folder
 
 
 def start(smoke: Path) -> subprocess.Popen[str]:
     """What ``make demo`` runs, on the smoke config."""
-    command = [sys.executable, str(ROOT / "examples" / "demo.py"), "run", "--no-text", "--home", str(smoke / "airflow")]
+    command = [
+        sys.executable,
+        str(ROOT / "examples" / "demo.py"),
+        "run",
+        "--no-text",
+        "--home",
+        str(smoke / "airflow"),
+    ]
     command += ["--config", str(smoke / "dags" / "configs" / "smoke.toml")]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
@@ -76,7 +88,9 @@ def test_killed_scheduler_costs_no_finished_group_and_the_next_run_completes(smo
     after = groups(smoke)
     assert {name: after[name] for name in before} == before
     assert len(after) == 4
-    report = Path(next(line for line in output.splitlines() if line.startswith("report: ")).removeprefix("report: "))
+    report = Path(
+        next(line for line in output.splitlines() if line.startswith("report: ")).removeprefix("report: ")
+    )
     assert "<svg" in report.read_text()
     assert set(json.loads((report.parent / "summary.json").read_text())["measured"]) == {"chosen", "natural"}
 
@@ -97,11 +111,19 @@ def test_gate_asks_a_person_in_airflow_and_goes_on_when_approved(smoke: Path) ->
     from airflow_server import AirflowServer
 
     with AirflowServer(smoke / "asked", ROOT / "dags", parallelism=2) as server:
-        conf = {"config": str(smoke / "dags" / "configs" / "smoke.toml"), "gate.within_noise": "ask", "overrides": {"gate.min_gain": 9.0}}
+        conf = {
+            "config": str(smoke / "dags" / "configs" / "smoke.toml"),
+            "gate.within_noise": "ask",
+            "overrides": {"gate.min_gain": 9.0},
+        }
         run = server.trigger("pretraining", conf)
 
         def states() -> dict[str, str]:
-            return {task["task_id"]: task["state"] for task in server.tasks("pretraining", run) if task["map_index"] < 0}
+            return {
+                task["task_id"]: task["state"]
+                for task in server.tasks("pretraining", run)
+                if task["map_index"] < 0
+            }
 
         wait_until(lambda: states().get("approve") == "awaiting_input")
         assert states()["train_plan"] in {None, "none", "scheduled"}
@@ -110,12 +132,15 @@ def test_gate_asks_a_person_in_airflow_and_goes_on_when_approved(smoke: Path) ->
 
 
 def approved(server: Any, run: str, state: str) -> bool:
-    """Answer where a person is asked; whether the run has ended. Airflow 3.3 now and then loses an answer and asks again."""
+    """Answer where a person is asked; whether the run has ended. Airflow 3.3 now and then loses an answer and
+    asks again."""
     if state == "awaiting_input":
         time.sleep(5)
         answer = {"chosen_options": ["Approve"], "params_input": {}}
         try:
-            server.call("PATCH", f"dags/pretraining/dagRuns/{run}/taskInstances/approve/-1/hitlDetails", answer)
+            server.call(
+                "PATCH", f"dags/pretraining/dagRuns/{run}/taskInstances/approve/-1/hitlDetails", answer
+            )
         except urllib.error.HTTPError as error:
             error.close()
     return server.call("GET", f"dags/pretraining/dagRuns/{run}")["state"] in {"success", "failed"}

@@ -29,10 +29,14 @@ max_epochs = 1000
 
 def write_jsonl(path: Path, texts: Iterable[str]) -> None:
     """One document a line; ids are its place."""
-    path.write_text("".join(json.dumps({"id": f"{path.stem}-{i}", "text": text}) + "\n" for i, text in enumerate(texts)))
+    path.write_text(
+        "".join(json.dumps({"id": f"{path.stem}-{i}", "text": text}) + "\n" for i, text in enumerate(texts))
+    )
 
 
-def corpus_config(folder: Path, domains: Mapping[str, str], references: Mapping[str, str] | None = None, extra: str = "") -> PipelineConfig:
+def corpus_config(
+    folder: Path, domains: Mapping[str, str], references: Mapping[str, str] | None = None, extra: str = ""
+) -> PipelineConfig:
     """A config whose domains and references have one source each.
 
     Args:
@@ -46,10 +50,16 @@ def corpus_config(folder: Path, domains: Mapping[str, str], references: Mapping[
         rows = []
         for name, source in sets.items():
             path, *fields = source.split(", ", 1)
-            rows.append(f'{{ name = "{name}", sources = [{{ path = "{path}"{", " + fields[0] if fields else ""} }}] }}')
+            rows.append(
+                f'{{ name = "{name}", sources = [{{ path = "{path}"{", " + fields[0] if fields else ""} '
+                "}}] }}"
+            )
         return "[" + ", ".join(rows) + "]"
 
-    text = f'artifacts = "artifacts"\n[corpus]\ndomains = {table(domains)}\nreferences = {table(references or {})}\n{extra}'
+    text = (
+        f'artifacts = "artifacts"\n[corpus]\ndomains = {table(domains)}\nreferences = '
+        f"{table(references or {})}\n{extra}"
+    )
     (folder / "config.toml").write_text(text)
     return load_config(folder / "config.toml")
 
@@ -83,18 +93,37 @@ def table(artifact: Artifact, name: str) -> list[dict[str, Any]]:
 def folder_as_artifact(stage: str, path: Path) -> Artifact:
     """A folder with a stage's files, as that stage's artifact."""
     manifest = Manifest(
-        stage=stage, part=None, fingerprint=stage.ljust(64, "0"), version=1, settings={}, inputs={}, counts={}, files=(),
-        started="2026-01-01T00:00:00+00:00", seconds=0.0, mashbill="0",
-    )  # fmt: skip
+        stage=stage,
+        part=None,
+        fingerprint=stage.ljust(64, "0"),
+        version=1,
+        settings={},
+        inputs={},
+        counts={},
+        files=(),
+        started="2026-01-01T00:00:00+00:00",
+        seconds=0.0,
+        mashbill="0",
+    )
     return Artifact(str(path), path, manifest)
 
 
-def easy_and_hard(folder: Path, extra: str, documents: int = 40) -> tuple[PipelineConfig, dict[str, Artifact]]:
-    """Two domains, a sentence over and over and words in a random order, deduplicated exactly and tokenized."""
-    generator, words = random.Random(0), [f"{a}{b}" for a in "bcdfgklm" for b in ("an", "el", "or", "ut", "im")]
-    write_jsonl(folder / "easy.jsonl", [f"number {i}: " + "the cat sat on the mat. " * 30 for i in range(documents)])
+def easy_and_hard(
+    folder: Path, extra: str, documents: int = 40
+) -> tuple[PipelineConfig, dict[str, Artifact]]:
+    """Two domains, a sentence over and over and words in a random order, deduplicated exactly and
+    tokenized."""
+    generator, words = (
+        random.Random(0),
+        [f"{a}{b}" for a in "bcdfgklm" for b in ("an", "el", "or", "ut", "im")],
+    )
+    write_jsonl(
+        folder / "easy.jsonl", [f"number {i}: " + "the cat sat on the mat. " * 30 for i in range(documents)]
+    )
     write_jsonl(folder / "hard.jsonl", [" ".join(generator.choices(words, k=200)) for _ in range(documents)])
-    config = corpus_config(folder, {"easy": "easy.jsonl", "hard": "hard.jsonl"}, extra=f"[deduplication]\nnear = false\n{extra}")
+    config = corpus_config(
+        folder, {"easy": "easy.jsonl", "hard": "hard.jsonl"}, extra=f"[deduplication]\nnear = false\n{extra}"
+    )
     done = run_stages(config, "deduplicate")
     done["select"] = done["deduplicate"]  # the same layout
     return config, {**done, "tokenize": run_stage(config, "tokenize", done)}

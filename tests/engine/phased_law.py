@@ -17,8 +17,8 @@ TOKENS = 1_000_000
 def law(weights: np.ndarray, *, order: bool) -> np.ndarray:
     """[schedules, phases, sets] losses at the phases' ends, of [schedules, phases, domains].
 
-    With order, a loss goes a part of the way to what the phase's mixture would end in, so that what is read last counts most. Without,
-    it depends on what has been read in all.
+    With order, a loss goes a part of the way to what the phase's mixture would end in, so that what is read
+    last counts most. Without, it depends on what has been read in all.
     """
     losses = np.empty((*weights.shape[:2], len(SETS)))
     before, read = np.full((len(weights), len(SETS)), 6.0), np.zeros((len(weights), len(SETS)))
@@ -35,8 +35,12 @@ def write_tables(folder: Path, *, order: bool, runs: int = 24, phases: int = 2, 
     config = PlanConfig(phases=phases)
     mixtures = draw_mixtures(np.full(len(DOMAINS), 1 / len(DOMAINS)), runs, config, seed)
     weights = spread_over_phases(mixtures, config, seed)
-    ScheduleTable(np.arange(runs), DOMAINS, np.full(weights.shape[:2], 1 / phases), weights).write(folder / "schedules.csv")
-    losses = law(weights, order=order) + np.random.default_rng(seed).normal(0, 0.01, (runs, phases, len(SETS)))
+    ScheduleTable(np.arange(runs), DOMAINS, np.full(weights.shape[:2], 1 / phases), weights).write(
+        folder / "schedules.csv"
+    )
+    losses = law(weights, order=order) + np.random.default_rng(seed).normal(
+        0, 0.01, (runs, phases, len(SETS))
+    )
     points = pd.DataFrame(losses.reshape(-1, len(SETS)), columns=list(SETS))
     points.insert(0, "index", np.repeat(np.arange(runs), phases))
     points.insert(1, "tokens", np.tile((np.arange(phases) + 1) * TOKENS // phases, runs))

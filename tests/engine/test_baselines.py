@@ -69,7 +69,9 @@ def test_every_method_finds_a_mixture(found: Path) -> None:
 def test_updates_are_the_papers() -> None:
     weights, scores = np.array([0.5, 0.3, 0.2]), np.array([0.0, 1.0, 0.0])
     raised = weights * np.exp(scores)
-    assert updated_weights(weights, scores, 1.0, 1e-3) == pytest.approx(0.999 * raised / raised.sum() + 1e-3 / 3)
+    assert updated_weights(weights, scores, 1.0, 1e-3) == pytest.approx(
+        0.999 * raised / raised.sum() + 1e-3 / 3
+    )
     mixture = bandit_mixture(np.array([5.0, 1.0, 1.0]), 0.3, 0.1)
     assert mixture.sum() == pytest.approx(1)
     assert mixture.min() >= 0.1
@@ -84,7 +86,9 @@ def test_skill_it_starts_from_the_graph_and_then_follows_what_the_rounds_started
 ) -> None:
     config, store = trained
     options = {"seed": 3, "kept": tmp_path / "graph", "progress": lambda *_: None}
-    settings = config.baselines.model_copy(update={"skill_graph_share": 0.5, "skill_rounds": 3, "skill_window": 1})
+    settings = config.baselines.model_copy(
+        update={"skill_graph_share": 0.5, "skill_rounds": 3, "skill_window": 1}
+    )
     found = skill_it(store, config.proxy, settings, tokens=4_096, **options)
     graph, _ = learn_skill_graph(store, config.proxy, settings, tokens=2_048, **options)
     untrained = ReweightedProxy(store, config.proxy, 4_096, 3).validation()
@@ -112,7 +116,9 @@ def test_losses_are_averaged_by_domain() -> None:
     assert there.tolist() == [True, False, True, False]
 
 
-def test_doremi_sets_no_domain_back_that_its_batches_have_not_held_yet(trained: tuple[PipelineConfig, TokenStore]) -> None:
+def test_doremi_sets_no_domain_back_that_its_batches_have_not_held_yet(
+    trained: tuple[PipelineConfig, TokenStore],
+) -> None:
     config, store = trained
     one = config.proxy.model_copy(update={"batch_sequences": 1})
     reference = Transformer(one.model, store.vocabulary, 5).eval()
@@ -123,8 +129,14 @@ def test_doremi_sets_no_domain_back_that_its_batches_have_not_held_yet(trained: 
 
 @pytest.mark.parametrize(
     ("given", "named"),
-    [("mine = { easy = 0.5 }", "sums to 0.5"), ("mine = { other = 1.0 }", "other"), ("doremi = { easy = 1.0 }", "doremi")],
+    [
+        ("mine = { easy = 0.5 }", "sums to 0.5"),
+        ("mine = { other = 1.0 }", "other"),
+        ("doremi = { easy = 1.0 }", "doremi"),
+    ],
 )
 def test_bad_mixtures_are_named(tmp_path: Path, given: str, named: str) -> None:
     with pytest.raises(ConfigError, match=named):
-        corpus_config(tmp_path, {"easy": "easy.jsonl", "hard": "hard.jsonl"}, extra=f"[baselines.given]\n{given}\n")
+        corpus_config(
+            tmp_path, {"easy": "easy.jsonl", "hard": "hard.jsonl"}, extra=f"[baselines.given]\n{given}\n"
+        )

@@ -32,8 +32,16 @@ def write_corpus(folder: Path, **texts: list[str]) -> Path:
 @pytest.mark.parametrize(
     "texts, addition, fragments",
     [
-        ({"a": ["x"], "b": ["y"], "r": ["z"]}, "\n[sweep]\ntoken = 1\n", ["config.toml: sweep.token: is not a setting", "tokens"]),
-        ({"a": ["x"], "b": ["y"], "r": ["z"]}, "\n[mix]\ntarget = { r = 0.5 }\n", ["config.toml: mix", "sum to 0.5"]),
+        (
+            {"a": ["x"], "b": ["y"], "r": ["z"]},
+            "\n[sweep]\ntoken = 1\n",
+            ["config.toml: sweep.token: is not a setting", "tokens"],
+        ),
+        (
+            {"a": ["x"], "b": ["y"], "r": ["z"]},
+            "\n[mix]\ntarget = { r = 0.5 }\n",
+            ["config.toml: mix", "sum to 0.5"],
+        ),
         ({"a": ["x"], "r": ["z"]}, "", ["corpus.domains[1].sources[0].path", "b.jsonl"]),
         ({"a": ["x"], "b": [], "r": ["z"]}, "", ["b", "no document"]),
     ],
@@ -50,7 +58,11 @@ def test_bad_config_exits_2_with_one_line_and_writes_nothing(
     assert len(errors) == 1
     assert "Traceback" not in result.stderr
     assert all(fragment in errors[0] for fragment in fragments), errors[0]
-    left = [p for p in (tmp_path / "artifacts").rglob("*") if p.is_file()] if (tmp_path / "artifacts").exists() else []
+    left = (
+        [p for p in (tmp_path / "artifacts").rglob("*") if p.is_file()]
+        if (tmp_path / "artifacts").exists()
+        else []
+    )
     assert left == []
 
 
@@ -94,5 +106,13 @@ def test_selftest_catches_what_it_plants_and_notices_what_is_switched_off(tmp_pa
 
 def test_importing_the_package_is_cheap() -> None:
     heavy = "torch daft lightgbm transformers fasttext numba sklearn matplotlib airflow"
-    code = f"import sys, mashbill.stages, mashbill.cli.main; print([m for m in '{heavy}'.split() if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    code = (
+        f"import sys, mashbill.stages, mashbill.cli.main; print([m for m in '{heavy}'.split() if m in "
+        "sys.modules])"
+    )
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "[]"
+    )

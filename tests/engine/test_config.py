@@ -40,8 +40,14 @@ def test_shipped_configs_are_valid(path: Path) -> None:
         ("[mix]\ntarget = { 'x*' = 1.0 }", ["mix.target", "'x*'", "known: a, b, r"]),
         ("[proxy.model]\nheads = 3", ["config.toml: proxy.model", "multiple of heads 3"]),
         ("[quality]\nfamily = ['one']", ["at least two models"]),
-        ("[training]\nmixtures = ['scheduled']", ["'scheduled', and schedule.phases is 1", "set schedule.phases"]),
-        ("[plan]\nphases = 2\n[schedule]\nphases = 3", ["schedule.phases is 3 and plan.phases 2", "make them the same"]),
+        (
+            "[training]\nmixtures = ['scheduled']",
+            ["'scheduled', and schedule.phases is 1", "set schedule.phases"],
+        ),
+        (
+            "[plan]\nphases = 2\n[schedule]\nphases = 3",
+            ["schedule.phases is 3 and plan.phases 2", "make them the same"],
+        ),
         ("[schedule]\nphases = 3", ["sweep.evaluations 4", "a multiple"]),
     ],
 )
@@ -79,13 +85,19 @@ def test_target_defaults_to_all_references_evenly(tmp_path: Path) -> None:
 
 
 def test_a_pattern_of_sets_shares_its_weight(tmp_path: Path) -> None:
-    config = load_config(write(tmp_path, MINIMAL + "[selection]\nbins = 2\n[mix]\ntarget = { 'a.*' = 0.5, r = 0.25, '?' = 0.25 }"))
+    config = load_config(
+        write(
+            tmp_path, MINIMAL + "[selection]\nbins = 2\n[mix]\ntarget = { 'a.*' = 0.5, r = 0.25, '?' = 0.25 }"
+        )
+    )
     assert config.target == {"a.q1": 0.25, "a.q2": 0.25, "r": 0.5}
 
 
 @pytest.mark.parametrize("bins, mixtures, planned", [(1, '"auto"', 16), (4, '"auto"', 32), (4, "5", 5)])
 def test_a_sweep_is_sized_by_what_is_mixed(bins: int, mixtures: str, planned: int, tmp_path: Path) -> None:
-    config = load_config(write(tmp_path, MINIMAL + f"[selection]\nbins = {bins}\n[plan]\nmixtures = {mixtures}"))
+    config = load_config(
+        write(tmp_path, MINIMAL + f"[selection]\nbins = {bins}\n[plan]\nmixtures = {mixtures}")
+    )
     assert config.plan.count(len(config.mixture_names)) == planned
 
 

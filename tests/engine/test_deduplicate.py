@@ -46,7 +46,9 @@ def planted(tmp_path: Path) -> Path:
 
 
 def test_planted_duplicates_go_and_everything_else_stays(planted: Path) -> None:
-    config = corpus_config(planted, {"first": 'first.jsonl, id_field = "id"', "second": 'second.jsonl, id_field = "id"'})
+    config = corpus_config(
+        planted, {"first": 'first.jsonl, id_field = "id"', "second": 'second.jsonl, id_field = "id"'}
+    )
     artifact = run_stages(config, "deduplicate")["deduplicate"]
     assert len(documents(artifact, "first")) == 40
     assert [d["id"] for d in documents(artifact, "second")] == [f"second-{i}" for i in range(20, 40)]
@@ -61,23 +63,31 @@ def test_planted_duplicates_go_and_everything_else_stays(planted: Path) -> None:
 
 
 def test_priority_is_the_order_of_the_config(planted: Path) -> None:
-    config = corpus_config(planted, {"second": 'second.jsonl, id_field = "id"', "first": 'first.jsonl, id_field = "id"'})
+    config = corpus_config(
+        planted, {"second": 'second.jsonl, id_field = "id"', "first": 'first.jsonl, id_field = "id"'}
+    )
     artifact = run_stages(config, "deduplicate")["deduplicate"]
     assert len(documents(artifact, "second")) == 40
     assert len(documents(artifact, "first")) == 20
 
 
 def test_deduplicated_text_has_no_duplicates_left(planted: Path, tmp_path: Path) -> None:
-    first = corpus_config(planted, {"first": 'first.jsonl, id_field = "id"', "second": 'second.jsonl, id_field = "id"'})
+    first = corpus_config(
+        planted, {"first": 'first.jsonl, id_field = "id"', "second": 'second.jsonl, id_field = "id"'}
+    )
     kept = run_stages(first, "deduplicate")["deduplicate"]
-    again = corpus_config(planted, {d: f'{kept.path}/documents/{d}/*.parquet, id_field = "id"' for d in ("first", "second")})
+    again = corpus_config(
+        planted, {d: f'{kept.path}/documents/{d}/*.parquet, id_field = "id"' for d in ("first", "second")}
+    )
     counts = run_stages(again, "deduplicate")["deduplicate"].manifest.counts
     assert counts["removed"] == {}
 
 
 def test_near_duplicates_can_be_left_in(planted: Path) -> None:
     sources = {"first": 'first.jsonl, id_field = "id"', "second": 'second.jsonl, id_field = "id"'}
-    artifact = run_stages(corpus_config(planted, sources, extra="[deduplication]\nnear = false"), "deduplicate")["deduplicate"]
+    artifact = run_stages(
+        corpus_config(planted, sources, extra="[deduplication]\nnear = false"), "deduplicate"
+    )["deduplicate"]
     assert artifact.manifest.counts["removed"] == {"exact": 10}
 
 
@@ -92,8 +102,13 @@ def test_later_corpus_is_deduplicated_against_a_finished_one(planted: Path, tmp_
     other = tmp_path / "other"
     other.mkdir()
     write_jsonl(other / "filler.jsonl", [passage(5_000)])
-    write_jsonl(other / "first.jsonl", (json.loads(line)["text"] for line in (planted / "first.jsonl").read_text().splitlines()))
-    finished = run_stages(corpus_config(other, {"first": "first.jsonl", "filler": "filler.jsonl"}), "deduplicate")["deduplicate"]
+    write_jsonl(
+        other / "first.jsonl",
+        (json.loads(line)["text"] for line in (planted / "first.jsonl").read_text().splitlines()),
+    )
+    finished = run_stages(
+        corpus_config(other, {"first": "first.jsonl", "filler": "filler.jsonl"}), "deduplicate"
+    )["deduplicate"]
     extra = f'[deduplication]\nagainst = ["{finished.path}"]'
     write_jsonl(planted / "third.jsonl", [passage(9_000)])
     sources = {"second": 'second.jsonl, id_field = "id"', "third": "third.jsonl"}
@@ -109,7 +124,9 @@ def test_repeated_lines_go_and_their_bytes_are_accounted_for(tmp_path: Path) -> 
     notice = "All rights reserved, and this line stands on every page of the site."
     write_jsonl(tmp_path / "a.jsonl", [f"{passage(i, 30)}\n{notice}\n\nEnd." for i in range(5)])
     write_jsonl(tmp_path / "b.jsonl", [notice, passage(77, 30)])
-    config = corpus_config(tmp_path, {"a": "a.jsonl", "b": "b.jsonl"}, extra='[deduplication]\nlines = "line"\nnear = false')
+    config = corpus_config(
+        tmp_path, {"a": "a.jsonl", "b": "b.jsonl"}, extra='[deduplication]\nlines = "line"\nnear = false'
+    )
     artifact = run_stages(config, "deduplicate")["deduplicate"]
     texts = [d["text"] for d in documents(artifact, "a")]
     assert [notice in text for text in texts] == [True, False, False, False, False]
@@ -121,7 +138,9 @@ def test_repeated_lines_go_and_their_bytes_are_accounted_for(tmp_path: Path) -> 
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(st.text(st.sampled_from("ab \n"), max_size=20), min_size=1, max_size=5), st.sampled_from([1, 2]))
+@given(
+    st.lists(st.text(st.sampled_from("ab \n"), max_size=20), min_size=1, max_size=5), st.sampled_from([1, 2])
+)
 def test_pieces_put_back_together_are_the_text(texts: list[str], newlines: int) -> None:
     pieces = Pieces(pa.array(texts, pa.large_string()), newlines, 1)
     assert pieces.without(np.zeros(len(pieces.hashes), bool)).to_pylist() == texts
@@ -132,7 +151,9 @@ def test_many_buckets_and_stars_give_what_one_memory_gives(planted: Path) -> Non
     sources = {"first": 'first.jsonl, id_field = "id"', "second": 'second.jsonl, id_field = "id"'}
     extra = '[deduplication]\nlines = "line"\nmin_line_bytes = 1'
     in_memory = run_stages(corpus_config(planted, sources, extra=extra), "deduplicate")["deduplicate"]
-    in_buckets = run_stages(corpus_config(planted, sources, extra=extra + "\nmax_memory_bytes = 1000"), "deduplicate")["deduplicate"]
+    in_buckets = run_stages(
+        corpus_config(planted, sources, extra=extra + "\nmax_memory_bytes = 1000"), "deduplicate"
+    )["deduplicate"]
     assert in_memory.fingerprint != in_buckets.fingerprint
     assert in_memory.manifest.files == in_buckets.manifest.files
 
@@ -140,12 +161,18 @@ def test_many_buckets_and_stars_give_what_one_memory_gives(planted: Path) -> Non
 def test_clusters_say_how_many_stand_behind_a_document(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "a.jsonl", [passage(1), passage(1), passage(2), edited(passage(1), 2, 0)])
     write_jsonl(tmp_path / "b.jsonl", [passage(1), passage(3)])
-    artifact = run_stages(corpus_config(tmp_path, {"a": 'a.jsonl, id_field = "id"', "b": 'b.jsonl, id_field = "id"'}), "deduplicate")
-    assert table(artifact["deduplicate"], "clusters.parquet") == [{"id": "a-0", "domain": "a", "documents": 4}]
+    artifact = run_stages(
+        corpus_config(tmp_path, {"a": 'a.jsonl, id_field = "id"', "b": 'b.jsonl, id_field = "id"'}),
+        "deduplicate",
+    )
+    assert table(artifact["deduplicate"], "clusters.parquet") == [
+        {"id": "a-0", "domain": "a", "documents": 4}
+    ]
 
 
 def test_near_duplicates_are_found_as_the_curve_says(tmp_path: Path) -> None:
-    """Against brute-force Jaccard on real text: pairs far above the threshold are found, pairs far below are not."""
+    """Against brute-force Jaccard on real text: pairs far above the threshold are found, pairs far below are
+    not."""
     from pydoc_data import topics
 
     originals = [" ".join(t.split()) for t in topics.topics.values() if len(t.split()) > 150][:40]
@@ -174,12 +201,16 @@ def jaccard(one: str, other: str, ngram: int = 5) -> float:
     return len(shingles[0] & shingles[1]) / len(shingles[0] | shingles[1])
 
 
-links = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)).filter(lambda pair: pair[0] > pair[1]), max_size=60)
+links = st.lists(
+    st.tuples(st.integers(0, 40), st.integers(0, 40)).filter(lambda pair: pair[0] > pair[1]), max_size=60
+)
 
 
 @settings(max_examples=60, deadline=None)
 @given(links, st.integers(1, 5))
-def test_both_ways_to_components_find_what_a_plain_search_finds(pairs: list[tuple[int, int]], buckets: int) -> None:
+def test_both_ways_to_components_find_what_a_plain_search_finds(
+    pairs: list[tuple[int, int]], buckets: int
+) -> None:
     expected = {node: node for pair in pairs for node in pair}
     changed = True
     while changed:
@@ -194,7 +225,9 @@ def test_both_ways_to_components_find_what_a_plain_search_finds(pairs: list[tupl
     with tempfile.TemporaryDirectory() as folder:
         given_links = Exchange(Path(folder) / "given", buckets)
         for i in range(3):  # from several tasks, with repeats
-            given_links.put(f"{i}", scattered(document[i:], buckets), document=document[i:], earlier=earlier[i:])
+            given_links.put(
+                f"{i}", scattered(document[i:], buckets), document=document[i:], earlier=earlier[i:]
+            )
         settled = Stars(EngineConfig(), Path(folder)).settle(given_links)
         rows = [settled.arrays(bucket) for bucket in range(buckets)]
     found = {(int(d), int(h)) for row in rows for d, h in zip(row["document"], row["earlier"], strict=True)}
@@ -202,14 +235,24 @@ def test_both_ways_to_components_find_what_a_plain_search_finds(pairs: list[tupl
 
 
 def test_signatures_see_words_not_their_dress() -> None:
-    """Case, accents, punctuation, blanks and composed or decomposed letters change nothing; words do; kana and Han need no blanks."""
+    """Case, accents, punctuation, blanks and composed or decomposed letters change nothing; words do; kana
+    and Han need no blanks."""
     same = [
         "The café's “old” door — shut at noon, always; nobody came in.",
         "THE  CAFES old\u2003door shut at\u00a0noon always nobody came in",
         "the cafe\u0301s old door\nshut\tat noon always (nobody) came in!",
     ]
     chinese = "今天天气很好，我们去公园散步，然后回家吃饭，晚上看电影，明天还要上班工作。"
-    texts = [*same, same[0].replace("noon", "night"), "", "—…!", "two words", "Two, words.", chinese, chinese.replace("，", " ")]
+    texts = [
+        *same,
+        same[0].replace("noon", "night"),
+        "",
+        "—…!",
+        "two words",
+        "Two, words.",
+        chinese,
+        chinese.replace("，", " "),
+    ]
     sliced = pa.array(["before", *texts], pa.large_string()).slice(1)
     bands = band_hashes(pa.chunked_array([sliced.slice(0, 4), sliced.slice(4)]), DeduplicationConfig())
     assert (bands[0] == bands[1]).all()
@@ -229,6 +272,9 @@ def test_signatures_estimate_jaccard_without_bias() -> None:
         pair = [text, edited(text, 1 + seed // 2, seed)]
         bands = band_hashes(pa.chunked_array([pa.array(pair, pa.large_string())]), config)
         similarity = jaccard(*pair)
-        errors.append(((bands[0] == bands[1]).mean() - similarity) / np.sqrt(similarity * (1 - similarity) / config.bands))
+        errors.append(
+            ((bands[0] == bands[1]).mean() - similarity)
+            / np.sqrt(similarity * (1 - similarity) / config.bands)
+        )
     assert abs(np.mean(errors)) < 3.3 / np.sqrt(len(errors))
     assert 0.7 < np.std(errors) < 1.3

@@ -13,7 +13,23 @@ from hypothesis import strategies as st
 from mashbill.classifiers.fasttext_scorer import FastTextScorer
 from mashbill.errors import ConfigError
 
-WORDS = ["the", "of", "law", "import", "class", "naïve", "日本語", "café", "__label__", "sugar", "oven", "</s>", "x", "y", "z"]
+WORDS = [
+    "the",
+    "of",
+    "law",
+    "import",
+    "class",
+    "naïve",
+    "日本語",
+    "café",
+    "__label__",
+    "sugar",
+    "oven",
+    "</s>",
+    "x",
+    "y",
+    "z",
+]
 KINDS: dict[str, dict[str, Any]] = {
     "bigrams": {"wordNgrams": 2, "bucket": 997, "dim": 8},
     "unigrams": {"wordNgrams": 1, "dim": 8},
@@ -22,9 +38,11 @@ KINDS: dict[str, dict[str, Any]] = {
     "three labels": {"wordNgrams": 2, "bucket": 997, "dim": 8, "labels": 3},
 }
 EDGES = [
-    "", "   \t  ", "foo\0bar the\0\0of", "\0\0", "x" * 3000 + " the of", "zzqq qqzz", "naïve café 日本語 😀 e\u0301",
+    "", "   \t  ", "foo\0bar the\0\0of", "\0\0", "x" * 3000 + " the of", "zzqq qqzz",
+    "naïve café 日本語 😀 e\u0301",
     "a\u00a0b\u2003c the", "the __label__1 of", "__label__0 the", "the __label__zzz of", "the __label__ of",
-    "the of </s> import class", "</s> import", "the</s> of", "import x\nthe law\n", "the\r\nof", "the\vof\fand",
+    "the of </s> import class", "</s> import", "the</s> of", "import x\nthe law\n", "the\r\nof",
+    "the\vof\fand",
     "the\x1cof\x85and", "the " * 1100, "the of ", "\ufeffthe of", "<the> <of>", "\U0010ffff the",
 ]  # fmt: skip
 
@@ -37,9 +55,14 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     for name, chosen in KINDS.items():
         options = dict(chosen)
         labels = options.pop("labels", 2)
-        lines = [f"__label__{i % labels} " + " ".join(random.choice(WORDS[(i % labels) * 3 :], 12)) for i in range(300)]
+        lines = [
+            f"__label__{i % labels} " + " ".join(random.choice(WORDS[(i % labels) * 3 :], 12))
+            for i in range(300)
+        ]
         (folder / "train.txt").write_text("\n".join(lines) + "\n")
-        model = fasttext.train_supervised(str(folder / "train.txt"), thread=1, verbose=0, epoch=5, lr=0.5, minCount=1, **options)
+        model = fasttext.train_supervised(
+            str(folder / "train.txt"), thread=1, verbose=0, epoch=5, lr=0.5, minCount=1, **options
+        )
         model.save_model(str(folder / f"{name}.bin"))
         made[name] = (model, FastTextScorer.load(folder / f"{name}.bin"))
     return made
@@ -78,7 +101,9 @@ TEXTS = st.lists(
 @given(texts=TEXTS)
 def test_scorer_equals_fasttext_on_fuzzed_text(models: dict[str, Any], kind: str, texts: list[str]) -> None:
     model, scorer = models[kind]
-    np.testing.assert_allclose(scorer.score(texts, label="__label__1"), official(model, texts, "__label__1"), atol=2e-6)
+    np.testing.assert_allclose(
+        scorer.score(texts, label="__label__1"), official(model, texts, "__label__1"), atol=2e-6
+    )
 
 
 def test_arrow_columns_slices_and_chunks_score_alike(models: dict[str, Any]) -> None:
@@ -95,7 +120,9 @@ def test_margin_is_the_logit_of_the_probability(models: dict[str, Any]) -> None:
     for name in ("bigrams", "three labels"):
         _, scorer = models[name]
         probability = scorer.score(EDGES, label="__label__1").astype(np.float64) - 1e-5
-        np.testing.assert_allclose(1 / (1 + np.exp(-scorer.margins(EDGES, label="__label__1"))), probability, atol=1e-6)
+        np.testing.assert_allclose(
+            1 / (1 + np.exp(-scorer.margins(EDGES, label="__label__1"))), probability, atol=1e-6
+        )
 
 
 def test_models_that_do_not_collapse_take_the_official_path(models: dict[str, Any], tmp_path: Path) -> None:
@@ -105,7 +132,10 @@ def test_models_that_do_not_collapse_take_the_official_path(models: dict[str, An
     model.save_model(str(tmp_path / "hs.bin"))
     scorer = FastTextScorer.load(tmp_path / "hs.bin")
     assert scorer.collapsed is None
-    np.testing.assert_allclose(scorer.score(["good law", "bad"], label="__label__1"), official(model, ["good law", "bad"], "__label__1"))
+    np.testing.assert_allclose(
+        scorer.score(["good law", "bad"], label="__label__1"),
+        official(model, ["good law", "bad"], "__label__1"),
+    )
 
 
 def test_a_file_that_is_no_model_and_a_wrong_label_are_named(models: dict[str, Any], tmp_path: Path) -> None:

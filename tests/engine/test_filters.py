@@ -1,4 +1,5 @@
-"""Filters: each rule against a plain rendering of it, the reasons they give, and every document accounted for."""
+"""Filters: each rule against a plain rendering of it, the reasons they give, and every document accounted
+for."""
 
 import json
 import re
@@ -24,7 +25,9 @@ from mashbill.filters.kernels import C4, Filter, FineWeb, GopherQuality, GopherR
 from mashbill.filters.words import decode, split_words
 from mashbill.partitions import buffers, from_buffers
 
-PROSE = "The people of this city have come to see that it was built with care, and to be proud of the work. " * 6
+PROSE = (
+    "The people of this city have come to see that it was built with care, and to be proud of the work. " * 6
+)
 NUMBERS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 TEXTS = st.text(st.sampled_from("ab c.\n-'#…é—日 "), max_size=60)
 
@@ -46,10 +49,14 @@ def words(text: str) -> list[str]:
 
 
 def test_words_are_split_as_spacy_splits_them() -> None:
-    text = "Don't we'll (hello) e.g. the U.S. paid 3.5% or $5.00... for a well-known, state-of-the-art http://a.com/x?y=1-b, John's."
+    text = (
+        "Don't we'll (hello) e.g. the U.S. paid 3.5% or $5.00... for a well-known, state-of-the-art "
+        "http://a.com/x?y=1-b, John's."
+    )
     assert words(text) == [
-        "Do", "n't", "we", "'ll", "(", "hello", ")", "e.g.", "the", "U.S.", "paid", "3.5", "%", "or", "$", "5.00", "...", "for", "a",
-        "well", "-", "known", ",", "state", "-", "of", "-", "the", "-", "art", "http://a.com/x?y=1-b", ",", "John", "'s", ".",
+        "Do", "n't", "we", "'ll", "(", "hello", ")", "e.g.", "the", "U.S.", "paid", "3.5", "%", "or", "$",
+        "5.00", "...", "for", "a", "well", "-", "known", ",", "state", "-", "of", "-", "the", "-", "art",
+        "http://a.com/x?y=1-b", ",", "John", "'s", ".",
     ]  # fmt: skip
 
 
@@ -75,12 +82,19 @@ def test_buffers_go_back_and_forth(texts: list[str]) -> None:
         (PROSE + "# " * 40, "gopher_hashes"),
         (PROSE + "word ... " * 25, "gopher_ellipses"),
         ("\n".join(f"- point {i} of the list to be read and kept" for i in range(20)), "gopher_bullets"),
-        ("\n".join("the line goes on and on with more to come than that…" if i % 2 else "and the line of that" * 3 for i in range(20)),
-         "gopher_lines_ending_in_ellipsis"),
+        (
+            "\n".join(
+                "the line goes on and on with more to come than that…"
+                if i % 2
+                else "and the line of that" * 3
+                for i in range(20)
+            ),
+            "gopher_lines_ending_in_ellipsis",
+        ),
         (PROSE + "12345 " * 40, "gopher_words_without_letters"),
         ("le chat et le chien vont dans la maison pour voir leurs amis " * 6, "gopher_few_stop_words"),
     ],
-)  # fmt: skip
+)
 def test_gopher_quality_names_the_rule(text: str, reason: str) -> None:
     assert judged(GopherQuality(FiltersConfig()), text) == [reason]
 
@@ -121,7 +135,12 @@ def plain_repetition(text: str) -> str:
 
 @settings(max_examples=300, deadline=None)
 @given(
-    st.lists(st.sampled_from(["alpha beta", "gamma", "one two three four five six", "delta eps zeta", "\n", "\n\n", " ", "x"]), max_size=40)
+    st.lists(
+        st.sampled_from(
+            ["alpha beta", "gamma", "one two three four five six", "delta eps zeta", "\n", "\n\n", " ", "x"]
+        ),
+        max_size=40,
+    )
 )
 def test_gopher_repetition_decides_as_its_plain_rendering(pieces: list[str]) -> None:
     text = " ".join(pieces) + " end of text number " + str(len(pieces))
@@ -135,16 +154,35 @@ def test_gopher_repetition_holds_on_any_text(text: str) -> None:
 
 
 def test_c4_drops_lines_and_documents() -> None:
-    sentences = "This is one whole sentence. And here comes another one! Is this a third? It is the fourth.[12] The fifth ends it."
-    page = f"{sentences}\nHome | About\nPlease enable JavaScript now.\nRead our privacy policy first.\nTwo words.\n"
+    sentences = (
+        "This is one whole sentence. And here comes another one! Is this a third? It is the "
+        "fourth.[12] The fifth ends it."
+    )
+    page = (
+        f"{sentences}\nHome | About\nPlease enable JavaScript now.\nRead our privacy policy "
+        "first.\nTwo words.\n"
+    )
     page += "w" * 1_001 + " is too long a word."
-    column = pa.array([page, f"{sentences}\nLorem ipsum dolor sit amet.", f"{sentences} {{.", "Only this. One."])
+    column = pa.array(
+        [page, f"{sentences}\nLorem ipsum dolor sit amet.", f"{sentences} {{.", "Only this. One."]
+    )
     rule = C4(FiltersConfig())
     verdict = rule(column, column)
-    assert [rule.reasons[c] for c in verdict.codes] == ["kept", "c4_lorem_ipsum", "c4_curly_bracket", "c4_few_sentences"]
+    assert [rule.reasons[c] for c in verdict.codes] == [
+        "kept",
+        "c4_lorem_ipsum",
+        "c4_curly_bracket",
+        "c4_few_sentences",
+    ]
     assert verdict.texts is not None
     assert verdict.texts[0].as_py() == sentences.replace("[12]", "")
-    names = {"c4_lines_no_end_punctuation", "c4_lines_javascript", "c4_lines_policy", "c4_lines_few_words", "c4_lines_overlong_word"}
+    names = {
+        "c4_lines_no_end_punctuation",
+        "c4_lines_javascript",
+        "c4_lines_policy",
+        "c4_lines_few_words",
+        "c4_lines_overlong_word",
+    }
     assert set(verdict.counts) == names
 
 
@@ -152,10 +190,19 @@ def test_c4_drops_lines_and_documents() -> None:
     "text, reason",
     [
         (PROSE + "\n" + PROSE[:40] + "!", "kept"),
-        ("\n".join(f"line number {i} has no end mark but is long enough" for i in range(10)), "fineweb_few_lines_end_in_punctuation"),
+        (
+            "\n".join(f"line number {i} has no end mark but is long enough" for i in range(10)),
+            "fineweb_few_lines_end_in_punctuation",
+        ),
         ("\n".join(f"Short {i}." for i in range(10)), "fineweb_short_lines"),
-        ("\n".join(["The very same line, long enough to be no short one, again."] * 5), "fineweb_duplicate_line_characters"),
-        ("\n\n\n\n\n\n\n\n".join(f"A line of words {i} that is just over thirty." for i in range(9)), "fineweb_list"),
+        (
+            "\n".join(["The very same line, long enough to be no short one, again."] * 5),
+            "fineweb_duplicate_line_characters",
+        ),
+        (
+            "\n\n\n\n\n\n\n\n".join(f"A line of words {i} that is just over thirty." for i in range(9)),
+            "fineweb_list",
+        ),
         (" \n ", "fineweb_empty"),
     ],
 )
@@ -164,19 +211,35 @@ def test_fineweb_names_the_rule(text: str, reason: str) -> None:
 
 
 def test_personal_data_is_masked_and_nothing_else() -> None:
-    text = "Write to jo.doe+x@mail.example.org from 192.168.10.254, not 1.2.3.400; version 1.2.3; call +44 20 7946 0958 or 555-867-5309."
+    text = (
+        "Write to jo.doe+x@mail.example.org from 192.168.10.254, not 1.2.3.400; version 1.2.3; call "
+        "+44 20 7946 0958 or 555-867-5309."
+    )
     phone = FiltersConfig().personal_data.model_copy(update={"phone": "<PHONE>"})
-    verdict = PersonalData(FiltersConfig().model_copy(update={"personal_data": phone}))(pa.array([text], pa.large_string()), pa.array([""]))
+    verdict = PersonalData(FiltersConfig().model_copy(update={"personal_data": phone}))(
+        pa.array([text], pa.large_string()), pa.array([""])
+    )
     assert verdict.texts is not None
-    assert verdict.texts[0].as_py() == "Write to <EMAIL> from <IP>, not 1.2.3.400; version 1.2.3; call <PHONE> or <PHONE>."
+    assert (
+        verdict.texts[0].as_py()
+        == "Write to <EMAIL> from <IP>, not 1.2.3.400; version 1.2.3; call <PHONE> or <PHONE>."
+    )
     assert verdict.counts == {"masked_email": 1, "masked_ip": 1, "masked_phone": 2}
 
 
 def test_blocked_site_takes_its_subdomains_with_it(tmp_path: Path) -> None:
     (tmp_path / "sites.txt").write_text("bad.com\nwww.worse.org\n\n")
     rule = Url(FiltersConfig(), tmp_path / "sites.txt")
-    addresses = ["https://bad.com/x", "http://shop.bad.com:80/", "https://notbad.com/", "HTTPS://WWW.Worse.ORG", "https://good.org/bad.com"]
-    for address, reason in zip(addresses, ["blocked_site", "blocked_site", "kept", "blocked_site", "kept"], strict=True):
+    addresses = [
+        "https://bad.com/x",
+        "http://shop.bad.com:80/",
+        "https://notbad.com/",
+        "HTTPS://WWW.Worse.ORG",
+        "https://good.org/bad.com",
+    ]
+    for address, reason in zip(
+        addresses, ["blocked_site", "blocked_site", "kept", "blocked_site", "kept"], strict=True
+    ):
         assert judged(rule, "text", metadata=json.dumps({"url": address})) == [reason], address
 
 
@@ -197,11 +260,16 @@ def filtered(folder: Path, texts: list[str], toml: str, **config: Any) -> Artifa
     return run_stages(corpus_config(folder, sources, extra=toml, **config), "filter")["filter"]
 
 
-FILTERS = '[filters]\napply = ["length", "gopher_quality", "personal_data"]\ndomains = ["it"]\n[filters.length]\nmin_characters = 10\n'
+FILTERS = (
+    '[filters]\napply = ["length", "gopher_quality", "personal_data"]\ndomains = '
+    '["it"]\n[filters.length]\nmin_characters = 10\n'
+)
 
 
 def test_every_document_is_kept_or_removed_with_its_reason(tmp_path: Path) -> None:
-    artifact = filtered(tmp_path, [PROSE + "me@here.org", "short", "This one is too short for Gopher."], FILTERS)
+    artifact = filtered(
+        tmp_path, [PROSE + "me@here.org", "short", "This one is too short for Gopher."], FILTERS
+    )
     assert [d["text"] for d in documents(artifact, "it")] == [PROSE + "<EMAIL>"]
     assert len(documents(artifact, "other")) == 2
     reasons = {row["id"]: row["reason"] for row in table(artifact, "removed.parquet")}
@@ -213,7 +281,9 @@ def test_every_document_is_kept_or_removed_with_its_reason(tmp_path: Path) -> No
 
 
 def test_dry_run_removes_nothing_and_says_what_each_would_alone(tmp_path: Path) -> None:
-    artifact = filtered(tmp_path, [PROSE, "short"], FILTERS.replace("[filters.length]", "dry_run = true\n[filters.length]"))
+    artifact = filtered(
+        tmp_path, [PROSE, "short"], FILTERS.replace("[filters.length]", "dry_run = true\n[filters.length]")
+    )
     assert len(documents(artifact, "it")) == 2
     report = json.loads((artifact.path / "filters.json").read_text())
     assert report["alone"] == {"length": 1, "gopher_quality": 1}
@@ -230,24 +300,38 @@ def test_contaminated_documents_name_their_set(tmp_path: Path) -> None:
     question = "Which river runs through the city that was the capital of the empire for a thousand years"
     write_jsonl(tmp_path / "quiz.jsonl", [question])
     (tmp_path / "probe").mkdir()
-    extra = 'evaluations = [{ name = "quiz", sources = [{ path = "quiz.jsonl" }] }]\n[filters]\napply = ["decontamination"]'
+    extra = (
+        'evaluations = [{ name = "quiz", sources = [{ path = "quiz.jsonl" }] }]\n[filters]\napply = '
+        '["decontamination"]'
+    )
     artifact = filtered(tmp_path, [PROSE, f"A quiz book. Q: {question.lower()}? A: the Bosporus."], extra)
     assert [row["reason"] for row in table(artifact, "removed.parquet")] == ["contains_quiz"]
 
 
 def test_language_goes_by_the_given_model(tmp_path: Path) -> None:
-    lines = ["__label__en the people of the city have come to be", "__label__fr les gens de la ville sont venus pour"] * 100
+    lines = [
+        "__label__en the people of the city have come to be",
+        "__label__fr les gens de la ville sont venus pour",
+    ] * 100
     (tmp_path / "train.txt").write_text("\n".join(lines))
-    model = fasttext.train_supervised(str(tmp_path / "train.txt"), dim=8, minn=2, maxn=3, bucket=1_000, thread=1, verbose=0, epoch=20)
+    model = fasttext.train_supervised(
+        str(tmp_path / "train.txt"), dim=8, minn=2, maxn=3, bucket=1_000, thread=1, verbose=0, epoch=20
+    )
     model.save_model(str(tmp_path / "language.bin"))
     toml = '[filters]\napply = ["language"]\n[filters.language]\nclassifier = "language.bin"'
-    artifact = filtered(tmp_path, ["the people have come to the city", "les gens sont venus de la ville"], toml)
-    assert {row["id"]: row["reason"] for row in table(artifact, "removed.parquet")}["it-1"] == "other_language"
+    artifact = filtered(
+        tmp_path, ["the people have come to the city", "les gens sont venus de la ville"], toml
+    )
+    assert {row["id"]: row["reason"] for row in table(artifact, "removed.parquet")}[
+        "it-1"
+    ] == "other_language"
     assert documents(artifact, "it")[0]["id"] == "it-0"
 
 
 def test_filter_without_its_setting_and_bad_pattern_are_config_errors(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"filters: apply names language, and language\.classifier is empty"):
+    with pytest.raises(
+        ConfigError, match=r"filters: apply names language, and language\.classifier is empty"
+    ):
         filtered(tmp_path, [PROSE], '[filters]\napply = ["language"]')
     with pytest.raises(ConfigError, match=r"filters\.regex\.remove: .*is not a pattern"):
         filtered(tmp_path, [PROSE], '[filters.regex]\nremove = ["("]')

@@ -14,10 +14,18 @@ domains = [{ name = "crawl", sources = [{ path = "a" }] }, { name = "books", sou
 references = [{ name = "openwebtext", sources = [{ path = "c" }] }]
 evaluations = [{ name = "quiz", sources = [{ path = "d" }] }]
 """
-SNIPPETS = [(page.stem, snippet) for page in PAGES for snippet in re.findall(r"```toml\n(.*?)```", page.read_text(), re.DOTALL)]
+SNIPPETS = [
+    (page.stem, snippet)
+    for page in PAGES
+    for snippet in re.findall(r"```toml\n(.*?)```", page.read_text(), re.DOTALL)
+]
 
 
-@pytest.mark.parametrize("snippet", [snippet for _, snippet in SNIPPETS], ids=[f"{page}-{i}" for i, (page, _) in enumerate(SNIPPETS)])
+@pytest.mark.parametrize(
+    "snippet",
+    [snippet for _, snippet in SNIPPETS],
+    ids=[f"{page}-{i}" for i, (page, _) in enumerate(SNIPPETS)],
+)
 def test_snippet_is_a_valid_config(snippet: str, tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text(snippet if "[corpus]" in snippet else snippet + CORPUS)

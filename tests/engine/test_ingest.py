@@ -22,14 +22,18 @@ LENIENT = "max_rejected_share = 1.0"
 def ingest(folder: Path, source: str, extra: str = LENIENT) -> Artifact:
     """Ingest a source beside a second domain that is always fine."""
     write_jsonl(folder / "other.jsonl", ["a fine document"])
-    return run_stages(corpus_config(folder, {"it": source, "other": "other.jsonl"}, extra=extra), "ingest")["ingest"]
+    return run_stages(corpus_config(folder, {"it": source, "other": "other.jsonl"}, extra=extra), "ingest")[
+        "ingest"
+    ]
 
 
 def texts(artifact: Artifact) -> list[str]:
     return [d["text"] for d in documents(artifact, "it")]
 
 
-@pytest.mark.parametrize("ending, opener", [("", None), (".gz", gzip.compress), (".zst", zstandard.ZstdCompressor().compress)])
+@pytest.mark.parametrize(
+    "ending, opener", [("", None), (".gz", gzip.compress), (".zst", zstandard.ZstdCompressor().compress)]
+)
 def test_jsonl_is_read_plain_and_compressed(tmp_path: Path, ending: str, opener: object) -> None:
     write_jsonl(tmp_path / "it.jsonl", ["one", "two\nlines", "naïve ☕"])
     if callable(opener):
@@ -57,7 +61,14 @@ def test_parquet_txt_folder_and_datasets_are_read(tmp_path: Path) -> None:
 
 
 def test_each_bad_record_is_set_aside_with_its_reason(tmp_path: Path) -> None:
-    lines = [b'{"text": "good"}', b'{"text": "bad \xff utf8"}', b'{"text": ', b'{"other": 1}', b'{"text": "  "}', b'{"text": null}']
+    lines = [
+        b'{"text": "good"}',
+        b'{"text": "bad \xff utf8"}',
+        b'{"text": ',
+        b'{"other": 1}',
+        b'{"text": "  "}',
+        b'{"text": null}',
+    ]
     lines += [b'{"text": 5}', b"[1, 2]", b'{"text": "lone \\ud800 surrogate"}', b'{"text": "also good"}']
     (tmp_path / "it.jsonl").write_bytes(b"\n".join(lines))
     artifact = ingest(tmp_path, "it.jsonl")
@@ -89,14 +100,19 @@ def test_same_id_twice_is_set_aside(tmp_path: Path) -> None:
 
 def test_too_many_rejected_records_fail_with_the_worst_file(tmp_path: Path) -> None:
     (tmp_path / "it.jsonl").write_text('{"text": "good"}\nnot json\n')
-    with pytest.raises(DataError, match=r"domain it: 50\.0% of its records are rejected \(malformed_json 1\), worst in .*it\.jsonl"):
+    with pytest.raises(
+        DataError,
+        match=r"domain it: 50\.0% of its records are rejected \(malformed_json 1\), worst in .*it\.jsonl",
+    ):
         ingest(tmp_path, "it.jsonl", extra="")
     assert not list((tmp_path / "artifacts").glob("ingest/*"))
 
 
 def test_unknown_ending_names_the_mend(tmp_path: Path) -> None:
     (tmp_path / "it.docx").write_text("x")
-    with pytest.raises(ConfigError, match=r"it\.docx: has an ending that names no format; set the source's format"):
+    with pytest.raises(
+        ConfigError, match=r"it\.docx: has an ending that names no format; set the source's format"
+    ):
         ingest(tmp_path, "it.docx")
 
 
@@ -108,9 +124,14 @@ def test_arrow_and_csv_are_read_with_metadata(tmp_path: Path) -> None:
     assert [json.loads(d["metadata"]) for d in found] == [
         {"license": "unknown", "url": "http://a/", "n": "1"}, {"license": "unknown", "url": 'say "hi"\n'},
     ]  # fmt: skip
-    (tmp_path / "it.csv").write_text('name,text\nfirst,"a text,\nover two lines"\nodd,row,of,five,fields\nlast,plain\n')
+    (tmp_path / "it.csv").write_text(
+        'name,text\nfirst,"a text,\nover two lines"\nodd,row,of,five,fields\nlast,plain\n'
+    )
     artifact = ingest(tmp_path, 'it.csv, id_field = "name"')
-    assert [(d["id"], d["text"]) for d in documents(artifact, "it")] == [("first", "a text,\nover two lines"), ("last", "plain")]
+    assert [(d["id"], d["text"]) for d in documents(artifact, "it")] == [
+        ("first", "a text,\nover two lines"),
+        ("last", "plain"),
+    ]
     assert artifact.manifest.counts["rejected"] == {"malformed_csv": 1}
 
 
@@ -126,8 +147,14 @@ def test_metadata_of_jsonl_is_the_same_by_blocks_and_by_lines(tmp_path: Path) ->
 
 
 def warc_record(kind: str, address: str, content: bytes) -> bytes:
-    head = f"WARC/1.0\r\nWARC-Type: {kind}\r\nWARC-Record-ID: <urn:uuid:{abs(hash(address)):032x}>\r\nWARC-Target-URI: {address}\r\n"
-    head += f"WARC-Date: 2026-01-01T00:00:00Z\r\nContent-Type: application/http\r\nContent-Length: {len(content)}\r\n\r\n"
+    head = (
+        f"WARC/1.0\r\nWARC-Type: {kind}\r\nWARC-Record-ID: "
+        f"<urn:uuid:{abs(hash(address)):032x}>\r\nWARC-Target-URI: {address}\r\n"
+    )
+    head += (
+        "WARC-Date: 2026-01-01T00:00:00Z\r\nContent-Type: application/http\r\nContent-Length: "
+        f"{len(content)}\r\n\r\n"
+    )
     return head.encode() + content + b"\r\n\r\n"
 
 
@@ -137,7 +164,9 @@ def http(body: bytes, kind: str = "text/html; charset=utf-8", status: str = "200
 
 def test_pages_of_a_web_archive_become_text(tmp_path: Path) -> None:
     article = "<p>" + "The harbour of the old town was rebuilt after the great fire. " * 8 + "</p>"
-    page = f"<html><body><nav><a href=/>Home</a> <a href=/x>About</a></nav><main>{article}</main></body></html>".encode()
+    page = (
+        f"<html><body><nav><a href=/>Home</a> <a href=/x>About</a></nav><main>{article}</main></body></html>"
+    ).encode()
     records = [
         warc_record("response", "https://town.org/harbour", http(page)),
         warc_record("response", "https://town.org/logo.png", http(b"\x89PNG", "image/png")),
@@ -150,7 +179,9 @@ def test_pages_of_a_web_archive_become_text(tmp_path: Path) -> None:
     assert found[0]["text"].startswith("The harbour of the old town")
     assert "About" not in found[0]["text"]
     assert json.loads(found[0]["metadata"])["url"] == "https://town.org/harbour"
-    wet = warc_record("conversion", "https://town.org/wet", "Plain text of a café.".encode()).replace(b"application/http", b"text/plain")
+    wet = warc_record("conversion", "https://town.org/wet", "Plain text of a café.".encode()).replace(
+        b"application/http", b"text/plain"
+    )
     (tmp_path / "it.wet").write_bytes(wet)
     assert texts(ingest(tmp_path, "it.wet")) == ["Plain text of a café."]
 
@@ -175,7 +206,9 @@ def test_overlong_line_is_refused_with_its_place_and_the_rest_is_read(tmp_path: 
         file.write(b'"}\n{"text": "after"}\n')
     artifact = ingest(tmp_path, "it.jsonl, max_record_bytes = 20_000_000")
     assert texts(artifact) == ["before", "after"]
-    assert [(r["row"], r["reason"]) for r in table(artifact, "rejected/rejected.parquet")] == [(1, "too_large")]
+    assert [(r["row"], r["reason"]) for r in table(artifact, "rejected/rejected.parquet")] == [
+        (1, "too_large")
+    ]
 
 
 def test_large_single_document_nul_bytes_and_mixed_schemas(tmp_path: Path) -> None:
@@ -203,14 +236,18 @@ def test_folder_without_text_is_a_config_error(tmp_path: Path) -> None:
     st.lists(
         st.one_of(
             st.text(min_size=1).map(lambda t: json.dumps({"text": t}).encode()),
-            st.text().map(lambda t: json.dumps({"text": t}, ensure_ascii=False).encode("utf-8", "surrogatepass")),
+            st.text().map(
+                lambda t: json.dumps({"text": t}, ensure_ascii=False).encode("utf-8", "surrogatepass")
+            ),
             st.binary(max_size=30).map(lambda b: b.replace(b"\n", b" ")),
             st.integers().map(lambda n: json.dumps({"text": n}).encode()),
         ),
         max_size=12,
     )
 )
-def test_every_line_is_a_document_or_rejected(tmp_path_factory: pytest.TempPathFactory, lines: list[bytes]) -> None:
+def test_every_line_is_a_document_or_rejected(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[bytes]
+) -> None:
     folder = tmp_path_factory.mktemp("lines")
     (folder / "it.jsonl").write_bytes(b"\n".join([b'{"text": "anchor"}', *lines]))
     counts = ingest(folder, "it.jsonl").manifest.counts

@@ -34,16 +34,30 @@ def test_killed_at_random_points_the_artifacts_are_the_same(tmp_path: Path) -> N
     from pydoc_data import topics
 
     paragraphs = [p for text in topics.topics.values() for p in text.split("\n\n") if len(p) > 80]
-    for name, rows in (("a", paragraphs[:500]), ("b", paragraphs[400:900]), ("reference", paragraphs[900:960])):
+    for name, rows in (
+        ("a", paragraphs[:500]),
+        ("b", paragraphs[400:900]),
+        ("reference", paragraphs[900:960]),
+    ):
         write_jsonl(tmp_path / f"{name}.jsonl", rows)
     sources = {name: f'{name}.jsonl, id_field = "id"' for name in ("a", "b")}
     config = corpus_config(tmp_path, sources, {"reference": "reference.jsonl"}, CONFIG)
     expected = run_stages(config, "tokenize")
-    command = [sys.executable, "-m", "mashbill.cli.main", "run", "tokenize", "--config", str(tmp_path / "config.toml")]
+    command = [
+        sys.executable,
+        "-m",
+        "mashbill.cli.main",
+        "run",
+        "tokenize",
+        "--config",
+        str(tmp_path / "config.toml"),
+    ]
     command += ["--set", f"artifacts={tmp_path / 'killed'}"]
     dice, kills, finished = random.Random(5), 0, False
     while not finished:
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True)
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
         patience = dice.uniform(0.3, 4.0) if kills < 6 else 200.0
         try:
             finished = process.wait(patience) == 0

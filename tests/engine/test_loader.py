@@ -1,4 +1,5 @@
-"""What a model reads is a function of (seed, index) alone, follows the mixture, and repeats nothing within an epoch."""
+"""What a model reads is a function of (seed, index) alone, follows the mixture, and repeats nothing within an
+epoch."""
 
 import numpy as np
 import pytest
@@ -13,13 +14,23 @@ CONTEXT = 4
 
 def loader(weights: list[float], sequences: int, seed: int = 0) -> MixtureLoader:
     """Domains of different sizes whose tokens tell where they come from."""
-    tokens = {f"d{i}": np.arange(10_000 * i, 10_000 * i + CONTEXT * (5 + 7 * i) + 1, dtype=np.uint32) for i in range(len(weights))}
+    tokens = {
+        f"d{i}": np.arange(10_000 * i, 10_000 * i + CONTEXT * (5 + 7 * i) + 1, dtype=np.uint32)
+        for i in range(len(weights))
+    }
     mixture = {f"d{i}": weight / sum(weights) for i, weight in enumerate(weights)}
     return MixtureLoader(tokens, mixture, context=CONTEXT, sequences=sequences, seed=seed)
 
 
-@given(st.lists(st.floats(0.01, 1), min_size=1, max_size=5), st.integers(1, 200), st.integers(0, 1000), st.randoms())
-def test_any_slicing_reads_the_same_sequences(weights: list[float], sequences: int, seed: int, random: object) -> None:
+@given(
+    st.lists(st.floats(0.01, 1), min_size=1, max_size=5),
+    st.integers(1, 200),
+    st.integers(0, 1000),
+    st.randoms(),
+)
+def test_any_slicing_reads_the_same_sequences(
+    weights: list[float], sequences: int, seed: int, random: object
+) -> None:
     whole = loader(weights, sequences, seed).sequences_at(np.arange(sequences))
     order = np.random.default_rng(seed).permutation(sequences)
     piecewise = np.empty_like(whole)
@@ -57,7 +68,10 @@ def phased(weights: list[list[float]], shares: list[float], sequences: int) -> t
     names = tuple(f"d{i}" for i in range(len(weights[0])))
     rows = np.array(weights) / np.sum(weights, axis=1, keepdims=True)
     schedule = Schedule(names, np.array(shares) / sum(shares), rows)
-    tokens = {name: np.arange(10_000 * i, 10_000 * i + CONTEXT * (5 + 7 * i) + 1, dtype=np.uint32) for i, name in enumerate(names)}
+    tokens = {
+        name: np.arange(10_000 * i, 10_000 * i + CONTEXT * (5 + 7 * i) + 1, dtype=np.uint32)
+        for i, name in enumerate(names)
+    }
     return MixtureLoader(tokens, schedule, context=CONTEXT, sequences=sequences, seed=3), schedule
 
 
@@ -69,7 +83,9 @@ SHARES = st.lists(st.floats(0.05, 1), min_size=3, max_size=3)
 
 
 @given(phases_of(4), SHARES, st.integers(1, 300))
-def test_every_phase_follows_its_mixture(weights: list[list[float]], shares: list[float], sequences: int) -> None:
+def test_every_phase_follows_its_mixture(
+    weights: list[list[float]], shares: list[float], sequences: int
+) -> None:
     made, schedule = phased(weights, shares, sequences)
     starts = [0, *schedule.ends(sequences)]
     assert starts[-1] == sequences
@@ -80,7 +96,9 @@ def test_every_phase_follows_its_mixture(weights: list[list[float]], shares: lis
 
 
 @given(phases_of(3), SHARES, st.integers(1, 300))
-def test_a_domain_repeats_nothing_within_an_epoch_across_phases(weights: list[list[float]], shares: list[float], sequences: int) -> None:
+def test_a_domain_repeats_nothing_within_an_epoch_across_phases(
+    weights: list[list[float]], shares: list[float], sequences: int
+) -> None:
     made, _ = phased(weights, shares, sequences)
     starts = made.sequences_at(np.arange(sequences))[:, 0]
     for domain, windows in enumerate(made.windows):
@@ -95,7 +113,11 @@ def test_one_phase_reads_what_its_mixture_reads(weights: list[float], sequences:
     plain = loader(weights, sequences, seed)
     mixture = {f"d{i}": weight / sum(weights) for i, weight in enumerate(weights)}
     made = MixtureLoader(
-        dict(zip(plain.domains, plain.tokens, strict=True)), Schedule.constant(mixture), context=CONTEXT, sequences=sequences, seed=seed
+        dict(zip(plain.domains, plain.tokens, strict=True)),
+        Schedule.constant(mixture),
+        context=CONTEXT,
+        sequences=sequences,
+        seed=seed,
     )
     everything = np.arange(sequences)
     assert (made.sequences_at(everything) == plain.sequences_at(everything)).all()
@@ -110,6 +132,8 @@ def test_a_domain_of_one_phase_only_is_read_there_only() -> None:
 def test_a_domain_is_read_in_its_own_order_whatever_else_is_read() -> None:
     tokens = {name: np.arange(401, dtype=np.uint32) + 1_000 * i for i, name in enumerate("abc")}
     alone = MixtureLoader(tokens, {"b": 1.0}, context=4, sequences=60, seed=3).sequences_at(np.arange(60))
-    mixed = MixtureLoader(tokens, {"a": 0.5, "b": 0.25, "c": 0.25}, context=4, sequences=240, seed=3).sequences_at(np.arange(240))
+    mixed = MixtureLoader(
+        tokens, {"a": 0.5, "b": 0.25, "c": 0.25}, context=4, sequences=240, seed=3
+    ).sequences_at(np.arange(240))
     of_b = mixed[(mixed[:, 0] >= 1_000) & (mixed[:, 0] < 2_000)]
     assert (of_b == alone).all()

@@ -22,7 +22,9 @@ def test_two_hundred_domains_keep_to_their_limits(design: str) -> None:
     helps = np.random.default_rng(1).gamma(0.3, size=DOMAINS)
     losses = (2 + (0.05 + mixtures @ helps) ** -0.3)[:, None]
     process = GaussianProcess().fit(mixtures, losses)
-    fitted = FittedRegression("gp", process, tuple(map(str, range(DOMAINS))), ("t",), mixtures, losses, losses)
+    fitted = FittedRegression(
+        "gp", process, tuple(map(str, range(DOMAINS))), ("t",), mixtures, losses, losses
+    )
     chosen = choose(fitted, np.ones(1), natural, floor, ceiling, MixConfig(candidates=500), 0)
     advised = advise(process, np.ones(1), natural, floor, ceiling, count=4, seed=0).mixtures
     for rows in (mixtures, chosen[None], advised):

@@ -1,4 +1,5 @@
-"""Mixtures sum to one, keep under the ceiling, and are what the seed says; tables name what is wrong with them."""
+"""Mixtures sum to one, keep under the ceiling, and are what the seed says; tables name what is wrong with
+them."""
 
 from pathlib import Path
 
@@ -17,7 +18,9 @@ from mashbill.mixtures import LossTable, MixtureTable, draw_mixtures, epoch_ceil
     st.integers(0, 2**31),
     st.floats(1.3, 4),
 )
-def test_drawn_mixtures_sum_to_one_and_keep_under_the_ceiling(proportions: list[float], seed: int, slack: float) -> None:
+def test_drawn_mixtures_sum_to_one_and_keep_under_the_ceiling(
+    proportions: list[float], seed: int, slack: float
+) -> None:
     natural = np.array(proportions) / sum(proportions)
     ceiling = np.minimum(1, natural * slack)
     weights = draw_mixtures(natural, 5, PlanConfig(), seed, ceiling=ceiling)
@@ -27,7 +30,9 @@ def test_drawn_mixtures_sum_to_one_and_keep_under_the_ceiling(proportions: list[
     assert (weights[:3] == draw_mixtures(natural, 3, PlanConfig(), seed, ceiling=ceiling)).all()
 
 
-@given(st.lists(st.floats(0, 1), min_size=3, max_size=6), st.lists(st.floats(0.35, 1), min_size=6, max_size=6))
+@given(
+    st.lists(st.floats(0, 1), min_size=3, max_size=6), st.lists(st.floats(0.35, 1), min_size=6, max_size=6)
+)
 def test_within_ceiling_keeps_the_simplex(raw: list[float], limits: list[float]) -> None:
     weights = (np.array(raw) + 1e-9)[None]
     weights /= weights.sum()

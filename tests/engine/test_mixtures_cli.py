@@ -1,4 +1,5 @@
-"""``mashbill mixtures`` on RegMix's published sweep, as a user runs it; bad input is in test_mixtures_bad_input.py."""
+"""``mashbill mixtures`` on RegMix's published sweep, as a user runs it; bad input is in
+test_mixtures_bad_input.py."""
 
 import json
 import subprocess
@@ -43,7 +44,9 @@ def test_fit_reports_and_the_model_ranks_unseen_runs(model: tuple[Path, Any]) ->
     folder, report = model
     assert (report["runs"], report["domains"], report["targets"]) == (64, 17, 1)
     assert set(report["cross_validation"][TARGET]) == {"spearman", "mae"}
-    judged = answer("evaluate", "--model", folder / "m", "--mixtures", unseen("mixture"), "--losses", unseen("pile_loss"))
+    judged = answer(
+        "evaluate", "--model", folder / "m", "--mixtures", unseen("mixture"), "--losses", unseen("pile_loss")
+    )
     assert judged["runs"] == 256
     row = judged["targets"][TARGET]
     assert set(row) == {"spearman", "pearson", "mae", "regret", "chosen_rank", "coverage_90"}
@@ -53,7 +56,9 @@ def test_fit_reports_and_the_model_ranks_unseen_runs(model: tuple[Path, Any]) ->
 
 
 def test_predictions_are_joined_on_the_index(model: tuple[Path, Any], tmp_path: Path) -> None:
-    answer("predict", "--model", model[0] / "m", "--mixtures", unseen("mixture"), "--output", tmp_path / "p.csv")
+    answer(
+        "predict", "--model", model[0] / "m", "--mixtures", unseen("mixture"), "--output", tmp_path / "p.csv"
+    )
     table = pd.read_csv(tmp_path / "p.csv")
     assert table["index"].tolist() == pd.read_csv(unseen("mixture"))["index"].tolist()
     assert list(table.columns) == ["index", TARGET]
@@ -87,7 +92,15 @@ def test_plan_writes_mixtures_under_the_epoch_limit(design: str, tmp_path: Path)
 
 def test_advice_is_given_and_written(model: tuple[Path, Any], tmp_path: Path) -> None:
     advice = answer(
-        "advise", "--model", model[0] / "m", "--count", 3, "--max", "train_the_pile_pile_cc=0.4", "--output", tmp_path / "next.csv"
+        "advise",
+        "--model",
+        model[0] / "m",
+        "--count",
+        3,
+        "--max",
+        "train_the_pile_pile_cc=0.4",
+        "--output",
+        tmp_path / "next.csv",
     )
     assert set(advice) == {"next", "choice", "gain", "gain_90", "noise", "worth_it"}
     assert len(advice["next"]) == 3
@@ -107,9 +120,20 @@ def test_choice_tells_what_it_hangs_on(model: tuple[Path, Any], tmp_path: Path) 
     assert mixtures("select", *given, "--method", "guess").returncode == 2
 
 
-def test_a_pattern_shares_its_weight_among_the_columns_that_match(model: tuple[Path, Any], tmp_path: Path) -> None:
-    given = ["--mixtures", model[0] / "mixture.csv", "--losses", model[0] / "pile_loss.csv", "--regressor", "linear"]
-    report = answer("fit", *given, "--target", "*pubmed*=0.5", "--target", "*arxiv*=0.5", "--output", tmp_path / "m")
+def test_a_pattern_shares_its_weight_among_the_columns_that_match(
+    model: tuple[Path, Any], tmp_path: Path
+) -> None:
+    given = [
+        "--mixtures",
+        model[0] / "mixture.csv",
+        "--losses",
+        model[0] / "pile_loss.csv",
+        "--regressor",
+        "linear",
+    ]
+    report = answer(
+        "fit", *given, "--target", "*pubmed*=0.5", "--target", "*arxiv*=0.5", "--output", tmp_path / "m"
+    )
     assert report["targets"] == 3
     target = json.loads((tmp_path / "m" / "model.json").read_text())["target"]
     assert target == {
@@ -124,7 +148,9 @@ def test_failed_runs_are_left_out_where_asked(model: tuple[Path, Any], tmp_path:
     lost.loc[[3, 5], TARGET] = float("nan")
     lost.to_csv(tmp_path / "l.csv", index=False)
     given = ["--mixtures", model[0] / "mixture.csv", "--losses", tmp_path / "l.csv", "--skip-failed"]
-    result = mixtures("fit", *given, "--target", TARGET, "--regressor", "linear", "--output", tmp_path / "m", "--json")
+    result = mixtures(
+        "fit", *given, "--target", TARGET, "--regressor", "linear", "--output", tmp_path / "m", "--json"
+    )
     report = json.loads(result.stdout)
     assert (report["runs"], report["skipped_runs"]) == (62, 2)
     assert "warning: 2 runs are left out" in result.stderr
@@ -133,13 +159,24 @@ def test_failed_runs_are_left_out_where_asked(model: tuple[Path, Any], tmp_path:
 
 
 @pytest.mark.parametrize("json_", [(), ("--json",)], ids=["text", "json"])
-def test_warnings_are_on_the_error_stream(json_: tuple[str, ...], model: tuple[Path, Any], tmp_path: Path) -> None:
+def test_warnings_are_on_the_error_stream(
+    json_: tuple[str, ...], model: tuple[Path, Any], tmp_path: Path
+) -> None:
     mixed = pd.read_csv(model[0] / "mixture.csv")
     mixed["train_the_pile_arxiv"] = 0.25
     others = mixed.columns[2:]
     mixed[others] = mixed[others].div(mixed[others].sum(axis=1), axis=0) * 0.75
     mixed.to_csv(tmp_path / "m.csv", index=False)
-    given = ["--mixtures", tmp_path / "m.csv", "--losses", model[0] / "pile_loss.csv", "--target", TARGET, "--regressor", "gp"]
+    given = [
+        "--mixtures",
+        tmp_path / "m.csv",
+        "--losses",
+        model[0] / "pile_loss.csv",
+        "--target",
+        TARGET,
+        "--regressor",
+        "gp",
+    ]
     fitted = mixtures("fit", *given, "--output", tmp_path / "m", *json_)
     assert fitted.returncode == 0
     assert "warning" in fitted.stderr

@@ -1,4 +1,5 @@
-"""The whole pipeline from the shell, on a few megabytes of real text: it ends with a report, and a kill costs little."""
+"""The whole pipeline from the shell, on a few megabytes of real text: it ends with a report, and a kill costs
+little."""
 
 import json
 import os
@@ -20,13 +21,27 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("smoke")
     (folder / "dags" / "configs").mkdir(parents=True)
     shutil.copy(ROOT / "dags" / "configs" / "smoke.toml", folder / "dags" / "configs")
-    script = [sys.executable, str(ROOT / "examples" / "smoke_text.py"), "--output", str(folder / ".demo" / "smoke" / "text")]
+    script = [
+        sys.executable,
+        str(ROOT / "examples" / "smoke_text.py"),
+        "--output",
+        str(folder / ".demo" / "smoke" / "text"),
+    ]
     subprocess.run(script, check=True)
     return folder
 
 
 def command(home: Path, stage: str) -> list[str]:
-    return [sys.executable, "-m", "mashbill.cli.main", "run", stage, "--config", str(home / "dags" / "configs" / "smoke.toml"), "--json"]
+    return [
+        sys.executable,
+        "-m",
+        "mashbill.cli.main",
+        "run",
+        stage,
+        "--config",
+        str(home / "dags" / "configs" / "smoke.toml"),
+        "--json",
+    ]
 
 
 def parts(home: Path, stage: str) -> dict[str, float]:
@@ -37,7 +52,9 @@ def parts(home: Path, stage: str) -> dict[str, float]:
 
 def test_killed_sweep_goes_on_without_retraining_finished_groups(home: Path) -> None:
     subprocess.run(command(home, "plan"), check=True, capture_output=True)
-    process = subprocess.Popen(command(home, "sweep"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen(
+        command(home, "sweep"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
     deadline = time.monotonic() + 120
     while not parts(home, "sweep") and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -45,7 +62,9 @@ def test_killed_sweep_goes_on_without_retraining_finished_groups(home: Path) -> 
     process.wait()
     before = parts(home, "sweep")
     assert before, "no group finished"
-    process = subprocess.Popen(command(home, "sweep"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command(home, "sweep"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     kill_a_worker(process)
     answer, said = process.communicate(timeout=300)
     assert process.returncode == 0, said

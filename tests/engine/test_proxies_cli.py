@@ -45,7 +45,16 @@ def table(path: Path, rows: list[dict[str, Any]]) -> Path:
 
 def test_mixtures_become_losses_and_a_second_call_trains_nothing(tokens: Path, tmp_path: Path) -> None:
     rows = [{"index": 3 * i, "easy": 1 - 0.4 * i, "hard": 0.4 * i} for i in range(3)]
-    given = ["--mixtures", table(tmp_path / "m.csv", rows), "--tokens", tokens, "--output", tmp_path / "runs", *SMALL, "--json"]
+    given = [
+        "--mixtures",
+        table(tmp_path / "m.csv", rows),
+        "--tokens",
+        tokens,
+        "--output",
+        tmp_path / "runs",
+        *SMALL,
+        "--json",
+    ]
     result = proxies(*given)
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["proxies"] == 3
@@ -63,25 +72,50 @@ def test_mixtures_become_losses_and_a_second_call_trains_nothing(tokens: Path, t
 
 def test_schedules_are_trained_on_phase_by_phase(tokens: Path, tmp_path: Path) -> None:
     phases = [(0, 1, 1.0), (0, 2, 0.0), (1, 1, 0.0), (1, 2, 1.0)]
-    rows = [{"index": i, "phase": phase, "share": 0.5, "easy": easy, "hard": 1 - easy} for i, phase, easy in phases]
-    result = proxies("--mixtures", table(tmp_path / "s.csv", rows), "--tokens", tokens, "--output", tmp_path / "runs", *SMALL)
+    rows = [
+        {"index": i, "phase": phase, "share": 0.5, "easy": easy, "hard": 1 - easy}
+        for i, phase, easy in phases
+    ]
+    result = proxies(
+        "--mixtures",
+        table(tmp_path / "s.csv", rows),
+        "--tokens",
+        tokens,
+        "--output",
+        tmp_path / "runs",
+        *SMALL,
+    )
     assert result.returncode == 0, result.stderr
     means = pd.read_csv(tmp_path / "runs" / "mixtures.csv")
     assert means["easy"].tolist() == pytest.approx([0.5, 0.5])
     losses = pd.read_csv(tmp_path / "runs" / "losses.csv")
     assert abs(losses["easy"][1] - losses["easy"][0]) > 0.1  # the same text in another order
     halfway = pd.read_csv(tmp_path / "runs" / "trajectories.csv").groupby("index").first()
-    assert halfway["easy"][0] < halfway["easy"][1] - 0.3  # one has read nothing else by then, the other none of it
+    assert (
+        halfway["easy"][0] < halfway["easy"][1] - 0.3
+    )  # one has read nothing else by then, the other none of it
 
 
 def test_a_killed_process_costs_no_finished_proxy(tokens: Path, tmp_path: Path) -> None:
     rows = [{"index": i, "easy": 0.1 + 0.1 * i, "hard": 0.9 - 0.1 * i} for i in range(6)]
-    given = ["--mixtures", table(tmp_path / "m.csv", rows), "--tokens", tokens, "--output", tmp_path / "runs", *SMALL, "--workers", 2]
+    given = [
+        "--mixtures",
+        table(tmp_path / "m.csv", rows),
+        "--tokens",
+        tokens,
+        "--output",
+        tmp_path / "runs",
+        *SMALL,
+        "--workers",
+        2,
+    ]
     command = [sys.executable, "-m", "mashbill.cli.main", "proxies", "train", *map(str, given)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     while not (kept := results(tmp_path)) and process.poll() is None:
         time.sleep(0.05)
-    trainer = next(p for p in psutil.Process(process.pid).children() if "mashbill.proxies.stack_process" in p.cmdline())
+    trainer = next(
+        p for p in psutil.Process(process.pid).children() if "mashbill.proxies.stack_process" in p.cmdline()
+    )
     trainer.kill()
     said = process.communicate(timeout=120)[1]
     assert process.returncode == 1
@@ -91,7 +125,9 @@ def test_a_killed_process_costs_no_finished_proxy(tokens: Path, tmp_path: Path) 
     finished = results(tmp_path)
     assert len(finished) == 6
     assert {path: finished[path] for path in kept} == kept
-    assert sorted(path.name for path in (tmp_path / "runs" / "proxies").iterdir()) == [f"{i:04d}" for i in range(6)]
+    assert sorted(path.name for path in (tmp_path / "runs" / "proxies").iterdir()) == [
+        f"{i:04d}" for i in range(6)
+    ]
 
 
 def results(folder: Path) -> dict[Path, int]:
@@ -108,8 +144,18 @@ def results(folder: Path) -> dict[Path, int]:
     ],
     ids=["unknown domain", "sum", "setting"],
 )
-def test_bad_input_exits_2_with_one_line(row: dict[str, Any], extra: list[str], fragments: list[str], tokens: Path, tmp_path: Path) -> None:
-    result = proxies("--mixtures", table(tmp_path / "m.csv", [row]), "--tokens", tokens, "--output", tmp_path / "runs", *extra)
+def test_bad_input_exits_2_with_one_line(
+    row: dict[str, Any], extra: list[str], fragments: list[str], tokens: Path, tmp_path: Path
+) -> None:
+    result = proxies(
+        "--mixtures",
+        table(tmp_path / "m.csv", [row]),
+        "--tokens",
+        tokens,
+        "--output",
+        tmp_path / "runs",
+        *extra,
+    )
     assert result.returncode == 2, result.stderr
     errors = [line for line in result.stderr.splitlines() if line.startswith("error:")]
     assert len(errors) == 1

@@ -1,4 +1,5 @@
-"""PreSelect and selection: strength as in the paper, a family or a classifier that the user gives, and what is kept."""
+"""PreSelect and selection: strength as in the paper, a family or a classifier that the user gives, and what
+is kept."""
 
 import json
 from pathlib import Path
@@ -29,7 +30,9 @@ def test_strength_is_the_share_of_model_pairs_in_order() -> None:
 
 
 @given(arrays(float, (5, 4), elements=finite), arrays(float, 4, elements=finite, unique=True))
-def test_strength_depends_on_order_alone_and_mirrors_with_ability(bits: np.ndarray, ability: np.ndarray) -> None:
+def test_strength_depends_on_order_alone_and_mirrors_with_ability(
+    bits: np.ndarray, ability: np.ndarray
+) -> None:
     strength = predictive_strength(bits, ability)
     assert np.allclose(predictive_strength(bits * 2, ability * 4), strength)
     assert np.allclose(predictive_strength(bits, -ability), 1 - strength)
@@ -62,7 +65,9 @@ def test_share_is_of_each_domain_or_overall() -> None:
 
 
 @given(st.lists(st.floats(-10, 10), min_size=1, max_size=60), st.floats(0.05, 1))
-def test_kept_documents_score_at_least_as_well_and_the_share_is_passed_by_no_more_than_told(margins: list[float], share: float) -> None:
+def test_kept_documents_score_at_least_as_well_and_the_share_is_passed_by_no_more_than_told(
+    margins: list[float], share: float
+) -> None:
     kept, error = choose(scores(it=margins), SelectionConfig(keep_share=share, min_documents=1), 0)
     keep, values = kept["it"], np.array(margins)
     assert share * len(margins) - 1e-9 <= keep.sum() <= (share + error) * len(margins) + 1e-9
@@ -73,7 +78,11 @@ def test_kept_documents_score_at_least_as_well_and_the_share_is_passed_by_no_mor
 def test_sketch_merged_from_pieces_equals_the_whole_and_keeps_order(values: list[float]) -> None:
     array = np.array(values)
     whole = QuantileSketch().add(array, np.ones(len(array)))
-    pieces = QuantileSketch().add(array[::2], np.ones(len(array[::2]))).merge(QuantileSketch().add(array[1::2], np.ones(len(array[1::2]))))
+    pieces = (
+        QuantileSketch()
+        .add(array[::2], np.ones(len(array[::2])))
+        .merge(QuantileSketch().add(array[1::2], np.ones(len(array[1::2]))))
+    )
     assert whole == pieces
     order = np.argsort(array)
     assert (np.diff(buckets(array[order])) >= 0).all()
@@ -81,11 +90,15 @@ def test_sketch_merged_from_pieces_equals_the_whole_and_keeps_order(values: list
 
 def test_threshold_and_temperature() -> None:
     margins = np.random.default_rng(0).normal(size=5_000).tolist()
-    above, _ = choose(scores(it=margins), SelectionConfig(method="threshold", threshold=1.0, min_documents=1), 0)
+    above, _ = choose(
+        scores(it=margins), SelectionConfig(method="threshold", threshold=1.0, min_documents=1), 0
+    )
     assert (np.array(margins)[above["it"]] >= 1.0).all()
     means = []
     for temperature in (0.05, 1.0, 50.0):
-        config = SelectionConfig(method="temperature", temperature=temperature, keep_share=0.3, min_documents=1)
+        config = SelectionConfig(
+            method="temperature", temperature=temperature, keep_share=0.3, min_documents=1
+        )
         kept, _ = choose(scores(it=margins), config, 0)
         assert kept["it"].mean() == pytest.approx(0.3, abs=0.01)
         assert (choose(scores(it=margins), config, 0)[0]["it"] == kept["it"]).all()
@@ -123,19 +136,34 @@ REFERENCES = {"reference": "reference.jsonl"}
 
 
 def test_given_classifier_scores_every_document_as_fasttext_does(corpus: Path) -> None:
-    lines = [f"__label__{'hq' if i % 2 else 'lq'} {text}" for i, text in enumerate(["1 2 3 4 5", "the function is a name"] * 200)]
+    lines = [
+        f"__label__{'hq' if i % 2 else 'lq'} {text}"
+        for i, text in enumerate(["1 2 3 4 5", "the function is a name"] * 200)
+    ]
     (corpus / "train.txt").write_text("\n".join(lines))
-    model = fasttext.train_supervised(str(corpus / "train.txt"), dim=8, wordNgrams=2, bucket=1_000, thread=1, verbose=0)
+    model = fasttext.train_supervised(
+        str(corpus / "train.txt"), dim=8, wordNgrams=2, bucket=1_000, thread=1, verbose=0
+    )
     model.save_model(str(corpus / "given.bin"))
-    extra = '[quality]\nclassifier = "given.bin"\npositive_label = "__label__hq"\n[bootstrap]\nmodels = 0\n[selection]\nkeep_share = 0.5'
+    extra = (
+        '[quality]\nclassifier = "given.bin"\npositive_label = "__label__hq"\n[bootstrap]\nmodels = '
+        "0\n[selection]\nkeep_share = 0.5"
+    )
     done = run_stages(corpus_config(corpus, SOURCES, REFERENCES, extra), "select")
     table = pq.read_table(sorted((done["score"].path / "scores" / "mixed").glob("*"))[0])
-    for document, margin in zip(documents(done["deduplicate"], "mixed"), table["margin"].to_pylist(), strict=True):
-        found = {label: p for p, label in model.f.predict(document["text"].replace("\n", " ") + "\n", 2, 0.0, "strict")}
+    for document, margin in zip(
+        documents(done["deduplicate"], "mixed"), table["margin"].to_pylist(), strict=True
+    ):
+        found = {
+            label: p
+            for p, label in model.f.predict(document["text"].replace("\n", " ") + "\n", 2, 0.0, "strict")
+        }
         if found:
             assert 1 / (1 + np.exp(-margin)) + 1e-5 == pytest.approx(found["__label__hq"], abs=2e-6)
     samples = json.loads((done["select"].path / "samples.json").read_text())
-    assert min(s["margin"] for s in samples["mixed"]["kept"]) >= max(s["margin"] for s in samples["mixed"]["dropped"])
+    assert min(s["margin"] for s in samples["mixed"]["kept"]) >= max(
+        s["margin"] for s in samples["mixed"]["dropped"]
+    )
 
 
 BOOTSTRAP = f"""
@@ -165,20 +193,30 @@ def test_family_that_the_user_gives_is_used_in_place_of_the_bootstrap(corpus: Pa
     assert facts["method"] == "bootstrap"
     folders = sorted((bootstrap["bootstrap"].path / "proxies").glob("*"))
     assert len(folders) == len(facts["abilities"]) == 3
-    family = BOOTSTRAP.replace("models = 3", "models = 0").replace("[quality]", f"[quality]\nfamily = {[str(f) for f in folders]}")
+    family = BOOTSTRAP.replace("models = 3", "models = 0").replace(
+        "[quality]", f"[quality]\nfamily = {[str(f) for f in folders]}"
+    )
     given_family = run_stages(corpus_config(corpus, SOURCES, REFERENCES, family), "score")
     again = json.loads((given_family["score"].path / "quality.json").read_text())
     assert again["method"] == "family"
     assert again["abilities"] == facts["abilities"]
     assert again["held_out_accuracy"] == facts["held_out_accuracy"]
-    first, second = (pq.read_table(next((d["score"].path / "scores" / "mixed").glob("*"))) for d in (bootstrap, given_family))
+    first, second = (
+        pq.read_table(next((d["score"].path / "scores" / "mixed").glob("*")))
+        for d in (bootstrap, given_family)
+    )
     assert first.equals(second)
 
 
 def test_proxies_of_the_last_sweep_serve_as_family_in_scheduled_use(corpus: Path) -> None:
-    extra = BOOTSTRAP + "[plan]\nmixtures = 4\nmax_epochs = 50\n[sweep]\ntokens = 8_192\ngroup_size = 4\nevaluations = 1\n"
+    extra = (
+        BOOTSTRAP
+        + "[plan]\nmixtures = 4\nmax_epochs = 50\n[sweep]\ntokens = 8_192\ngroup_size = 4\nevaluations = 1\n"
+    )
     done = run_stages(corpus_config(corpus, SOURCES, REFERENCES, extra), "sweep")
-    scheduled = corpus_config(corpus, SOURCES, REFERENCES, extra.replace("models = 3", 'models = 3\nfamily = "last_sweep"'))
+    scheduled = corpus_config(
+        corpus, SOURCES, REFERENCES, extra.replace("models = 3", 'models = 3\nfamily = "last_sweep"')
+    )
     again = run_stages(scheduled, "score")
     assert again["bootstrap"].manifest.counts == {"proxies": 4, "from_sweep": done["sweep"].fingerprint[:16]}
     facts = json.loads((again["score"].path / "quality.json").read_text())
@@ -206,7 +244,10 @@ def test_classifier_by_contrast_prefers_what_is_like_the_named_set(corpus: Path)
     assert not any(word.isdigit() for word in facts["telling_words"]["good"][:5])
     margins = pq.read_table(next((done["score"].path / "scores" / "mixed").glob("*"))).to_pydict()
     values = dict(zip(margins["id"], margins["margin"], strict=True))
-    prose, numbers = ([v for name, v in values.items() if (int(name.split("-")[1]) < 75) == is_prose] for is_prose in (True, False))
+    prose, numbers = (
+        [v for name, v in values.items() if (int(name.split("-")[1]) < 75) == is_prose]
+        for is_prose in (True, False)
+    )
     assert np.mean(prose) > np.mean(numbers)
 
 
@@ -217,18 +258,27 @@ def test_normalisation_travels_with_the_model(corpus: Path) -> None:
     assert scorer.margins(["THE Class Of Names"]).tolist() == scorer.margins(["the class of names"]).tolist()
     copy = corpus / "copy.bin"
     copy.write_bytes(path.read_bytes())
-    assert FastTextScorer.load(copy).margins(["THE Class Of Names"]).tolist() != scorer.margins(["the class of names"]).tolist()
+    assert (
+        FastTextScorer.load(copy).margins(["THE Class Of Names"]).tolist()
+        != scorer.margins(["the class of names"]).tolist()
+    )
 
 
 def test_ensemble_averages_ranks(corpus: Path) -> None:
-    trained = run_stages(corpus_config(corpus, SOURCES, REFERENCES, CONTRAST), "score")["score"].path / "classifier.bin"
+    trained = (
+        run_stages(corpus_config(corpus, SOURCES, REFERENCES, CONTRAST), "score")["score"].path
+        / "classifier.bin"
+    )
     for name in ("one.bin", "two.bin"):
         (corpus / name).write_bytes(trained.read_bytes())
     given_one = '[quality]\nclassifier = "one.bin"\n[bootstrap]\nmodels = 0\n'
     alone = run_stages(corpus_config(corpus, SOURCES, REFERENCES, given_one), "score")["score"]
     both = given_one.replace('"one.bin"', '"one.bin"\nensemble = ["two.bin"]')
     together = run_stages(corpus_config(corpus, SOURCES, REFERENCES, both), "score")["score"]
-    first, second = (pq.read_table(next((a.path / "scores" / "mixed").glob("*")))["margin"].to_numpy() for a in (alone, together))
+    first, second = (
+        pq.read_table(next((a.path / "scores" / "mixed").glob("*")))["margin"].to_numpy()
+        for a in (alone, together)
+    )
     assert (np.argsort(first, kind="stable") == np.argsort(second, kind="stable")).mean() > 0.95
     assert abs(np.median(second)) < 3
 
@@ -236,12 +286,21 @@ def test_ensemble_averages_ranks(corpus: Path) -> None:
 def test_abilities_can_be_given_and_must_be_complete(corpus: Path) -> None:
     family = run_stages(corpus_config(corpus, SOURCES, REFERENCES, BOOTSTRAP), "bootstrap")["bootstrap"]
     folders = sorted((family.path / "proxies").glob("*"))
-    named = f"[quality]\nfamily = {[str(f) for f in folders]}\nextremes = 'domain'\nagreement = 'spearman'\nabilities = "
+    named = (
+        f"[quality]\nfamily = {[str(f) for f in folders]}\nextremes = 'domain'\nagreement = "
+        "'spearman'\nabilities = "
+    )
     extra = BOOTSTRAP.replace("[quality]", named + "{ 0000 = 0.3, 0001 = 0.5, 0002 = 0.4 }")
     done = run_stages(corpus_config(corpus, SOURCES, REFERENCES, extra), "score")["score"]
-    assert json.loads((done.path / "quality.json").read_text())["abilities"] == {"0000": 0.3, "0001": 0.5, "0002": 0.4}
+    assert json.loads((done.path / "quality.json").read_text())["abilities"] == {
+        "0000": 0.3,
+        "0001": 0.5,
+        "0002": 0.4,
+    }
     sides = pq.read_table(done.path / "strength.parquet").to_pandas().groupby(["domain", "side"]).size()
-    assert all((domain, side) in sides.index for domain in ("prose", "mixed") for side in ("positive", "negative"))
+    assert all(
+        (domain, side) in sides.index for domain in ("prose", "mixed") for side in ("positive", "negative")
+    )
     with pytest.raises(ConfigError, match=r"quality\.abilities\.0002: is missing"):
         run_stages(corpus_config(corpus, SOURCES, REFERENCES, extra.replace(", 0002 = 0.4", "")), "score")
 
@@ -261,7 +320,10 @@ def test_quality_bins_are_mixed_as_domains(corpus: Path) -> None:
     mixtures = (done["plan"].path / "mixtures.csv").read_text().splitlines()[0]
     assert mixtures == "index,prose.q1,prose.q2,mixed.q1,mixed.q2"
     counts = done["tokenize"].manifest.counts["by_domain"]
-    assert sum(row["documents_out"] for row in counts.values()) == done["select"].manifest.counts["documents_out"]
+    assert (
+        sum(row["documents_out"] for row in counts.values())
+        == done["select"].manifest.counts["documents_out"]
+    )
 
 
 def test_missing_classifier_is_named(corpus: Path) -> None:

@@ -24,7 +24,8 @@ cluster.add_node(num_cpus=1)
 overrides = {"engine.runner": "ray", "engine.ray_address": cluster.address, "artifacts": sys.argv[3]}
 done = run_stages(load_config(sys.argv[2], overrides), "tokenize")
 nodes = len([n for n in ray.nodes() if n["Alive"]])
-print("RESULT", json.dumps([nodes, {name: [a.fingerprint, [f.model_dump() for f in a.manifest.files]] for name, a in done.items()}]))
+made = {name: [a.fingerprint, [f.model_dump() for f in a.manifest.files]] for name, a in done.items()}
+print("RESULT", json.dumps([nodes, made]))
 """
 CONFIG = """partition_bytes = 100_000
 [filters]
@@ -61,9 +62,18 @@ def test_native_and_ray_give_equal_artifacts_run_after_run(tmp_path: Path) -> No
     config = corpus_config(tmp_path, sources, {"reference": "reference.jsonl"}, CONFIG)
     native = json.loads(json.dumps(described(run_stages(config, "tokenize"))))
     for attempt in range(2):
-        command = [sys.executable, "-c", SCRIPT, str(Path(__file__).parent), str(tmp_path / "config.toml"), str(tmp_path / f"ray{attempt}")]
+        command = [
+            sys.executable,
+            "-c",
+            SCRIPT,
+            str(Path(__file__).parent),
+            str(tmp_path / "config.toml"),
+            str(tmp_path / f"ray{attempt}"),
+        ]
         environment = {**os.environ, "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0", "RAY_DISABLE_IMPORT_WARNING": "1"}
-        result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=300)
+        result = subprocess.run(
+            command, capture_output=True, text=True, env=environment, check=False, timeout=300
+        )
         assert result.returncode == 0, result.stderr[-3_000:]
         line = next(line for line in result.stdout.splitlines() if line.startswith("RESULT"))
         nodes, found = json.loads(line.removeprefix("RESULT"))

@@ -14,7 +14,14 @@ from mashbill.config import PipelineConfig
 from mashbill.errors import DataError, RunError
 from mashbill.regression.advising import advise
 from mashbill.regression.choice import describe
-from mashbill.regression.ensemble import MEMBERS, REGRESSORS, choose_regressor, compare, member_shares, new_regressor
+from mashbill.regression.ensemble import (
+    MEMBERS,
+    REGRESSORS,
+    choose_regressor,
+    compare,
+    member_shares,
+    new_regressor,
+)
 from mashbill.regression.fit import FittedRegression, read_runs
 from mashbill.regression.gaussian_process import GaussianProcess, kernel
 from mashbill.regression.objective import Objective
@@ -62,13 +69,16 @@ def test_out_of_fold_predictions_never_saw_their_run() -> None:
 @pytest.mark.parametrize("name", REGRESSORS)
 def test_every_regressor_is_deterministic(name: str) -> None:
     weights, losses = published("train")
-    first, second = (new_regressor(name).fit(weights[:20], losses[:20, :1]).predict(weights[20:25]) for _ in range(2))
+    first, second = (
+        new_regressor(name).fit(weights[:20], losses[:20, :1]).predict(weights[20:25]) for _ in range(2)
+    )
     assert np.array_equal(first, second)
     assert first.shape == (5, 1)
 
 
 def test_the_exponential_law_stays_bounded_where_no_run_was() -> None:
-    """From fewer runs than domains, corners of the simplex lie far outside; a law without a bound answers in thousands there."""
+    """From fewer runs than domains, corners of the simplex lie far outside; a law without a bound answers in
+    thousands there."""
     weights, losses = published("train")
     corners = new_regressor("exponential").fit(weights[:14], losses[:14]).predict(np.eye(weights.shape[1]))
     assert (corners < losses[:14].max(axis=0) + 2 * np.ptp(losses[:14], axis=0) + 10).all()
@@ -80,10 +90,14 @@ def test_the_choice_and_the_shares_follow_cross_validation() -> None:
     compared = compare(REGRESSORS, weights[:40], losses[:40], 4, 0)
     means = {name: cv.spearman.mean() for name, cv in compared.items()}
     assert choose_regressor(compared) == "gp"
-    assert choose_regressor({**compared, "gp": compared["linear"]}) == max((n for n in means if n != "gp"), key=lambda n: means[n])
+    assert choose_regressor({**compared, "gp": compared["linear"]}) == max(
+        (n for n in means if n != "gp"), key=lambda n: means[n]
+    )
     shares = member_shares(compared, losses[:40])
     assert sum(shares.values()) == pytest.approx(np.ones(losses.shape[1]))
-    assert max(shares, key=lambda name: shares[name].mean()) == max(MEMBERS, key=lambda name: -compared[name].mae.mean())
+    assert max(shares, key=lambda name: shares[name].mean()) == max(
+        MEMBERS, key=lambda name: -compared[name].mae.mean()
+    )
     assert any(len(set(own.round(9))) > 1 for own in shares.values())  # a target has its own
     assert compared["ensemble"].mae.mean() < max(compared[name].mae.mean() for name in MEMBERS)
 
@@ -114,7 +128,13 @@ def fitted(regressor: str = "linear", runs: int = 64) -> FittedRegression:
     folds = cross_validate(lambda: new_regressor(regressor), weights, losses, 4, 0)
     domains = tuple(f"d{i}" for i in range(weights.shape[1]))
     return FittedRegression(
-        regressor, new_regressor(regressor).fit(weights, losses), domains, ("a", "b", "c"), weights, losses, folds.predicted
+        regressor,
+        new_regressor(regressor).fit(weights, losses),
+        domains,
+        ("a", "b", "c"),
+        weights,
+        losses,
+        folds.predicted,
     )
 
 
@@ -140,7 +160,9 @@ def test_candidates_keep_under_the_epoch_limit(tmp_path: Path) -> None:
 
 
 def test_target_that_was_not_measured_is_named() -> None:
-    with pytest.raises(DataError, match=r"mix\.target\.lost: is no set the sweep measured; choose among a, b, c"):
+    with pytest.raises(
+        DataError, match=r"mix\.target\.lost: is no set the sweep measured; choose among a, b, c"
+    ):
         fitted().target_weights({"lost": 1.0})
 
 
@@ -163,7 +185,9 @@ def choice_with(folder: Path, gain: float, interval: tuple[float, float]) -> Art
 
 
 @pytest.mark.parametrize("gain, interval, decision", [(0.2, (0.1, 0.3), "train"), (0.05, (-0.1, 0.2), "ask")])
-def test_gate_trains_above_the_noise_and_asks_within_it(tmp_path: Path, gain: float, interval: tuple[float, float], decision: str) -> None:
+def test_gate_trains_above_the_noise_and_asks_within_it(
+    tmp_path: Path, gain: float, interval: tuple[float, float], decision: str
+) -> None:
     config = small_config(tmp_path, '[gate]\nwithin_noise = "ask"')
     artifact = run_stage(config, "gate", {"mix": choice_with(tmp_path, gain, interval)})
     record = json.loads((artifact.path / "decision.json").read_text())
@@ -202,7 +226,9 @@ def test_caution_and_closeness_draw_the_choice_to_what_is_known() -> None:
     assert isinstance(process, GaussianProcess)
     floor, ceiling = np.zeros(17), np.ones(17)
     chosen = {
-        (caution, closeness): minimise(Objective(process, target, process, caution, prior, closeness), prior, floor, ceiling, 0)
+        (caution, closeness): minimise(
+            Objective(process, target, process, caution, prior, closeness), prior, floor, ceiling, 0
+        )
         for caution, closeness in ((0.0, 0.0), (3.0, 0.0), (0.0, 1.0))
     }
     doubt = {key: process.deviation(mixture[None])[0, 0] for key, mixture in chosen.items()}
@@ -227,7 +253,8 @@ def test_sensitivity_says_which_domains_matter() -> None:
 
 
 def test_advice_names_the_run_that_is_missing() -> None:
-    """Runs are all far from the mixtures that are best: advice leads there, keeps to its limits, and its promise shrinks with more runs."""
+    """Runs are all far from the mixtures that are best: advice leads there, keeps to its limits, and its
+    promise shrinks with more runs."""
     weights, losses = published("train")
     target = np.array([1.0, 0, 0])
     natural, floor, ceiling = weights.mean(axis=0), np.zeros(17), np.full(17, 0.6)

@@ -1,4 +1,5 @@
-"""Domains change in the pipeline: what did not change keeps its ratios, the rest is searched, and earlier proxies count again."""
+"""Domains change in the pipeline: what did not change keeps its ratios, the rest is searched, and earlier
+proxies count again."""
 
 import json
 import random
@@ -56,7 +57,10 @@ WORDS = {
 
 def write_domain(folder: Path, name: str, seed: int = 0) -> None:
     generator = random.Random(f"{name} {seed}")
-    write_jsonl(folder / f"{name}.jsonl", [" ".join(generator.choices(WORDS[name], k=150)) + f" {seed} {i}" for i in range(30)])
+    write_jsonl(
+        folder / f"{name}.jsonl",
+        [" ".join(generator.choices(WORDS[name], k=150)) + f" {seed} {i}" for i in range(30)],
+    )
 
 
 def tokenized(folder: Path, domains: list[str], extra: str) -> tuple[PipelineConfig, dict[str, Artifact]]:
@@ -75,7 +79,9 @@ def search(folder: Path, domains: list[str], mixtures: int) -> tuple[PipelineCon
 
 
 @pytest.fixture(scope="module")
-def searches(tmp_path_factory: pytest.TempPathFactory) -> tuple[tuple[PipelineConfig, dict[str, Artifact]], ...]:
+def searches(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[tuple[PipelineConfig, dict[str, Artifact]], ...]:
     """Three domains; then one is added and one revised, in the same store."""
     folder = tmp_path_factory.mktemp("replanning")
     for name in WORDS:
@@ -137,13 +143,18 @@ def test_runs_of_other_proxies_do_not_count(searches: Any) -> None:
     assert plan.manifest.counts["kept_runs"] == 0
     assert "sweep.tokens was 8,000" in facts({"plan": plan})["runs"]
     assert not (plan.path / "kept_mixtures.csv").exists()
-    named = config.model_copy(update={"plan": config.plan.model_copy(update={"reuse": before["mix"].address})})
+    named = config.model_copy(
+        update={"plan": config.plan.model_copy(update={"reuse": before["mix"].address})}
+    )
     assert facts({"plan": run_stage(named, "plan", done)})["choice"] == before["mix"].address
 
 
 def test_an_address_that_is_no_choice_is_refused(searches: Any) -> None:
     (_, before), (config, done) = searches
-    for address, fragment in ((before["fit"].address, "is a result of fit"), ("artifacts/mix/nothing", "no artifact")):
+    for address, fragment in (
+        (before["fit"].address, "is a result of fit"),
+        ("artifacts/mix/nothing", "no artifact"),
+    ):
         wrong = config.model_copy(update={"plan": config.plan.model_copy(update={"reuse": address})})
         with pytest.raises(ConfigError, match=fragment):
             run_stage(wrong, "plan", done)
@@ -152,25 +163,38 @@ def test_an_address_that_is_no_choice_is_refused(searches: Any) -> None:
 def test_the_report_says_what_was_kept(searches: Any) -> None:
     (_, before), (_, after) = searches
     assert reused(after["plan"])["kept"] == facts(after)["kept"]
-    pages = Environment(loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined).get_template("reuse.html")
+    pages = Environment(loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined).get_template(
+        "reuse.html"
+    )
     assert "there is no earlier choice" in pages.render(reuse=reused(before["plan"]))
     said = pages.render(reuse=reused(after["plan"]))
     assert "2 domains keep their ratios, 2 are searched" in said
-    assert all(words in said for words in ("Added: news", "code (100% of its documents", "<td>books</td>", "count again"))
+    assert all(
+        words in said
+        for words in ("Added: news", "code (100% of its documents", "<td>books</td>", "count again")
+    )
 
 
 def test_asking_for_reuse_leaves_the_stages_before_as_they_are(searches: Any) -> None:
     (config, done), _ = searches
     without = config.model_copy(update={"plan": config.plan.model_copy(update={"reuse": None})})
     for stage in ("tokenize", "sweep"):
-        assert job_of(stage_named(stage), without, done).fingerprint == job_of(stage_named(stage), config, done).fingerprint
-    assert job_of(stage_named("plan"), without, done).fingerprint != job_of(stage_named("plan"), config, done).fingerprint
+        assert (
+            job_of(stage_named(stage), without, done).fingerprint
+            == job_of(stage_named(stage), config, done).fingerprint
+        )
+    assert (
+        job_of(stage_named("plan"), without, done).fingerprint
+        != job_of(stage_named("plan"), config, done).fingerprint
+    )
 
 
 def test_the_share_that_changed_counts_what_came_what_went_and_what_was_edited(tmp_path: Path) -> None:
     def write(name: str, rows: dict[str, str]) -> Path:
         (tmp_path / name).mkdir()
-        pd.DataFrame({"id": list(rows), "text": list(rows.values())}).to_parquet(tmp_path / name / "part-0.parquet")
+        pd.DataFrame({"id": list(rows), "text": list(rows.values())}).to_parquet(
+            tmp_path / name / "part-0.parquet"
+        )
         return tmp_path / name
 
     old = write("old", {str(i): "text" for i in range(100)})

@@ -1,4 +1,5 @@
-"""Domains change and a finished sweep is used again, from the shell, with a power law in the place of the trainer."""
+"""Domains change and a finished sweep is used again, from the shell, with a power law in the place of the
+trainer."""
 
 import json
 from pathlib import Path
@@ -31,14 +32,20 @@ def losses_of(table: pd.DataFrame) -> pd.DataFrame:
 
 def sweep(folder: Path, name: str, domains: list[str], **extra: str) -> None:
     """Plan mixtures of some domains, and write what the law says about them."""
-    pd.DataFrame({"domain": domains, "tokens": [1e9] * len(domains)}).to_csv(folder / f"{name}_tokens.csv", index=False)
+    pd.DataFrame({"domain": domains, "tokens": [1e9] * len(domains)}).to_csv(
+        folder / f"{name}_tokens.csv", index=False
+    )
     given = [f"--{option}={value}" for option, value in extra.items()]
     answer("plan", "--domains", folder / f"{name}_tokens.csv", "--output", folder / f"{name}.csv", *given)
     losses_of(pd.read_csv(folder / f"{name}.csv")).to_csv(folder / f"{name}_losses.csv", index=False)
 
 
 def fit(folder: Path, model: str, *names: str) -> Any:
-    given = [part for name in names for part in ("--mixtures", folder / f"{name}.csv", "--losses", folder / f"{name}_losses.csv")]
+    given = [
+        part
+        for name in names
+        for part in ("--mixtures", folder / f"{name}.csv", "--losses", folder / f"{name}_losses.csv")
+    ]
     return answer("fit", *given, "--target", "loss", "--regressor", "gp", "--output", folder / model)
 
 
@@ -75,7 +82,17 @@ def test_a_revised_domain_is_searched_again(tmp_path: Path) -> None:
     domains = ["web", "books", "code", "papers"]
     sweep(tmp_path, "old", domains, count="32")
     fit(tmp_path, "m", "old")
-    given = ["plan", "--domains", tmp_path / "old_tokens.csv", "--reuse", tmp_path / "m", "--count", 4, "--output", tmp_path / "n.csv"]
+    given = [
+        "plan",
+        "--domains",
+        tmp_path / "old_tokens.csv",
+        "--reuse",
+        tmp_path / "m",
+        "--count",
+        4,
+        "--output",
+        tmp_path / "n.csv",
+    ]
     facts = answer(*given, "--revised", "code")
     assert facts["searched"] == ["code"]
     assert set(facts["kept_ratios"]) == {"web", "books", "papers"}
@@ -96,7 +113,11 @@ def test_limits_of_domains_hold_in_a_bundle() -> None:
 
 def test_runs_of_several_tables_are_numbered_apart(tmp_path: Path) -> None:
     sweep(tmp_path, "old", ["web", "books"], count="12")
-    twice = [part for _ in range(2) for part in ("--mixtures", tmp_path / "old.csv", "--losses", tmp_path / "old_losses.csv")]
+    twice = [
+        part
+        for _ in range(2)
+        for part in ("--mixtures", tmp_path / "old.csv", "--losses", tmp_path / "old_losses.csv")
+    ]
     result = mixtures("fit", *twice, "--target", "loss", "--output", tmp_path / "m")
     assert result.returncode == 2
     assert "index 0 twice" in result.stderr.replace("\n", " ")

@@ -1,4 +1,5 @@
-"""Adaptive rounds: each builds on those before it, they stop where they promise too little, and a killed one goes on."""
+"""Adaptive rounds: each builds on those before it, they stop where they promise too little, and a killed one
+goes on."""
 
 import json
 from pathlib import Path

@@ -35,7 +35,9 @@ def root(endpoint: str, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixture
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     bucket = "lake" + str(abs(hash(request.node.name)) % 10**9)
-    boto3.client("s3").create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    boto3.client("s3").create_bucket(
+        Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
+    )
     return f"s3://{bucket}/artifacts"
 
 
@@ -73,11 +75,16 @@ def test_discarded_key_is_gone(storage: Storage, tmp_path: Path) -> None:
 
 def test_pipeline_on_s3_gives_what_it_gives_on_disk(root: str, tmp_path: Path) -> None:
     for name in "ab":
-        write_jsonl(tmp_path / f"{name}.jsonl", [f"document {name} {i // 2} with some words in it" for i in range(40)])
+        write_jsonl(
+            tmp_path / f"{name}.jsonl", [f"document {name} {i // 2} with some words in it" for i in range(40)]
+        )
     sources = {name: f'{name}.jsonl, id_field = "id"' for name in "ab"}
     local = corpus_config(tmp_path, sources)
     remote = local.model_copy(update={"artifacts": root, "scratch": str(tmp_path / "scratch")})
-    on_disk, on_s3 = run_stages(local, "deduplicate")["deduplicate"], run_stages(remote, "deduplicate")["deduplicate"]
+    on_disk, on_s3 = (
+        run_stages(local, "deduplicate")["deduplicate"],
+        run_stages(remote, "deduplicate")["deduplicate"],
+    )
     assert on_s3.address == f"{root}/deduplicate/{on_disk.fingerprint[:16]}"
     assert documents(on_s3, "a") == documents(on_disk, "a")
     again = run_stages(remote, "deduplicate")["deduplicate"]
@@ -103,7 +110,9 @@ def test_sources_on_s3_are_globbed_and_a_change_makes_ingest_stale(root: str, tm
         run_stages(corpus_config(tmp_path, {"a": f"s3://{bucket}/lost/*", "b": "b.jsonl"}), "ingest")
 
 
-def test_object_deleted_after_listing_is_named(root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_object_deleted_after_listing_is_named(
+    root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bucket = root.removeprefix("s3://").split("/")[0]
     client = boto3.client("s3")
     client.put_object(Bucket=bucket, Key="raw/gone.jsonl", Body=b'{"text": "here"}')

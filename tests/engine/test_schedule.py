@@ -1,4 +1,5 @@
-"""Schedules sum to one, survive a file and name what is wrong with it; plans spread mixtures over phases and proxies follow them."""
+"""Schedules sum to one, survive a file and name what is wrong with it; plans spread mixtures over phases and
+proxies follow them."""
 
 import json
 from pathlib import Path
@@ -40,7 +41,9 @@ def test_phases_end_in_order_and_at_the_end(shares: list[float], length: int) ->
 
 def test_a_table_survives_a_file(tmp_path: Path) -> None:
     weights = spread_over_phases(np.array([[0.2, 0.8], [0.7, 0.3]]), PlanConfig(phases=3), 0)
-    table = ScheduleTable(np.array([4, 9]), ("a", "b"), np.array([[0.2, 0.3, 0.5], [0.5, 0.25, 0.25]]), weights)
+    table = ScheduleTable(
+        np.array([4, 9]), ("a", "b"), np.array([[0.2, 0.3, 0.5], [0.5, 0.25, 0.25]]), weights
+    )
     table.write(tmp_path / "s.csv")
     assert pd.read_csv(tmp_path / "s.csv").columns.tolist() == ["index", "phase", "share", "a", "b"]
     again = ScheduleTable.read(tmp_path / "s.csv")
@@ -66,7 +69,10 @@ HEAD = "index,phase,share,a,b\n"
     [
         (HEAD + "1,1,0.5,0.5,0.5\n1,2,0.7,1,0\n", "index 1, column share: sums to 1.2; make it sum to 1"),
         (HEAD + "1,1,0.5,0.5,0.6\n1,2,0.5,1,0\n", "index 1, phase 1: sums to 1.1"),
-        (HEAD + "1,1,0.5,0.5,0.5\n1,3,0.5,1,0\n", "index 1: has phases 1, 3; give every index each of the phases 1 to 3"),
+        (
+            HEAD + "1,1,0.5,0.5,0.5\n1,3,0.5,1,0\n",
+            "index 1: has phases 1, 3; give every index each of the phases 1 to 3",
+        ),
         (HEAD + "1,1,0.5,1,0\n1,2,0.5,1,0\n2,1,1,1,0\n", "index 2: has phases 1;"),
         (HEAD + "1,1,1,-1,2\n", "index 1, phase 1, column a: is -1"),
         (HEAD + "1,1,0,1,0\n", "column share: is 0"),
@@ -126,4 +132,6 @@ def test_with_one_phase_the_chosen_mixture_stays(swept: Swept, tmp_path: Path) -
     (tmp_path / "mix" / "choice.json").write_text(json.dumps({"mixture": mixture}))
     off = run_stage(config, "schedule", {**done, "mix": folder_as_artifact("mix", tmp_path / "mix")})
     assert off.manifest.counts == {"phases": 1, "taken": False}
-    assert ScheduleTable.read(off.path / "schedule.csv").schedule(0).as_json() == [{"share": 1.0, "mixture": mixture}]
+    assert ScheduleTable.read(off.path / "schedule.csv").schedule(0).as_json() == [
+        {"share": 1.0, "mixture": mixture}
+    ]

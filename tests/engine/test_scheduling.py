@@ -1,4 +1,5 @@
-"""The regression over loss curves finds the order where there is one, keeps one mixture where not, and goes on from what was observed."""
+"""The regression over loss curves finds the order where there is one, keeps one mixture where not, and goes
+on from what was observed."""
 
 import json
 import subprocess
@@ -45,7 +46,9 @@ def scarcity(tables: list[Path]) -> list[object]:
     return ["--tokens", 1_000_000, "--available", tables[0].with_name("tokens.csv"), "--max-epochs", 4]
 
 
-def test_what_is_scarce_comes_last_where_the_last_phase_counts_most(ordered: list[Path], tmp_path: Path) -> None:
+def test_what_is_scarce_comes_last_where_the_last_phase_counts_most(
+    ordered: list[Path], tmp_path: Path
+) -> None:
     facts = answer(ordered, *scarcity(ordered), "--output", tmp_path / "schedule.csv")
     assert facts["taken"]
     assert facts["gain"] > facts["noise"] > 0
@@ -73,22 +76,37 @@ def test_without_an_effect_of_order_the_mixture_stays(tmp_path: Path) -> None:
 
 def test_a_run_under_way_goes_on_from_its_losses(ordered: list[Path], tmp_path: Path) -> None:
     running = Schedule(DOMAINS, np.array([0.5, 0.5]), np.array([[0.1, 0.6, 0.3], [0.1, 0.6, 0.3]]))
-    ScheduleTable(np.arange(1), DOMAINS, running.shares[None], running.weights[None]).write(tmp_path / "running.csv")
+    ScheduleTable(np.arange(1), DOMAINS, running.shares[None], running.weights[None]).write(
+        tmp_path / "running.csv"
+    )
     seen = law(running.weights[None], order=True)[0, 0]
-    pd.DataFrame([{"phase": 1, **dict(zip(SETS, seen.tolist(), strict=True))}]).to_csv(tmp_path / "seen.csv", index=False)
-    given = ["--running", tmp_path / "running.csv", "--observed", tmp_path / "seen.csv", "--output", tmp_path / "schedule.csv"]
+    pd.DataFrame([{"phase": 1, **dict(zip(SETS, seen.tolist(), strict=True))}]).to_csv(
+        tmp_path / "seen.csv", index=False
+    )
+    given = [
+        "--running",
+        tmp_path / "running.csv",
+        "--observed",
+        tmp_path / "seen.csv",
+        "--output",
+        tmp_path / "schedule.csv",
+    ]
     facts = answer(ordered, *scarcity(ordered), *given)
     first, last = facts["schedule"]
     assert first["mixture"] == pytest.approx(dict(zip(DOMAINS, (0.1, 0.6, 0.3), strict=True)))
     assert facts["taken"]
-    assert last["mixture"]["scarce"] == pytest.approx(0.5, abs=0.05)  # all that is left: 30% of the run, less what the first half read
+    assert last["mixture"]["scarce"] == pytest.approx(
+        0.5, abs=0.05
+    )  # all that is left: 30% of the run, less what the first half read
     assert facts["mean"]["scarce"] <= 0.3 + 1e-6
 
 
 def test_runs_that_failed_are_left_out(ordered: list[Path], tmp_path: Path) -> None:
     points = pd.read_csv(ordered[1])
     (tmp_path / "t.csv").write_text(
-        points[(points["index"] != 3) & ((points["index"] != 5) | (points["tokens"] < 600_000))].to_csv(index=False)
+        points[(points["index"] != 3) & ((points["index"] != 5) | (points["tokens"] < 600_000))].to_csv(
+            index=False
+        )
     )
     runs = read_phased_runs(ordered[0], tmp_path / "t.csv")
     assert sorted(set(range(24)) - set(runs.index.tolist())) == [3, 5]
@@ -106,8 +124,20 @@ def test_runs_on_one_mixture_serve_too(tmp_path: Path) -> None:
     given = ["--phases", 2, "--output", tmp_path / "s.csv"]
     facts = answer([tmp_path / "mixtures.csv", tables[1]], *given)
     assert len(facts["candidate"]) == 2
-    result = run_command("--schedules", tmp_path / "mixtures.csv", "--trajectories", tables[1], *TARGET, "--phases", 3, *given[2:])
-    assert (result.returncode, "index 0: was not measured at the end of phase 1" in result.stderr) == (2, True)
+    result = run_command(
+        "--schedules",
+        tmp_path / "mixtures.csv",
+        "--trajectories",
+        tables[1],
+        *TARGET,
+        "--phases",
+        3,
+        *given[2:],
+    )
+    assert (result.returncode, "index 0: was not measured at the end of phase 1" in result.stderr) == (
+        2,
+        True,
+    )
 
 
 @pytest.mark.parametrize(
@@ -116,15 +146,23 @@ def test_runs_on_one_mixture_serve_too(tmp_path: Path) -> None:
         (lambda s, t: (s, t.drop(columns="scarce")), [], ["trajectories.csv: column scarce", "is missing"]),
         (lambda s, t: (s, t.assign(plenty=-1.0)), [], ["index 0, column plenty", "is -1"]),
         (lambda s, t: (s, t.drop(columns="tokens")), [], ["has no column tokens"]),
-        (lambda s, t: (s[s["index"] < 20], t), [], ["trajectories.csv: index 20", "give the schedules of all runs"]),
+        (
+            lambda s, t: (s[s["index"] < 20], t),
+            [],
+            ["trajectories.csv: index 20", "give the schedules of all runs"],
+        ),
         (lambda s, t: (s[s["index"] < 5], t[t["index"] < 5]), [], ["has 5 finished runs", "at least 8"]),
         (lambda s, t: (s.assign(share=[0.4, 0.6] + [0.5] * 46), t), [], ["column share", "differs"]),
-        (lambda s, t: (s, t), ["--min", "scarce=0.7", "--min", "other=0.6"], ["let the floors sum to at most 1"]),
+        (
+            lambda s, t: (s, t),
+            ["--min", "scarce=0.7", "--min", "other=0.6"],
+            ["let the floors sum to at most 1"],
+        ),
         (lambda s, t: (s, t), ["--max", "nothing=0.6"], ["--max nothing", "is no domain"]),
         (lambda s, t: (s, t), ["--observed", "x.csv"], ["--observed and --running", "go together"]),
     ],
     ids=["target", "loss", "tokens", "index", "few", "share", "floors", "domain", "observed"],
-)  # fmt: skip
+)
 def test_bad_tables_exit_2_with_one_line(
     change: Callable[..., Any], options: list[str], fragments: list[str], ordered: list[Path], tmp_path: Path
 ) -> None:
@@ -132,7 +170,9 @@ def test_bad_tables_exit_2_with_one_line(
     for path, frame in zip(changed, change(*map(pd.read_csv, ordered)), strict=True):
         frame.to_csv(path, index=False)
     output = tmp_path / "schedule.csv"
-    result = run_command("--schedules", changed[0], "--trajectories", changed[1], *TARGET, *options, "--output", output)
+    result = run_command(
+        "--schedules", changed[0], "--trajectories", changed[1], *TARGET, *options, "--output", output
+    )
     assert result.returncode == 2
     errors = [line for line in result.stderr.splitlines() if line.startswith("error:")]
     assert len(errors) == 1
@@ -155,7 +195,11 @@ POSITIVE = st.floats(0.01, 1)
     st.lists(st.floats(0.3, 1), min_size=4, max_size=4),
 )
 def test_schedules_are_brought_within_their_limits(
-    rows: list[list[float]], shares: list[float], floor: list[float], ceiling: list[float], repeats: list[float]
+    rows: list[list[float]],
+    shares: list[float],
+    floor: list[float],
+    ceiling: list[float],
+    repeats: list[float],
 ) -> None:
     limits = Limits(simplex(shares), np.array(floor), np.array(ceiling), np.array(repeats))
     weights = np.array([simplex(row) for row in rows])[None]

@@ -24,14 +24,25 @@ LESSON, EXAM, NUMBERS = range(3)
 
 
 def lesson_and_exam(folder: Path) -> tuple[PipelineConfig, TokenStore]:
-    """A rule in a hundred documents, the same rule in two that a proxy soon knows by heart, and numbers without any."""
-    generator, words = random.Random(0), [f"{a}{b}" for a in "bcdfgklm" for b in ("an", "el", "or", "ut", "im")]
+    """A rule in a hundred documents, the same rule in two that a proxy soon knows by heart, and numbers
+    without any."""
+    generator, words = (
+        random.Random(0),
+        [f"{a}{b}" for a in "bcdfgklm" for b in ("an", "el", "or", "ut", "im")],
+    )
     follows = dict(zip(words, generator.sample(words, len(words)), strict=True))
-    rules = [" ".join(f"{word} {follows[word]}" for word in generator.choices(words, k=40)) for _ in range(103)]
+    rules = [
+        " ".join(f"{word} {follows[word]}" for word in generator.choices(words, k=40)) for _ in range(103)
+    ]
     write_jsonl(folder / "lesson.jsonl", rules[:100])
     write_jsonl(folder / "exam.jsonl", rules[100:])
-    write_jsonl(folder / "numbers.jsonl", [" ".join(map(str, generator.choices(range(1000), k=80))) for _ in range(100)])
-    config = corpus_config(folder, {name: f"{name}.jsonl" for name in ("lesson", "exam", "numbers")}, extra=SETTINGS)
+    write_jsonl(
+        folder / "numbers.jsonl",
+        [" ".join(map(str, generator.choices(range(1000), k=80))) for _ in range(100)],
+    )
+    config = corpus_config(
+        folder, {name: f"{name}.jsonl" for name in ("lesson", "exam", "numbers")}, extra=SETTINGS
+    )
     done = run_stages(config, "deduplicate")
     done["select"] = done["deduplicate"]  # the same layout
     return config, TokenStore(run_stage(config, "tokenize", done).path)
@@ -45,7 +56,13 @@ def test_pairs_find_what_teaches_what_and_a_killed_attempt_goes_on(tmp_path: Pat
         told.clear()
         baselines = BaselinesConfig(skill_graph="pairs")
         return learn_skill_graph(
-            store, config.proxy, baselines, tokens=14_000, seed=0, kept=kept, progress=lambda _, words: told.append(words)
+            store,
+            config.proxy,
+            baselines,
+            tokens=14_000,
+            seed=0,
+            kept=kept,
+            progress=lambda _, words: told.append(words),
         )
 
     graph, spent = learn()
@@ -58,7 +75,9 @@ def test_pairs_find_what_teaches_what_and_a_killed_attempt_goes_on(tmp_path: Pat
     (kept / "0-1.json").unlink()
     again, spent_again = learn()
     assert (again.tolist(), spent_again) == (graph.tolist(), spent)
-    assert {path.name for path in kept.iterdir() if path.stat().st_mtime_ns != times[path.name]} == {"0-1.json"}
+    assert {path.name for path in kept.iterdir() if path.stat().st_mtime_ns != times[path.name]} == {
+        "0-1.json"
+    }
 
 
 def test_graphs_are_the_papers() -> None:

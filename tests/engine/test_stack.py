@@ -1,4 +1,5 @@
-"""Proxies trained together are the proxies that training alone gives; a diverged one spoils no other; a killed loop goes on."""
+"""Proxies trained together are the proxies that training alone gives; a diverged one spoils no other; a
+killed loop goes on."""
 
 import json
 from collections.abc import Sequence
@@ -42,7 +43,14 @@ def configs(shape: ModelShape) -> list[ProxyConfig]:
     """Four proxies that differ in all that members may differ in."""
     settings = [(1e-2, 0.1, 1.0), (3e-3, 0.0, 0.05), (1e-3, 0.3, 10.0), (2e-2, 0.1, 0.5)]
     return [
-        ProxyConfig(model=shape, batch_sequences=3, learning_rate=rate, weight_decay=decay, gradient_clip=clip, precision="fp32")
+        ProxyConfig(
+            model=shape,
+            batch_sequences=3,
+            learning_rate=rate,
+            weight_decay=decay,
+            gradient_clip=clip,
+            precision="fp32",
+        )
         for rate, decay, clip in settings
     ]
 
@@ -64,7 +72,9 @@ def test_stacked_equals_alone(shape: ModelShape) -> None:
             one.learn(text[step, k : k + 1], rates[k : k + 1])
         assert together.losses() == pytest.approx(np.concatenate([one.losses() for one in alone]), abs=1e-5)
     stream = text.reshape(-1)[:500]
-    assert together.measure(stream, 900) == pytest.approx([float(one.measure(stream, 900)[0]) for one in alone], abs=2e-2)
+    assert together.measure(stream, 900) == pytest.approx(
+        [float(one.measure(stream, 900)[0]) for one in alone], abs=2e-2
+    )
     for k, one in enumerate(alone):
         for name, value in together.member_state(k).items():
             assert torch.allclose(value, one.member_state(0)[name], atol=1e-4), name
@@ -97,7 +107,11 @@ def members(store: TokenStore, folder: Path, count: int, config: ProxyConfig) ->
 
 
 def train(
-    store: TokenStore, some: Sequence[Member], scratch: Path, kill_at: float = 2.0, checkpoint_seconds: float = 1e9
+    store: TokenStore,
+    some: Sequence[Member],
+    scratch: Path,
+    kill_at: float = 2.0,
+    checkpoint_seconds: float = 1e9,
 ) -> list[ProxyResult]:
     class Killed(Exception):
         pass
@@ -108,7 +122,13 @@ def train(
 
     try:
         return train_members(
-            store, some, tokens=20_000, evaluations=4, scratch=scratch, progress=progress, checkpoint_seconds=checkpoint_seconds
+            store,
+            some,
+            tokens=20_000,
+            evaluations=4,
+            scratch=scratch,
+            progress=progress,
+            checkpoint_seconds=checkpoint_seconds,
         )
     except Killed:
         return []
@@ -133,7 +153,9 @@ def test_a_killed_loop_goes_on_to_the_same_models(
         assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_a_checkpoint_of_other_proxies_is_not_used(tokenized: tuple[PipelineConfig, dict[str, Artifact]], tmp_path: Path) -> None:
+def test_a_checkpoint_of_other_proxies_is_not_used(
+    tokenized: tuple[PipelineConfig, dict[str, Artifact]], tmp_path: Path
+) -> None:
     config, done = tokenized
     store = TokenStore(done["tokenize"].path)
     train(store, members(store, tmp_path, 1, config.proxy), tmp_path, kill_at=0.5, checkpoint_seconds=0.0)
@@ -149,14 +171,20 @@ def sweep(config: PipelineConfig, done: dict[str, Artifact], **changes: object) 
     return run_stage(changed, "sweep", {**done, "plan": run_stage(changed, "plan", done)})
 
 
-def test_a_stacked_sweep_measures_what_one_at_a_time_does(tokenized: tuple[PipelineConfig, dict[str, Artifact]]) -> None:
+def test_a_stacked_sweep_measures_what_one_at_a_time_does(
+    tokenized: tuple[PipelineConfig, dict[str, Artifact]],
+) -> None:
     config, done = tokenized
     tables = [pd.read_csv(sweep(config, done, proxy={"stack": size}).path / "losses.csv") for size in (1, 2)]
-    assert np.abs(tables[0].to_numpy() - tables[1].to_numpy()).max() < 2e-2  # measured in bf16 where the processor has it
+    assert (
+        np.abs(tables[0].to_numpy() - tables[1].to_numpy()).max() < 2e-2
+    )  # measured in bf16 where the processor has it
     assert len(tables[0]) == 6
 
 
-def test_two_settings_of_the_optimiser_are_swept_and_the_better_serve(tokenized: tuple[PipelineConfig, dict[str, Artifact]]) -> None:
+def test_two_settings_of_the_optimiser_are_swept_and_the_better_serve(
+    tokenized: tuple[PipelineConfig, dict[str, Artifact]],
+) -> None:
     config, done = tokenized
     also = (config.proxy.model_copy(update={"learning_rate": 1e-2, "min_learning_rate": 1e-3}),)
     swept = sweep(config, done, sweep={"also": also}, proxy={"stack": 2})
@@ -179,7 +207,9 @@ def test_a_gpu_holds_as_many_proxies_as_its_memory_allows() -> None:
     assert members_within(0, config, VOCABULARY) == 1
 
 
-def test_a_killed_group_retrains_no_finished_member(tokenized: tuple[PipelineConfig, dict[str, Artifact]]) -> None:
+def test_a_killed_group_retrains_no_finished_member(
+    tokenized: tuple[PipelineConfig, dict[str, Artifact]],
+) -> None:
     class Killed(Exception):
         pass
 
@@ -199,7 +229,9 @@ def test_a_killed_group_retrains_no_finished_member(tokenized: tuple[PipelineCon
     with pytest.raises(Killed):
         job.run_part("group-0000")
     assert [path.parent.name for path in finished] == ["0000"]
-    job.listener = lambda share, words: kept.update({path: path.stat().st_mtime_ns for path in finished if path.exists()})
+    job.listener = lambda share, words: kept.update(
+        {path: path.stat().st_mtime_ns for path in finished if path.exists()}
+    )
     kept: dict[Path, int] = {}
     job.run_part("group-0000")
     assert kept == finished

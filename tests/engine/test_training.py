@@ -1,4 +1,5 @@
-"""The final training under real torchrun and DeepSpeed, two processes: ZeRO stages agree, a killed worker costs no step."""
+"""The final training under real torchrun and DeepSpeed, two processes: ZeRO stages agree, a killed worker
+costs no step."""
 
 import csv
 import json
@@ -47,9 +48,14 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
     done = run_stages(config, "deduplicate")
     tokens = run_stage(config, "tokenize", {"ingest": done["ingest"], "select": done["deduplicate"]})
     (folder / "mix").mkdir()
-    (folder / "mix" / "choice.json").write_text(json.dumps({"mixture": {"a": 0.6, "b": 0.4}, "baselines": {}}))
+    (folder / "mix" / "choice.json").write_text(
+        json.dumps({"mixture": {"a": 0.6, "b": 0.4}, "baselines": {}})
+    )
     mix = folder_as_artifact("mix", folder / "mix")
-    phases = [{"share": 0.5, "mixture": {"a": 1.0, "b": 0.0}}, {"share": 0.5, "mixture": {"a": 0.2, "b": 0.8}}]
+    phases = [
+        {"share": 0.5, "mixture": {"a": 1.0, "b": 0.0}},
+        {"share": 0.5, "mixture": {"a": 0.2, "b": 0.8}},
+    ]
     (folder / "mix" / "schedule.json").write_text(json.dumps({"schedule": phases}))
     others = {name: folder_as_artifact(name, folder / "mix") for name in ("schedule", "gate")}
     return folder, {"tokenize": tokens, "mix": mix, **others}
@@ -57,7 +63,9 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
 
 def with_training(folder: Path, artifacts: Path, **settings: object) -> PipelineConfig:
     config = corpus_config(folder, {"a": "a.jsonl", "b": "b.jsonl"}, {"r": "r.jsonl"}, TRAINING)
-    return config.model_copy(update={"artifacts": str(artifacts), "training": config.training.model_copy(update=settings)})
+    return config.model_copy(
+        update={"artifacts": str(artifacts), "training": config.training.model_copy(update=settings)}
+    )
 
 
 def losses(artifact: Artifact) -> list[float]:
@@ -65,11 +73,15 @@ def losses(artifact: Artifact) -> list[float]:
         return [float(row["loss"]) for row in csv.DictReader(file)]
 
 
-def test_zero_stages_and_one_process_train_the_same_model(prepared: tuple[Path, dict[str, Artifact]], tmp_path: Path) -> None:
+def test_zero_stages_and_one_process_train_the_same_model(
+    prepared: tuple[Path, dict[str, Artifact]], tmp_path: Path
+) -> None:
     folder, inputs = prepared
     curves = {}
     for stage, processes in ((0, 1), (1, 2), (3, 2)):
-        config = with_training(folder, tmp_path / f"zero{stage}", zero_stage=stage, processes_per_node=processes)
+        config = with_training(
+            folder, tmp_path / f"zero{stage}", zero_stage=stage, processes_per_node=processes
+        )
         curves[stage] = losses(run_stage(config, "train", inputs))
     assert len(curves[0]) == 20
     assert curves[0][-1] < curves[0][0] - 0.5
@@ -91,7 +103,9 @@ def test_training_killed_with_all_its_processes_goes_on_as_if_nothing_had_been(
     import pickle
 
     job = pickle.dumps((config, "train", inputs)).hex()
-    process = subprocess.Popen([sys.executable, "-c", script, str(Path(__file__).parent), job], start_new_session=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(Path(__file__).parent), job], start_new_session=True
+    )
     deadline = time.monotonic() + 120
     while not list(checkpoints.rglob("latest")) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -104,7 +118,9 @@ def test_training_killed_with_all_its_processes_goes_on_as_if_nothing_had_been(
     assert resumed == pytest.approx(whole, abs=1e-6)
 
 
-def test_exported_model_loads_in_transformers_with_our_logits(prepared: tuple[Path, dict[str, Artifact]], tmp_path: Path) -> None:
+def test_exported_model_loads_in_transformers_with_our_logits(
+    prepared: tuple[Path, dict[str, Artifact]], tmp_path: Path
+) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -119,11 +135,15 @@ def test_exported_model_loads_in_transformers_with_our_logits(prepared: tuple[Pa
     with torch.no_grad():
         assert torch.allclose(ours(tokens), theirs(tokens).logits, atol=1e-4)
     tokenizer = AutoTokenizer.from_pretrained(model_folder)
-    written = theirs.generate(**tokenizer("The number", return_tensors="pt"), max_new_tokens=5, do_sample=False)
+    written = theirs.generate(
+        **tokenizer("The number", return_tensors="pt"), max_new_tokens=5, do_sample=False
+    )
     assert len(tokenizer.decode(written[0])) > len("The number")
 
 
-def test_a_scheduled_model_reads_phase_after_phase(prepared: tuple[Path, dict[str, Artifact]], tmp_path: Path) -> None:
+def test_a_scheduled_model_reads_phase_after_phase(
+    prepared: tuple[Path, dict[str, Artifact]], tmp_path: Path
+) -> None:
     folder, inputs = prepared
     config = with_training(folder, tmp_path / "scheduled", mixtures=("scheduled",), processes_per_node=1)
     config = config.model_copy(update={"schedule": config.schedule.model_copy(update={"phases": 2})})

@@ -1,4 +1,5 @@
-"""The transformer is Llama: equal to Hugging Face's, its fused loss to the plain one, its sizes to the published."""
+"""The transformer is Llama: equal to Hugging Face's, its fused loss to the plain one, its sizes to the
+published."""
 
 import json
 import math
@@ -18,7 +19,9 @@ from mashbill.models.optimisation import learning_rate_at
 from mashbill.models.sizes import flops_per_token, memory_per_rank, parameter_count
 from mashbill.models.transformer import Transformer
 
-TINYLLAMA = ModelShape(layers=22, width=2048, heads=32, kv_heads=4, feed_forward=5632, context=2048, tied=False)
+TINYLLAMA = ModelShape(
+    layers=22, width=2048, heads=32, kv_heads=4, feed_forward=5632, context=2048, tied=False
+)
 
 
 @pytest.fixture
@@ -30,7 +33,9 @@ def tokenizer_path(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("tied", [True, False])
 @pytest.mark.parametrize("kv_heads", [4, 2])
-def test_logits_equal_those_of_transformers(tmp_path: Path, tokenizer_path: Path, tied: bool, kv_heads: int) -> None:
+def test_logits_equal_those_of_transformers(
+    tmp_path: Path, tokenizer_path: Path, tied: bool, kv_heads: int
+) -> None:
     from transformers import AutoModelForCausalLM
 
     shape = ModelShape(layers=2, width=32, heads=4, kv_heads=kv_heads, feed_forward=48, context=16, tied=tied)
@@ -99,9 +104,13 @@ def test_short_bf16_attention_is_torchs(kv_heads: int) -> None:
     shapes = [(3, heads, 40, 16) for heads in (4, kv_heads, kv_heads)]
     exact = [torch.randn(shape, generator=generator).bfloat16().float().requires_grad_() for shape in shapes]
     short = [x.detach().bfloat16().requires_grad_() for x in exact]
-    expected = torch.nn.functional.scaled_dot_product_attention(*exact, is_causal=True, enable_gqa=kv_heads != 4)
+    expected = torch.nn.functional.scaled_dot_product_attention(
+        *exact, is_causal=True, enable_gqa=kv_heads != 4
+    )
     got = causal_attention(*short)
     assert got.dtype == torch.bfloat16
     assert torch.allclose(got.float(), expected, atol=2e-2)
-    for one, other in zip(torch.autograd.grad(got.sum(), short), torch.autograd.grad(expected.sum(), exact), strict=True):
+    for one, other in zip(
+        torch.autograd.grad(got.sum(), short), torch.autograd.grad(expected.sum(), exact), strict=True
+    ):
         assert torch.allclose(one.float(), other, atol=6e-2)

@@ -1,4 +1,5 @@
-"""The validate stage: compared mixtures are trained again, seed by seed on equal terms, and ranked by what was measured."""
+"""The validate stage: compared mixtures are trained again, seed by seed on equal terms, and ranked by what
+was measured."""
 
 import json
 from pathlib import Path
@@ -45,10 +46,14 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> tuple[PipelineConfig, dic
     return config, done
 
 
-def test_mixtures_are_ranked_by_measured_loss_at_each_size(mixed: tuple[PipelineConfig, dict[str, Artifact]]) -> None:
+def test_mixtures_are_ranked_by_measured_loss_at_each_size(
+    mixed: tuple[PipelineConfig, dict[str, Artifact]],
+) -> None:
     config, done = mixed
     job = job_of(stage_named("validate"), config, done)
-    assert job.part_names() == [f"size-{size}-{name}" for size in (0, 1) for name in ("chosen", "natural", "mostly-hard")]
+    assert job.part_names() == [
+        f"size-{size}-{name}" for size in (0, 1) for name in ("chosen", "natural", "mostly-hard")
+    ]
     artifact = job.run()
     assert artifact.manifest.counts["proxies"] == 12
     small, large = json.loads((artifact.path / "validation.json").read_text())["sizes"]
@@ -70,7 +75,12 @@ def test_a_seed_gives_every_mixture_the_same_start_and_is_none_of_the_sweeps(
     swept = MixtureTable.read(done["sweep"].path / "mixtures.csv").row(0)
     first = LossTable.read(done["sweep"].path / "losses.csv").row(0)["easy"]
     entry = {"mixture": swept, "loss": 3.0}
-    choice = {"mixture": swept, "predicted": {"loss": 3.0}, "baselines": {"natural": entry, "twin": entry}, "target": {"easy": 1.0}}
+    choice = {
+        "mixture": swept,
+        "predicted": {"loss": 3.0},
+        "baselines": {"natural": entry, "twin": entry},
+        "target": {"easy": 1.0},
+    }
     (tmp_path / "choice.json").write_text(json.dumps(choice))
     alone = config.model_copy(update={"validation": ValidationConfig(seeds=2)})
     artifact = run_stage(alone, "validate", {**done, "mix": folder_as_artifact("mix", tmp_path)})
@@ -83,7 +93,9 @@ def test_a_seed_gives_every_mixture_the_same_start_and_is_none_of_the_sweeps(
     assert twin["gain"] == 0
 
 
-def test_it_is_off_by_default_and_the_gate_does_not_wait_for_it(mixed: tuple[PipelineConfig, dict[str, Artifact]]) -> None:
+def test_it_is_off_by_default_and_the_gate_does_not_wait_for_it(
+    mixed: tuple[PipelineConfig, dict[str, Artifact]],
+) -> None:
     config, done = mixed
     off = config.model_copy(update={"validation": ValidationConfig()})
     assert job_of(stage_named("validate"), off, done).part_names() == []
@@ -114,11 +126,17 @@ def test_orders_that_disagree_are_named_and_diverged_models_counted() -> None:
     assert (chosen["agrees"], natural["agrees"]) == (True, False)
     assert online["mean"] is None
     assert facts["spearman"] == pytest.approx(0.5)
-    assert [(pair["predicted_better"], pair["measured_better"]) for pair in facts["reversed"]] == [("doremi", "natural")]
+    assert [(pair["predicted_better"], pair["measured_better"]) for pair in facts["reversed"]] == [
+        ("doremi", "natural")
+    ]
     assert (facts["reversed"][0]["seeds"], facts["reversed"][0]["compared"]) == (3, 3)
     json.dumps(facts, allow_nan=False)
 
 
 def test_a_mixture_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"validation\.mixtures names 'skill-it'"):
-        corpus_config(tmp_path, {"easy": "easy.jsonl", "hard": "hard.jsonl"}, extra='[validation]\nmixtures = ["skill-it"]\n')
+        corpus_config(
+            tmp_path,
+            {"easy": "easy.jsonl", "hard": "hard.jsonl"},
+            extra='[validation]\nmixtures = ["skill-it"]\n',
+        )

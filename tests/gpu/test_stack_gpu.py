@@ -16,7 +16,9 @@ VOCABULARY, STEPS, MEMBERS = 500, 20, 6
 
 
 def config(precision: str = "fp32") -> ProxyConfig:
-    return ProxyConfig.model_validate({"model": SHAPE, "batch_sequences": 4, "precision": precision, "device": "cuda"})
+    return ProxyConfig.model_validate(
+        {"model": SHAPE, "batch_sequences": 4, "precision": precision, "device": "cuda"}
+    )
 
 
 def batches() -> np.ndarray:
@@ -75,7 +77,9 @@ def test_a_resumed_stack_goes_on_as_if_it_had_not_stopped() -> None:
 def test_as_many_as_the_memory_is_said_to_hold_can_be_trained() -> None:
     size = min(stack_size(config("bf16"), 4_096), 512)
     assert size > 1
-    together = Together([Transformer(SHAPE, 4_096, seed) for seed in range(size)], [config("bf16")] * size, "cuda")
+    together = Together(
+        [Transformer(SHAPE, 4_096, seed) for seed in range(size)], [config("bf16")] * size, "cuda"
+    )
     text = np.random.default_rng(1).integers(0, 4_096, (size, 4, SHAPE.context + 1))
     for _ in range(WARMUP_STEPS + 2):
         together.learn(text, np.full(size, 1e-3))

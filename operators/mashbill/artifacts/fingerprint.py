@@ -8,7 +8,9 @@ from typing import Any
 FORMAT_VERSION = 1
 
 
-def fingerprint(stage: str, version: int, settings: Mapping[str, Any], inputs: Mapping[str, str], external: Any = None) -> str:
+def fingerprint(
+    stage: str, version: int, settings: Mapping[str, Any], inputs: Mapping[str, str], external: Any = None
+) -> str:
     """The identity of a stage's result.
 
     Args:

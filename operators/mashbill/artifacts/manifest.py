@@ -38,7 +38,9 @@ class Manifest(BaseModel):
 def describe_files(folder: Path) -> tuple[FileEntry, ...]:
     """Sizes and checksums of every file in a folder, sorted by path."""
     paths = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST)
-    return tuple(FileEntry(path=str(p.relative_to(folder)), bytes=p.stat().st_size, sha256=_sha256(p)) for p in paths)
+    return tuple(
+        FileEntry(path=str(p.relative_to(folder)), bytes=p.stat().st_size, sha256=_sha256(p)) for p in paths
+    )
 
 
 def _sha256(path: Path) -> str:

@@ -26,7 +26,9 @@ class ProgressFile:
             return
         self.last = now
         temporary = self.path.with_suffix(f".{os.getpid()}")
-        temporary.write_text(json.dumps({"done": min(max(done, 0.0), 1.0), "message": message, "time": time.time()}))
+        temporary.write_text(
+            json.dumps({"done": min(max(done, 0.0), 1.0), "message": message, "time": time.time()})
+        )
         temporary.replace(self.path)
 
     def remove(self) -> None:

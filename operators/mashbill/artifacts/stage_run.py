@@ -1,4 +1,5 @@
-"""What a stage is given: its config, its inputs, and where to write. It knows neither Airflow nor where it runs."""
+"""What a stage is given: its config, its inputs, and where to write. It knows neither Airflow nor where it
+runs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,7 +22,8 @@ class StageRun:
         config: the whole config; a stage reads only the sections the table names for it.
         inputs: artifacts of the stages before it, by stage.
         output: an empty local folder; what is in it at the end becomes the artifact.
-        scratch: a local folder kept between attempts at the same fingerprint (checkpoints), removed on commit.
+        scratch: a local folder kept between attempts at the same fingerprint (checkpoints), removed on
+            commit.
         progress: called with the share done and a message.
         part: name of the part to run, for a stage that splits.
         parts: finished parts by name, for the run that collects them.

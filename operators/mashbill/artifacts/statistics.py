@@ -1,4 +1,5 @@
-"""Statistics of a stage as a table, and the check that its counts add up: kept, removed and rejected are what was read."""
+"""Statistics of a stage as a table, and the check that its counts add up: kept, removed and rejected are what
+was read."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,7 +11,8 @@ FILE = "statistics.parquet"
 
 
 def write_statistics(stage: str, counts: Mapping[str, Any], folder: Path) -> None:
-    """Write ``statistics.parquet`` of (stage, domain, measure, reason, value) for a stage that counts by domain.
+    """Write ``statistics.parquet`` of (stage, domain, measure, reason, value) for a stage that counts by
+    domain.
 
     Args:
         stage: name of the stage.
@@ -28,7 +30,10 @@ def write_statistics(stage: str, counts: Mapping[str, Any], folder: Path) -> Non
     columns = list(zip(*_rows(stage, counts), strict=True))
     names = ("stage", "domain", "measure", "reason")
     table = pa.table(
-        {**{n: pa.array(c, pa.string()) for n, c in zip(names, columns, strict=False)}, "value": pa.array(columns[4], pa.int64())}
+        {
+            **{n: pa.array(c, pa.string()) for n, c in zip(names, columns, strict=False)},
+            "value": pa.array(columns[4], pa.int64()),
+        }
     )
     pq.write_table(table, folder / FILE, compression="zstd")
 
@@ -37,7 +42,9 @@ def _rows(stage: str, counts: Mapping[str, Any]) -> Iterator[tuple[str, str, str
     for domain, row in counts["by_domain"].items():
         yield from ((stage, domain, measure, "", int(value)) for measure, value in row.items())
     for measure in ("removed", "rejected", "would_remove"):
-        yield from ((stage, "", measure, reason, int(value)) for reason, value in counts.get(measure, {}).items())
+        yield from (
+            (stage, "", measure, reason, int(value)) for reason, value in counts.get(measure, {}).items()
+        )
 
 
 def _check(stage: str, counts: Mapping[str, Any]) -> None:
@@ -46,4 +53,8 @@ def _check(stage: str, counts: Mapping[str, Any]) -> None:
     gone = sum(counts.get("removed", {}).values()) + sum(counts.get("rejected", {}).values())
     lost = counts["documents_in"] - counts["documents_out"] - gone
     if lost:
-        raise RunError(f"stage {stage}", f"cannot account for {lost} documents", "this is a defect of mashbill: please report it")
+        raise RunError(
+            f"stage {stage}",
+            f"cannot account for {lost} documents",
+            "this is a defect of mashbill: please report it",
+        )

@@ -33,7 +33,8 @@ class Artifact:
 
 
 class ArtifactStore:
-    """Artifacts under one root: ``stage/fingerprint`` for a whole, ``stage/fingerprint.parts/part`` for a part."""
+    """Artifacts under one root: ``stage/fingerprint`` for a whole, ``stage/fingerprint.parts/part`` for a
+    part."""
 
     def __init__(self, root: str, scratch: Path) -> None:
         self.storage: Storage = open_storage(root, scratch)
@@ -56,7 +57,9 @@ class ArtifactStore:
         """Manifests of all results of a stage, by address; no other file is read."""
         depth = 2  # stage/fingerprint/manifest.json: neither parts nor files within
         found = [
-            key for key in self.storage.keys(stage) if key.endswith(f"/{MANIFEST}") and key.count("/") == depth and ".parts/" not in key
+            key
+            for key in self.storage.keys(stage)
+            if key.endswith(f"/{MANIFEST}") and key.count("/") == depth and ".parts/" not in key
         ]
         keys = [key.removesuffix(f"/{MANIFEST}") for key in found]
         return {f"{self.storage.root}/{key}": self._manifest(key) for key in keys}
@@ -98,7 +101,9 @@ class ArtifactStore:
         key = self.key(manifest.stage, manifest.fingerprint, manifest.part)
         (output / MANIFEST).write_text(manifest.model_dump_json(indent=1))
         self.storage.commit(output, key, MANIFEST)
-        shutil.rmtree(self.scratch_folder(manifest.stage, manifest.fingerprint, manifest.part), ignore_errors=True)
+        shutil.rmtree(
+            self.scratch_folder(manifest.stage, manifest.fingerprint, manifest.part), ignore_errors=True
+        )
         return self._open(key)
 
     def discard(self, stage: str, fingerprint: str) -> None:
@@ -110,7 +115,11 @@ class ArtifactStore:
 
     def _key_at(self, address: str) -> str:
         if not address.startswith(self.storage.root + "/"):
-            raise DataError(address, f"is not under the artifact root {self.storage.root}", "set the config's artifacts to its root")
+            raise DataError(
+                address,
+                f"is not under the artifact root {self.storage.root}",
+                "set the config's artifacts to its root",
+            )
         key = address.removeprefix(self.storage.root + "/")
         if not self.storage.exists(f"{key}/{MANIFEST}"):
             raise DataError(address, "is no artifact (it has no manifest)", "rerun the stage that makes it")

@@ -1,8 +1,9 @@
 """Compiled kernels of the collapsed scorer: hash UTF-8 bytes as fastText does, add up one scalar a row.
 
-fastText's rules, checked against its source and its results: FNV-1a over sign-extended bytes; white space is space, tab,
-newline, vertical tab, form feed, carriage return and NUL, and nothing else; a token that begins with the label prefix is
-ignored; the token ``</s>`` ends the document, and one is appended where there is none.
+fastText's rules, checked against its source and its results: FNV-1a over sign-extended bytes; white space is
+space, tab, newline, vertical tab, form feed, carriage return and NUL, and nothing else; a token that begins
+with the label prefix is ignored; the token ``</s>`` ends the document, and one is appended where there is
+none.
 """
 
 import numba as nb
@@ -100,11 +101,28 @@ def collapse_words(words, offsets, end_of_text, shortest, longest, buckets, scal
     """Fold the subwords of each dictionary word into its own scalars, in place."""
     for row in range(offsets.shape[0] - 1):
         if row != end_of_text:
-            counts[row] += add_subwords(words, offsets[row], offsets[row + 1], shortest, longest, buckets, scalars[row])
+            counts[row] += add_subwords(
+                words, offsets[row], offsets[row + 1], shortest, longest, buckets, scalars[row]
+            )
 
 
 @nb.njit(nogil=True, cache=True)
-def score_documents(text, documents, slots, words, offsets, scalars, counts, buckets, prefix, end_row, word_ngrams, shortest, longest, out):
+def score_documents(
+    text,
+    documents,
+    slots,
+    words,
+    offsets,
+    scalars,
+    counts,
+    buckets,
+    prefix,
+    end_row,
+    word_ngrams,
+    shortest,
+    longest,
+    out,
+):
     """Mean scalars of each document's rows.
 
     Args:
@@ -150,7 +168,9 @@ def score_documents(text, documents, slots, words, offsets, scalars, counts, buc
                 if text[start] == prefix[0] and _begins_with(text, start, place, prefix):
                     continue
                 row = _find(state, text, start, place, slots, words, offsets)
-                ended = state == end_state and place - start == 4 and _begins_with(text, start, place, end_mark)
+                ended = (
+                    state == end_state and place - start == 4 and _begins_with(text, start, place, end_mark)
+                )
             if row >= 0:
                 count += counts[row]
                 for k in range(width):

@@ -1,7 +1,9 @@
-"""The commonest model made fastest: two labels, no subwords, words and at most bigrams, as PreSelect's and DCLM's are.
+"""The commonest model made fastest: two labels, no subwords, words and at most bigrams, as PreSelect's and
+DCLM's are.
 
-The dictionary is one table from a word's 64-bit fingerprint to its scalar, so that a word costs one look instead of a comparison
-of its bytes (a word outside the dictionary is taken for one in it with a chance of about one in 10^13 words).
+The dictionary is one table from a word's 64-bit fingerprint to its scalar, so that a word costs one look
+instead of a comparison of its bytes (a word outside the dictionary is taken for one in it with a chance of
+about one in 10^13 words).
 """
 
 import numba as nb
@@ -79,7 +81,13 @@ def score_pairs(text, documents, fingerprints, values, buckets, prefix, end_valu
                     same &= text[start + i] == prefix[i]
                 if same:
                     continue
-            if not ended and place - start == 4 and state == end_state and text[start] == 60 and text[start + 3] == 62:
+            if (
+                not ended
+                and place - start == 4
+                and state == end_state
+                and text[start] == 60
+                and text[start + 3] == 62
+            ):
                 ended = text[start + 1] == 47 and text[start + 2] == 115
             if ended:
                 if not np.isnan(end_value):

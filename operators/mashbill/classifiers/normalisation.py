@@ -1,6 +1,8 @@
-"""How a text is put before a classifier sees it: one rule, stored beside the model, used in training and in scoring alike.
+"""How a text is put before a classifier sees it: one rule, stored beside the model, used in training and in
+scoring alike.
 
-fastText reads a line a document, so newlines become spaces; a mismatch between training and scoring changes what is selected.
+fastText reads a line a document, so newlines become spaces; a mismatch between training and scoring changes
+what is selected.
 """
 
 import json
@@ -53,7 +55,9 @@ class Normalisation:
                 raise ValueError("newlines must be 'space'")
             return cls(**stored)
         except (ValueError, TypeError, AttributeError) as error:
-            raise ConfigError(str(path), f"is no normalisation ({error})", "delete it or train the classifier again") from error
+            raise ConfigError(
+                str(path), f"is no normalisation ({error})", "delete it or train the classifier again"
+            ) from error
 
 
 def sidecar(classifier: Path) -> Path:

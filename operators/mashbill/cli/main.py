@@ -1,7 +1,7 @@
 """The shell's front door: every command, its options and its exit code.
 
-Exit 0 done, 1 failed, 2 bad usage or bad config. Errors are one line that names file, field and mend; ``--debug`` adds
-the traceback.
+Exit 0 done, 1 failed, 2 bad usage or bad config. Errors are one line that names file, field and mend;
+``--debug`` adds the traceback.
 """
 
 import sys
@@ -15,7 +15,8 @@ from mashbill.cli.pipeline import describe_stages, run_pipeline
 from mashbill.errors import MashbillError
 
 app = typer.Typer(
-    help="Take raw text to a trained language model, with the best mixture of domains found on small models first.",
+    help="Take raw text to a trained language model, with the best mixture of domains found on small "
+    "models first.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -26,7 +27,10 @@ app.add_typer(mixtures.app, name="mixtures")
 app.add_typer(proxies.app, name="proxies")
 
 ConfigOption = Annotated[Path, typer.Option("--config", help="TOML config file.", show_default=False)]
-SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="section.key=value", help="Override a setting; may be repeated.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="section.key=value", help="Override a setting; may be repeated."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
@@ -57,8 +61,13 @@ def stages(
 def train(
     config: ConfigOption,
     set_: SetOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the recipe without a GPU: parameters, FLOPs, memory, epochs.")] = False,
-    available: Annotated[Path | None, typer.Option(help="CSV with columns domain,tokens: tokens available, for --dry-run.")] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Check the recipe without a GPU: parameters, FLOPs, memory, epochs."),
+    ] = False,
+    available: Annotated[
+        Path | None, typer.Option(help="CSV with columns domain,tokens: tokens available, for --dry-run.")
+    ] = None,
     json_: JsonOption = False,
 ) -> None:
     """Train the final models, or check the recipe with --dry-run."""
@@ -88,10 +97,13 @@ def score(
 def selftest(
     config: ConfigOption,
     set_: SetOption = None,
-    documents: Annotated[int, typer.Option(min=40, help="Documents of your corpus that flaws are planted in.")] = 1_000,
+    documents: Annotated[
+        int, typer.Option(min=40, help="Documents of your corpus that flaws are planted in.")
+    ] = 1_000,
     json_: JsonOption = False,
 ) -> None:
-    """Plant duplicates, evaluation text and broken records in a sample of your corpus, and say what is caught."""
+    """Plant duplicates, evaluation text and broken records in a sample of your corpus, and say what is
+    caught."""
     from mashbill.cli.selftest import print_selftest
 
     print_selftest(config, set_ or [], documents, as_json=json_)

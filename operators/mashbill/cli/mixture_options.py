@@ -1,4 +1,5 @@
-"""What the commands of ``mashbill mixtures`` are given, tables of tokens and weights by name, and how they answer."""
+"""What the commands of ``mashbill mixtures`` are given, tables of tokens and weights by name, and how they
+answer."""
 
 import json
 import sys
@@ -40,9 +41,13 @@ def read_tokens(path: Path) -> dict[str, float]:
         try:
             tokens[domain] = float(amount)
         except ValueError as error:
-            raise DataError(where, f"has {amount!r:.40} for a number of tokens", "correct the cell") from error
+            raise DataError(
+                where, f"has {amount!r:.40} for a number of tokens", "correct the cell"
+            ) from error
         if not 0 < tokens[domain] < float("inf"):
-            raise DataError(where, f"has {tokens[domain]:g} tokens", "give a number above 0 or leave the domain out")
+            raise DataError(
+                where, f"has {tokens[domain]:g} tokens", "give a number above 0 or leave the domain out"
+            )
     return tokens
 
 
@@ -84,12 +89,17 @@ def read_limits(given: list[str], option: str) -> dict[str, float]:
     limits = read_weights(given, option)
     over = [name for name, weight in limits.items() if weight > 1]
     if over:
-        raise ConfigError(f"{option} {over[0]}", f"is {limits[over[0]]:g}, which is no weight", "give a number from 0 to 1")
+        raise ConfigError(
+            f"{option} {over[0]}", f"is {limits[over[0]]:g}, which is no weight", "give a number from 0 to 1"
+        )
     return limits
 
 
-def repeat_ceiling(domains: Sequence[str], available: Path | None, tokens: float | None, max_epochs: float) -> "np.ndarray | None":
-    """[domains] largest weights under the limit on repeats; None where neither tokens nor what is available are given.
+def repeat_ceiling(
+    domains: Sequence[str], available: Path | None, tokens: float | None, max_epochs: float
+) -> "np.ndarray | None":
+    """[domains] largest weights under the limit on repeats; None where neither tokens nor what is available
+    are given.
 
     Raises:
         ConfigError: one is given without the other, or the limit leaves the run without enough tokens.
@@ -113,7 +123,11 @@ def repeat_ceiling(domains: Sequence[str], available: Path | None, tokens: float
             raise DataError(f"{available}: domain {name}", "is missing", "add its tokens")
     unknown = [name for name in have if name not in domains]
     if unknown:
-        raise DataError(f"{available}: domain {unknown[0]}", "is no domain of the model", f"choose among {', '.join(domains)}")
+        raise DataError(
+            f"{available}: domain {unknown[0]}",
+            "is no domain of the model",
+            f"choose among {', '.join(domains)}",
+        )
     amounts = np.array([have[name] for name in domains])
     return epoch_ceiling(amounts, tokens, max_epochs, f"{available}: --max-epochs {max_epochs:g}")
 

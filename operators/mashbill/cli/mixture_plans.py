@@ -18,11 +18,20 @@ def plan(
     output: Annotated[Path, typer.Option(help="CSV of mixtures that is written.")],
     count: Annotated[int, typer.Option(min=2, help="Mixtures.")] = 64,
     seed: Annotated[int, typer.Option(help="Seed.")] = 0,
-    design: Annotated[str, typer.Option(help="regmix (around the natural proportions) or space-filling.")] = "regmix",
-    tokens: Annotated[float | None, typer.Option(help="Tokens of a run; with it repeats are limited.")] = None,
+    design: Annotated[
+        str, typer.Option(help="regmix (around the natural proportions) or space-filling.")
+    ] = "regmix",
+    tokens: Annotated[
+        float | None, typer.Option(help="Tokens of a run; with it repeats are limited.")
+    ] = None,
     max_epochs: Annotated[float, typer.Option(help="Times a domain may be repeated.")] = 4.0,
-    reuse: Annotated[Path | None, typer.Option(help="Model of an earlier sweep: plan only what changed since.")] = None,
-    revised: Annotated[list[str] | None, typer.Option(metavar="DOMAIN", help="With --reuse: its text changed; may be repeated.")] = None,
+    reuse: Annotated[
+        Path | None, typer.Option(help="Model of an earlier sweep: plan only what changed since.")
+    ] = None,
+    revised: Annotated[
+        list[str] | None,
+        typer.Option(metavar="DOMAIN", help="With --reuse: its text changed; may be repeated."),
+    ] = None,
     json_: JsonOption = False,
 ) -> None:
     """Draw the mixtures of a sweep; with --reuse, only of the domains that changed."""
@@ -34,7 +43,9 @@ def plan(
     have = read_tokens(domains)
     if revised and reuse is None:
         raise ConfigError(
-            f"--revised {revised[0]}", "says what changed since an earlier sweep, and none is given", "give its model: --reuse"
+            f"--revised {revised[0]}",
+            "says what changed since an earlier sweep, and none is given",
+            "give its model: --reuse",
         )
     amounts = np.array(list(have.values()))
     ceiling = repeat_ceiling(tuple(have), domains, tokens, max_epochs) if tokens is not None else None
@@ -42,11 +53,17 @@ def plan(
         raise ConfigError(f"--design {design}", "is not a design", "choose regmix or space-filling")
     config = PlanConfig.model_validate({"design": design}).model_copy(update={"mixtures": count})
     if reuse is not None:
-        _plan_again(reuse, have, output, config, revised=revised or (), seed=seed, ceiling=ceiling, json_=json_)
+        _plan_again(
+            reuse, have, output, config, revised=revised or (), seed=seed, ceiling=ceiling, json_=json_
+        )
         return
     weights = draw_mixtures(amounts / amounts.sum(), count, config, seed, ceiling=ceiling)
     MixtureTable(np.arange(count), tuple(have), weights).write(output)
-    say(json_, {"mixtures": count, "domains": len(have), "output": str(output)}, f"{count} mixtures of {len(have)} domains: {output}")
+    say(
+        json_,
+        {"mixtures": count, "domains": len(have), "output": str(output)},
+        f"{count} mixtures of {len(have)} domains: {output}",
+    )
 
 
 def _plan_again(
@@ -76,13 +93,26 @@ def _plan_again(
     again = plan_again(fitted, chosen, have, revised=revised, seed=seed, ceiling=ceiling, config=config)
     measured = LossTable(again.kept_losses.index, fitted.sets, again.kept_losses.losses * model.signs)
     again.mixtures.write(output)
-    beside = {part: output.with_name(f"{output.stem}_{part}.csv") for part in ("ratios", "kept", "kept_losses")}
+    beside = {
+        part: output.with_name(f"{output.stem}_{part}.csv") for part in ("ratios", "kept", "kept_losses")
+    }
     MixtureTable(np.arange(1), again.bundle.domains, again.bundle.ratios[None]).write(beside["ratios"])
     again.kept.write(beside["kept"])
     measured.write(beside["kept_losses"])
     ratios = {d: float(r) for d, r in zip(again.bundle.domains, again.bundle.ratios, strict=True) if r > 0}
     searched, runs, count = list(again.bundle.names[1:]), len(again.kept.index), len(again.mixtures.index)
     files = {"output": str(output), **{name: str(path) for name, path in beside.items()}}
-    said = f"{count} mixtures of {len(searched)} domains and one of {len(ratios)} that keep their ratios: {output}"
-    more = f"{runs} earlier runs still count: {beside['kept']}, {beside['kept_losses']}. Select with --ratios {beside['ratios']}."
-    say(json_, {"mixtures": count, "kept_ratios": ratios, "searched": searched, "kept_runs": runs, **files}, said, more)
+    said = (
+        f"{count} mixtures of {len(searched)} domains and one of {len(ratios)} that keep their ratios: "
+        f"{output}"
+    )
+    more = (
+        f"{runs} earlier runs still count: {beside['kept']}, {beside['kept_losses']}. Select with "
+        f"--ratios {beside['ratios']}."
+    )
+    say(
+        json_,
+        {"mixtures": count, "kept_ratios": ratios, "searched": searched, "kept_runs": runs, **files},
+        said,
+        more,
+    )

@@ -17,7 +17,9 @@ from mashbill.stages import STAGES, StageJob, finished_stages, job_of, run_stage
 console = Console(stderr=True)
 
 
-def run_pipeline(name: str, path: Path, assignments: list[str], *, force: bool, approve: bool, as_json: bool) -> None:
+def run_pipeline(
+    name: str, path: Path, assignments: list[str], *, force: bool, approve: bool, as_json: bool
+) -> None:
     """Run a stage with what it needs, and print where the results are."""
     config = load_config(path, parse_overrides(assignments))
     last = "report" if name == "all" else name
@@ -33,7 +35,8 @@ def run_pipeline(name: str, path: Path, assignments: list[str], *, force: bool, 
             job.discard()
         done[stage.name] = _run(job)
     if as_json:
-        print(json.dumps({name: {"address": a.address, "counts": a.manifest.counts} for name, a in done.items()}))  # noqa: T201
+        results = {name: {"address": a.address, "counts": a.manifest.counts} for name, a in done.items()}
+        print(json.dumps(results))  # noqa: T201
     elif last == "report":
         print_summary(done["report"])
 
@@ -56,17 +59,28 @@ def print_summary(report: Artifact) -> None:
 
 def describe_stages(path: Path | None, assignments: list[str], *, as_json: bool) -> None:
     """The table of stages; with a config, what of it is done."""
-    done: Mapping[str, Artifact] = finished_stages(load_config(path, parse_overrides(assignments))) if path else {}
+    done: Mapping[str, Artifact] = (
+        finished_stages(load_config(path, parse_overrides(assignments))) if path else {}
+    )
     if as_json:
         rows: list[dict[str, Any]] = [
-            {"name": s.name, "summary": s.summary, "inputs": s.inputs, "artifact": done[s.name].address if s.name in done else None}
+            {
+                "name": s.name,
+                "summary": s.summary,
+                "inputs": s.inputs,
+                "artifact": done[s.name].address if s.name in done else None,
+            }
             for s in STAGES.values()
         ]
         print(json.dumps(rows))  # noqa: T201
         return
     table = Table("stage", "what it does", "reads", *(["state"] if path else []))
     for stage in STAGES.values():
-        state = [f"done, {done[stage.name].manifest.seconds:.0f} s" if stage.name in done else "to do"] if path else []
+        state = (
+            [f"done, {done[stage.name].manifest.seconds:.0f} s" if stage.name in done else "to do"]
+            if path
+            else []
+        )
         table.add_row(stage.name, stage.summary, ", ".join(stage.inputs), *state)
     Console().print(table)
 
@@ -74,7 +88,11 @@ def describe_stages(path: Path | None, assignments: list[str], *, as_json: bool)
 def _pass_gate(gate: Artifact, *, approve: bool) -> None:
     decision = json.loads((gate.path / "decision.json").read_text())
     if decision["decision"] == "ask" and not approve:
-        raise RunError("gate", f"asks a person: {decision['reason']}", "look at the predicted gain and rerun with --approve")
+        raise RunError(
+            "gate",
+            f"asks a person: {decision['reason']}",
+            "look at the predicted gain and rerun with --approve",
+        )
 
 
 def _run(job: StageJob) -> Artifact:
@@ -93,8 +111,14 @@ def _run(job: StageJob) -> Artifact:
         watch = _Watch(job, bars)
         job.listener = watch.tell
         artifact = run_stage_here(job, watch)
-    words = ", ".join(f"{key} {value:,}" for key, value in artifact.manifest.counts.items() if isinstance(value, int | float))
-    console.print(f"{job.stage.name:12} {artifact.manifest.seconds:6.1f} s  {words}", highlight=False, soft_wrap=True)
+    words = ", ".join(
+        f"{key} {value:,}"
+        for key, value in artifact.manifest.counts.items()
+        if isinstance(value, int | float)
+    )
+    console.print(
+        f"{job.stage.name:12} {artifact.manifest.seconds:6.1f} s  {words}", highlight=False, soft_wrap=True
+    )
     return artifact
 
 
@@ -114,7 +138,9 @@ class _Watch:
         for name, state in running.items():
             if name.startswith(f"{self.job.stage.name}."):
                 if name not in self.parts:
-                    self.parts[name] = self.bars.add_task("", total=1.0, name=name.partition(".")[2], words="")
+                    self.parts[name] = self.bars.add_task(
+                        "", total=1.0, name=name.partition(".")[2], words=""
+                    )
                 self.bars.update(self.parts[name], completed=state["done"], words=state["message"])
         for name in [n for n in self.parts if n not in running]:
             self.bars.remove_task(self.parts.pop(name))

@@ -10,7 +10,9 @@ from rich.progress import Progress
 
 from mashbill.cli.mixture_options import JsonOption, say
 
-app = typer.Typer(help="Small models, one a mixture, whose losses a regression learns from.", no_args_is_help=True)
+app = typer.Typer(
+    help="Small models, one a mixture, whose losses a regression learns from.", no_args_is_help=True
+)
 
 
 @app.callback()
@@ -18,16 +20,28 @@ def _group() -> None:
     """Keep ``train`` a command of its own while there is no second."""
 
 
-@app.command(epilog="Example: mashbill proxies train --mixtures mixtures.csv --tokens artifacts/tokenize/0123456789abcdef --output runs")
+@app.command(
+    epilog="Example: mashbill proxies train --mixtures mixtures.csv --tokens "
+    "artifacts/tokenize/0123456789abcdef --output runs"
+)
 def train(
-    mixtures: Annotated[Path, typer.Option(help="CSV of mixtures, as `mashbill mixtures plan` writes it, or of schedules.")],
+    mixtures: Annotated[
+        Path, typer.Option(help="CSV of mixtures, as `mashbill mixtures plan` writes it, or of schedules.")
+    ],
     tokens: Annotated[Path, typer.Option(help="Folder of token shards, as the tokenize stage writes it.")],
     output: Annotated[Path, typer.Option(help="Folder for losses.csv, trajectories.csv and the models.")],
-    config: Annotated[Path | None, typer.Option(help="TOML config file whose [proxy], [sweep] and seed are used.")] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="section.key=value", help="Override proxy.* or sweep.*; may be repeated.")
+    config: Annotated[
+        Path | None, typer.Option(help="TOML config file whose [proxy], [sweep] and seed are used.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of weights and orders; without it the config's, or 0.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="section.key=value", help="Override proxy.* or sweep.*; may be repeated."
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of weights and orders; without it the config's, or 0.")
+    ] = None,
     workers: Annotated[int, typer.Option(min=0, help="Worker processes; 0 means one a core.")] = 0,
     json_: JsonOption = False,
 ) -> None:
@@ -48,4 +62,8 @@ def train(
             processes=workers or os.cpu_count() or 1,
             progress=lambda share, words: bars.update(task, completed=share, description=words),
         )
-    say(json_, {**counts, "output": str(output)}, f"{counts['proxies']} proxies, {counts['failed']} failed: {output / 'losses.csv'}")
+    say(
+        json_,
+        {**counts, "output": str(output)},
+        f"{counts['proxies']} proxies, {counts['failed']} failed: {output / 'losses.csv'}",
+    )

@@ -23,7 +23,9 @@ def print_forecast(path: Path, assignments: list[str], available: Path | None, *
     table = Table("figure", "value", title=f"{path}: the recipe", title_justify="left")
     for name, value in figures.items():
         for suffix, figure in value.items() if isinstance(value, dict) else [("", value)]:
-            table.add_row(f"{name} {suffix}".strip(), f"{figure:,}" if isinstance(figure, int | float) else str(figure))
+            table.add_row(
+                f"{name} {suffix}".strip(), f"{figure:,}" if isinstance(figure, int | float) else str(figure)
+            )
     Console().print(table)
 
 
@@ -37,6 +39,12 @@ def read_available(path: Path) -> dict[str, int]:
         with path.open(newline="", encoding="utf-8") as file:
             return {row["domain"]: int(float(row["tokens"])) for row in csv.DictReader(file)}
     except OSError as error:
-        raise DataError(str(path), error.strerror or "cannot be read", "give a CSV with columns domain,tokens") from error
+        raise DataError(
+            str(path), error.strerror or "cannot be read", "give a CSV with columns domain,tokens"
+        ) from error
     except (KeyError, TypeError, ValueError) as error:
-        raise DataError(str(path), f"has a row without a domain or a number of tokens ({error})", "give columns domain,tokens") from error
+        raise DataError(
+            str(path),
+            f"has a row without a domain or a number of tokens ({error})",
+            "give columns domain,tokens",
+        ) from error

@@ -10,7 +10,8 @@ from mashbill.errors import ConfigError
 
 
 def score_files(inputs: list[Path], classifier: Path, output: Path, label: str, text_field: str) -> None:
-    """Write probability and margin of every document, one parquet file an input file, rows in the file's order.
+    """Write probability and margin of every document, one parquet file an input file, rows in the file's
+    order.
 
     Records that cannot be read are left out and counted.
     """
@@ -33,10 +34,18 @@ def score_files(inputs: list[Path], classifier: Path, output: Path, label: str, 
             rejected += len(refused)
             text = batch["text"]
             tables.append(
-                pa.table({"row": batch["row"], "probability": scorer.score(text, label=label), "margin": scorer.margins(text, label=label)})
+                pa.table(
+                    {
+                        "row": batch["row"],
+                        "probability": scorer.score(text, label=label),
+                        "margin": scorer.margins(text, label=label),
+                    }
+                )
             )
         if tables:
             table = pa.concat_tables(tables)
             pq.write_table(table, output / f"{path.name}.parquet", compression="zstd")
             documents += len(table)
-    Console().print(f"{documents:,} documents scored, {rejected:,} records rejected: {output}", highlight=False)
+    Console().print(
+        f"{documents:,} documents scored, {rejected:,} records rejected: {output}", highlight=False
+    )

@@ -22,10 +22,20 @@ def print_selftest(path: Path, assignments: list[str], documents: int, *, as_jso
     if as_json:
         print(json.dumps([{**vars(f), "passed": f.passed} for f in findings]))  # noqa: T201
     else:
-        table = Table("planted", "how many", "caught", "expected", "", title="self-test", title_justify="left")
+        table = Table(
+            "planted", "how many", "caught", "expected", "", title="self-test", title_justify="left"
+        )
         for f in findings:
-            table.add_row(f.kind, str(f.planted), str(f.caught), f"at least {f.expected:.0%}", "passed" if f.passed else "FAILED")
+            table.add_row(
+                f.kind,
+                str(f.planted),
+                str(f.caught),
+                f"at least {f.expected:.0%}",
+                "passed" if f.passed else "FAILED",
+            )
         Console().print(table)
     failed = [f.kind for f in findings if not f.passed]
     if failed:
-        raise RunError("selftest", f"caught too few of: {', '.join(failed)}", "look at [filters] and [deduplication]")
+        raise RunError(
+            "selftest", f"caught too few of: {', '.join(failed)}", "look at [filters] and [deduplication]"
+        )

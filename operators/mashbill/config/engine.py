@@ -10,5 +10,9 @@ from mashbill.config.section import Section
 class EngineConfig(Section):
     """Where partitions are worked on."""
 
-    runner: Literal["native", "ray"] = Field("native", description="The cores of this machine, or a Ray cluster.")
-    ray_address: str = Field("auto", description="Address of the Ray cluster's head (host:port); auto finds this machine's.")
+    runner: Literal["native", "ray"] = Field(
+        "native", description="The cores of this machine, or a Ray cluster."
+    )
+    ray_address: str = Field(
+        "auto", description="Address of the Ray cluster's head (host:port); auto finds this machine's."
+    )

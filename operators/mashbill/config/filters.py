@@ -1,4 +1,5 @@
-"""Settings of the filter stage: which rules are applied, in which order, with the papers' thresholds as defaults."""
+"""Settings of the filter stage: which rules are applied, in which order, with the papers' thresholds as
+defaults."""
 
 from typing import Literal, Self
 
@@ -7,7 +8,16 @@ from pydantic import Field, field_validator, model_validator
 from mashbill.config.section import Section, Share
 
 FilterName = Literal[
-    "length", "url", "language", "regex", "c4", "gopher_repetition", "gopher_quality", "fineweb", "decontamination", "personal_data"
+    "length",
+    "url",
+    "language",
+    "regex",
+    "c4",
+    "gopher_repetition",
+    "gopher_quality",
+    "fineweb",
+    "decontamination",
+    "personal_data",
 ]
 
 
@@ -21,16 +31,24 @@ class LengthFilter(Section):
 class UrlFilter(Section):
     """Documents from sites on a list. The address is taken from the documents' metadata."""
 
-    blocklist: str | None = Field(None, description="Text file with one site a line; its subdomains are blocked too.")
-    field: str = Field("url", description="Metadata field that holds the address (see a source's metadata_fields).")
+    blocklist: str | None = Field(
+        None, description="Text file with one site a line; its subdomains are blocked too."
+    )
+    field: str = Field(
+        "url", description="Metadata field that holds the address (see a source's metadata_fields)."
+    )
 
 
 class LanguageFilter(Section):
     """Documents that a fastText language model takes for another language."""
 
     classifier: str | None = Field(None, description="fastText .bin or .ftz file of a language model.")
-    labels: tuple[str, ...] = Field(("__label__en",), min_length=1, description="Labels of the languages that stay.")
-    min_probability: Share = Field(0.65, description="Least probability of all these labels together (FineWeb: 0.65 for one).")
+    labels: tuple[str, ...] = Field(
+        ("__label__en",), min_length=1, description="Labels of the languages that stay."
+    )
+    min_probability: Share = Field(
+        0.65, description="Least probability of all these labels together (FineWeb: 0.65 for one)."
+    )
 
 
 class RegexFilter(Section):
@@ -58,17 +76,24 @@ class C4Filter(Section):
 
     min_sentences: int = Field(5, ge=0, description="Least sentences left.")
     min_words_per_line: int = Field(3, ge=0, description="Least words of a line.")
-    max_word_characters: int = Field(1_000, ge=1, description="Most characters of a word; a line with a longer one goes.")
+    max_word_characters: int = Field(
+        1_000, ge=1, description="Most characters of a word; a line with a longer one goes."
+    )
 
 
 class GopherRepetitionFilter(Section):
-    """Gopher's repetition rules (arXiv 2112.11446, table A1); shares are of the document's characters, unless said otherwise."""
+    """Gopher's repetition rules (arXiv 2112.11446, table A1); shares are of the document's characters, unless
+    said otherwise."""
 
-    max_duplicate_paragraphs: Share = Field(0.3, description="Most paragraphs seen before, as a share of paragraphs.")
+    max_duplicate_paragraphs: Share = Field(
+        0.3, description="Most paragraphs seen before, as a share of paragraphs."
+    )
     max_duplicate_paragraph_characters: Share = Field(0.2, description="Most text in paragraphs seen before.")
     max_duplicate_lines: Share = Field(0.3, description="Most lines seen before, as a share of lines.")
     max_duplicate_line_characters: Share = Field(0.2, description="Most text in lines seen before.")
-    max_top_ngrams: tuple[Share, Share, Share] = Field((0.2, 0.18, 0.16), description="Most text in the commonest 2-, 3- and 4-gram.")
+    max_top_ngrams: tuple[Share, Share, Share] = Field(
+        (0.2, 0.18, 0.16), description="Most text in the commonest 2-, 3- and 4-gram."
+    )
     max_duplicate_ngrams: tuple[Share, Share, Share, Share, Share, Share] = Field(
         (0.15, 0.14, 0.13, 0.12, 0.11, 0.10), description="Most text in 5- to 10-grams seen before."
     )
@@ -86,7 +111,9 @@ class GopherQualityFilter(Section):
     max_ellipsis_lines: Share = Field(0.3, description="Most lines that end with an ellipsis.")
     min_alphabetic_words: Share = Field(0.8, description="Least words with a letter.")
     min_stop_words: int = Field(2, ge=0, description="Least different stop words.")
-    stop_words: tuple[str, ...] = Field(("the", "be", "to", "of", "and", "that", "have", "with"), description="The stop words.")
+    stop_words: tuple[str, ...] = Field(
+        ("the", "be", "to", "of", "and", "that", "have", "with"), description="The stop words."
+    )
 
 
 class FineWebFilter(Section):
@@ -102,32 +129,47 @@ class FineWebFilter(Section):
 class DecontaminationFilter(Section):
     """Documents that share a run of words with an evaluation set."""
 
-    sets: tuple[str, ...] = Field((), description="Evaluation or reference sets; empty means all evaluation sets (corpus.evaluations).")
+    sets: tuple[str, ...] = Field(
+        (), description="Evaluation or reference sets; empty means all evaluation sets (corpus.evaluations)."
+    )
     ngram: int = Field(13, ge=2, le=64, description="Words in a run (GPT-3: 13).")
-    max_shared_ngrams: int = Field(0, ge=0, description="Runs a document may share with a set before it is removed.")
+    max_shared_ngrams: int = Field(
+        0, ge=0, description="Runs a document may share with a set before it is removed."
+    )
 
 
 class PersonalDataFilter(Section):
     """Masks personal data; removes nothing."""
 
-    email: str | None = Field("<EMAIL>", description="What stands for an e-mail address; empty in TOML leaves addresses alone.")
+    email: str | None = Field(
+        "<EMAIL>", description="What stands for an e-mail address; empty in TOML leaves addresses alone."
+    )
     ip: str | None = Field("<IP>", description="What stands for a public IPv4 address.")
-    phone: str | None = Field(None, description="What stands for a telephone number; not masked by default, as order numbers look alike.")
+    phone: str | None = Field(
+        None,
+        description="What stands for a telephone number; not masked by default, as order numbers look alike.",
+    )
 
 
 class FiltersConfig(Section):
     """Rules that remove documents, or lines of them, in order; each removal keeps its reason."""
 
-    apply: tuple[FilterName, ...] = Field((), description="Filters in the order they are applied; none by default.")
+    apply: tuple[FilterName, ...] = Field(
+        (), description="Filters in the order they are applied; none by default."
+    )
     domains: tuple[str, ...] = Field((), description="Domains that are filtered; empty means all.")
-    dry_run: bool = Field(False, description="Remove nothing, but say what each filter would, alone and in sequence.")
+    dry_run: bool = Field(
+        False, description="Remove nothing, but say what each filter would, alone and in sequence."
+    )
     samples: int = Field(5, ge=0, le=100, description="Removed documents kept as samples, by reason.")
     length: LengthFilter = Field(LengthFilter(), description="Length.")
     url: UrlFilter = Field(UrlFilter(), description="Sites.")
     language: LanguageFilter = Field(LanguageFilter(), description="Language.")
     regex: RegexFilter = Field(RegexFilter(), description="Patterns.")
     c4: C4Filter = Field(C4Filter(), description="C4.")
-    gopher_repetition: GopherRepetitionFilter = Field(GopherRepetitionFilter(), description="Gopher's repetition rules.")
+    gopher_repetition: GopherRepetitionFilter = Field(
+        GopherRepetitionFilter(), description="Gopher's repetition rules."
+    )
     gopher_quality: GopherQualityFilter = Field(GopherQualityFilter(), description="Gopher's quality rules.")
     fineweb: FineWebFilter = Field(FineWebFilter(), description="FineWeb's extra rules.")
     decontamination: DecontaminationFilter = Field(DecontaminationFilter(), description="Evaluation sets.")

@@ -8,7 +8,8 @@ def share_weights(given: Mapping[str, float], names: Sequence[str]) -> dict[str,
     """The weight of each name that is given or matched.
 
     Args:
-        given: weights by name or by pattern (``*``, ``?``, ``[abc]``), each shared evenly among the names that match.
+        given: weights by name or by pattern (``*``, ``?``, ``[abc]``), each shared evenly among the names
+            that match.
         names: what there is; a name that is spelt out matches itself alone.
     Returns:
         Weights by name, in the order of the patterns; a name that several match gets the sum.

@@ -1,4 +1,5 @@
-"""Settings of tokenize, plan, sweep, fit, mix and gate: from selected text to a mixture that is worth training."""
+"""Settings of tokenize, plan, sweep, fit, mix and gate: from selected text to a mixture that is worth
+training."""
 
 from typing import Annotated, Literal, Self
 
@@ -12,11 +13,19 @@ MIXTURES_A_COMPONENT, LEAST_MIXTURES = 4, 16
 class TokensConfig(Section):
     """The tokenizer and the split."""
 
-    tokenizer: str | None = Field(None, description="A tokenizer.json to load; without it a byte-level BPE is trained.")
+    tokenizer: str | None = Field(
+        None, description="A tokenizer.json to load; without it a byte-level BPE is trained."
+    )
     vocabulary: int = Field(4_096, ge=300, le=1_000_000, description="Tokens of the trained vocabulary.")
-    training_bytes: int = Field(20_000_000, ge=10_000, description="Text the tokenizer is trained on, in bytes.")
-    validation_share: float = Field(0.02, gt=0, lt=0.5, description="Share of documents kept for validation, by hash of the id.")
-    max_validation_bytes: int = Field(200_000, ge=1_000, description="Validation text kept for each domain or set, in bytes.")
+    training_bytes: int = Field(
+        20_000_000, ge=10_000, description="Text the tokenizer is trained on, in bytes."
+    )
+    validation_share: float = Field(
+        0.02, gt=0, lt=0.5, description="Share of documents kept for validation, by hash of the id."
+    )
+    max_validation_bytes: int = Field(
+        200_000, ge=1_000, description="Validation text kept for each domain or set, in bytes."
+    )
 
 
 class ModelShape(Section):
@@ -58,9 +67,13 @@ class ProxyConfig(Optimisation):
     precision: Literal["auto", "bf16", "fp32"] = Field(
         "auto", description="Arithmetic of matrix products; auto takes bf16 where the hardware has it."
     )
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where proxies are trained; auto takes a GPU where there is one.")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="Where proxies are trained; auto takes a GPU where there is one."
+    )
     stack: Annotated[int, Field(ge=1, le=4_096)] | Literal["auto"] = Field(
-        "auto", description="Proxies of a group trained at once as one set of tensors; auto: as many as a GPU's memory holds, one on a CPU."
+        "auto",
+        description="Proxies of a group trained at once as one set of tensors; auto: as many as a GPU's "
+        "memory holds, one on a CPU.",
     )
 
     def optimised_as(self, settings: Optimisation) -> "ProxyConfig":
@@ -69,41 +82,69 @@ class ProxyConfig(Optimisation):
 
 
 class PlanConfig(Section):
-    """Which mixtures the sweep tries: Dirichlet around the natural proportions, as RegMix, or all of the simplex evenly."""
+    """Which mixtures the sweep tries: Dirichlet around the natural proportions, as RegMix, or all of the
+    simplex evenly."""
 
     mixtures: Annotated[int, Field(ge=2, le=100_000)] | Literal["auto"] = Field(
-        32, description="Mixtures to try, one proxy each; auto takes 4 a component (domain or quality bin), at least 16."
+        32,
+        description="Mixtures to try, one proxy each; auto takes 4 a component (domain or quality bin), "
+        "at least 16.",
     )
     design: Literal["regmix", "space-filling"] = Field(
-        "regmix", description="regmix draws around the natural proportions, space-filling evenly over all mixtures."
+        "regmix",
+        description="regmix draws around the natural proportions, space-filling evenly over all mixtures.",
     )
-    temperature: float = Field(0.5, gt=0, le=10, description="Power the natural proportions are raised to (RegMix: 0.5).")
-    min_strength: float = Field(0.1, gt=0, description="Least concentration of the Dirichlet, drawn log-uniformly.")
+    temperature: float = Field(
+        0.5, gt=0, le=10, description="Power the natural proportions are raised to (RegMix: 0.5)."
+    )
+    min_strength: float = Field(
+        0.1, gt=0, description="Least concentration of the Dirichlet, drawn log-uniformly."
+    )
     max_strength: float = Field(5.0, gt=0, description="Greatest concentration of the Dirichlet.")
     min_weight: float = Field(2e-4, ge=0, lt=0.1, description="Weights below this are set to zero.")
-    max_epochs: float = Field(4.0, gt=0, le=1_000, description="Times a domain's training text may be repeated within one run.")
-    phases: int = Field(1, ge=1, le=16, description="Equal phases of a proxy; with more than 1 its mixture differs from phase to phase.")
+    max_epochs: float = Field(
+        4.0, gt=0, le=1_000, description="Times a domain's training text may be repeated within one run."
+    )
+    phases: int = Field(
+        1,
+        ge=1,
+        le=16,
+        description="Equal phases of a proxy; with more than 1 its mixture differs from phase to phase.",
+    )
     min_spread: float = Field(
-        0.3, gt=0, description="Least evenness of a domain over the phases (shape of a gamma), drawn log-uniformly; low is uneven."
+        0.3,
+        gt=0,
+        description="Least evenness of a domain over the phases (shape of a gamma), drawn log-uniformly; "
+        "low is uneven.",
     )
     max_spread: float = Field(10.0, gt=0, description="Greatest evenness of a domain over the phases.")
     reuse: str | None = Field(
         None,
-        exclude=True,  # what it stands for is part of the plan's identity; stages before it must not change with it
-        description="An earlier search to start from: last (the newest choice made from other text), or the address of a mix; domains "
+        # what it stands for is part of the plan's identity; stages before it must not change with it
+        exclude=True,
+        description="An earlier search to start from: last (the newest choice made from other text), or "
+        "the address of a mix; domains "
         "that did not change keep their ratios, and mixtures are those of the others.",
     )
     revised_share: Share = Field(
-        0.2, exclude=True, description="A domain of which more than this share of documents came or went is searched again (plan.reuse)."
+        0.2,
+        exclude=True,
+        description="A domain of which more than this share of documents came or went is searched again "
+        "(plan.reuse).",
     )
 
     def count(self, components: int) -> int:
         """Mixtures to try of so many components: what is given, or, on auto, in proportion to them.
 
-        Source: olmix (arXiv 2602.12237) finds that runs grow linearly with domains; 64 of RegMix's runs, about 4 for each of its 17
-        domains, rank unseen ones with a Spearman correlation of 0.985 (docs/benchmarks.md).
+        Source: olmix (arXiv 2602.12237) finds that runs grow linearly with domains; 64 of RegMix's runs,
+        about 4 for each of its 17 domains, rank unseen ones with a Spearman correlation of 0.985
+        (docs/benchmarks.md).
         """
-        return max(LEAST_MIXTURES, MIXTURES_A_COMPONENT * components) if self.mixtures == "auto" else self.mixtures
+        return (
+            max(LEAST_MIXTURES, MIXTURES_A_COMPONENT * components)
+            if self.mixtures == "auto"
+            else self.mixtures
+        )
 
 
 class SweepConfig(Section):
@@ -111,10 +152,13 @@ class SweepConfig(Section):
 
     tokens: int = Field(1_000_000, ge=1_000, description="Training tokens of each proxy.")
     group_size: int = Field(4, ge=1, description="Proxies trained by one task.")
-    evaluations: int = Field(4, ge=1, le=1_000, description="Times the validation loss is measured during a run, evenly spaced.")
+    evaluations: int = Field(
+        4, ge=1, le=1_000, description="Times the validation loss is measured during a run, evenly spaced."
+    )
     also: tuple[Optimisation, ...] = Field(
         (),
-        description="Further settings of the optimiser: each mixture is trained with the proxy's own and with each of these, "
+        description="Further settings of the optimiser: each mixture is trained with the proxy's own and "
+        "with each of these, "
         "and the regression learns from those with the lowest mean loss.",
     )
 
@@ -127,12 +171,14 @@ class RefineConfig(Section):
     min_gain: float = Field(
         0.002,
         ge=0,
-        description="Stop when the gain that more proxies promise, exceeded in one case of ten, is below this, in bits per byte.",
+        description="Stop when the gain that more proxies promise, exceeded in one case of ten, is below "
+        "this, in bits per byte.",
     )
 
 
 class Rung(Section):
-    """A size, a budget, or both, at which mixtures are trained again; what is not given is as in the sweep."""
+    """A size, a budget, or both, at which mixtures are trained again; what is not given is as in the
+    sweep."""
 
     model: ModelShape | None = Field(None, description="Shape.")
     tokens: int | None = Field(None, ge=1_000, description="Training tokens of each proxy.")
@@ -142,7 +188,9 @@ class LadderConfig(Section):
     """Other sizes and budgets at which some of the sweep's mixtures are trained again."""
 
     rungs: tuple[Rung, ...] = Field((), description="Sizes and budgets; none trains nothing.")
-    mixtures: int = Field(6, ge=3, le=1_000, description="Mixtures of the sweep, evenly spread over the order of their losses.")
+    mixtures: int = Field(
+        6, ge=3, le=1_000, description="Mixtures of the sweep, evenly spread over the order of their losses."
+    )
 
 
 class RegressionConfig(Section):
@@ -150,7 +198,8 @@ class RegressionConfig(Section):
 
     regressor: Literal["auto", "linear", "lightgbm", "exponential", "power", "gp", "ensemble"] = Field(
         "auto",
-        description="Regressor; ensemble weighs gp (Gaussian process), power and lightgbm by cross-validation; auto takes the best.",
+        description="Regressor; ensemble weighs gp (Gaussian process), power and lightgbm by "
+        "cross-validation; auto takes the best.",
     )
     folds: int = Field(5, ge=2, le=50, description="Folds of the cross-validation within the training runs.")
 
@@ -160,16 +209,30 @@ class MixConfig(Section):
 
     target: dict[str, float] = Field(
         default_factory=dict,
-        description="Validation sets (domains or references) and their weights, which sum to 1; a pattern (web.*) shares its weight "
+        description="Validation sets (domains or references) and their weights, which sum to 1; a pattern "
+        "(web.*) shares its weight "
         "evenly among the sets that match; empty means all references evenly.",
     )
     candidates: int = Field(100_000, ge=100, description="Mixtures simulated.")
-    best: int = Field(128, ge=1, description="Candidates whose mean is the choice of a simulation (RegMix: 128).")
-    method: Literal["direct", "simulation"] = Field(
-        "direct", description="direct searches the simplex on from the simulation; simulation takes the mean of its best, as RegMix does."
+    best: int = Field(
+        128, ge=1, description="Candidates whose mean is the choice of a simulation (RegMix: 128)."
     )
-    caution: float = Field(0.5, ge=0, le=10, description="Standard deviations of doubt that count against a mixture (direct only).")
-    closeness: float = Field(0.0, ge=0, description="Loss that a nat of divergence from the natural mixture counts for (direct only).")
+    method: Literal["direct", "simulation"] = Field(
+        "direct",
+        description="direct searches the simplex on from the simulation; simulation takes the mean of its "
+        "best, as RegMix does.",
+    )
+    caution: float = Field(
+        0.5,
+        ge=0,
+        le=10,
+        description="Standard deviations of doubt that count against a mixture (direct only).",
+    )
+    closeness: float = Field(
+        0.0,
+        ge=0,
+        description="Loss that a nat of divergence from the natural mixture counts for (direct only).",
+    )
     floors: dict[str, float] = Field(default_factory=dict, description="Least weights of some domains.")
     ceilings: dict[str, float] = Field(default_factory=dict, description="Greatest weights of some domains.")
     interval: float = Field(0.9, gt=0, lt=1, description="Coverage of the reported intervals.")
@@ -189,9 +252,12 @@ class ScheduleConfig(Section):
         1,
         ge=1,
         le=16,
-        description="Phases of the final run: those of plan.phases, or equal ones that the sweep's evaluations fall on; 1 is off.",
+        description="Phases of the final run: those of plan.phases, or equal ones that the sweep's "
+        "evaluations fall on; 1 is off.",
     )
-    caution: float = Field(1.0, ge=0, le=10, description="Standard errors of its gain that count against a schedule.")
+    caution: float = Field(
+        1.0, ge=0, le=10, description="Standard errors of its gain that count against a schedule."
+    )
     folds: int = Field(5, ge=3, le=50, description="Folds of the trajectories' cross-validation.")
 
 
@@ -199,6 +265,12 @@ class GateConfig(Section):
     """What happens when the predicted gain over natural is within the noise."""
 
     within_noise: Literal["refuse", "ask", "train"] = Field(
-        "refuse", description="Refuse to train, ask a person (Airflow's approval; --approve in the shell), or train anyway."
+        "refuse",
+        description="Refuse to train, ask a person (Airflow's approval; --approve in the shell), or train "
+        "anyway.",
     )
-    min_gain: float = Field(0.0, ge=0, description="Gain over natural, in bits per byte, that is demanded besides being above the noise.")
+    min_gain: float = Field(
+        0.0,
+        ge=0,
+        description="Gain over natural, in bits per byte, that is demanded besides being above the noise.",
+    )

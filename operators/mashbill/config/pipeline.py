@@ -36,16 +36,26 @@ class PipelineConfig(Section):
     """Everything a run is determined by."""
 
     name: Name = Field("pipeline", description="Name of the pipeline, shown in reports and logs.")
-    root: str = Field(".", description="Folder that relative paths start from, itself relative to the config file.")
+    root: str = Field(
+        ".", description="Folder that relative paths start from, itself relative to the config file."
+    )
     artifacts: str = Field("artifacts", description="Folder or s3:// address where results live.")
-    scratch: str = Field(".mashbill", description="Local folder for work in progress and copies where artifacts are on S3.")
+    scratch: str = Field(
+        ".mashbill", description="Local folder for work in progress and copies where artifacts are on S3."
+    )
     seed: int = Field(0, ge=0, description="Everything random is a function of this and an index.")
     workers: int = Field(0, ge=0, description="Worker processes of the shell's run; 0 means one a core.")
     engine: EngineConfig = Field(EngineConfig(), description="Where work on partitions runs.")
     corpus: CorpusConfig = Field(description="Where the text comes from.")
-    filters: FiltersConfig = Field(FiltersConfig(), description="Which documents, and which of their lines, are removed by rules.")
-    deduplication: DeduplicationConfig = Field(DeduplicationConfig(), description="What counts as a duplicate.")
-    bootstrap: BootstrapConfig = Field(BootstrapConfig(), description="The family that measures predictive strength.")
+    filters: FiltersConfig = Field(
+        FiltersConfig(), description="Which documents, and which of their lines, are removed by rules."
+    )
+    deduplication: DeduplicationConfig = Field(
+        DeduplicationConfig(), description="What counts as a duplicate."
+    )
+    bootstrap: BootstrapConfig = Field(
+        BootstrapConfig(), description="The family that measures predictive strength."
+    )
     quality: QualityConfig = Field(QualityConfig(), description="How documents are scored.")
     selection: SelectionConfig = Field(SelectionConfig(), description="What is kept.")
     tokens: TokensConfig = Field(TokensConfig(), description="The tokenizer and the split.")
@@ -53,24 +63,34 @@ class PipelineConfig(Section):
     plan: PlanConfig = Field(PlanConfig(), description="Which mixtures are tried.")
     sweep: SweepConfig = Field(SweepConfig(), description="How the proxies are trained.")
     refine: RefineConfig = Field(RefineConfig(), description="More proxies where they can change the choice.")
-    ladder: LadderConfig = Field(LadderConfig(), description="Whether the order of mixtures holds at other sizes.")
-    baselines: BaselinesConfig = Field(BaselinesConfig(), description="Other ways to a mixture, beside the choice.")
+    ladder: LadderConfig = Field(
+        LadderConfig(), description="Whether the order of mixtures holds at other sizes."
+    )
+    baselines: BaselinesConfig = Field(
+        BaselinesConfig(), description="Other ways to a mixture, beside the choice."
+    )
     regression: RegressionConfig = Field(RegressionConfig(), description="How losses are predicted.")
     mix: MixConfig = Field(MixConfig(), description="What the mixture is chosen for.")
     schedule: ScheduleConfig = Field(ScheduleConfig(), description="Whether the mixture changes on the way.")
-    validation: ValidationConfig = Field(ValidationConfig(), description="Whether measured losses rank the mixtures as predicted.")
+    validation: ValidationConfig = Field(
+        ValidationConfig(), description="Whether measured losses rank the mixtures as predicted."
+    )
     gate: GateConfig = Field(GateConfig(), description="When the cluster may be spent.")
     training: TrainingConfig = Field(TrainingConfig(), description="The final model.")
     evaluation: EvaluationConfig = Field(EvaluationConfig(), description="How the final models are measured.")
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
-        references, known = {r.name for r in self.corpus.references}, (*self.mixture_names, *self.reference_names)
+        references, known = (
+            {r.name for r in self.corpus.references},
+            (*self.mixture_names, *self.reference_names),
+        )
         try:
             share_weights(self.mix.target, known)
         except KeyError as error:
             raise ValueError(
-                f"mix.target names {error.args[0]!r}, which matches neither a domain nor a reference; known: {', '.join(sorted(known))}"
+                f"mix.target names {error.args[0]!r}, which matches neither a domain nor a reference; "
+                f"known: {', '.join(sorted(known))}"
             ) from error
         self._filters_know_their_sets()
         self._baselines_are_mixtures()
@@ -78,7 +98,8 @@ class PipelineConfig(Section):
         for name in self.quality.ability_references:
             if name not in references:
                 raise ValueError(
-                    f"quality.ability_references names {name!r}, which is no reference; known: {', '.join(sorted(references))}"
+                    f"quality.ability_references names {name!r}, which is no reference; known: "
+                    f"{', '.join(sorted(references))}"
                 )
         return self
 
@@ -86,26 +107,47 @@ class PipelineConfig(Section):
         evaluations = tuple(e.name for e in self.corpus.evaluations)
         for name in self.filters.domains:
             if name not in self.domain_names:
-                raise ValueError(f"filters.domains names {name!r}, which is no domain; known: {', '.join(self.domain_names)}")
+                raise ValueError(
+                    f"filters.domains names {name!r}, which is no domain; known: "
+                    f"{', '.join(self.domain_names)}"
+                )
         known = (*evaluations, *self.reference_names)
         for name in self.filters.decontamination.sets:
             if name not in known:
                 raise ValueError(f"filters.decontamination.sets names {name!r}; known: {', '.join(known)}")
         if "decontamination" in self.filters.apply and not (self.filters.decontamination.sets or evaluations):
-            raise ValueError("filters.apply names decontamination, and there is no evaluation set; add corpus.evaluations")
+            raise ValueError(
+                "filters.apply names decontamination, and there is no evaluation set; add corpus.evaluations"
+            )
 
     def _baselines_are_mixtures(self) -> None:
         for name, weights in self.baselines.given.items():
             unknown = [domain for domain in weights if domain not in self.mixture_names]
             if unknown:
-                raise ValueError(f"baselines.given.{name} names {unknown[0]!r}; known: {', '.join(self.mixture_names)}")
+                raise ValueError(
+                    f"baselines.given.{name} names {unknown[0]!r}; known: {', '.join(self.mixture_names)}"
+                )
             if abs(sum(weights.values()) - 1) > 1e-6 or min(weights.values()) < 0:
-                raise ValueError(f"baselines.given.{name} sums to {sum(weights.values()):g}; make the weights non-negative with sum 1")
-        known = ("chosen", "scheduled", "natural", "uniform", "tempered", *self.baselines.methods, *self.baselines.given)
+                raise ValueError(
+                    f"baselines.given.{name} sums to {sum(weights.values()):g}; make the weights "
+                    "non-negative with sum 1"
+                )
+        known = (
+            "chosen",
+            "scheduled",
+            "natural",
+            "uniform",
+            "tempered",
+            *self.baselines.methods,
+            *self.baselines.given,
+        )
         taken = [name for name in self.baselines.given if name in known[: -len(self.baselines.given)]]
         if taken:
             raise ValueError(f"baselines.given names {taken[0]!r}, which a method has; choose another name")
-        for field, names in (("training.mixtures", self.training.mixtures), ("validation.mixtures", self.validation.mixtures)):
+        for field, names in (
+            ("training.mixtures", self.training.mixtures),
+            ("validation.mixtures", self.validation.mixtures),
+        ):
             for name in names:
                 if name not in known:
                     raise ValueError(f"{field} names {name!r}; known: {', '.join(known)}")
@@ -113,11 +155,16 @@ class PipelineConfig(Section):
     def _phases_were_measured(self) -> None:
         phases, planned, evaluations = self.schedule.phases, self.plan.phases, self.sweep.evaluations
         if phases == 1 and "scheduled" in self.training.mixtures:
-            raise ValueError("training.mixtures names 'scheduled', and schedule.phases is 1; set schedule.phases to plan.phases")
+            raise ValueError(
+                "training.mixtures names 'scheduled', and schedule.phases is 1; set schedule.phases to "
+                "plan.phases"
+            )
         if phases > 1 and planned not in {1, phases}:
             raise ValueError(f"schedule.phases is {phases} and plan.phases {planned}; make them the same")
         if phases > 1 and planned == 1 and evaluations % phases:
-            raise ValueError(f"schedule.phases is {phases} and sweep.evaluations {evaluations}; make that a multiple of it")
+            raise ValueError(
+                f"schedule.phases is {phases} and sweep.evaluations {evaluations}; make that a multiple of it"
+            )
 
     @property
     def domain_names(self) -> tuple[str, ...]:
@@ -147,7 +194,9 @@ class PipelineConfig(Section):
             ConfigError: there is neither a target nor a reference set (curation alone needs none).
         """
         if not self.mix.target and not self.reference_names:
-            raise ConfigError("mix.target", "is empty and corpus.references too", "name a target or add a reference set")
+            raise ConfigError(
+                "mix.target", "is empty and corpus.references too", "name a target or add a reference set"
+            )
         wanted = self.mix.target or {name: 1 / len(self.reference_names) for name in self.reference_names}
         return share_weights(wanted, (*self.mixture_names, *self.reference_names))
 
@@ -171,7 +220,9 @@ def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(str(path), error.strerror or "cannot be read", "give the path of a TOML config file") from error
+        raise ConfigError(
+            str(path), error.strerror or "cannot be read", "give the path of a TOML config file"
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(str(path), f"is not TOML ({error})", "correct that line") from error
     for key, value in (overrides or {}).items():
@@ -211,7 +262,8 @@ def load_proxy_run(path: Path | None, overrides: Mapping[str, Any]) -> ProxyRun:
 
 
 def parse_overrides(assignments: Iterable[str]) -> dict[str, Any]:
-    """Turn ``section.key=value`` strings into overrides; a value is read as JSON where it is JSON, else as text.
+    """Turn ``section.key=value`` strings into overrides; a value is read as JSON where it is JSON, else as
+    text.
 
     Raises:
         ConfigError: an assignment has no equals sign.

@@ -1,6 +1,7 @@
 """What every config section is: a frozen pydantic model that forbids unknown keys.
 
-A field's description is the UI form's label, the reference page's row and the error's text, so each field has one.
+A field's description is the UI form's label, the reference page's row and the error's text, so each field has
+one.
 """
 
 from typing import Annotated

@@ -1,4 +1,5 @@
-"""Sources that are tables already: parquet, Arrow IPC, csv, and Hugging Face datasets, from a folder or from the hub."""
+"""Sources that are tables already: parquet, Arrow IPC, csv, and Hugging Face datasets, from a folder or from
+the hub."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +9,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mashbill.config import Source
-from mashbill.corpus.records import EXCERPT_CHARACTERS, SCHEMA, Records, Rejected, excerpt, metadata_json, nothing, with_rows
+from mashbill.corpus.records import (
+    EXCERPT_CHARACTERS,
+    SCHEMA,
+    Records,
+    Rejected,
+    excerpt,
+    metadata_json,
+    nothing,
+    with_rows,
+)
 
 BATCH_ROWS = 8_192
 
@@ -41,20 +51,34 @@ def read_arrow(path: Path, source: Source) -> Iterator[Records]:
 
 
 def read_csv(path: Path, source: Source) -> Iterator[Records]:
-    """Read a csv file with a header; fields may hold newlines. Rows with another number of fields are rejected."""
+    """Read a csv file with a header; fields may hold newlines. Rows with another number of fields are
+    rejected."""
     import pyarrow.csv as pcsv
 
     odd: list[Rejected] = []
 
     def note(row: Any) -> str:
-        odd.append(Rejected(row.number if row.number is not None else -1, "malformed_csv", (row.text or "")[:EXCERPT_CHARACTERS]))
+        odd.append(
+            Rejected(
+                row.number if row.number is not None else -1,
+                "malformed_csv",
+                (row.text or "")[:EXCERPT_CHARACTERS],
+            )
+        )
         return "skip"
 
     def batches() -> Iterator[pa.RecordBatch]:
         names = [source.text_field, *([source.id_field] if source.id_field else []), *source.metadata_fields]
-        convert = pcsv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False)
+        convert = pcsv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
+        )
         parse = pcsv.ParseOptions(newlines_in_values=True, invalid_row_handler=note)
-        yield from pcsv.open_csv(path, parse_options=parse, convert_options=convert, read_options=pcsv.ReadOptions(use_threads=False))
+        yield from pcsv.open_csv(
+            path,
+            parse_options=parse,
+            convert_options=convert,
+            read_options=pcsv.ReadOptions(use_threads=False),
+        )
 
     for table, rejected in _guarded(batches(), path, source):
         yield table, [*odd, *rejected]
@@ -77,7 +101,8 @@ def read_datasets(path: Path, source: Source) -> Iterator[Records]:
 
 
 def read_hub(path: Path, source: Source) -> Iterator[Records]:
-    """Read a dataset by its hub id (or a folder of files that ``load_dataset`` takes), streamed, one split."""
+    """Read a dataset by its hub id (or a folder of files that ``load_dataset`` takes), streamed, one
+    split."""
     from datasets import load_dataset
 
     streamed = load_dataset(source.path.removeprefix("hf://"), split=source.split, streaming=True)
@@ -105,14 +130,22 @@ def _from_columns(batch: pa.RecordBatch, row: int, source: Source) -> Records:
     if source.text_field not in names:
         found = f"columns: {', '.join(names)}"
         return SCHEMA.empty_table(), [Rejected(row + i, "missing_text", found) for i in range(len(batch))]
-    ids = batch[source.id_field].cast(pa.string()) if source.id_field in names else pa.nulls(len(batch), pa.string())
-    metadata = metadata_json([(name, batch[name]) for name in source.metadata_fields if name in names], len(batch))
+    ids = (
+        batch[source.id_field].cast(pa.string())
+        if source.id_field in names
+        else pa.nulls(len(batch), pa.string())
+    )
+    metadata = metadata_json(
+        [(name, batch[name]) for name in source.metadata_fields if name in names], len(batch)
+    )
     try:
         texts = batch[source.text_field].cast(pa.large_string())
     except pa.ArrowInvalid:
         return _from_bytes(batch[source.text_field], ids, metadata, row)
     table, kept = with_rows(ids, texts, metadata, row), pc.is_valid(texts)
-    missing = [Rejected(int(r), "missing_text", "null") for r in pc.filter(table["row"], pc.invert(kept)).to_pylist()]
+    missing = [
+        Rejected(int(r), "missing_text", "null") for r in pc.filter(table["row"], pc.invert(kept)).to_pylist()
+    ]
     return table.filter(kept), missing
 
 
@@ -129,4 +162,6 @@ def _from_bytes(values: pa.Array, ids: pa.Array, metadata: pa.Array, row: int) -
             rejected.append(Rejected(row + i, "invalid_utf8", excerpt(value)))
     places = pa.array(good, pa.int64())
     rows = pc.add(places, row)
-    return pa.table([rows, ids.take(places), pa.array(texts, pa.large_string()), metadata.take(places)], schema=SCHEMA), rejected
+    return pa.table(
+        [rows, ids.take(places), pa.array(texts, pa.large_string()), metadata.take(places)], schema=SCHEMA
+    ), rejected

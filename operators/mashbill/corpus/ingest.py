@@ -19,10 +19,22 @@ from mashbill.corpus.sources import all_sources, source_files
 from mashbill.errors import DataError
 
 DOCUMENT_SCHEMA = pa.schema(
-    [("id", pa.string()), ("domain", pa.string()), ("source", pa.string()), ("text", pa.large_string()), ("metadata", pa.string())]
+    [
+        ("id", pa.string()),
+        ("domain", pa.string()),
+        ("source", pa.string()),
+        ("text", pa.large_string()),
+        ("metadata", pa.string()),
+    ]
 )
 REJECTED_SCHEMA = pa.schema(
-    [("domain", pa.string()), ("source", pa.string()), ("row", pa.int64()), ("reason", pa.string()), ("excerpt", pa.string())]
+    [
+        ("domain", pa.string()),
+        ("source", pa.string()),
+        ("row", pa.int64()),
+        ("reason", pa.string()),
+        ("excerpt", pa.string()),
+    ]
 )
 
 
@@ -74,10 +86,15 @@ class DomainWriter:
         for written in self.writing:
             written.result()
         if self.documents == 0:
-            raise DataError(f"domain {self.name}", "has no document", "add text to its sources or remove the domain")
+            raise DataError(
+                f"domain {self.name}", "has no document", "add text to its sources or remove the domain"
+            )
         share = len(self.rejected) / (self.documents + len(self.rejected))
         if share > max_rejected_share:
-            worst = ", ".join(f"{path} ({count})" for path, count in Counter(path for path, _ in self.rejected).most_common(3))
+            worst = ", ".join(
+                f"{path} ({count})"
+                for path, count in Counter(path for path, _ in self.rejected).most_common(3)
+            )
             raise DataError(
                 f"domain {self.name}",
                 f"{share:.1%} of its records are rejected ({self._reasons()}), worst in {worst}",
@@ -85,7 +102,9 @@ class DomainWriter:
             )
 
     def _reasons(self) -> str:
-        return ", ".join(f"{reason} {count}" for reason, count in Counter(r.reason for _, r in self.rejected).most_common())
+        return ", ".join(
+            f"{reason} {count}" for reason, count in Counter(r.reason for _, r in self.rejected).most_common()
+        )
 
     def _with_ids(self, batch: pa.RecordBatch, path: Path) -> pa.RecordBatch:
         """Fill in ids that are missing, and set records aside whose id is taken."""
@@ -97,7 +116,11 @@ class DomainWriter:
         else:
             fresh = [not (name in self.seen or self.seen.add(name)) for name in names]  # type: ignore[func-returns-value]
             rows = batch["row"].to_pylist()
-            self.rejected += [(str(path), Rejected(rows[i], "duplicate_id", names[i])) for i, is_fresh in enumerate(fresh) if not is_fresh]
+            self.rejected += [
+                (str(path), Rejected(rows[i], "duplicate_id", names[i]))
+                for i, is_fresh in enumerate(fresh)
+                if not is_fresh
+            ]
             mask = pa.array(fresh)
             batch, ids = batch.filter(mask), ids.filter(mask)
         return pa.record_batch([batch["row"], ids, batch["text"], batch["metadata"]], schema=batch.schema)
@@ -120,7 +143,9 @@ class DomainWriter:
             self.folder.mkdir(parents=True, exist_ok=True)
             table = pa.Table.from_batches(self.waiting, DOCUMENT_SCHEMA)
             path = self.folder / f"part-{self.partitions:05d}.parquet"
-            self.writing.append(self.pool.submit(pq.write_table, table, path, compression="zstd", row_group_size=4_096))
+            self.writing.append(
+                self.pool.submit(pq.write_table, table, path, compression="zstd", row_group_size=4_096)
+            )
             if len(self.writing) > 2:
                 self.writing.pop(0).result()
             self.partitions += 1
@@ -140,7 +165,9 @@ def _write_rejected(folder: Path, writers: Collection[DomainWriter]) -> None:
         for w in writers
         for path, r in w.rejected
     ]
-    pq.write_table(pa.Table.from_pylist(rows, REJECTED_SCHEMA), folder / "rejected.parquet", compression="zstd")
+    pq.write_table(
+        pa.Table.from_pylist(rows, REJECTED_SCHEMA), folder / "rejected.parquet", compression="zstd"
+    )
 
 
 def _counts(writers: Collection[DomainWriter]) -> Counts:
@@ -163,5 +190,7 @@ def _counts(writers: Collection[DomainWriter]) -> Counts:
         },
         "removed": {},
         "rejected": dict(rejected),
-        "references": {w.name: {"documents": w.documents, "bytes": w.bytes} for w in writers if w.kind == "references"},
+        "references": {
+            w.name: {"documents": w.documents, "bytes": w.bytes} for w in writers if w.kind == "references"
+        },
     }

@@ -1,5 +1,5 @@
-"""JSON lines, plain or compressed. Blocks are parsed by compiled code; only a block that it refuses is read again line by line,
-so that a bad record costs that record alone.
+"""JSON lines, plain or compressed. Blocks are parsed by compiled code; only a block that it refuses is read
+again line by line, so that a bad record costs that record alone.
 """
 
 import gzip
@@ -13,7 +13,16 @@ from typing import IO, Any
 import pyarrow as pa
 
 from mashbill.config import Source
-from mashbill.corpus.records import EXCERPT_CHARACTERS, SCHEMA, Records, Rejected, excerpt, metadata_json, nothing, with_rows
+from mashbill.corpus.records import (
+    EXCERPT_CHARACTERS,
+    SCHEMA,
+    Records,
+    Rejected,
+    excerpt,
+    metadata_json,
+    nothing,
+    with_rows,
+)
 
 BLOCK_BYTES = 16_000_000
 PIECE_BYTES = 1_000_000
@@ -34,11 +43,17 @@ def read_jsonl(path: Path, source: Source) -> Iterator[Records]:
                 row += lines
                 yield table, rejected
             if len(rest) > source.max_record_bytes:
-                yield nothing(Rejected(row, "too_large", f"a line of over {source.max_record_bytes:,} bytes: {excerpt(rest)}"))
+                yield nothing(
+                    Rejected(
+                        row, "too_large", f"a line of over {source.max_record_bytes:,} bytes: {excerpt(rest)}"
+                    )
+                )
                 rest, ended, problem = _skip_line(file)
                 row += 1
             if problem is not None:
-                yield nothing(Rejected(-1, "unreadable", f"{path.name} from row {row}: {problem}"[:EXCERPT_CHARACTERS]))
+                yield nothing(
+                    Rejected(-1, "unreadable", f"{path.name} from row {row}: {problem}"[:EXCERPT_CHARACTERS])
+                )
             if ended:
                 if rest and problem is None:
                     table, rejected, _ = _parse_block(rest, row, source)
@@ -53,12 +68,15 @@ def open_plain(path: Path) -> IO[bytes]:
     if path.suffix == ".zst":
         import zstandard
 
-        return io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(path.open("rb"), read_across_frames=True, closefd=True))
+        return io.BufferedReader(
+            zstandard.ZstdDecompressor().stream_reader(path.open("rb"), read_across_frames=True, closefd=True)
+        )
     return path.open("rb")
 
 
 def _read_block(file: IO[bytes]) -> tuple[bytes, Exception | None]:
-    """Bytes up to a block's size, less only at the end or where the file cannot be read further, and why it cannot."""
+    """Bytes up to a block's size, less only at the end or where the file cannot be read further, and why it
+    cannot."""
     import zstandard
 
     pieces: list[bytes] = []
@@ -73,7 +91,8 @@ def _read_block(file: IO[bytes]) -> tuple[bytes, Exception | None]:
 
 
 def _skip_line(file: IO[bytes]) -> tuple[bytes, bool, Exception | None]:
-    """Read on to the next line: its beginning, whether the file has ended, and why it cannot be read further."""
+    """Read on to the next line: its beginning, whether the file has ended, and why it cannot be read
+    further."""
     while True:
         chunk, problem = _read_block(file)
         ended = len(chunk) < BLOCK_BYTES
@@ -105,14 +124,18 @@ def _parse_compiled(block: bytes, source: Source) -> pa.Table:
         fields = {source.text_field: pa.string()} | {name: pa.string() for name in source.metadata_fields}
         if source.id_field:
             fields.setdefault(source.id_field, kind)
-        parse = pj.ParseOptions(explicit_schema=pa.schema(list(fields.items())), unexpected_field_behavior="ignore")
+        parse = pj.ParseOptions(
+            explicit_schema=pa.schema(list(fields.items())), unexpected_field_behavior="ignore"
+        )
         try:
             table = pj.read_json(pa.BufferReader(block), read_options=options, parse_options=parse)
         except pa.ArrowInvalid:
             if kind is kinds[-1]:
                 raise
             continue
-        ids = table[source.id_field].cast(pa.string()) if source.id_field else pa.nulls(len(table), pa.string())
+        ids = (
+            table[source.id_field].cast(pa.string()) if source.id_field else pa.nulls(len(table), pa.string())
+        )
         return table.append_column("#id", ids)
     raise AssertionError("unreachable: the last kind returns or raises")
 
@@ -134,7 +157,9 @@ def _parse_lines(block: bytes, first_row: int, source: Source) -> tuple[pa.Table
         for column, value in zip(columns, values, strict=True):
             column.append(value)
     kinds = [field.type for field in SCHEMA]
-    return pa.table([pa.array(column, kind) for column, kind in zip(columns, kinds, strict=True)], schema=SCHEMA), rejected
+    return pa.table(
+        [pa.array(column, kind) for column, kind in zip(columns, kinds, strict=True)], schema=SCHEMA
+    ), rejected
 
 
 def _parse_line(line: bytes, source: Source) -> tuple[dict[str, Any], str]:

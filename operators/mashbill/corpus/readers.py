@@ -52,22 +52,40 @@ def _read_txt(path: Path, source: Source) -> Iterator[Records]:
     except OSError as error:
         yield nothing(Rejected(-1, "unreadable", f"{path.name}: {error}"))
         return
-    yield with_rows(pa.array([path.name], pa.string()), pa.array([text], pa.large_string()), pa.nulls(1, pa.string()), 0), []
+    yield (
+        with_rows(
+            pa.array([path.name], pa.string()),
+            pa.array([text], pa.large_string()),
+            pa.nulls(1, pa.string()),
+            0,
+        ),
+        [],
+    )
 
 
 def _repaired(table: pa.Table) -> pa.Table:
-    """Texts whose encoding was mistaken on the way, mended by ftfy; its rules are Python, so this is slow and off by default."""
+    """Texts whose encoding was mistaken on the way, mended by ftfy; its rules are Python, so this is slow and
+    off by default."""
     from ftfy import fix_text
 
-    texts = pa.array([None if text is None else fix_text(text) for text in table["text"].to_pylist()], pa.large_string())
+    texts = pa.array(
+        [None if text is None else fix_text(text) for text in table["text"].to_pylist()], pa.large_string()
+    )
     return table.set_column(2, "text", texts)
 
 
 def _without_empty(table: pa.Table, rejected: list[Rejected]) -> Batch:
-    kept = pc.and_kleene(pc.is_valid(table["text"]), pc.greater(pc.utf8_length(pc.utf8_trim_whitespace(table["text"])), 0))
+    kept = pc.and_kleene(
+        pc.is_valid(table["text"]), pc.greater(pc.utf8_length(pc.utf8_trim_whitespace(table["text"])), 0)
+    )
     if not pc.all(kept).as_py() and len(table):
         refused = table.filter(pc.invert(pc.fill_null(kept, False)))
         reasons = ["missing_text" if text is None else "empty_text" for text in refused["text"].to_pylist()]
-        rejected = rejected + [Rejected(int(row), reason, "") for row, reason in zip(refused["row"].to_pylist(), reasons, strict=True)]
+        rejected = rejected + [
+            Rejected(int(row), reason, "")
+            for row, reason in zip(refused["row"].to_pylist(), reasons, strict=True)
+        ]
         table = table.filter(pc.fill_null(kept, False))
-    return table.combine_chunks().to_batches()[0] if len(table) else pa.RecordBatch.from_pylist([], SCHEMA), rejected
+    return table.combine_chunks().to_batches()[0] if len(table) else pa.RecordBatch.from_pylist(
+        [], SCHEMA
+    ), rejected

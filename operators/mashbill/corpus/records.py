@@ -8,7 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 EXCERPT_CHARACTERS = 200
-SCHEMA = pa.schema([("row", pa.int64()), ("id", pa.string()), ("text", pa.large_string()), ("metadata", pa.string())])
+SCHEMA = pa.schema(
+    [("row", pa.int64()), ("id", pa.string()), ("text", pa.large_string()), ("metadata", pa.string())]
+)
 
 
 @dataclass(frozen=True)

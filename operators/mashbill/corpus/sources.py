@@ -39,7 +39,9 @@ def file_format(path: Path, source: Source) -> str:
         return "datasets"
     found = ENDINGS.get(_ending(path.name))
     if found is None:
-        raise ConfigError(f"{path}", "has an ending that names no format", f"set the source's format to {FORMATS}")
+        raise ConfigError(
+            f"{path}", "has an ending that names no format", f"set the source's format to {FORMATS}"
+        )
     return found
 
 
@@ -68,12 +70,15 @@ def source_files(config: PipelineConfig, source: Source, where: str) -> list[Pat
         else:
             files.append(path)
     if not files:
-        raise ConfigError(f"{where}.path", f"no file matches {pattern}", "correct the path or remove the source")
+        raise ConfigError(
+            f"{where}.path", f"no file matches {pattern}", "correct the path or remove the source"
+        )
     return files
 
 
 def all_sources(config: PipelineConfig) -> Iterator[tuple[str, Domain, Source, str]]:
-    """Kind (documents, references or evaluations), domain, source and the source's place in the config, in the config's order."""
+    """Kind (documents, references or evaluations), domain, source and the source's place in the config, in
+    the config's order."""
     corpus = config.corpus
     kinds = (
         ("documents", "domains", corpus.domains),
@@ -113,11 +118,21 @@ def _objects(source: Source, where: str) -> list[tuple[str, int, str]]:
         pages = boto3.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         listed = [entry for page in pages for entry in page.get("Contents", ())]
     except (ClientError, BotoCoreError) as error:
-        raise ConfigError(f"{where}.path", f"{source.path} cannot be listed ({error})", "check bucket, endpoint and credentials") from error
+        raise ConfigError(
+            f"{where}.path",
+            f"{source.path} cannot be listed ({error})",
+            "check bucket, endpoint and credentials",
+        ) from error
     folder = pattern.rstrip("/") + "/*"
-    found = [e for e in listed if e["Key"] == pattern or fnmatch.fnmatch(e["Key"], pattern) or fnmatch.fnmatch(e["Key"], folder)]
+    found = [
+        e
+        for e in listed
+        if e["Key"] == pattern or fnmatch.fnmatch(e["Key"], pattern) or fnmatch.fnmatch(e["Key"], folder)
+    ]
     if not found:
-        raise ConfigError(f"{where}.path", f"no object matches {source.path}", "list the prefix or remove the source")
+        raise ConfigError(
+            f"{where}.path", f"no object matches {source.path}", "list the prefix or remove the source"
+        )
     return sorted((e["Key"], e["Size"], e["ETag"].strip('"')) for e in found)
 
 
@@ -138,7 +153,9 @@ def _fetch(config: PipelineConfig, source: Source, where: str) -> list[Path]:
                 client.download_file(bucket, key, str(part))
             except ClientError as error:
                 raise DataError(
-                    f"s3://{bucket}/{key}", f"was listed and cannot be read ({error})", "restore it, or rerun without it"
+                    f"s3://{bucket}/{key}",
+                    f"was listed and cannot be read ({error})",
+                    "restore it, or rerun without it",
                 ) from error
             part.rename(path)
         files.append(path)

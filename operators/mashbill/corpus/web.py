@@ -1,4 +1,5 @@
-"""Web archives: WARC with its pages' main text (Resiliparse), WET with the text it holds. Addresses go to the metadata."""
+"""Web archives: WARC with its pages' main text (Resiliparse), WET with the text it holds. Addresses go to the
+metadata."""
 
 import json
 from collections.abc import Iterator
@@ -31,15 +32,23 @@ def read_web_archive(path: Path, source: Source) -> Iterator[Records]:
                 if reason == "not_html":
                     continue
                 if reason:
-                    rejected.append(Rejected(row, reason, f"{address} {excerpt(content)}"[:EXCERPT_CHARACTERS]))
+                    rejected.append(
+                        Rejected(row, reason, f"{address} {excerpt(content)}"[:EXCERPT_CHARACTERS])
+                    )
                 else:
-                    metadata = json.dumps({"url": address, "date": record.headers.get("WARC-Date", "")}, ensure_ascii=False)[1:-1]
-                    rows.append((row, (record.record_id or "").strip("<>").removeprefix("urn:uuid:"), text, metadata))
+                    metadata = json.dumps(
+                        {"url": address, "date": record.headers.get("WARC-Date", "")}, ensure_ascii=False
+                    )[1:-1]
+                    rows.append(
+                        (row, (record.record_id or "").strip("<>").removeprefix("urn:uuid:"), text, metadata)
+                    )
                 if len(rows) >= BATCH_PAGES:
                     yield _table(rows), rejected
                     rows, rejected = [], []
     except (OSError, ValueError) as error:
-        rejected.append(Rejected(-1, "unreadable", f"{path.name} from row {row + 1}: {error}"[:EXCERPT_CHARACTERS]))
+        rejected.append(
+            Rejected(-1, "unreadable", f"{path.name} from row {row + 1}: {error}"[:EXCERPT_CHARACTERS])
+        )
     yield _table(rows), rejected
 
 
@@ -64,12 +73,13 @@ def html_to_text(content: bytes, charset: str | None) -> str:
     from resiliparse.parse.encoding import bytes_to_str, detect_encoding
 
     page = bytes_to_str(content, charset or detect_encoding(content) or "utf-8")
-    text: str = extract_plain_text(page, main_content=True, alt_texts=False)
-    return text
+    return extract_plain_text(page, main_content=True, alt_texts=False)
 
 
 def _table(rows: list[tuple[int, str, str, str]]) -> pa.Table:
     if not rows:
         return nothing()[0]
     columns = zip(*rows, strict=True)
-    return pa.table([pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)], schema=SCHEMA)
+    return pa.table(
+        [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)], schema=SCHEMA
+    )

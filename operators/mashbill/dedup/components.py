@@ -1,7 +1,8 @@
 """Which document stands for which: the earliest of each group of duplicates, whatever the order of the work.
 
-Two ways to the same answer. Union-find takes all links into one memory. Alternating large and small stars (Kiveris et al. 2014,
-"Connected Components in MapReduce and Beyond") only ever joins links that share a document, a bucket at a time, on any machine.
+Two ways to the same answer. Union-find takes all links into one memory. Alternating large and small stars
+(Kiveris et al. 2014, "Connected Components in MapReduce and Beyond") only ever joins links that share a
+document, a bucket at a time, on any machine.
 """
 
 from dataclasses import dataclass
@@ -64,7 +65,8 @@ class Stars:
     folder: Path
 
     def settle(self, links: Exchange) -> Exchange:
-        """Rounds until nothing changes: then every document is linked with the earliest of its component alone.
+        """Rounds until nothing changes: then every document is linked with the earliest of its component
+        alone.
 
         Args:
             links: columns ``document`` and ``earlier``, by the document's bucket.
@@ -84,7 +86,8 @@ class Stars:
 
 
 def small_star(links: Exchange, both: Exchange, bucket: int) -> tuple[int, int]:
-    """Link a document and all earlier neighbours with the earliest of them; count and checksum of the links it was given."""
+    """Link a document and all earlier neighbours with the earliest of them; count and checksum of the links
+    it was given."""
     given = links.arrays(bucket)
     document, earlier = distinct(given["document"], given["earlier"])
     start, group = _groups(document)
@@ -118,5 +121,4 @@ def _groups(document: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _checks(document: np.ndarray, earlier: np.ndarray) -> np.ndarray:
     mixed = (document.astype(np.uint64) * MIX) ^ earlier.astype(np.uint64)
     mixed = (mixed ^ (mixed >> SHIFT)) * MIX
-    result: np.ndarray = mixed ^ (mixed >> SHIFT)
-    return result
+    return mixed ^ (mixed >> SHIFT)

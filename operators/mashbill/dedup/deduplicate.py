@@ -1,7 +1,9 @@
-"""The deduplicate stage: exact, then near duplicates, then repeated lines, across domains; the earliest of a group stays.
+"""The deduplicate stage: exact, then near duplicates, then repeated lines, across domains; the earliest of a
+group stays.
 
-Earliest means: finished corpora that are named, then the domain that comes first in the config, then the order of ingest. Every step
-works on a partition or on a bucket of hashes, as tasks on the cores of a machine or of a cluster; no step has all documents in memory.
+Earliest means: finished corpora that are named, then the domain that comes first in the config, then the
+order of ingest. Every step works on a partition or on a bucket of hashes, as tasks on the cores of a machine
+or of a cluster; no step has all documents in memory.
 """
 
 import json
@@ -49,7 +51,11 @@ def index_identity(config: PipelineConfig) -> Any:
     folders = [Path(config.resolve(path)) for path in config.deduplication.against]
     missing = [folder for folder in folders if not folder.is_dir()]
     if missing:
-        raise ConfigError("deduplication.against", f"{missing[0]} does not exist", "give the folder of a deduplicate artifact")
+        raise ConfigError(
+            "deduplication.against",
+            f"{missing[0]} does not exist",
+            "give the folder of a deduplicate artifact",
+        )
     return [str(folder) for folder in folders]
 
 
@@ -88,7 +94,9 @@ def find_duplicates(run: StageRun, matching: Matching) -> Counter[int]:
     run.progress(0.6, f"joining {links:,} links")
     join(matching, links)
     output = run.output / CLUSTERS
-    sizes = sum(spread(engine, partial(name_heads, matching, output), range(numbering.ranges)), Counter[int]())
+    sizes = sum(
+        spread(engine, partial(name_heads, matching, output), range(numbering.ranges)), Counter[int]()
+    )
     sizes[1] += numbering.documents - sum(size * count for size, count in sizes.items())
     return Counter({size: count for size, count in sizes.items() if count})
 
@@ -100,7 +108,11 @@ def _matching(run: StageRun) -> Matching:
     documents = partitions[-1].end
     size = documents * (1 + (config.bands if config.near else 0)) * KEY_BYTES
     buckets = buckets_for(size, config.max_memory_bytes)
-    run.progress(0.0, f"hashes of {documents:,} documents take {size / 1e9:.2f} GB on disk, {size * SORTING / 1e9:.2f} GB to sort")
+    run.progress(
+        0.0,
+        f"hashes of {documents:,} documents take {size / 1e9:.2f} GB on disk, {size * SORTING / 1e9:.2f} "
+        "GB to sort",
+    )
     numbering = Numbering(partitions, min(buckets, len(partitions)))
     return Matching(config, run.config.engine, numbering, run.scratch, buckets)
 
@@ -114,7 +126,9 @@ def _write(run: StageRun, matching: Matching, repeated: Repeated | None) -> list
     return written
 
 
-def write_partition(matching: Matching, repeated: Repeated | None, output: Path, partition: Partition) -> Written:
+def write_partition(
+    matching: Matching, repeated: Repeated | None, output: Path, partition: Partition
+) -> Written:
     """Write what stays of a partition, what goes, and its part of the index."""
     table = pq.read_table(partition.path)
     keep = staying(matching, partition)
@@ -158,9 +172,18 @@ def _add_up(run: StageRun, written: Sequence[Written]) -> Counts:
             by_domain[result.domain][key] += result.counts[key]
     for domain, row in by_domain.items():
         if row["documents_out"] == 0:
-            raise DataError(f"domain {domain}", "repeats other text entirely: no document is left", "remove it or put it earlier")
+            raise DataError(
+                f"domain {domain}",
+                "repeats other text entirely: no document is left",
+                "remove it or put it earlier",
+            )
     totals = {key: sum(row[key] for row in by_domain.values()) for key in KEYS}
-    return {**totals, "by_domain": by_domain, "removed": dict(sorted(reasons.items())), "bytes_trimmed": sum(w.trimmed for w in written)}
+    return {
+        **totals,
+        "by_domain": by_domain,
+        "removed": dict(sorted(reasons.items())),
+        "bytes_trimmed": sum(w.trimmed for w in written),
+    }
 
 
 def _bytes(table: pa.Table) -> int:

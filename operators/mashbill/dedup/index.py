@@ -1,4 +1,5 @@
-"""The index of a finished corpus: signatures of what was kept, against which a later corpus is deduplicated."""
+"""The index of a finished corpus: signatures of what was kept, against which a later corpus is
+deduplicated."""
 
 import json
 from collections.abc import Sequence
@@ -43,7 +44,9 @@ def signature_files(folder: Path, config: DeduplicationConfig) -> Sequence[Path]
         settings = json.loads((folder / FOLDER / SETTINGS).read_text())
     except (OSError, ValueError) as error:
         raise ConfigError(
-            "deduplication.against", f"{folder} holds no index ({error})", "give the folder of a deduplicate artifact"
+            "deduplication.against",
+            f"{folder} holds no index ({error})",
+            "give the folder of a deduplicate artifact",
         ) from error
     if settings.pop("signatures", None) != SIGNATURES:
         what = f"{folder} was made by a version of mashbill with other signatures"
@@ -51,7 +54,11 @@ def signature_files(folder: Path, config: DeduplicationConfig) -> Sequence[Path]
     for name, value in _comparable(config).items():
         if settings.get(name) != value:
             mend = f"set deduplication.{name} to {settings.get(name)}"
-            raise ConfigError("deduplication.against", f"{folder} was made with {name} = {settings.get(name)}, not {value}", mend)
+            raise ConfigError(
+                "deduplication.against",
+                f"{folder} was made with {name} = {settings.get(name)}, not {value}",
+                mend,
+            )
     return sorted((folder / FOLDER).glob("*.npy"))
 
 

@@ -1,7 +1,8 @@
-"""Lines or paragraphs that were seen before, anywhere in the corpus, in compiled code: the first stays (as in CCNet).
+"""Lines or paragraphs that were seen before, anywhere in the corpus, in compiled code: the first stays (as in
+CCNet).
 
-A piece is compared without the blanks around it; pieces shorter than the least length stay, as headings and list marks repeat
-in good text.
+A piece is compared without the blanks around it; pieces shorter than the least length stay, as headings and
+list marks repeat in good text.
 """
 
 import numba
@@ -16,7 +17,9 @@ NEWLINE, RETURN, SPACE, TAB = (ord(c) for c in "\n\r \t")
 
 
 @numba.njit(cache=True, nogil=True)
-def piece_ends(text: np.ndarray, offsets: np.ndarray, newlines: int, ends: np.ndarray, counts: np.ndarray) -> int:
+def piece_ends(
+    text: np.ndarray, offsets: np.ndarray, newlines: int, ends: np.ndarray, counts: np.ndarray
+) -> int:
     """Where each piece ends, its newlines included.
 
     Args:
@@ -46,7 +49,9 @@ def piece_ends(text: np.ndarray, offsets: np.ndarray, newlines: int, ends: np.nd
 
 
 @numba.njit(cache=True, nogil=True)
-def piece_hashes(text: np.ndarray, starts: np.ndarray, ends: np.ndarray, shortest: int, out: np.ndarray) -> None:
+def piece_hashes(
+    text: np.ndarray, starts: np.ndarray, ends: np.ndarray, shortest: int, out: np.ndarray
+) -> None:
     """Hash of each piece without the blanks around it; 0 for one that is too short to count.
 
     Args:
@@ -56,9 +61,16 @@ def piece_hashes(text: np.ndarray, starts: np.ndarray, ends: np.ndarray, shortes
     """
     for piece in range(len(out)):
         first, last = starts[piece], ends[piece]
-        while first < last and (text[first] == SPACE or text[first] == TAB or text[first] == NEWLINE or text[first] == RETURN):
+        while first < last and (
+            text[first] == SPACE or text[first] == TAB or text[first] == NEWLINE or text[first] == RETURN
+        ):
             first += 1
-        while last > first and (text[last - 1] == SPACE or text[last - 1] == TAB or text[last - 1] == NEWLINE or text[last - 1] == RETURN):
+        while last > first and (
+            text[last - 1] == SPACE
+            or text[last - 1] == TAB
+            or text[last - 1] == NEWLINE
+            or text[last - 1] == RETURN
+        ):
             last -= 1
         if last - first < shortest:
             out[piece] = 0
@@ -72,7 +84,13 @@ def piece_hashes(text: np.ndarray, starts: np.ndarray, ends: np.ndarray, shortes
 
 @numba.njit(cache=True, nogil=True)
 def copy_pieces(
-    text: np.ndarray, starts: np.ndarray, ends: np.ndarray, counts: np.ndarray, keep: np.ndarray, out: np.ndarray, out_offsets: np.ndarray
+    text: np.ndarray,
+    starts: np.ndarray,
+    ends: np.ndarray,
+    counts: np.ndarray,
+    keep: np.ndarray,
+    out: np.ndarray,
+    out_offsets: np.ndarray,
 ) -> None:
     """Write each document's pieces that stay.
 
@@ -120,6 +138,9 @@ class Pieces:
         Args:
             gone: [pieces] bool.
         """
-        out, offsets = np.empty(int((self.ends - self.starts)[~gone].sum()) + 1, np.uint8), np.zeros(len(self.counts) + 1, np.int64)
+        out, offsets = (
+            np.empty(int((self.ends - self.starts)[~gone].sum()) + 1, np.uint8),
+            np.zeros(len(self.counts) + 1, np.int64),
+        )
         copy_pieces(self.text, self.starts, self.ends, self.counts, ~gone, out, offsets)
         return pa.LargeStringArray.from_buffers(len(self.counts), pa.py_buffer(offsets), pa.py_buffer(out))

@@ -1,4 +1,5 @@
-"""Finding duplicates: signatures of each partition, sent by hash, matched bucket by bucket, and joined into components.
+"""Finding duplicates: signatures of each partition, sent by hash, matched bucket by bucket, and joined into
+components.
 
 What comes out is, for each range of partitions, which documents go and which document stands for each.
 """
@@ -41,7 +42,8 @@ class Matching:
 
     @property
     def hashes(self) -> Exchange:
-        """``key`` and ``document`` of every text hash and band; the lowest bit of the key is set where it is a text hash."""
+        """``key`` and ``document`` of every text hash and band; the lowest bit of the key is set where it is
+        a text hash."""
         return Exchange(self.scratch / f"hashes-{self.buckets}", self.buckets)
 
     @property
@@ -61,7 +63,8 @@ class Matching:
 
     @property
     def gone(self) -> Exchange:
-        """``document``, and ``kept_id`` and ``kept_domain`` of the one that stands for it, by the document's range."""
+        """``document``, and ``kept_id`` and ``kept_domain`` of the one that stands for it, by the document's
+        range."""
         return Exchange(self.scratch / f"gone-{self.numbering.ranges}", self.numbering.ranges)
 
     def signatures(self, partition: Partition) -> Path:
@@ -70,7 +73,8 @@ class Matching:
 
 
 def send_hashes(matching: Matching, partition: Partition) -> None:
-    """Make the signatures of a partition and send them by hash; what a killed attempt finished is not made again."""
+    """Make the signatures of a partition and send them by hash; what a killed attempt finished is not made
+    again."""
     if matching.hashes.has(partition.name):
         return
     config, path = matching.config, matching.signatures(partition)
@@ -85,13 +89,17 @@ def send_hashes(matching: Matching, partition: Partition) -> None:
     documents = np.broadcast_to(np.arange(partition.start, partition.end)[:, None], keys.shape)
     present = chosen != 0
     key = keys[present]
-    matching.hashes.put(partition.name, scattered(key, matching.buckets), key=key, document=documents[present])
+    matching.hashes.put(
+        partition.name, scattered(key, matching.buckets), key=key, document=documents[present]
+    )
 
 
 def match(matching: Matching, bucket: int) -> int:
     """Link the documents of a bucket that share a hash with the earliest that has it; the number of links."""
     rows = matching.hashes.arrays(bucket)
-    order = np.argsort(rows["key"], kind="stable")  # of equal keys the earliest document comes first, as it was sent
+    order = np.argsort(
+        rows["key"], kind="stable"
+    )  # of equal keys the earliest document comes first, as it was sent
     key, document = rows["key"][order], rows["document"][order]
     fresh = np.ones(len(key), bool)
     fresh[1:] = key[1:] != key[:-1]
@@ -100,7 +108,9 @@ def match(matching: Matching, bucket: int) -> int:
     equal = np.unique(document[linked & ((key & np.uint64(1)) == 1)])
     matching.exact.put(f"{bucket:05}", matching.numbering.range_of(equal), document=equal)
     document, earlier = distinct(document[linked], earlier[linked])
-    matching.links.put(f"{bucket:05}", scattered(document, matching.buckets), document=document, earlier=earlier)
+    matching.links.put(
+        f"{bucket:05}", scattered(document, matching.buckets), document=document, earlier=earlier
+    )
     return len(document)
 
 
@@ -123,7 +133,8 @@ def _send_heads(matching: Matching, settled: Exchange, bucket: int) -> None:
 
 
 def name_heads(matching: Matching, output: Path, range_: int) -> Counter[int]:
-    """Send each document that goes the name of the one that stands for it; write the clusters of a range, count their sizes."""
+    """Send each document that goes the name of the one that stands for it; write the clusters of a range,
+    count their sizes."""
     numbering = matching.numbering
     rows = matching.heads.arrays(range_)
     ids, domains = np.full(len(rows["head"]), "", object), np.full(len(rows["head"]), "", object)
@@ -138,8 +149,14 @@ def name_heads(matching: Matching, output: Path, range_: int) -> Counter[int]:
             names = pq.read_table(partition.path, columns=["id"])["id"].to_numpy()
         ids[here], domains[here] = names[rows["head"][here] - partition.start], partition.domain
         sizes.update((counts + 1).tolist())
-        columns = [names[heads - partition.start].tolist(), [partition.domain] * len(heads), (counts + 1).tolist()]
-        pq.write_table(pa.table(columns, schema=CLUSTERS), output / f"{partition.name}.parquet", compression="zstd")
+        columns = [
+            names[heads - partition.start].tolist(),
+            [partition.domain] * len(heads),
+            (counts + 1).tolist(),
+        ]
+        pq.write_table(
+            pa.table(columns, schema=CLUSTERS), output / f"{partition.name}.parquet", compression="zstd"
+        )
     where = numbering.range_of(rows["document"])
     kept = {"kept_id": pa.array(ids, pa.string()), "kept_domain": pa.array(domains, pa.string())}
     matching.gone.put(f"{range_:05}", where, document=rows["document"], **kept)

@@ -1,7 +1,7 @@
 """Hashes and MinHash bands of documents.
 
-Two documents that agree on a whole band are candidates; with b bands of r rows, a pair of similarity s becomes one with
-probability 1 - (1 - s^r)^b.
+Two documents that agree on a whole band are candidates; with b bands of r rows, a pair of similarity s
+becomes one with probability 1 - (1 - s^r)^b.
 """
 
 import numpy as np
@@ -24,8 +24,7 @@ def text_hashes(texts: pa.ChunkedArray) -> np.ndarray:
 
     frame = daft.from_arrow(pa.table({"row": np.arange(len(texts)), "text": texts}))
     hashed = frame.select("row", daft.col("text").hash().alias("hash")).to_arrow().sort_by("row")
-    result: np.ndarray = hashed["hash"].to_numpy()
-    return result
+    return hashed["hash"].to_numpy()
 
 
 def band_hashes(texts: pa.ChunkedArray, config: DeduplicationConfig) -> np.ndarray:
@@ -49,5 +48,7 @@ def band_hashes(texts: pa.ChunkedArray, config: DeduplicationConfig) -> np.ndarr
 def _signatures(texts: pa.ChunkedArray, config: DeduplicationConfig) -> np.ndarray:
     text, offsets = buffers(texts)
     out = np.zeros((len(texts), config.bands), np.uint64)
-    signatures(text, offsets, KINDS, permutations(config.bands * config.rows), config.ngram, config.bands, out)
+    signatures(
+        text, offsets, KINDS, permutations(config.bands * config.rows), config.ngram, config.bands, out
+    )
     return out

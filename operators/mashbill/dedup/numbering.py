@@ -1,4 +1,5 @@
-"""Every document has a number: those of named finished corpora first, then by domain in the config's order, then as ingested.
+"""Every document has a number: those of named finished corpora first, then by domain in the config's order,
+then as ingested.
 
 The lowest number of a group of duplicates stays.
 """
@@ -70,12 +71,13 @@ class Numbering:
 
     def range_of(self, documents: np.ndarray) -> np.ndarray:
         """[documents] which range each number falls in."""
-        return self.range_of_partitions(np.searchsorted([p.end for p in self.partitions], documents, side="right"))
+        return self.range_of_partitions(
+            np.searchsorted([p.end for p in self.partitions], documents, side="right")
+        )
 
     def range_of_partitions(self, number: np.ndarray) -> np.ndarray:
         """[partitions] which range each is in, by its number."""
-        result: np.ndarray = number * self.ranges // len(self.partitions)
-        return result
+        return number * self.ranges // len(self.partitions)
 
     def range_of_partition(self, partition: Partition) -> int:
         """Which range a partition is in."""
@@ -88,7 +90,10 @@ def partitions_of(run: StageRun) -> list[Partition]:
     files: list[tuple[str, Path, int]] = []
     for given in config.against:
         folder = Path(run.config.resolve(given))
-        files += [(f"index:{folder}", path, len(np.load(path, mmap_mode="r"))) for path in signature_files(folder, config)]
+        files += [
+            (f"index:{folder}", path, len(np.load(path, mmap_mode="r")))
+            for path in signature_files(folder, config)
+        ]
     for domain in run.config.domain_names:
         paths = sorted((run.inputs["filter"].path / "documents" / domain).glob("*.parquet"))
         files += [(domain, path, pq.read_metadata(path).num_rows) for path in paths]

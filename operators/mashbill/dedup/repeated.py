@@ -1,4 +1,5 @@
-"""Removing repeated lines or paragraphs of a corpus in partitions: which of a partition's pieces stood in an earlier one."""
+"""Removing repeated lines or paragraphs of a corpus in partitions: which of a partition's pieces stood in an
+earlier one."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -59,8 +60,7 @@ def find_repeated(matching: Matching, text_bytes: int) -> Repeated:
 def seen_before(repeated: Repeated, partition: Partition) -> np.ndarray:
     """[pieces] hashes that stand in an earlier partition."""
     rows = repeated.seen.arrays(repeated.matching.numbering.range_of_partition(partition))
-    hashes: np.ndarray = rows["hash"][rows["number"] == partition.number]
-    return hashes
+    return rows["hash"][rows["number"] == partition.number]
 
 
 def staying(matching: Matching, partition: Partition) -> np.ndarray:
@@ -71,7 +71,9 @@ def staying(matching: Matching, partition: Partition) -> np.ndarray:
     return keep
 
 
-def without_repeated(table: pa.Table, config: DeduplicationConfig, seen: np.ndarray) -> tuple[pa.Table, pa.Table]:
+def without_repeated(
+    table: pa.Table, config: DeduplicationConfig, seen: np.ndarray
+) -> tuple[pa.Table, pa.Table]:
     """Documents without the pieces that occurred before, and those of which nothing is left, as they were.
 
     Args:
@@ -98,8 +100,14 @@ def _pieces(table: pa.Table, config: DeduplicationConfig) -> Pieces:
 def _send(repeated: Repeated, partition: Partition) -> None:
     if repeated.pieces.has(partition.name):
         return
-    texts = pq.read_table(partition.path, columns=["text"]).filter(pa.array(staying(repeated.matching, partition))).combine_chunks()
-    hashes = np.unique(_pieces(texts, repeated.matching.config).hashes) if len(texts) else np.empty(0, np.uint64)
+    texts = (
+        pq.read_table(partition.path, columns=["text"])
+        .filter(pa.array(staying(repeated.matching, partition)))
+        .combine_chunks()
+    )
+    hashes = (
+        np.unique(_pieces(texts, repeated.matching.config).hashes) if len(texts) else np.empty(0, np.uint64)
+    )
     hashes = hashes[hashes != 0]
     number = np.full(len(hashes), partition.number)
     repeated.pieces.put(partition.name, scattered(hashes, repeated.buckets), hash=hashes, number=number)

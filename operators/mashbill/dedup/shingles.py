@@ -1,8 +1,10 @@
-"""MinHash signatures in compiled code: one pass over the bytes of a text, without making its words or shingles.
+"""MinHash signatures in compiled code: one pass over the bytes of a text, without making its words or
+shingles.
 
-A word is what stands between blanks, its case and punctuation dropped; in scripts written without blanks (Han, kana, Thai) each
-character is a word. A shingle is a run of words, hashed by a rolling polynomial. Each permutation is ``a * x + b`` modulo 2^32 with
-an odd ``a``, and the signature holds its least value over the shingles (Broder 1997).
+A word is what stands between blanks, its case and punctuation dropped; in scripts written without blanks
+(Han, kana, Thai) each character is a word. A shingle is a run of words, hashed by a rolling polynomial. Each
+permutation is ``a * x + b`` modulo 2^32 with an odd ``a``, and the signature holds its least value over the
+shingles (Broder 1997).
 """
 
 import numba
@@ -15,9 +17,12 @@ DROPPED, BLANK, LETTER, ALONE = 0, 1, 2, 3
 
 
 def byte_kinds() -> np.ndarray:
-    """[256] what an ASCII byte is: dropped, a blank or part of a word; lead bytes of other characters count as letters."""
+    """[256] what an ASCII byte is: dropped, a blank or part of a word; lead bytes of other characters count
+    as letters."""
     kinds = np.full(256, LETTER, np.uint8)
-    kinds[:128] = [LETTER if chr(c).isalnum() else BLANK if chr(c).isspace() or c == 0 else DROPPED for c in range(128)]
+    kinds[:128] = [
+        LETTER if chr(c).isalnum() else BLANK if chr(c).isspace() or c == 0 else DROPPED for c in range(128)
+    ]
     return kinds
 
 
@@ -39,13 +44,22 @@ def _kind_of_wide(text: np.ndarray, at: int, width: int) -> int:
         point = ((lead & 0x1F) << 6) | (second & 0x3F)
         if point in (0x85, 0xA0):
             return BLANK
-        return DROPPED if 0x300 <= point < 0x370 or (0xA1 <= point < 0xC0 and point not in (0xAA, 0xB5, 0xBA)) else LETTER
+        return (
+            DROPPED
+            if 0x300 <= point < 0x370 or (0xA1 <= point < 0xC0 and point not in (0xAA, 0xB5, 0xBA))
+            else LETTER
+        )
     if width == 4:
         return ALONE if lead == 0xF0 and 0xA0 <= second < 0xB2 else LETTER
     point = ((lead & 0x0F) << 12) | ((second & 0x3F) << 6) | (text[at + 2] & 0x3F)
     if 0x2000 <= point <= 0x200A or point in (0x2028, 0x2029, 0x202F, 0x3000):
         return BLANK
-    if 0x200B <= point < 0x2070 or 0x3001 <= point < 0x3004 or 0x3008 <= point < 0x3020 or 0xFF01 <= point <= 0xFF0F:
+    if (
+        0x200B <= point < 0x2070
+        or 0x3001 <= point < 0x3004
+        or 0x3008 <= point < 0x3020
+        or 0xFF01 <= point <= 0xFF0F
+    ):
         return DROPPED
     return ALONE if 0x3040 <= point < 0xA000 or 0xE00 <= point < 0xE80 else LETTER
 
@@ -114,12 +128,19 @@ def least_values(words: np.ndarray, ngram: int, chosen: np.ndarray, least: np.nd
 
 @numba.njit(cache=True, nogil=True)
 def signatures(
-    text: np.ndarray, offsets: np.ndarray, kinds: np.ndarray, chosen: np.ndarray, ngram: int, bands: int, out: np.ndarray
+    text: np.ndarray,
+    offsets: np.ndarray,
+    kinds: np.ndarray,
+    chosen: np.ndarray,
+    ngram: int,
+    bands: int,
+    out: np.ndarray,
 ) -> None:
     """Hash of each band of each document's MinHash signature.
 
     Args:
-        text: [bytes] uint8 of all documents, lower case and decomposed (NFD) beyond ASCII; offsets: [documents + 1] int64.
+        text: [bytes] uint8 of all documents, lower case and decomposed (NFD) beyond ASCII; offsets:
+            [documents + 1] int64.
         kinds: [256] from ``byte_kinds``; chosen: [2, bands * rows] from ``permutations``.
         ngram: words in a shingle; bands: how many.
         out: [documents, bands] uint64, written; 0 where a text has no word.

@@ -22,7 +22,13 @@ from mashbill.partitions import spread
 
 EXCERPT_CHARACTERS = 300
 REMOVED_SCHEMA = pa.schema(
-    [("id", pa.string()), ("domain", pa.string()), ("reason", pa.string()), ("bytes", pa.int64()), ("excerpt", pa.string())]
+    [
+        ("id", pa.string()),
+        ("domain", pa.string()),
+        ("reason", pa.string()),
+        ("bytes", pa.int64()),
+        ("excerpt", pa.string()),
+    ]
 )
 
 
@@ -46,7 +52,8 @@ class Settings:
     """What the work on a partition needs, wherever it runs.
 
     Attributes:
-        folder: where documents are written; filters: in order; domains: those that are filtered; dry_run: whether nothing goes.
+        folder: where documents are written; filters: in order; domains: those that are filtered; dry_run:
+            whether nothing goes.
     """
 
     folder: Path
@@ -83,7 +90,9 @@ def filter_documents(run: StageRun) -> Counts:
         if not filters or domain not in wanted:
             link_tree(source / domain, run.output / "documents" / domain)
     outcomes: list[Outcome] = []
-    settings = Settings(run.output / "documents", tuple(filters), frozenset(wanted), run.config.filters.dry_run)
+    settings = Settings(
+        run.output / "documents", tuple(filters), frozenset(wanted), run.config.filters.dry_run
+    )
     for done, outcome in enumerate(spread(run.config.engine, partial(_apply, settings), files)):
         run.progress(done / len(files), f"filtering {outcome.domain}")
         outcomes.append(outcome)
@@ -119,7 +128,9 @@ def _evaluation_sets(run: StageRun) -> dict[str, pa.Array]:
     for name in names:
         kind = "references" if name in run.config.reference_names else "evaluations"
         files = sorted((run.inputs["ingest"].path / kind / name).glob("*.parquet"))
-        sets[name] = pa.concat_tables([pq.read_table(path, columns=["text"]) for path in files])["text"].combine_chunks()
+        sets[name] = pa.concat_tables([pq.read_table(path, columns=["text"]) for path in files])[
+            "text"
+        ].combine_chunks()
     return sets
 
 
@@ -183,15 +194,22 @@ def _removed(table: pa.Table, reasons: np.ndarray) -> pa.Table:
 def _report(run: StageRun, filters: Sequence[Filter], outcomes: Sequence[Outcome]) -> Counts:
     """Write what was removed and the report; add everything up."""
     dry = run.config.filters.dry_run
-    removed = pa.concat_tables([REMOVED_SCHEMA.empty_table(), *(table for o in outcomes for table in o.removed)])
+    removed = pa.concat_tables(
+        [REMOVED_SCHEMA.empty_table(), *(table for o in outcomes for table in o.removed)]
+    )
     pq.write_table(removed, run.output / "removed.parquet", compression="zstd")
     reasons = Counter(removed["reason"].to_pylist())
     keys = ("documents_in", "documents_out", "bytes_in", "bytes_out")
-    by_domain = {d: {key: sum(getattr(o, key) for o in outcomes if o.domain == d) for key in keys} for d in run.config.domain_names}
+    by_domain = {
+        d: {key: sum(getattr(o, key) for o in outcomes if o.domain == d) for key in keys}
+        for d in run.config.domain_names
+    }
     for domain, row in by_domain.items():
         if row["documents_out"] == 0:
             raise DataError(
-                f"domain {domain}", f"loses every document to the filters ({_worst(removed, domain)})", "relax them or except it"
+                f"domain {domain}",
+                f"loses every document to the filters ({_worst(removed, domain)})",
+                "relax them or except it",
             )
     by_filter = {f.name: sum(reasons[reason] for reason in f.reasons[1:]) for f in filters}
     report = {
@@ -207,7 +225,13 @@ def _report(run: StageRun, filters: Sequence[Filter], outcomes: Sequence[Outcome
     totals = {key: sum(row[key] for row in by_domain.values()) for key in keys}
     trimmed = sum(o.bytes_trimmed for o in outcomes)
     would = {"would_remove": dict(reasons)} if dry else {}
-    return {**totals, "by_domain": by_domain, "removed": {} if dry else dict(reasons), "bytes_trimmed": trimmed, **would}
+    return {
+        **totals,
+        "by_domain": by_domain,
+        "removed": {} if dry else dict(reasons),
+        "bytes_trimmed": trimmed,
+        **would,
+    }
 
 
 def _worst(removed: pa.Table, domain: str) -> str:
@@ -221,6 +245,12 @@ def _samples(removed: pa.Table, count: int) -> dict[str, list[dict[str, Any]]]:
     names = removed["reason"].to_numpy(zero_copy_only=False)
     for reason in sorted(set(names)):
         rows = np.flatnonzero(names == reason)
-        chosen = rows[np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int))] if count else []
-        samples[reason] = removed.take(pa.array(chosen, pa.int64())).select(["id", "domain", "excerpt"]).to_pylist()
+        chosen = (
+            rows[np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int))]
+            if count
+            else []
+        )
+        samples[reason] = (
+            removed.take(pa.array(chosen, pa.int64())).select(["id", "domain", "excerpt"]).to_pylist()
+        )
     return samples

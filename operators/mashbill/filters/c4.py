@@ -1,7 +1,8 @@
-"""C4's line and document rules, in compiled code: lines that are no prose go, and documents of which too little is left.
+"""C4's line and document rules, in compiled code: lines that are no prose go, and documents of which too
+little is left.
 
-Source: Raffel et al. 2020 (JMLR 21:140), section 2.2, and the reference code's further rules (overlong words, policy and cookie
-notices). The list of bad words is not shipped: give your own as a regex filter.
+Source: Raffel et al. 2020 (JMLR 21:140), section 2.2, and the reference code's further rules (overlong words,
+policy and cookie notices). The list of bad words is not shipped: give your own as a regex filter.
 """
 
 import numba
@@ -113,8 +114,11 @@ def _clean(
 
 
 @numba.njit(cache=True, nogil=True)
-def _judge_line(points: np.ndarray, bits: np.ndarray, first: int, last: int, limits: np.ndarray) -> tuple[int, int]:
-    """Index into LINE_REASONS, or less than 0 for the document's reason, and the line's end without citations."""
+def _judge_line(
+    points: np.ndarray, bits: np.ndarray, first: int, last: int, limits: np.ndarray
+) -> tuple[int, int]:
+    """Index into LINE_REASONS, or less than 0 for the document's reason, and the line's end without
+    citations."""
     words, overlong, length = 0, False, 0
     for at in range(first, last):
         length = 0 if bits[at] & SPACE else length + 1
@@ -125,7 +129,9 @@ def _judge_line(points: np.ndarray, bits: np.ndarray, first: int, last: int, lim
     last = _drop_citations(points, bits, first, last)
     end = points[last - 1] if last > first else 0
     ellipsis = last - first >= 3 and end == DOT and points[last - 2] == DOT and points[last - 3] == DOT
-    if ellipsis or not (end == DOT or end == QUESTION or end == EXCLAMATION or end == DOUBLE or end == SINGLE):
+    if ellipsis or not (
+        end == DOT or end == QUESTION or end == EXCLAMATION or end == DOUBLE or end == SINGLE
+    ):
         return 2, last
     if words < limits[1]:
         return 3, last
@@ -194,8 +200,11 @@ def _matches(points: np.ndarray, at: int, last: int, phrase: np.ndarray) -> int:
 
 
 @numba.njit(cache=True, nogil=True)
-def _sentences(points: np.ndarray, bits: np.ndarray, first: int, last: int, starts: np.ndarray, ends: np.ndarray) -> int:
-    """Sentences of a line: a word of one end mark closes one, and the next word that is no punctuation opens another."""
+def _sentences(
+    points: np.ndarray, bits: np.ndarray, first: int, last: int, starts: np.ndarray, ends: np.ndarray
+) -> int:
+    """Sentences of a line: a word of one end mark closes one, and the next word that is no punctuation opens
+    another."""
     words = split_words(points, bits, first, last, starts, ends)
     sentences, closed = 1 if words else 0, False
     for word in range(words):
@@ -228,7 +237,11 @@ def _encode(points: np.ndarray, first: int, last: int, out: np.ndarray, at: int)
             out[at], out[at + 1] = 0xC0 | point >> 6, 0x80 | point & 0x3F
             at += 2
         elif point < 0x10000:
-            out[at], out[at + 1], out[at + 2] = 0xE0 | point >> 12, 0x80 | point >> 6 & 0x3F, 0x80 | point & 0x3F
+            out[at], out[at + 1], out[at + 2] = (
+                0xE0 | point >> 12,
+                0x80 | point >> 6 & 0x3F,
+                0x80 | point & 0x3F,
+            )
             at += 3
         else:
             out[at], out[at + 1] = 0xF0 | point >> 18, 0x80 | point >> 12 & 0x3F

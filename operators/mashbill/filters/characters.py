@@ -7,12 +7,14 @@ from functools import cache
 import numpy as np
 
 SPACE, ALPHA, DIGIT, LOWER, UPPER, PUNCTUATION, TERMINAL, PREFIX, SUFFIX, BREAK = (1 << i for i in range(10))
-"""Bits. A word of PUNCTUATION alone counts as none; TERMINAL ends a sentence; PREFIX and SUFFIX are split off a word's ends;
-BREAK is where ``str.splitlines`` breaks."""
+"""Bits. A word of PUNCTUATION alone counts as none; TERMINAL ends a sentence; PREFIX and SUFFIX are split off
+a word's ends; BREAK is where ``str.splitlines`` breaks."""
 
 LINE_BREAKS = frozenset("\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029")
 SYMBOLS_THAT_ARE_PUNCTUATION = frozenset("$+<=>^`|~´∶►")
-BOTH_ENDS = frozenset("…,:;!?¿؟¡()[]{}<>_#*&。？！，、；：～·।،۔؛٪'\"”“`‘´’‚„»«「」『』（）〔〕【】《》〈〉⟦⟧—–")
+BOTH_ENDS = frozenset(
+    "…,:;!?¿؟¡()[]{}<>_#*&。？！，、；：～·।،۔؛٪'\"”“`‘´’‚„»«「」『』（）〔〕【】《》〈〉⟦⟧—–"
+)
 FRONT_ONLY = frozenset("§%=$£€¥฿₽₹₩₪₴₫")
 TERMINAL_WORDS = ("FULL STOP", "QUESTION MARK", "EXCLAMATION", "DANDA", "INTERROBANG")
 

@@ -1,7 +1,8 @@
 """Decontamination, in compiled code: documents that share a run of words with an evaluation set.
 
-Words are runs of letters and digits, without case; runs of n words are compared by 64-bit hashes, as in GPT-3 (arXiv 2005.14165,
-appendix C, n = 13). A text of an evaluation set with fewer than n words takes part with all its words, if they are at least five.
+Words are runs of letters and digits, without case; runs of n words are compared by 64-bit hashes, as in GPT-3
+(arXiv 2005.14165, appendix C, n = 13). A text of an evaluation set with fewer than n words takes part with
+all its words, if they are at least five.
 """
 
 import sys
@@ -60,12 +61,24 @@ class NgramIndex:
         """[documents, sets] int32 runs of each document that are in each set."""
         text, offsets = buffers(texts)
         out = np.zeros((len(texts), len(self.names)), np.int32)
-        count_hits(text, offsets, character_table(), lower_table(), self.lengths, self.hashes, self.owners, self.present, out)
+        count_hits(
+            text,
+            offsets,
+            character_table(),
+            lower_table(),
+            self.lengths,
+            self.hashes,
+            self.owners,
+            self.present,
+            out,
+        )
         return out
 
 
 @numba.njit(cache=True, nogil=True)
-def _word_hashes(points: np.ndarray, bits: np.ndarray, size: int, lower: np.ndarray, words: np.ndarray) -> int:
+def _word_hashes(
+    points: np.ndarray, bits: np.ndarray, size: int, lower: np.ndarray, words: np.ndarray
+) -> int:
     count, inside, state = 0, False, OFFSET
     for at in range(size):
         if bits[at] & (ALPHA | DIGIT):
@@ -83,9 +96,16 @@ def _word_hashes(points: np.ndarray, bits: np.ndarray, size: int, lower: np.ndar
 
 @numba.njit(cache=True, nogil=True)
 def run_hashes(
-    text: np.ndarray, offsets: np.ndarray, table: np.ndarray, lower: np.ndarray, fewest: int, lengths: np.ndarray, out: np.ndarray
+    text: np.ndarray,
+    offsets: np.ndarray,
+    table: np.ndarray,
+    lower: np.ndarray,
+    fewest: int,
+    lengths: np.ndarray,
+    out: np.ndarray,
 ) -> int:
-    """Write the hashes of all runs of n words, and mark in lengths [n + 1] the lengths there are; returns the number of runs."""
+    """Write the hashes of all runs of n words, and mark in lengths [n + 1] the lengths there are; returns the
+    number of runs."""
     ngram = len(lengths) - 1
     longest = 0
     for i in range(len(offsets) - 1):

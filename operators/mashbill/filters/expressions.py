@@ -1,4 +1,5 @@
-"""The rules that are column expressions: length, sites, patterns, personal data, and the two that look things up."""
+"""The rules that are column expressions: length, sites, patterns, personal data, and the two that look things
+up."""
 
 from pathlib import Path
 
@@ -15,7 +16,10 @@ from mashbill.filters.kernels import Verdict
 EMAIL = r"\b[A-Za-z0-9._%+-]+@(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}\b"
 OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 IP = rf"\b(?:{OCTET}\.){{3}}{OCTET}\b"
-PHONE = r"\+[0-9]{1,3}[ .-]?(?:\([0-9]{1,4}\)[ .-]?)?[0-9]{2,4}(?:[ .-]?[0-9]{2,4}){1,4}\b|\(?\b[0-9]{3}\)?[ .-][0-9]{3}[ .-][0-9]{4}\b"
+PHONE = (
+    r"\+[0-9]{1,3}[ .-]?(?:\([0-9]{1,4}\)[ .-]?)?[0-9]{2,4}(?:[ "
+    r".-]?[0-9]{2,4}){1,4}\b|\(?\b[0-9]{3}\)?[ .-][0-9]{3}[ .-][0-9]{4}\b"
+)
 
 
 class Length:
@@ -30,7 +34,9 @@ class Length:
         """Decide on documents."""
         del metadata
         lengths = pc.utf8_length(texts).to_numpy(zero_copy_only=False)
-        return Verdict(np.where(lengths < self.least, 1, np.where(lengths > self.most, 2, 0)).astype(np.uint8), None, {})
+        return Verdict(
+            np.where(lengths < self.least, 1, np.where(lengths > self.most, 2, 0)).astype(np.uint8), None, {}
+        )
 
 
 class Url:
@@ -43,15 +49,22 @@ class Url:
             lines = blocklist.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(
-                "filters.url.blocklist", f"{blocklist} cannot be read ({error})", "give a text file, one site a line"
+                "filters.url.blocklist",
+                f"{blocklist} cannot be read ({error})",
+                "give a text file, one site a line",
             ) from error
-        self.sites = pa.array(sorted({line.strip().lower().removeprefix("www.") for line in lines if line.strip()}), pa.large_string())
+        self.sites = pa.array(
+            sorted({line.strip().lower().removeprefix("www.") for line in lines if line.strip()}),
+            pa.large_string(),
+        )
         self.pattern = rf'"{filters.url.field}": ?"(?:[a-z]+://)?(?:[^/"@]*@)?(?:www\.)?(?P<site>[^/":?#]+)'
 
     def __call__(self, texts: pa.Array, metadata: pa.Array) -> Verdict:
         """Decide on documents: the site and each of its parents is looked up."""
         del texts
-        site = pc.struct_field(pc.extract_regex(pc.utf8_lower(metadata.cast(pa.large_string())), self.pattern), "site")
+        site = pc.struct_field(
+            pc.extract_regex(pc.utf8_lower(metadata.cast(pa.large_string())), self.pattern), "site"
+        )
         blocked = np.zeros(len(metadata), bool)
         for _ in range(6):
             found = pc.fill_null(pc.is_in(site.cast(pa.large_string()), self.sites), False)
@@ -70,7 +83,11 @@ class Language:
         self.labels, self.least = filters.language.labels, filters.language.min_probability
         for label in self.labels:
             if label not in self.scorer.labels:
-                raise ConfigError("filters.language.labels", f"names {label}, which the model does not know", "use the model's labels")
+                raise ConfigError(
+                    "filters.language.labels",
+                    f"names {label}, which the model does not know",
+                    "use the model's labels",
+                )
 
     def __call__(self, texts: pa.Array, metadata: pa.Array) -> Verdict:
         """Decide on documents; one without a known feature is of no language."""
@@ -136,5 +153,9 @@ class Decontamination:
         hits = self.index.hits(texts)
         worst = hits.argmax(axis=1)
         over = hits.max(axis=1) > self.allowed
-        counts = {f"shared_ngrams_{name}": int(n) for name, n in zip(self.index.names, hits.sum(axis=0), strict=True) if n}
+        counts = {
+            f"shared_ngrams_{name}": int(n)
+            for name, n in zip(self.index.names, hits.sum(axis=0), strict=True)
+            if n
+        }
         return Verdict(np.where(over, worst + 1, 0).astype(np.uint8), None, counts)

@@ -1,6 +1,7 @@
 """FineWeb's extra rules, in compiled code.
 
-Source: Penedo et al. 2024 (arXiv 2406.17557), section 3.6, with datatrove's thresholds and its two further rules.
+Source: Penedo et al. 2024 (arXiv 2406.17557), section 3.6, with datatrove's thresholds and its two further
+rules.
 """
 
 import numba
@@ -25,14 +26,16 @@ NEWLINE = ord("\n")
 
 
 @numba.njit(cache=True, nogil=True)
-def fineweb_quality(text: np.ndarray, offsets: np.ndarray, table: np.ndarray, limits: np.ndarray, codes: np.ndarray) -> None:
+def fineweb_quality(
+    text: np.ndarray, offsets: np.ndarray, table: np.ndarray, limits: np.ndarray, codes: np.ndarray
+) -> None:
     """Decide on every document.
 
     Args:
         text: [bytes] uint8 of all documents; offsets: [documents + 1] int64.
         table: [code points] bits.
-        limits: [5] least share of lines that end in punctuation, most short lines, characters of a short line, most characters in
-            repeated lines, most line breaks a word.
+        limits: [5] least share of lines that end in punctuation, most short lines, characters of a short
+            line, most characters in repeated lines, most line breaks a word.
         codes: [documents] uint8, written: index into FINEWEB_REASONS.
     """
     longest = 0
@@ -55,7 +58,13 @@ def fineweb_quality(text: np.ndarray, offsets: np.ndarray, table: np.ndarray, li
 
 @numba.njit(cache=True, nogil=True)
 def _judge_lines(
-    points: np.ndarray, bits: np.ndarray, size: int, limits: np.ndarray, keys: np.ndarray, stamps: np.ndarray, stamp: int
+    points: np.ndarray,
+    bits: np.ndarray,
+    size: int,
+    limits: np.ndarray,
+    keys: np.ndarray,
+    stamps: np.ndarray,
+    stamp: int,
 ) -> tuple[int, int]:
     """The code of the line rules, and the number of line breaks."""
     mask = table_mask(size // 2 + 2)

@@ -1,7 +1,7 @@
 """Gopher's quality rules, in compiled code.
 
-Source: Rae et al. 2021 (arXiv 2112.11446), appendix A.1.1. As in datatrove, words of punctuation alone do not count towards the
-number and the mean length of words.
+Source: Rae et al. 2021 (arXiv 2112.11446), appendix A.1.1. As in datatrove, words of punctuation alone do not
+count towards the number and the mean length of words.
 """
 
 import numba
@@ -32,15 +32,20 @@ DOT, HASH, HYPHEN, ELLIPSIS, BULLET, RETURN, NEWLINE = (ord(c) for c in ".#-â€¦â
 
 @numba.njit(cache=True, nogil=True)
 def gopher_quality(
-    text: np.ndarray, offsets: np.ndarray, table: np.ndarray, limits: np.ndarray, stop_words: np.ndarray, codes: np.ndarray
+    text: np.ndarray,
+    offsets: np.ndarray,
+    table: np.ndarray,
+    limits: np.ndarray,
+    stop_words: np.ndarray,
+    codes: np.ndarray,
 ) -> None:
     """Decide on every document.
 
     Args:
         text: [bytes] uint8 of all documents; offsets: [documents + 1] int64.
         table: [code points] bits.
-        limits: [9] least and most words, least and most mean word length, most symbols a word, bullet lines, ellipsis lines,
-            least words with a letter, least stop words; a NaN turns a rule off.
+        limits: [9] least and most words, least and most mean word length, most symbols a word, bullet lines,
+            ellipsis lines, least words with a letter, least stop words; a NaN turns a rule off.
         stop_words: hashes of the stop words.
         codes: [documents] uint8, written: index into QUALITY_REASONS.
     """
@@ -125,7 +130,8 @@ def _count_symbols(points: np.ndarray, size: int) -> tuple[int, int]:
 
 @numba.njit(cache=True, nogil=True)
 def _count_lines(points: np.ndarray, bits: np.ndarray, size: int) -> tuple[int, int, int]:
-    """Lines as ``str.splitlines`` sees them, those that begin with a bullet, those that end in an ellipsis."""
+    """Lines as ``str.splitlines`` sees them, those that begin with a bullet, those that end in an
+    ellipsis."""
     lines, bullets, trailing, start = 0, 0, 0, 0
     for at in range(size + 1):
         if at < size and not bits[at] & BREAK:
@@ -142,7 +148,10 @@ def _count_lines(points: np.ndarray, bits: np.ndarray, size: int) -> tuple[int, 
             if first <= last:
                 bullets += points[first] == BULLET or points[first] == HYPHEN
                 trailing += points[last] == ELLIPSIS or (
-                    last - first >= 2 and points[last] == DOT and points[last - 1] == DOT and points[last - 2] == DOT
+                    last - first >= 2
+                    and points[last] == DOT
+                    and points[last - 1] == DOT
+                    and points[last - 2] == DOT
                 )
         start = at + 1
         if at + 1 < size and points[at] == RETURN and points[at + 1] == NEWLINE:
@@ -151,7 +160,9 @@ def _count_lines(points: np.ndarray, bits: np.ndarray, size: int) -> tuple[int, 
 
 
 @numba.njit(cache=True, nogil=True)
-def _distinct_stop_words(points: np.ndarray, starts: np.ndarray, ends: np.ndarray, words: int, stop_words: np.ndarray) -> int:
+def _distinct_stop_words(
+    points: np.ndarray, starts: np.ndarray, ends: np.ndarray, words: int, stop_words: np.ndarray
+) -> int:
     found = np.zeros(len(stop_words), np.bool_)
     count = 0
     for word in range(words):

@@ -1,4 +1,5 @@
-"""64-bit hashes of runs of code points, and counting them in a table that needs no clearing between documents."""
+"""64-bit hashes of runs of code points, and counting them in a table that needs no clearing between
+documents."""
 
 import numba
 import numpy as np
@@ -20,7 +21,9 @@ def hash_points(points: np.ndarray, start: int, end: int) -> np.uint64:
 @numba.njit(cache=True, nogil=True)
 def combine(state: np.uint64, value: np.uint64) -> np.uint64:
     """Hash of a sequence from the hash of its beginning and its next value."""
-    state = (((state << ROTATE_LEFT) | (state >> ROTATE_RIGHT)) ^ value) * PRIME  # turned first, else two words hash alike either way round
+    state = (
+        ((state << ROTATE_LEFT) | (state >> ROTATE_RIGHT)) ^ value
+    ) * PRIME  # turned first, else two words hash alike either way round
     return state ^ (state >> SHIFT)
 
 

@@ -1,4 +1,5 @@
-"""The rules that are compiled kernels, as filters: thresholds from the config in, a reason for every document out."""
+"""The rules that are compiled kernels, as filters: thresholds from the config in, a reason for every document
+out."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -22,7 +23,8 @@ class Verdict:
 
     Attributes:
         codes: [documents] index into the filter's reasons; 0 means kept.
-        texts: [documents] the texts as the filter leaves them, where it changes any; None where it changes none.
+        texts: [documents] the texts as the filter leaves them, where it changes any; None where it changes
+            none.
         counts: further figures by name, added up in the report.
     """
 
@@ -48,8 +50,17 @@ class GopherQuality:
 
     def __init__(self, filters: FiltersConfig) -> None:
         c = filters.gopher_quality
-        limits = [c.min_words, c.max_words, c.min_mean_word_characters, c.max_mean_word_characters, c.max_symbols_per_word]
-        self.limits = np.array([*limits, c.max_bullet_lines, c.max_ellipsis_lines, c.min_alphabetic_words, c.min_stop_words], np.float64)
+        limits = [
+            c.min_words,
+            c.max_words,
+            c.min_mean_word_characters,
+            c.max_mean_word_characters,
+            c.max_symbols_per_word,
+        ]
+        self.limits = np.array(
+            [*limits, c.max_bullet_lines, c.max_ellipsis_lines, c.min_alphabetic_words, c.min_stop_words],
+            np.float64,
+        )
         self.stop_words = np.array([hash_text(word) for word in c.stop_words], np.uint64)
 
     def __call__(self, texts: pa.Array, metadata: pa.Array) -> Verdict:
@@ -67,7 +78,12 @@ class GopherRepetition:
 
     def __init__(self, filters: FiltersConfig) -> None:
         c = filters.gopher_repetition
-        pieces = [c.max_duplicate_paragraphs, c.max_duplicate_paragraph_characters, c.max_duplicate_lines, c.max_duplicate_line_characters]
+        pieces = [
+            c.max_duplicate_paragraphs,
+            c.max_duplicate_paragraph_characters,
+            c.max_duplicate_lines,
+            c.max_duplicate_line_characters,
+        ]
         self.limits = np.array([*pieces, *c.max_top_ngrams, *c.max_duplicate_ngrams], np.float64)
 
     def __call__(self, texts: pa.Array, metadata: pa.Array) -> Verdict:
@@ -85,7 +101,12 @@ class FineWeb:
 
     def __init__(self, filters: FiltersConfig) -> None:
         c = filters.fineweb
-        limits = [c.min_lines_ending_in_punctuation, c.max_short_lines, c.short_line_characters, c.max_duplicate_line_characters]
+        limits = [
+            c.min_lines_ending_in_punctuation,
+            c.max_short_lines,
+            c.short_line_characters,
+            c.max_duplicate_line_characters,
+        ]
         self.limits = np.array([*limits, c.max_line_breaks_per_word], np.float64)
 
     def __call__(self, texts: pa.Array, metadata: pa.Array) -> Verdict:
@@ -111,7 +132,14 @@ class C4:
         del metadata
         text, offsets = buffers(texts)
         codes, counts = np.zeros(len(texts), np.uint8), np.zeros(len(self.lines), np.int64)
-        out, out_offsets = np.empty(int(offsets[-1] - offsets[0]) + 1, np.uint8), np.zeros(len(texts) + 1, np.int64)
+        out, out_offsets = (
+            np.empty(int(offsets[-1] - offsets[0]) + 1, np.uint8),
+            np.zeros(len(texts) + 1, np.int64),
+        )
         c4_quality(text, offsets, character_table(), self.limits, codes, out, out_offsets, counts)
-        removed = {f"c4_lines_{name}": int(count) for name, count in zip(self.lines[1:], counts[1:], strict=True) if count}
+        removed = {
+            f"c4_lines_{name}": int(count)
+            for name, count in zip(self.lines[1:], counts[1:], strict=True)
+            if count
+        }
         return Verdict(codes, from_buffers(out, out_offsets), removed)

@@ -1,7 +1,8 @@
 """Gopher's repetition rules, in compiled code.
 
-Source: Rae et al. 2021 (arXiv 2112.11446), table A1. Shares are of the document's characters. Equal hashes of 64 bits are taken
-for equal text. A document in which no run of five words recurs has none of six to ten, so most documents need four passes.
+Source: Rae et al. 2021 (arXiv 2112.11446), table A1. Shares are of the document's characters. Equal hashes of
+64 bits are taken for equal text. A document in which no run of five words recurs has none of six to ten, so
+most documents need four passes.
 """
 
 import numba
@@ -27,14 +28,16 @@ NEWLINE = ord("\n")
 
 
 @numba.njit(cache=True, nogil=True)
-def gopher_repetition(text: np.ndarray, offsets: np.ndarray, table: np.ndarray, limits: np.ndarray, codes: np.ndarray) -> None:
+def gopher_repetition(
+    text: np.ndarray, offsets: np.ndarray, table: np.ndarray, limits: np.ndarray, codes: np.ndarray
+) -> None:
     """Decide on every document.
 
     Args:
         text: [bytes] uint8 of all documents; offsets: [documents + 1] int64.
         table: [code points] bits.
-        limits: [13] most duplicate paragraphs, their characters, duplicate lines, their characters, top 2- to 4-gram, duplicate
-            5- to 10-grams; infinity turns a rule off.
+        limits: [13] most duplicate paragraphs, their characters, duplicate lines, their characters, top 2- to
+            4-gram, duplicate 5- to 10-grams; infinity turns a rule off.
         codes: [documents] uint8, written: index into REPETITION_REASONS.
     """
     longest = 0
@@ -63,7 +66,13 @@ def gopher_repetition(text: np.ndarray, offsets: np.ndarray, table: np.ndarray, 
 
 @numba.njit(cache=True, nogil=True)
 def _judge_pieces(
-    points: np.ndarray, bits: np.ndarray, size: int, limits: np.ndarray, keys: np.ndarray, stamps: np.ndarray, stamp: int
+    points: np.ndarray,
+    bits: np.ndarray,
+    size: int,
+    limits: np.ndarray,
+    keys: np.ndarray,
+    stamps: np.ndarray,
+    stamp: int,
 ) -> int:
     first, last = 0, size
     while first < last and bits[first] & SPACE:
@@ -150,7 +159,8 @@ def _top_run(
     stamp: int,
     mask: np.uint64,
 ) -> int:
-    """Characters of the run of n words that occurs most, in all its places; among equals the first to occur."""
+    """Characters of the run of n words that occurs most, in all its places; among equals the first to
+    occur."""
     most = 0
     for first in range(words - n + 1):
         key = hashes[first]

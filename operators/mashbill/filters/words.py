@@ -1,7 +1,8 @@
-"""Words of a document, in compiled code: blanks separate, punctuation at the ends is split off, hyphens and slashes split.
+"""Words of a document, in compiled code: blanks separate, punctuation at the ends is split off, hyphens and
+slashes split.
 
-The rules are those of spaCy's English tokenizer, which datatrove's filters count with, without its list of exceptions: on
-real text the filters decide alike for over 98% of documents (docs/benchmarks.md).
+The rules are those of spaCy's English tokenizer, which datatrove's filters count with, without its list of
+exceptions: on real text the filters decide alike for over 98% of documents (docs/benchmarks.md).
 """
 
 import numba
@@ -13,12 +14,16 @@ DOT, HYPHEN, SLASH, COLON, COMMA, EQUALS, LESS, MORE = (ord(c) for c in ".-/:,=<
 EN_DASH, EM_DASH, ELLIPSIS, TILDE, PERCENT = (ord(c) for c in "–—…~%")
 APOSTROPHE, QUOTE, CLOSING = ord("'"), ord("’"), ord(")")
 PLUS, STAR, CARET = (ord(c) for c in "+*^")
-LETTER_D, LETTER_E, LETTER_L, LETTER_M, LETTER_N, LETTER_R, LETTER_S, LETTER_T, LETTER_V, LETTER_W = (ord(c) for c in "delmnrstvw")
+LETTER_D, LETTER_E, LETTER_L, LETTER_M, LETTER_N, LETTER_R, LETTER_S, LETTER_T, LETTER_V, LETTER_W = (
+    ord(c) for c in "delmnrstvw"
+)
 ALNUM = ALPHA | DIGIT
 
 
 @numba.njit(cache=True, nogil=True)
-def decode(text: np.ndarray, start: int, end: int, table: np.ndarray, points: np.ndarray, bits: np.ndarray) -> int:
+def decode(
+    text: np.ndarray, start: int, end: int, table: np.ndarray, points: np.ndarray, bits: np.ndarray
+) -> int:
     """Decode valid UTF-8.
 
     Args:
@@ -36,7 +41,12 @@ def decode(text: np.ndarray, start: int, end: int, table: np.ndarray, points: np
         elif first < 0xE0:
             point, size = ((first & 0x1F) << 6) | (np.int32(text[at + 1]) & 0x3F), 2
         elif first < 0xF0:
-            point, size = ((first & 0x0F) << 12) | ((np.int32(text[at + 1]) & 0x3F) << 6) | (np.int32(text[at + 2]) & 0x3F), 3
+            point, size = (
+                ((first & 0x0F) << 12)
+                | ((np.int32(text[at + 1]) & 0x3F) << 6)
+                | (np.int32(text[at + 2]) & 0x3F),
+                3,
+            )
         else:
             point = ((first & 0x07) << 18) | ((np.int32(text[at + 1]) & 0x3F) << 12)
             point |= ((np.int32(text[at + 2]) & 0x3F) << 6) | (np.int32(text[at + 3]) & 0x3F)
@@ -49,7 +59,9 @@ def decode(text: np.ndarray, start: int, end: int, table: np.ndarray, points: np
 
 
 @numba.njit(cache=True, nogil=True)
-def split_words(points: np.ndarray, bits: np.ndarray, begin: int, end: int, starts: np.ndarray, ends: np.ndarray) -> int:
+def split_words(
+    points: np.ndarray, bits: np.ndarray, begin: int, end: int, starts: np.ndarray, ends: np.ndarray
+) -> int:
     """Words of [begin, end), in order.
 
     Args:
@@ -69,7 +81,11 @@ def split_words(points: np.ndarray, bits: np.ndarray, begin: int, end: int, star
         if stop == end or bits[stop] & SPACE:  # letters and digits alone, as most are
             starts[count], ends[count] = at, stop
             count += 1
-        elif stop > at and (stop + 1 == end or bits[stop + 1] & SPACE) and (bits[stop] & SUFFIX or _full_stop(points, bits, at, stop)):
+        elif (
+            stop > at
+            and (stop + 1 == end or bits[stop + 1] & SPACE)
+            and (bits[stop] & SUFFIX or _full_stop(points, bits, at, stop))
+        ):
             starts[count], ends[count] = at, stop
             starts[count + 1], ends[count + 1] = stop, stop + 1
             count += 2
@@ -89,7 +105,15 @@ def _full_stop(points: np.ndarray, bits: np.ndarray, start: int, at: int) -> boo
 
 
 @numba.njit(cache=True, nogil=True)
-def _split_chunk(points: np.ndarray, bits: np.ndarray, start: int, stop: int, starts: np.ndarray, ends: np.ndarray, count: int) -> int:
+def _split_chunk(
+    points: np.ndarray,
+    bits: np.ndarray,
+    start: int,
+    stop: int,
+    starts: np.ndarray,
+    ends: np.ndarray,
+    count: int,
+) -> int:
     """Prefixes, then the inside, then suffixes."""
     while start < stop:
         size = _prefix(points, bits, start, stop)
@@ -106,7 +130,9 @@ def _split_chunk(points: np.ndarray, bits: np.ndarray, start: int, stop: int, st
         inner -= size
     count = _split_inside(points, bits, start, inner, starts, ends, count)
     at = inner
-    while at < stop:  # suffixes again, front to back: runs of dots are one word, a clitic and a ): are one, others one each
+    while (
+        at < stop
+    ):  # suffixes again, front to back: runs of dots are one word, a clitic and a ): are one, others one each
         size = 2 if points[at] == CLOSING and at + 2 == stop and points[at + 1] == COLON else 1
         if points[at] == DOT:
             while at + size < stop and points[at + size] == DOT:
@@ -154,13 +180,25 @@ def _suffix(points: np.ndarray, bits: np.ndarray, start: int, stop: int) -> int:
         return 1 if last - 2 >= start and before & UPPER and bits[last - 2] & UPPER else 0
     if points[last] == PERCENT or points[last] == PLUS:
         return 1 if before & DIGIT else 0
-    if last - 1 > start and (points[last - 1] == APOSTROPHE or points[last - 1] == QUOTE) and points[last] | 32 == LETTER_S:
+    if (
+        last - 1 > start
+        and (points[last - 1] == APOSTROPHE or points[last - 1] == QUOTE)
+        and points[last] | 32 == LETTER_S
+    ):
         return 2
     return 0
 
 
 @numba.njit(cache=True, nogil=True)
-def _split_inside(points: np.ndarray, bits: np.ndarray, start: int, stop: int, starts: np.ndarray, ends: np.ndarray, count: int) -> int:
+def _split_inside(
+    points: np.ndarray,
+    bits: np.ndarray,
+    start: int,
+    stop: int,
+    starts: np.ndarray,
+    ends: np.ndarray,
+    count: int,
+) -> int:
     """Split where two words are joined by a sign, and before a clitic; an address stays whole."""
     if start >= stop:
         return count
@@ -209,7 +247,9 @@ def _infix(points: np.ndarray, bits: np.ndarray, at: int, stop: int) -> int:
             return 0
         if before & ALNUM and bits[at + size] & ALPHA:
             return size
-        return 1 if size == 1 and point == HYPHEN and before & DIGIT and bits[at + 1] & (DIGIT | PREFIX) else 0
+        return (
+            1 if size == 1 and point == HYPHEN and before & DIGIT and bits[at + 1] & (DIGIT | PREFIX) else 0
+        )
     if point == SLASH or point == COLON or point == EQUALS or point == LESS or point == MORE:
         return 1 if before & ALNUM and bits[at + 1] & ALPHA else 0
     if point == COMMA:
@@ -242,7 +282,12 @@ def _clitic(points: np.ndarray, bits: np.ndarray, start: int, stop: int) -> int:
 @numba.njit(cache=True, nogil=True)
 def _is_address(points: np.ndarray, bits: np.ndarray, start: int, stop: int) -> bool:
     """Whether the word is a web address: scheme://, www., or name.tld/."""
-    if stop - start > 5 and points[start] | 32 == LETTER_W and points[start + 1] | 32 == LETTER_W and points[start + 3] == DOT:
+    if (
+        stop - start > 5
+        and points[start] | 32 == LETTER_W
+        and points[start + 1] | 32 == LETTER_W
+        and points[start + 3] == DOT
+    ):
         return True
     dotted = False
     for at in range(start + 1, stop - 1):

@@ -1,7 +1,7 @@
 """Domains bundled into one virtual domain, so that only what changed is searched again.
 
-Source: olmix (arXiv 2602.12237): domains that did not change keep their relative ratios; recomputing the rest alone matches full
-recomputation at a fraction of the runs.
+Source: olmix (arXiv 2602.12237): domains that did not change keep their relative ratios; recomputing the rest
+alone matches full recomputation at a fraction of the runs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -53,15 +53,24 @@ class Bundle:
         held = self.ratios > 0
         lowest = float((floor[held] / self.ratios[held]).max())
         highest = min(1.0, float((ceiling[held] / self.ratios[held]).min()))
-        least, most = np.concatenate([[lowest], floor[self.free]]), np.concatenate([[highest], ceiling[self.free]])
+        least, most = (
+            np.concatenate([[lowest], floor[self.free]]),
+            np.concatenate([[highest], ceiling[self.free]]),
+        )
         never = [self.domains[i] for i in np.flatnonzero(~held & (floor > 0)) if i not in self.free]
         if never or (least > most + 1e-9).any() or least.sum() > 1 + 1e-9 or most.sum() < 1 - 1e-9:
-            what = f"leave {never[0]} out, which has a floor" if never else "leave no mixture within the limits"
-            raise ConfigError("the ratios that are kept", what, "loosen the limits of their domains, or plan from the start")
+            what = (
+                f"leave {never[0]} out, which has a floor" if never else "leave no mixture within the limits"
+            )
+            raise ConfigError(
+                "the ratios that are kept", what, "loosen the limits of their domains, or plan from the start"
+            )
         return least, most
 
 
-def bundle_domains(domains: Sequence[str], kept: Mapping[str, float], revised: Sequence[str] = (), where: str = "--reuse") -> Bundle:
+def bundle_domains(
+    domains: Sequence[str], kept: Mapping[str, float], revised: Sequence[str] = (), where: str = "--reuse"
+) -> Bundle:
     """Bundle the domains that an earlier mixture had and that did not change.
 
     Args:
@@ -74,9 +83,13 @@ def bundle_domains(domains: Sequence[str], kept: Mapping[str, float], revised: S
     """
     unknown = [name for name in revised if name not in domains]
     if unknown:
-        raise ConfigError(f"--revised {unknown[0]}", "is no domain of today", f"choose among {', '.join(domains)}")
+        raise ConfigError(
+            f"--revised {unknown[0]}", "is no domain of today", f"choose among {', '.join(domains)}"
+        )
     ratios = np.array([kept.get(name, 0.0) if name not in revised else 0.0 for name in domains])
     bundled = np.array([name in kept and name not in revised for name in domains])
     if bundled.sum() < 2 or ratios.sum() <= 0:
-        raise ConfigError(where, "leaves fewer than two unchanged domains with weight", "plan from the start, without it")
+        raise ConfigError(
+            where, "leaves fewer than two unchanged domains with weight", "plan from the start, without it"
+        )
     return Bundle(tuple(domains), ratios / ratios.sum(), np.flatnonzero(~bundled))

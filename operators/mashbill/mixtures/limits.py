@@ -5,7 +5,9 @@ import numpy as np
 from mashbill.errors import ConfigError
 
 
-def epoch_ceiling(train_tokens: np.ndarray, tokens: float, max_epochs: float, where: str = "max_epochs") -> np.ndarray:
+def epoch_ceiling(
+    train_tokens: np.ndarray, tokens: float, max_epochs: float, where: str = "max_epochs"
+) -> np.ndarray:
     """The largest weight of each domain under the epoch limit.
 
     Args:
@@ -22,7 +24,9 @@ def epoch_ceiling(train_tokens: np.ndarray, tokens: float, max_epochs: float, wh
     if ceiling.sum() < 1:
         have, need = float(np.sum(train_tokens)) * max_epochs, tokens
         raise ConfigError(
-            where, f"allows {have:,.0f} tokens where the run needs {need:,.0f}", "raise it, add text, or train on fewer tokens"
+            where,
+            f"allows {have:,.0f} tokens where the run needs {need:,.0f}",
+            "raise it, add text, or train on fewer tokens",
         )
     return ceiling
 

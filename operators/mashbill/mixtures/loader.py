@@ -1,9 +1,9 @@
 """The loader: which tokens a model reads at position i, as a pure function of (seed, i).
 
-The domains' turns are interleaved by largest remainder, so that every prefix follows the mixture as closely as whole
-sequences can; under a schedule, every prefix of a phase that phase's. A domain is read without replacement within an epoch, each
-epoch in another order, and goes on where the phase before left it. Nothing is kept between calls: any number of workers, and any
-restart, reads the same sequences.
+The domains' turns are interleaved by largest remainder, so that every prefix follows the mixture as closely
+as whole sequences can; under a schedule, every prefix of a phase that phase's. A domain is read without
+replacement within an epoch, each epoch in another order, and goes on where the phase before left it. Nothing
+is kept between calls: any number of workers, and any restart, reads the same sequences.
 """
 
 from collections.abc import Mapping
@@ -30,7 +30,13 @@ class MixtureLoader:
     """
 
     def __init__(
-        self, train_tokens: Mapping[str, np.ndarray], mixture: Mapping[str, float] | Schedule, *, context: int, sequences: int, seed: int
+        self,
+        train_tokens: Mapping[str, np.ndarray],
+        mixture: Mapping[str, float] | Schedule,
+        *,
+        context: int,
+        sequences: int,
+        seed: int,
     ) -> None:
         self.context, self.sequences, self.seed = context, sequences, seed
         schedule = mixture if isinstance(mixture, Schedule) else Schedule.constant(mixture)
@@ -40,7 +46,11 @@ class MixtureLoader:
         self.windows = [(len(tokens) - 1) // context for tokens in self.tokens]
         for name, windows in zip(self.domains, self.windows, strict=True):
             if windows < 1:
-                raise DataError(f"domain {name}", f"has fewer than {context + 1} training tokens", "add text or shorten the context")
+                raise DataError(
+                    f"domain {name}",
+                    f"has fewer than {context + 1} training tokens",
+                    "add text or shorten the context",
+                )
         self.turn, visit = _turns(schedule.weights[:, read], np.diff([0, *schedule.ends(sequences)]))
         self.window = self._windows_of(visit)
 
@@ -59,13 +69,16 @@ class MixtureLoader:
 
     def epochs(self) -> dict[str, float]:
         """Times each domain is read in the whole run."""
-        return {name: self.domain_counts()[name] / windows for name, windows in zip(self.domains, self.windows, strict=True)}
+        return {
+            name: self.domain_counts()[name] / windows
+            for name, windows in zip(self.domains, self.windows, strict=True)
+        }
 
     def _windows_of(self, visit: np.ndarray) -> np.ndarray:
         """[sequences] which window of its domain is read at each position.
 
-        An epoch's order is drawn for as many windows as are read of it: a run that reads little of a large domain costs little. It is the
-        domain's own, whatever else is read.
+        An epoch's order is drawn for as many windows as are read of it: a run that reads little of a large
+        domain costs little. It is the domain's own, whatever else is read.
         """
         window = np.empty(len(visit), np.int64)
         for domain, (name, windows) in enumerate(zip(self.domains, self.windows, strict=True)):
@@ -73,7 +86,9 @@ class MixtureLoader:
             for epoch in range(-(-len(places) // windows)):
                 part = places[(visit[places] >= epoch * windows) & (visit[places] < (epoch + 1) * windows)]
                 generator = np.random.default_rng([self.seed, LOADER_TAG, epoch, *name.encode()])
-                window[part] = generator.choice(windows, len(part), replace=False)[visit[part] - epoch * windows]
+                window[part] = generator.choice(windows, len(part), replace=False)[
+                    visit[part] - epoch * windows
+                ]
         return window
 
 
@@ -96,7 +111,8 @@ def _turns(weights: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def _interleaved(weights: np.ndarray, sequences: int) -> tuple[np.ndarray, np.ndarray]:
-    """The turns of one phase: a domain's k-th is due at (k + 1/2) / weight, and they are taken in the order they are due.
+    """The turns of one phase: a domain's k-th is due at (k + 1/2) / weight, and they are taken in the order
+    they are due.
 
     Returns:
         [sequences] domain and [sequences] visit.

@@ -1,4 +1,5 @@
-"""Tables of mixtures and of losses, in RegMix's CSV form: an ``index`` column, then one column a domain or metric."""
+"""Tables of mixtures and of losses, in RegMix's CSV form: an ``index`` column, then one column a domain or
+metric."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,7 +44,8 @@ class Table:
         """Read a CSV and check it.
 
         Raises:
-            DataError: the file is missing or empty, has no index column, repeats an index or a column, or a cell is no number.
+            DataError: the file is missing or empty, has no index column, repeats an index or a column, or a
+                cell is no number.
         """
         frame = read_frame(path, "an index column")
         if "index" not in frame:
@@ -53,9 +55,18 @@ class Table:
             raise DataError(f"{path}: index {twice.iloc[0]}", "stands twice", "keep one row an index")
         body = frame.drop(columns="index")
         if body.empty:
-            raise DataError(str(path), "has no rows" if len(body.columns) else "has no column but the index", "add the runs")
+            raise DataError(
+                str(path),
+                "has no rows" if len(body.columns) else "has no column but the index",
+                "add the runs",
+            )
         _check_numbers(frame, path)
-        table = cls(frame["index"].to_numpy(), tuple(map(str, body.columns)), body.to_numpy(dtype=np.float64), str(path))
+        table = cls(
+            frame["index"].to_numpy(),
+            tuple(map(str, body.columns)),
+            body.to_numpy(dtype=np.float64),
+            str(path),
+        )
         table.check()
         return table
 
@@ -94,7 +105,8 @@ class MixtureTable(Table):
         return self.values
 
     def check(self) -> None:
-        """Raise DataError where a weight is missing or negative, or a row does not sum to 1; then make rows sum exactly."""
+        """Raise DataError where a weight is missing or negative, or a row does not sum to 1; then make rows
+        sum exactly."""
         bad = ~np.isfinite(self.values) | (self.values < 0)
         if bad.any():
             row, column = np.argwhere(bad)[0]
@@ -104,7 +116,11 @@ class MixtureTable(Table):
         off = np.abs(sums - 1) > SUM_TOLERANCE
         if off.any():
             row = int(np.argmax(off))
-            raise DataError(f"{self.source}: index {self.index[row]}", f"sums to {sums[row]:g}", "make the row's weights sum to 1")
+            raise DataError(
+                f"{self.source}: index {self.index[row]}",
+                f"sums to {sums[row]:g}",
+                "make the row's weights sum to 1",
+            )
         self.values[:] /= sums[:, None]
 
 
@@ -158,7 +174,15 @@ def _check_numbers(frame: Any, path: Path) -> None:
         if not pd.api.types.is_numeric_dtype(frame[column]):
             number = pd.to_numeric(frame[column], errors="coerce")
             row = int(np.argmax(number.isna() & frame[column].notna()))
-            where = f"{path}: row {row + 1}" if column == "index" else f"{path}: index {frame['index'].iloc[row]}"
-            raise DataError(f"{where}, column {column}", f"is {frame[column].iloc[row]!r:.40}, which is no number", "correct the cell")
+            where = (
+                f"{path}: row {row + 1}" if column == "index" else f"{path}: index {frame['index'].iloc[row]}"
+            )
+            raise DataError(
+                f"{where}, column {column}",
+                f"is {frame[column].iloc[row]!r:.40}, which is no number",
+                "correct the cell",
+            )
     if frame["index"].isna().any():
-        raise DataError(f"{path}: row {int(frame['index'].isna().argmax()) + 1}", "has no index", "number the run")
+        raise DataError(
+            f"{path}: row {int(frame['index'].isna().argmax()) + 1}", "has no index", "number the run"
+        )

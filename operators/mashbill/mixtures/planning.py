@@ -1,9 +1,10 @@
 """Which mixtures to try: RegMix's synthesis, a Dirichlet around the natural proportions at many strengths.
 
-Source: RegMix (sail-sg/regmix): prior raised to a temperature of 0.5, strength log-uniform in 0.1..5, small weights set to zero.
+Source: RegMix (sail-sg/regmix): prior raised to a temperature of 0.5, strength log-uniform in 0.1..5, small
+weights set to zero.
 
-With several phases, each mixture's text is spread over them at random while the mixture of the whole run stays: what the losses owe to
-the order is then not mixed up with what they owe to the amounts.
+With several phases, each mixture's text is spread over them at random while the mixture of the whole run
+stays: what the losses owe to the order is then not mixed up with what they owe to the amounts.
 """
 
 import json
@@ -34,12 +35,22 @@ def plan(run: StageRun) -> Counts:
     natural = have / have.sum()
     count = config.count(len(tokens))
     weights = draw_mixtures(natural, count, config, run.config.seed, ceiling=ceiling)
-    write_plan(MixtureTable(np.arange(count), tuple(tokens), weights), natural, config, run.config.seed, run.output)
-    return {"mixtures": count, "domains": len(tokens), "limited_domains": int((ceiling < 1).sum()), "phases": config.phases}
+    write_plan(
+        MixtureTable(np.arange(count), tuple(tokens), weights), natural, config, run.config.seed, run.output
+    )
+    return {
+        "mixtures": count,
+        "domains": len(tokens),
+        "limited_domains": int((ceiling < 1).sum()),
+        "phases": config.phases,
+    }
 
 
-def write_plan(mixtures: MixtureTable, natural: np.ndarray, config: PlanConfig, seed: int, folder: Path) -> None:
-    """Write planned mixtures, the natural one, and, with several phases, how each mixture is spread over them.
+def write_plan(
+    mixtures: MixtureTable, natural: np.ndarray, config: PlanConfig, seed: int, folder: Path
+) -> None:
+    """Write planned mixtures, the natural one, and, with several phases, how each mixture is spread over
+    them.
 
     Args:
         mixtures: to try.
@@ -56,7 +67,9 @@ def write_plan(mixtures: MixtureTable, natural: np.ndarray, config: PlanConfig, 
         ScheduleTable(mixtures.index, mixtures.columns, shares, phased).write(folder / "schedules.csv")
 
 
-def draw_mixtures(natural: np.ndarray, count: int, config: PlanConfig, seed: int, *, ceiling: np.ndarray | None = None) -> np.ndarray:
+def draw_mixtures(
+    natural: np.ndarray, count: int, config: PlanConfig, seed: int, *, ceiling: np.ndarray | None = None
+) -> np.ndarray:
     """Mixtures to try; around the natural one, the i-th is a function of (seed, i) and of those before it.
 
     Args:
@@ -84,15 +97,20 @@ def draw_mixtures(natural: np.ndarray, count: int, config: PlanConfig, seed: int
                 drawn[i] = weights
                 break
         else:
-            raise ConfigError("plan.mixtures", f"{count} different mixtures cannot be drawn", "lower it, or raise plan.max_epochs")
+            raise ConfigError(
+                "plan.mixtures",
+                f"{count} different mixtures cannot be drawn",
+                "lower it, or raise plan.max_epochs",
+            )
     return drawn
 
 
 def spread_over_phases(mixtures: np.ndarray, config: PlanConfig, seed: int) -> np.ndarray:
-    """Each mixture's domains spread over equal phases, the i-th a function of (seed, i); some hardly, some into one phase each.
+    """Each mixture's domains spread over equal phases, the i-th a function of (seed, i); some hardly, some
+    into one phase each.
 
-    How much of a domain falls into each phase is drawn; rows and columns are then scaled in turn until every phase is full and every
-    domain has its amount (iterative proportional fitting).
+    How much of a domain falls into each phase is drawn; rows and columns are then scaled in turn until every
+    phase is full and every domain has its amount (iterative proportional fitting).
 
     Args:
         mixtures: [mixtures, domains] of whole runs.
@@ -114,16 +132,18 @@ def spread_over_phases(mixtures: np.ndarray, config: PlanConfig, seed: int) -> n
 
 
 def fill_simplex(domains: int, count: int, seed: int) -> np.ndarray:
-    """[count, domains] mixtures spread evenly over all of the simplex: a Sobol sequence, made exponential and normalised."""
+    """[count, domains] mixtures spread evenly over all of the simplex: a Sobol sequence, made exponential and
+    normalised."""
     from scipy.stats import qmc
 
     points = qmc.Sobol(domains, seed=seed).random_base2(max(1, int(np.ceil(np.log2(max(count, 2))))))[:count]
     spacings = -np.log(np.clip(points, 1e-12, 1 - 1e-12))
-    weights: np.ndarray = spacings / spacings.sum(axis=1, keepdims=True)
-    return weights
+    return spacings / spacings.sum(axis=1, keepdims=True)
 
 
-def _draw(prior: np.ndarray, config: PlanConfig, generator: np.random.Generator, ceiling: np.ndarray | None) -> np.ndarray:
+def _draw(
+    prior: np.ndarray, config: PlanConfig, generator: np.random.Generator, ceiling: np.ndarray | None
+) -> np.ndarray:
     strength = np.exp(generator.uniform(np.log(config.min_strength), np.log(config.max_strength)))
     gammas = generator.gamma(np.maximum(prior * strength * len(prior), 1e-3))
     weights: np.ndarray = gammas / gammas.sum() if gammas.sum() > 0 else prior

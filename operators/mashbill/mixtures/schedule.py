@@ -1,7 +1,7 @@
 """Schedules: a run in phases, each a share of it and a mixture of its own; and tables of them.
 
-A table is RegMix's form with two more columns: ``index``, ``phase`` (from 1), ``share``, then one column a domain. A table of plain
-mixtures reads as schedules of one phase.
+A table is RegMix's form with two more columns: ``index``, ``phase`` (from 1), ``share``, then one column a
+domain. A table of plain mixtures reads as schedules of one phase.
 """
 
 from collections.abc import Mapping
@@ -52,7 +52,9 @@ class Schedule:
     def from_json(cls, phases: list[dict[str, Any]]) -> Self:
         """A schedule from ``as_json``'s values."""
         rows = [list(phase["mixture"].values()) for phase in phases]
-        return cls(tuple(phases[0]["mixture"]), np.array([phase["share"] for phase in phases]), np.array(rows))
+        return cls(
+            tuple(phases[0]["mixture"]), np.array([phase["share"] for phase in phases]), np.array(rows)
+        )
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,8 @@ class ScheduleTable:
         """Read a CSV of schedules, or of mixtures as schedules of one phase; rows then sum exactly to 1.
 
         Raises:
-            DataError: the file cannot be read, a phase is missing or stands twice, shares or weights do not sum to 1.
+            DataError: the file cannot be read, a phase is missing or stands twice, shares or weights do not
+                sum to 1.
         """
         import pandas as pd
 
@@ -103,14 +106,18 @@ class ScheduleTable:
             frame = pd.read_csv(path)
         except (OSError, ValueError) as error:
             raise DataError(
-                str(path), f"cannot be read ({error})", "give a CSV with columns index, phase, share and one a domain"
+                str(path),
+                f"cannot be read ({error})",
+                "give a CSV with columns index, phase, share and one a domain",
             ) from error
         if "phase" not in frame:
             table = MixtureTable.read(path)
             return cls(table.index, table.columns, np.ones((len(table.index), 1)), table.weights[:, None])
         for column in ("index", "share"):
             if column not in frame:
-                raise DataError(str(path), f"has no column {column}", "give columns index, phase, share and one a domain")
+                raise DataError(
+                    str(path), f"has no column {column}", "give columns index, phase, share and one a domain"
+                )
         if frame.empty:
             raise DataError(str(path), "has no rows", "give at least one schedule")
         _check_numbers(frame, path)
@@ -120,8 +127,13 @@ class ScheduleTable:
         weights = frame[list(domains)].to_numpy(np.float64).reshape(len(index), phases, -1)
         shares = frame["share"].to_numpy(np.float64).reshape(len(index), phases)
         _check_sums(shares, [f"{path}: index {i}, column share" for i in index])
-        _check_sums(weights.reshape(-1, len(domains)), [f"{path}: index {i}, phase {p + 1}" for i in index for p in range(phases)])
-        return cls(index, domains, shares / shares.sum(1, keepdims=True), weights / weights.sum(2, keepdims=True))
+        _check_sums(
+            weights.reshape(-1, len(domains)),
+            [f"{path}: index {i}, phase {p + 1}" for i in index for p in range(phases)],
+        )
+        return cls(
+            index, domains, shares / shares.sum(1, keepdims=True), weights / weights.sum(2, keepdims=True)
+        )
 
 
 def _check_numbers(frame: Any, path: Path) -> None:
@@ -130,8 +142,12 @@ def _check_numbers(frame: Any, path: Path) -> None:
 
     for column in frame:
         if not pd.api.types.is_numeric_dtype(frame[column]):
-            raise DataError(f"{path}: column {column}", "holds something that is no number", "correct the cell")
-        wrong = ~np.isfinite(frame[column]) | (frame[column] < 0) | ((column == "share") & (frame[column] == 0))
+            raise DataError(
+                f"{path}: column {column}", "holds something that is no number", "correct the cell"
+            )
+        wrong = (
+            ~np.isfinite(frame[column]) | (frame[column] < 0) | ((column == "share") & (frame[column] == 0))
+        )
         if wrong.any():
             row = frame[wrong].iloc[0]
             where = f"{path}: index {row['index']:g}, phase {row['phase']:g}, column {column}"
@@ -148,7 +164,11 @@ def _check_phases(frame: Any, path: Path) -> tuple[np.ndarray, int]:
     for index, found in frame.groupby("index")["phase"]:
         if found.tolist() != list(range(1, phases + 1)):
             said = ", ".join(f"{value:g}" for value in found)
-            raise DataError(f"{path}: index {index}", f"has phases {said}", f"give every index each of the phases 1 to {phases} once")
+            raise DataError(
+                f"{path}: index {index}",
+                f"has phases {said}",
+                f"give every index each of the phases 1 to {phases} once",
+            )
     return frame["index"].drop_duplicates().to_numpy(), phases
 
 

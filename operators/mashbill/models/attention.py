@@ -1,7 +1,8 @@
-"""Causal attention: torch's own kernels, but for short bf16 sequences on a CPU, where plain products are two to five times as fast.
+"""Causal attention: torch's own kernels, but for short bf16 sequences on a CPU, where plain products are two
+to five times as fast.
 
-There the backward of torch's flash kernel takes a third of a proxy's step (torch 2.13: 8.9 ms against 1.6 ms for 8 sequences of 128
-tokens and 4 heads of 32). In fp32, or from about 512 tokens on, its kernels win.
+There the backward of torch's flash kernel takes a third of a proxy's step (torch 2.13: 8.9 ms against 1.6 ms
+for 8 sequences of 128 tokens and 4 heads of 32). In fp32, or from about 512 tokens on, its kernels win.
 """
 
 import functools
@@ -13,7 +14,8 @@ SHORT_TOKENS = 256
 
 
 def causal_attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-    """[batch, heads, tokens, head width] each position's mean of the values up to it, by the likeness of queries and keys.
+    """[batch, heads, tokens, head width] each position's mean of the values up to it, by the likeness of
+    queries and keys.
 
     Args:
         q: [batch, heads, tokens, head width].

@@ -1,8 +1,9 @@
 """Cross-entropy fused with the output layer, chunk by chunk, its gradients computed in the forward pass.
 
-The output layer of a tiny model is most of its work; logits of a whole batch would be most of its memory traffic. Here
-the logits of a chunk live in one small buffer, and are turned into their own gradient in place. Several models stand along a leading
-axis: on a CPU one after the other, as a chunk then stays in the cache; on a GPU all at once, as it is the launches that cost there.
+The output layer of a tiny model is most of its work; logits of a whole batch would be most of its memory
+traffic. Here the logits of a chunk live in one small buffer, and are turned into their own gradient in place.
+Several models stand along a leading axis: on a CPU one after the other, as a chunk then stays in the cache;
+on a GPU all at once, as it is the launches that cost there.
 """
 
 from collections.abc import Iterator
@@ -31,7 +32,11 @@ class FusedCrossEntropy(torch.autograd.Function):
         loss = torch.zeros(len(hidden), dtype=torch.float32, device=hidden.device)
         hidden_gradient, weight_gradient = torch.empty_like(hidden), torch.zeros_like(weight)
         for which, tokens in _chunks(hidden, weight):
-            rows, target, matrix = hidden[which][..., tokens, :], targets[which][..., tokens, None], weight[which]
+            rows, target, matrix = (
+                hidden[which][..., tokens, :],
+                targets[which][..., tokens, None],
+                weight[which],
+            )
             logits = (rows @ matrix.transpose(-1, -2)).float()
             normaliser = torch.logsumexp(logits, -1, keepdim=True)
             loss[which] += (normaliser - logits.gather(-1, target)).sum((-1, -2))
@@ -59,7 +64,8 @@ def matrix_dtype(hidden: torch.Tensor) -> torch.dtype:
 
 
 def token_cross_entropy(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """[models, tokens] cross-entropy of each target in nats, without gradients; shapes as in ``FusedCrossEntropy``."""
+    """[models, tokens] cross-entropy of each target in nats, without gradients; shapes as in
+    ``FusedCrossEntropy``."""
     losses = torch.empty(targets.shape, dtype=torch.float32, device=hidden.device)
     for which, tokens in _chunks(hidden, weight):
         logits = (hidden[which][..., tokens, :] @ weight[which].transpose(-1, -2)).float()

@@ -51,7 +51,12 @@ def save_model(model: Transformer, folder: Path, tokenizer_path: Path, end_of_te
 
 
 def save_weights(
-    state: dict[str, torch.Tensor], shape: ModelShape, vocabulary: int, folder: Path, tokenizer_path: Path, end_of_text: int
+    state: dict[str, torch.Tensor],
+    shape: ModelShape,
+    vocabulary: int,
+    folder: Path,
+    tokenizer_path: Path,
+    end_of_text: int,
 ) -> None:
     """Write weights given by Hugging Face's names; see ``save_model``."""
     from safetensors.torch import save_file
@@ -65,7 +70,12 @@ def save_weights(
     shutil.copyfile(tokenizer_path, folder / "tokenizer.json")
     special = json.loads(tokenizer_path.read_text(encoding="utf-8"))["added_tokens"]
     token = next((t["content"] for t in special if t["id"] == end_of_text), None)
-    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": token, "bos_token": token, "model_max_length": shape.context}
+    settings = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "eos_token": token,
+        "bos_token": token,
+        "model_max_length": shape.context,
+    }
     (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=1))
 
 
@@ -94,8 +104,16 @@ def load_model(folder: Path) -> Transformer:
         model = Transformer(shape, config["vocab_size"])
         missing, unexpected = model.load_state_dict(load_file(folder / "model.safetensors"), strict=False)
     except (OSError, KeyError, ValueError) as error:
-        raise DataError(str(folder), f"is no model folder ({error})", "give a folder with config.json and model.safetensors") from error
+        raise DataError(
+            str(folder),
+            f"is no model folder ({error})",
+            "give a folder with config.json and model.safetensors",
+        ) from error
     lost = [name for name in missing if not (shape.tied and name == "lm_head.weight")]
     if lost or unexpected:
-        raise DataError(str(folder), f"has other weights than its config says ({(lost + list(unexpected))[0]})", "export it again")
+        raise DataError(
+            str(folder),
+            f"has other weights than its config says ({(lost + list(unexpected))[0]})",
+            "export it again",
+        )
     return model.eval()

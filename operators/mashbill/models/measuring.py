@@ -1,6 +1,7 @@
 """What a model makes of text: bits per byte of token streams, bits per character of documents.
 
-Bits per byte compare models with different tokenizers; every token is predicted once, in windows of the context.
+Bits per byte compare models with different tokenizers; every token is predicted once, in windows of the
+context.
 """
 
 import math
@@ -37,15 +38,17 @@ def bits_per_byte(model: Transformer, tokens: np.ndarray, text_bytes: int, devic
     return float(nats) / math.log(2) / text_bytes
 
 
-def stacked_bits_per_byte(stack: Stack, tokens: np.ndarray, text_bytes: int, device: torch.device) -> np.ndarray:
+def stacked_bits_per_byte(
+    stack: Stack, tokens: np.ndarray, text_bytes: int, device: torch.device
+) -> np.ndarray:
     """[models] bits per byte of a token stream under each model of a stack; see ``bits_per_byte``."""
-    bits: np.ndarray = _nats(stack, tokens, device, stack.members).numpy() / math.log(2) / text_bytes
-    return bits
+    return _nats(stack, tokens, device, stack.members).numpy() / math.log(2) / text_bytes
 
 
 @torch.no_grad()
 def _nats(model: Transformer | Stack, tokens: np.ndarray, device: torch.device, members: int) -> torch.Tensor:
-    """The cross-entropy of a stream, a value a model: every token is predicted once, in windows of the context."""
+    """The cross-entropy of a stream, a value a model: every token is predicted once, in windows of the
+    context."""
     context = model.shape.context
     stream = torch.from_numpy(np.asarray(tokens, np.int64)).to(device)
     windows = (len(stream) - 1) // context
@@ -59,7 +62,13 @@ def _nats(model: Transformer | Stack, tokens: np.ndarray, device: torch.device, 
             losses = model.token_losses(inputs[start : start + rows], targets[start : start + rows])
             total = total + losses.double().sum((-1, -2)).cpu()
         if whole < len(stream) - 1:
-            total = total + model.token_losses(stream[None, whole:-1], stream[None, whole + 1 :]).double().sum((-1, -2)).cpu()
+            total = (
+                total
+                + model.token_losses(stream[None, whole:-1], stream[None, whole + 1 :])
+                .double()
+                .sum((-1, -2))
+                .cpu()
+            )
     return total
 
 
@@ -75,7 +84,9 @@ class FamilyModel:
             self.model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
             self.tokenizer: Any = PreTrainedTokenizerFast.from_pretrained(folder)
         except (OSError, ValueError) as error:
-            raise DataError(str(folder), f"is no causal language model ({error})", "give a Hugging Face model folder") from error
+            raise DataError(
+                str(folder), f"is no causal language model ({error})", "give a Hugging Face model folder"
+            ) from error
         self.context: int = self.model.config.max_position_embeddings
         start = self.model.config.bos_token_id
         self.start: int = start if start is not None else self.model.config.eos_token_id or 0
@@ -83,7 +94,9 @@ class FamilyModel:
     def document_bits(self, texts: Sequence[str]) -> np.ndarray:
         """[documents] bits of each text, its first ``context`` tokens, and
         [documents] how many characters those tokens cover, as a [2, documents] array."""
-        encoded = self.tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        encoded = self.tokenizer(
+            list(texts), add_special_tokens=False, return_offsets_mapping=True, verbose=False
+        )
         ids = [row[: self.context] for row in encoded["input_ids"]]
         ends = [row[: self.context][-1][1] if row else 0 for row in encoded["offset_mapping"]]
         result = np.zeros((2, len(texts)))
@@ -102,12 +115,15 @@ class FamilyModel:
         dtype = resolve_precision("auto")
         with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
             logits = self.model(input_ids=inputs).logits
-        nats = functional.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=-100, reduction="none")
-        bits: np.ndarray = nats.view(targets.shape).sum(1).double().numpy() / math.log(2)
-        return bits
+        nats = functional.cross_entropy(
+            logits.float().flatten(0, 1), targets.flatten(), ignore_index=-100, reduction="none"
+        )
+        return nats.view(targets.shape).sum(1).double().numpy() / math.log(2)
 
 
-def family_bits_per_character(folders: Sequence[Path], texts: Sequence[str], characters: int, progress: Progress) -> np.ndarray:
+def family_bits_per_character(
+    folders: Sequence[Path], texts: Sequence[str], characters: int, progress: Progress
+) -> np.ndarray:
     """How well each model compresses the beginning of each document.
 
     Args:
@@ -116,12 +132,15 @@ def family_bits_per_character(folders: Sequence[Path], texts: Sequence[str], cha
         characters: characters of a document that are compressed at most.
         progress: told of each model.
     Returns:
-        [documents, models] bits per character over the tokens that fit the model's context; NaN for empty documents.
+        [documents, models] bits per character over the tokens that fit the model's context; NaN for empty
+        documents.
     """
     beginnings = [text[:characters] for text in texts]
     columns = []
     for i, folder in enumerate(folders):
-        progress(i / len(folders), f"compressing {len(texts):,} documents with model {i + 1} of {len(folders)}")
+        progress(
+            i / len(folders), f"compressing {len(texts):,} documents with model {i + 1} of {len(folders)}"
+        )
         bits, covered = FamilyModel(folder).document_bits(beginnings)
         columns.append(np.divide(bits, covered, out=np.full(len(texts), np.nan), where=covered > 0))
     return np.stack(columns, 1)

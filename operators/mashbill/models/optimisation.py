@@ -35,7 +35,8 @@ def weight_decay_groups(model: torch.nn.Module, weight_decay: float) -> list[dic
 
 
 def resolve_precision(precision: str, device: str = "cpu") -> torch.dtype:
-    """The dtype of matrix products: auto is bf16 where the hardware multiplies in it, as elsewhere it is slower."""
+    """The dtype of matrix products: auto is bf16 where the hardware multiplies in it, as elsewhere it is
+    slower."""
     if precision != "auto":
         return torch.bfloat16 if precision == "bf16" else torch.float32
     if device.startswith("cuda"):

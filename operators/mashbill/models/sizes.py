@@ -1,6 +1,7 @@
 """How large a model is: parameters, FLOPs a token, memory a rank. No torch needed.
 
-Sources: TinyLlama's figures (1,100,048,384 parameters; 7.314 GFLOP a token); ZeRO (arXiv 1910.02054) for memory.
+Sources: TinyLlama's figures (1,100,048,384 parameters; 7.314 GFLOP a token); ZeRO (arXiv 1910.02054) for
+memory.
 """
 
 from mashbill.config import ModelShape
@@ -23,7 +24,10 @@ def flops_per_token(shape: ModelShape, vocabulary: int) -> float:
     The input embedding is a look-up and costs none; a tied one is still multiplied with as the output layer.
     """
     looked_up = 0 if shape.tied else vocabulary * shape.width
-    return 6.0 * (parameter_count(shape, vocabulary) - looked_up) + 12.0 * shape.layers * shape.width * shape.context
+    return (
+        6.0 * (parameter_count(shape, vocabulary) - looked_up)
+        + 12.0 * shape.layers * shape.width * shape.context
+    )
 
 
 def memory_per_rank(parameters: int, ranks: int, zero_stage: int) -> int:
@@ -41,8 +45,9 @@ def memory_per_rank(parameters: int, ranks: int, zero_stage: int) -> int:
 def training_bytes(shape: ModelShape, vocabulary: int, batch_sequences: int) -> int:
     """Bytes that training one model on one device takes, logits left out.
 
-    fp32 weights, gradients and AdamW's two moments, and a bf16 copy of the weights (18 bytes a parameter); of each token and layer what
-    backward needs, about 18 values of the width and 5 of the feed-forward layer, counted at 4 bytes.
+    fp32 weights, gradients and AdamW's two moments, and a bf16 copy of the weights (18 bytes a parameter); of
+    each token and layer what backward needs, about 18 values of the width and 5 of the feed-forward layer,
+    counted at 4 bytes.
     """
     kept = shape.layers * (18 * shape.width + 5 * shape.feed_forward) + 4 * shape.width
     return 18 * parameter_count(shape, vocabulary) + 4 * kept * batch_sequences * shape.context

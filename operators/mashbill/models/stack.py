@@ -1,7 +1,9 @@
-"""Several transformers of one shape as one set of tensors with a leading axis: trained at once, each as if it were alone.
+"""Several transformers of one shape as one set of tensors with a leading axis: trained at once, each as if it
+were alone.
 
-A GPU spends nearly all the time of a tiny model on launching kernels; K models at once launch no more of them than one does. Every
-operation works on each model's slice by itself, so a model that diverges leaves the others as they are.
+A GPU spends nearly all the time of a tiny model on launching kernels; K models at once launch no more of them
+than one does. Every operation works on each model's slice by itself, so a model that diverges leaves the
+others as they are.
 """
 
 from collections.abc import Sequence
@@ -27,7 +29,9 @@ class Stack(nn.Module):
         super().__init__()
         self.shape, self.vocabulary, self.members = models[0].shape, models[0].vocabulary, len(models)
         states = [dict(model.named_parameters()) for model in models]
-        self.weights = nn.ParameterDict({_key(name): nn.Parameter(torch.stack([s[name].detach() for s in states])) for name in states[0]})
+        self.weights = nn.ParameterDict(
+            {_key(name): nn.Parameter(torch.stack([s[name].detach() for s in states])) for name in states[0]}
+        )
         cos, sin = rotary_table(self.shape)
         self.register_buffer("cos", cos, persistent=False)
         self.register_buffer("sin", sin, persistent=False)
@@ -58,7 +62,9 @@ class Stack(nn.Module):
         """
         hidden = self.hidden(tokens.expand(self.members, *tokens.shape))
         dtype = matrix_dtype(hidden)
-        losses = token_cross_entropy(hidden.to(dtype), self.head().to(dtype), targets.flatten().expand(self.members, -1))
+        losses = token_cross_entropy(
+            hidden.to(dtype), self.head().to(dtype), targets.flatten().expand(self.members, -1)
+        )
         return losses.view(self.members, *targets.shape)
 
     def head(self) -> torch.Tensor:
@@ -73,7 +79,9 @@ class Stack(nn.Module):
         x = functional.embedding((tokens + first).view(models, -1), table)
         for layer in range(self.shape.layers):
             block = f"model.layers.{layer}"
-            x = x + self._attention(f"{block}.self_attn", self._norm(f"{block}.input_layernorm", x), batch, length)
+            x = x + self._attention(
+                f"{block}.self_attn", self._norm(f"{block}.input_layernorm", x), batch, length
+            )
             x = x + self._feed_forward(f"{block}.mlp", self._norm(f"{block}.post_attention_layernorm", x))
         return self._norm("model.norm", x)
 
@@ -87,7 +95,10 @@ class Stack(nn.Module):
             return projected.view(models * batch, length, number, head_width).transpose(1, 2)
 
         cos, sin = cast("torch.Tensor", self.cos)[:length], cast("torch.Tensor", self.sin)[:length]
-        q, k = rotate(heads("q_proj", shape.heads), cos, sin), rotate(heads("k_proj", shape.kv_heads), cos, sin)
+        q, k = (
+            rotate(heads("q_proj", shape.heads), cos, sin),
+            rotate(heads("k_proj", shape.kv_heads), cos, sin),
+        )
         v = heads("v_proj", shape.kv_heads)
         mixed = causal_attention(q, k, v)
         return self._project(f"{name}.o_proj", mixed.transpose(1, 2).reshape(models, count, width))
@@ -97,7 +108,10 @@ class Stack(nn.Module):
         return self._project(f"{name}.down_proj", gated)
 
     def _norm(self, name: str, x: torch.Tensor) -> torch.Tensor:
-        return functional.rms_norm(x, (self.shape.width,), eps=NORM_EPSILON) * self._weight(f"{name}.weight")[:, None]
+        return (
+            functional.rms_norm(x, (self.shape.width,), eps=NORM_EPSILON)
+            * self._weight(f"{name}.weight")[:, None]
+        )
 
     def _project(self, name: str, x: torch.Tensor) -> torch.Tensor:
         return torch.bmm(x, self._weight(f"{name}.weight").transpose(1, 2))

@@ -1,7 +1,7 @@
 """AdamW for a stack: every model has a learning rate, a weight decay and a largest gradient norm of its own.
 
-The arithmetic is torch's AdamW, so that a stacked model's steps are those it would take alone. Nothing is read back from the device,
-so that a step can be captured in a CUDA graph.
+The arithmetic is torch's AdamW, so that a stacked model's steps are those it would take alone. Nothing is
+read back from the device, so that a step can be captured in a CUDA graph.
 """
 
 from collections.abc import Iterable, Sequence
@@ -45,7 +45,9 @@ class StackedAdamW:
             rates: [models] learning rates.
         """
         gradients = [p.grad for p in self.parameters]
-        norms = torch.stack([torch.linalg.vector_norm(g.flatten(1), dim=1) for g in gradients if g is not None]).norm(dim=0)
+        norms = torch.stack(
+            [torch.linalg.vector_norm(g.flatten(1), dim=1) for g in gradients if g is not None]
+        ).norm(dim=0)
         shares = (self.gradient_clip / (norms + 1e-6)).clamp(max=1.0)
         self.taken += 1
         one, two = (1 - beta**self.taken for beta in self.betas)
@@ -67,7 +69,10 @@ class StackedAdamW:
         return {"taken": self.taken, "means": self.means, "squares": self.squares}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint; tensors are overwritten in place, as a captured graph knows them by address."""
+        """Go on from a checkpoint; tensors are overwritten in place, as a captured graph knows them by
+        address."""
         self.taken.copy_(state["taken"])
-        for own, given in zip((*self.means, *self.squares), (*state["means"], *state["squares"]), strict=True):
+        for own, given in zip(
+            (*self.means, *self.squares), (*state["means"], *state["squares"]), strict=True
+        ):
             own.copy_(given)

@@ -1,7 +1,7 @@
 """The transformer: Llama's architecture, small enough to read.
 
-RMSNorm before each layer, rotary positions, grouped-query attention, a gated feed-forward layer (SwiGLU), no biases.
-Parameters carry the names of Hugging Face's Llama, so that a state dict needs no translation.
+RMSNorm before each layer, rotary positions, grouped-query attention, a gated feed-forward layer (SwiGLU), no
+biases. Parameters carry the names of Hugging Face's Llama, so that a state dict needs no translation.
 """
 
 from typing import cast
@@ -107,7 +107,11 @@ class Transformer(nn.Module):
         generator = torch.Generator().manual_seed(seed)
         for name, parameter in self.named_parameters():
             if parameter.dim() == 2:
-                depth = (2 * self.shape.layers) ** -0.5 if name.endswith(("o_proj.weight", "down_proj.weight")) else 1.0
+                depth = (
+                    (2 * self.shape.layers) ** -0.5
+                    if name.endswith(("o_proj.weight", "down_proj.weight"))
+                    else 1.0
+                )
                 nn.init.normal_(parameter, std=INITIAL_DEVIATION * depth, generator=generator)
 
     def hidden(self, tokens: torch.Tensor) -> torch.Tensor:
@@ -119,7 +123,9 @@ class Transformer(nn.Module):
             x = block(x, cos[:length], sin[:length])
         return cast("torch.Tensor", self.model.norm(x))
 
-    def forward(self, tokens: torch.Tensor, targets: torch.Tensor | None = None, *, each: bool = False) -> torch.Tensor:
+    def forward(
+        self, tokens: torch.Tensor, targets: torch.Tensor | None = None, *, each: bool = False
+    ) -> torch.Tensor:
         """[batch, tokens, vocabulary] logits; where targets are given, the mean loss, or each target's."""
         if targets is None:
             return cast("torch.Tensor", self.lm_head(self.hidden(tokens)))
@@ -141,13 +147,16 @@ class Transformer(nn.Module):
 
     @torch.no_grad()
     def token_losses(self, tokens: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """[batch, tokens] cross-entropy of each target, in nats; by way of ``forward``, for which ZeRO 3 gathers the weights."""
+        """[batch, tokens] cross-entropy of each target, in nats; by way of ``forward``, for which ZeRO 3
+        gathers the weights."""
         return cast("torch.Tensor", self(tokens, targets, each=True))
 
     def _each_loss(self, tokens: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         hidden = self.hidden(tokens).flatten(0, 1)
         dtype = matrix_dtype(hidden)
-        return token_cross_entropy(hidden.to(dtype)[None], self.lm_head.weight.to(dtype)[None], targets.flatten()[None]).view(targets.shape)
+        return token_cross_entropy(
+            hidden.to(dtype)[None], self.lm_head.weight.to(dtype)[None], targets.flatten()[None]
+        ).view(targets.shape)
 
 
 def rotary_table(shape: ModelShape) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,6 +1,7 @@
 """What every operator is: templated fields in, one stage run, an address out. No logic about data.
 
-A wrong setting or wrong data fails the task for good; a failure of the world is raised as it is, so that Airflow retries.
+A wrong setting or wrong data fails the task for good; a failure of the world is raised as it is, so that
+Airflow retries.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -22,7 +23,8 @@ class StageOperator(BaseOperator):
 
     Args:
         config: path of a TOML config file (templated).
-        overrides: settings by dotted key that win over the file's, or a sequence of such; None values are left out (templated).
+        overrides: settings by dotted key that win over the file's, or a sequence of such; None values are
+            left out (templated).
         inputs: addresses of the input artifacts by stage, as upstream operators return them (templated).
         force: make the result anew even if it is there (templated).
     """
@@ -42,7 +44,12 @@ class StageOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.config, self.overrides, self.inputs, self.force = config, overrides or {}, dict(inputs or {}), force
+        self.config, self.overrides, self.inputs, self.force = (
+            config,
+            overrides or {},
+            dict(inputs or {}),
+            force,
+        )
 
     def execute(self, context: Any) -> Any:
         """Run the stage; counts that are numbers go to XCom under ``counts``."""
@@ -51,7 +58,11 @@ class StageOperator(BaseOperator):
             if self.force:
                 job.discard()
             artifact = job.run()
-        counts = {key: value for key, value in artifact.manifest.counts.items() if isinstance(value, int | float | str)}
+        counts = {
+            key: value
+            for key, value in artifact.manifest.counts.items()
+            if isinstance(value, int | float | str)
+        }
         self.log.info("%s: %s %s", self.stage, artifact.address, counts)
         context["ti"].xcom_push(key="counts", value=counts)
         return artifact.address

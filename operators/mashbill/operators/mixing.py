@@ -20,7 +20,8 @@ class SweepProxies(StageOperator):
 
 
 class RefineSweep(StageOperator):
-    """Train more proxies, round by round, where they can still change the choice; rounds that are missing are run first."""
+    """Train more proxies, round by round, where they can still change the choice; rounds that are missing are
+    run first."""
 
     stage = "refine"
 
@@ -56,13 +57,15 @@ class ScheduleMixture(StageOperator):
 
 
 class ValidateMixtures(StageOperator):
-    """Train the compared mixtures again with fresh seeds and rank them by measured loss; parts that are missing are run first."""
+    """Train the compared mixtures again with fresh seeds and rank them by measured loss; parts that are
+    missing are run first."""
 
     stage = "validate"
 
 
 class GateTraining(StageOperator):
-    """Say whether the predicted gain is worth the cluster; its ``counts`` hold the decision and the reason."""
+    """Say whether the predicted gain is worth the cluster; its ``counts`` hold the decision and the
+    reason."""
 
     stage = "gate"
 

@@ -4,7 +4,8 @@
         curation = CurationTaskGroup(config="pipeline.toml")
         mixture = MixtureTaskGroup(config="pipeline.toml", inputs=curation.outputs)
 
-``outputs`` holds the addresses that the stages return, by stage; a group's ``inputs`` are the outputs of groups before it.
+``outputs`` holds the addresses that the stages return, by stage; a group's ``inputs`` are the outputs of
+groups before it.
 """
 
 from collections.abc import Mapping
@@ -47,7 +48,11 @@ class StageTaskGroup(TaskGroup):
         group_id: str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(group_id=group_id or type(self).__name__.removesuffix("TaskGroup").lower(), prefix_group_id=False, **kwargs)
+        super().__init__(
+            group_id=group_id or type(self).__name__.removesuffix("TaskGroup").lower(),
+            prefix_group_id=False,
+            **kwargs,
+        )
         self.settings = {"config": config, "overrides": overrides or {}}
         self.outputs: dict[str, Any] = dict(inputs or {})
         with self:
@@ -57,11 +62,16 @@ class StageTaskGroup(TaskGroup):
     def add_stage(self, name: str) -> Any:
         """Add one stage; returns its address as an XComArg."""
         stage = STAGES[name]
-        settings: dict[str, Any] = {**self.settings, "inputs": {i: self.outputs[i] for i in stage.inputs if i in self.outputs}}
+        settings: dict[str, Any] = {
+            **self.settings,
+            "inputs": {i: self.outputs[i] for i in stage.inputs if i in self.outputs},
+        }
         if stage.parts is None:
             return OPERATORS[name](task_id=name, doc_md=stage.summary, **settings).output
         with TaskGroup(f"{name}_parts", prefix_group_id=False, tooltip=stage.summary):
-            parts = ListParts(task_id=f"{name}_plan", stage=name, doc_md=f"Parts of {name} to run.", **settings)
+            parts = ListParts(
+                task_id=f"{name}_plan", stage=name, doc_md=f"Parts of {name} to run.", **settings
+            )
             one = RunPart.partial(
                 task_id=f"{name}_part",
                 stage=name,
@@ -69,7 +79,9 @@ class StageTaskGroup(TaskGroup):
                 max_active_tis_per_dagrun=1 if stage.one_at_a_time else None,
                 **settings,
             ).expand(part=parts.output)
-            whole = OPERATORS[name](task_id=name, doc_md=stage.summary, trigger_rule="none_failed", **settings)
+            whole = OPERATORS[name](
+                task_id=name, doc_md=stage.summary, trigger_rule="none_failed", **settings
+            )
             one >> whole
         return whole.output
 
@@ -81,7 +93,8 @@ class CurationTaskGroup(StageTaskGroup):
 
 
 class MixtureTaskGroup(StageTaskGroup):
-    """From token shards to a mixture: plan, sweep, refine, ladder, fit, baselines, mix, schedule, validate, gate. Needs tokenize."""
+    """From token shards to a mixture: plan, sweep, refine, ladder, fit, baselines, mix, schedule, validate,
+    gate. Needs tokenize."""
 
     stages = ("plan", "sweep", "refine", "ladder", "fit", "baselines", "mix", "schedule", "validate", "gate")
 
@@ -106,9 +119,12 @@ class TrainingTaskGroup(StageTaskGroup):
             subject="Train the final model on a gain within the noise?",
             body=f"{{{{ {counts}['reason'] }}}}",
             fail_on_reject=True,
-            retries=3,  # Airflow 3.3 may lose an answer that comes while the task is being parked, and asks again
+            # Airflow 3.3 may lose an answer that comes while the task is being parked, and asks again
+            retries=3,
         )
-        branch = mixing.AskWhereInDoubt(task_id="needs_approval", gate=gate, approval="approve", go_on=first.task_id)
+        branch = mixing.AskWhereInDoubt(
+            task_id="needs_approval", gate=gate, approval="approve", go_on=first.task_id
+        )
         self.outputs["gate"].operator >> branch >> [approval, first]
         approval >> first
         first.trigger_rule = JOIN

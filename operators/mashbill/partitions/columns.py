@@ -18,7 +18,9 @@ def buffers(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     if not len(array):
         return np.zeros(1, np.uint8), np.zeros(1, np.int64)
     bounds = np.frombuffer(offsets, np.int64)[array.offset : array.offset + len(array) + 1]
-    return (np.frombuffer(content, np.uint8) if content is not None and content.size else np.zeros(1, np.uint8)), bounds
+    return (
+        np.frombuffer(content, np.uint8) if content is not None and content.size else np.zeros(1, np.uint8)
+    ), bounds
 
 
 def from_buffers(content: np.ndarray, offsets: np.ndarray) -> pa.Array:

@@ -1,7 +1,8 @@
-"""Rows sent from many tasks to many others by bucket, through files: how partitions are joined without meeting in one memory.
+"""Rows sent from many tasks to many others by bucket, through files: how partitions are joined without
+meeting in one memory.
 
-Each sending task writes one Arrow file with a record batch a bucket; each receiving task maps its batches of all files. On a cluster
-the folder is on the disk that all nodes share, as the artifacts are.
+Each sending task writes one Arrow file with a record batch a bucket; each receiving task maps its batches of
+all files. On a cluster the folder is on the disk that all nodes share, as the artifacts are.
 """
 
 import itertools
@@ -27,8 +28,7 @@ def buckets_for(row_bytes: int, memory_bytes: int) -> int:
 def scattered(keys: np.ndarray, buckets: int) -> np.ndarray:
     """[rows] a bucket for each key; equal keys get the same."""
     mixed = keys.astype(np.uint64) * MIX
-    result: np.ndarray = ((mixed >> SHIFT) % np.uint64(buckets)).astype(np.int64)
-    return result
+    return ((mixed >> SHIFT) % np.uint64(buckets)).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,11 @@ class Exchange:
         """
         order = np.argsort(bucket, kind="stable")
         ends = np.searchsorted(bucket[order], np.arange(self.buckets + 1))
-        table = pa.table({key: pa.array(value) for key, value in columns.items()}).take(pa.array(order)).combine_chunks()
+        table = (
+            pa.table({key: pa.array(value) for key, value in columns.items()})
+            .take(pa.array(order))
+            .combine_chunks()
+        )
         self.folder.mkdir(parents=True, exist_ok=True)
         beside = self.folder / f"{name}.{uuid4().hex}.part"
         with pa.OSFile(str(beside), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
@@ -74,7 +78,9 @@ class Exchange:
         files = sorted(self.folder.glob("*.arrow"))
         if not files:
             raise FileNotFoundError(f"{self.folder} holds no rows")
-        return pa.Table.from_batches([pa.ipc.open_file(pa.memory_map(str(file))).get_batch(bucket) for file in files])
+        return pa.Table.from_batches(
+            [pa.ipc.open_file(pa.memory_map(str(file))).get_batch(bucket) for file in files]
+        )
 
     def arrays(self, bucket: int) -> dict[str, np.ndarray]:
         """The rows of a bucket, by column."""

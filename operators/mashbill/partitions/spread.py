@@ -1,8 +1,9 @@
-"""One function over many partitions: on threads of this machine, or as tasks of a Ray cluster; results in the items' order.
+"""One function over many partitions: on threads of this machine, or as tasks of a Ray cluster; results in the
+items' order.
 
-The same code runs in both places, and nothing depends on which finishes first, so the artifacts are the same files. Threads serve
-because the kernels, Arrow and the tokenizer release the interpreter's lock. On a cluster the artifacts must be on a disk that all
-nodes share.
+The same code runs in both places, and nothing depends on which finishes first, so the artifacts are the same
+files. Threads serve because the kernels, Arrow and the tokenizer release the interpreter's lock. On a cluster
+the artifacts must be on a disk that all nodes share.
 """
 
 import os
@@ -47,8 +48,12 @@ def _on_ray(engine: EngineConfig, work: Callable[[Item], Result], items: Sequenc
 
     if not ray.is_initialized():
         try:
-            plain = {"env_vars": {"DAFT_RUNNER": "native"}}  # a task works on its own partition, it does not spread it again
-            ray.init(address=engine.ray_address, log_to_driver=False, logging_level="ERROR", runtime_env=plain)
+            plain = {
+                "env_vars": {"DAFT_RUNNER": "native"}
+            }  # a task works on its own partition, it does not spread it again
+            ray.init(
+                address=engine.ray_address, log_to_driver=False, logging_level="ERROR", runtime_env=plain
+            )
         except ConnectionError as error:
             what = f"no Ray cluster answers at {engine.ray_address} ({error})"
             raise ConfigError("engine.ray_address", what, "start one, or correct it") from error

@@ -32,9 +32,13 @@ def run_baseline(run: StageRun) -> Counts:
         found = _doremi(run, store, tokens, seed)
     elif name == "skill-it":
         kept = run.scratch / "graph"
-        found = skill_it(store, config.proxy, config.baselines, tokens=tokens, seed=seed, progress=run.progress, kept=kept)
+        found = skill_it(
+            store, config.proxy, config.baselines, tokens=tokens, seed=seed, progress=run.progress, kept=kept
+        )
     else:
-        found = online_mixing(store, config.proxy, config.baselines, tokens=tokens, seed=seed, progress=run.progress)
+        found = online_mixing(
+            store, config.proxy, config.baselines, tokens=tokens, seed=seed, progress=run.progress
+        )
     kept = found.history[np.linspace(0, len(found.history) - 1, min(200, len(found.history))).astype(int)]
     MixtureTable(np.arange(1), store.domains, found.mixture[None]).write(run.output / "mixture.csv")
     MixtureTable(np.arange(len(kept)), store.domains, kept).write(run.output / "history.csv")

@@ -1,7 +1,8 @@
-"""The bootstrap: a small sweep over deduplicated text, whose proxies disagree about documents in a way that means something.
+"""The bootstrap: a small sweep over deduplicated text, whose proxies disagree about documents in a way that
+means something.
 
-Proxies on different mixtures spread in predictive strength; checkpoints of one run agree on nearly every document, so that
-their extremes are noise (measured: docs/decisions/0004-family-from-mixtures.md).
+Proxies on different mixtures spread in predictive strength; checkpoints of one run agree on nearly every
+document, so that their extremes are noise (measured: docs/decisions/0004-family-from-mixtures.md).
 """
 
 import shutil
@@ -21,7 +22,8 @@ BOOTSTRAP_TAG = 302
 
 
 def bootstrap_parts(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> list[str]:
-    """Names of the groups; none where the family or the classifier is given, or the last sweep's proxies serve."""
+    """Names of the groups; none where the family or the classifier is given, or the last sweep's proxies
+    serve."""
     if config.quality.classifier or config.quality.family or config.quality.positives or _last_sweep(config):
         return []
     return group_names(config.bootstrap.models, config.bootstrap.group_size)
@@ -38,7 +40,14 @@ def run_bootstrap_part(run: StageRun) -> Counts:
     store, config = _shared_store(run), run.config
     rows = group_rows(run.part or "", config.bootstrap.models, config.bootstrap.group_size)
     counts = train_group(
-        run, store, _mixtures(store, config), rows, [config.proxy], tokens=config.bootstrap.tokens, evaluations=1, tag=BOOTSTRAP_TAG
+        run,
+        store,
+        _mixtures(store, config),
+        rows,
+        [config.proxy],
+        tokens=config.bootstrap.tokens,
+        evaluations=1,
+        tag=BOOTSTRAP_TAG,
     )
     shutil.copyfile(store.tokenizer_path, run.output / "tokenizer.json")
     shutil.copyfile(store.folder / "tokens.json", run.output / "tokens.json")
@@ -51,7 +60,10 @@ def collect_bootstrap(run: StageRun) -> Counts:
     if sweep and not run.parts:
         shutil.copytree(sweep.path / "proxies", run.output / "proxies")
         shutil.copyfile(sweep.path / "mixtures.csv", run.output / "mixtures.csv")
-        return {"proxies": len(list((run.output / "proxies").iterdir())), "from_sweep": sweep.fingerprint[:16]}
+        return {
+            "proxies": len(list((run.output / "proxies").iterdir())),
+            "from_sweep": sweep.fingerprint[:16],
+        }
     if not run.parts:
         return {"proxies": 0}
     first = next(iter(run.parts.values())).path
@@ -63,19 +75,29 @@ def collect_bootstrap(run: StageRun) -> Counts:
 def _last_sweep(config: PipelineConfig) -> Artifact | None:
     if config.bootstrap.family != "last_sweep":
         return None
-    return ArtifactStore(config.resolve(config.artifacts), Path(config.resolve(config.scratch))).newest("sweep")
+    return ArtifactStore(config.resolve(config.artifacts), Path(config.resolve(config.scratch))).newest(
+        "sweep"
+    )
 
 
 def _mixtures(store: TokenStore, config: PipelineConfig) -> MixtureTable:
-    """The family's mixtures: around the natural one, other than the sweep's, repeats limited as in the sweep."""
+    """The family's mixtures: around the natural one, other than the sweep's, repeats limited as in the
+    sweep."""
     tokens = np.array([store.counts(d, "train")["tokens"] for d in store.domains], np.float64)
     ceiling = epoch_ceiling(tokens, config.bootstrap.tokens, config.plan.max_epochs)
-    weights = draw_mixtures(tokens / tokens.sum(), config.bootstrap.models, config.plan, config.seed + BOOTSTRAP_TAG, ceiling=ceiling)
+    weights = draw_mixtures(
+        tokens / tokens.sum(),
+        config.bootstrap.models,
+        config.plan,
+        config.seed + BOOTSTRAP_TAG,
+        ceiling=ceiling,
+    )
     return MixtureTable(np.arange(config.bootstrap.models), store.domains, weights)
 
 
 def _shared_store(run: StageRun) -> TokenStore:
-    """Token shards of a sample, made once for all groups on this disk; the group that comes second uses the first's."""
+    """Token shards of a sample, made once for all groups on this disk; the group that comes second uses the
+    first's."""
     folder = run.scratch.parent / "store"
     if not (folder / "tokens.json").exists():
         making = run.scratch.parent / f"store-{uuid.uuid4().hex[:8]}"
@@ -91,8 +113,14 @@ def _shared_store(run: StageRun) -> TokenStore:
 def _write_store(run: StageRun, folder: Path) -> None:
     config = run.config
     write_token_store(
-        {d: sorted((run.inputs["deduplicate"].path / "documents" / d).glob("*.parquet")) for d in config.domain_names},
-        {r: sorted((run.inputs["ingest"].path / "references" / r).glob("*.parquet")) for r in config.reference_names},
+        {
+            d: sorted((run.inputs["deduplicate"].path / "documents" / d).glob("*.parquet"))
+            for d in config.domain_names
+        },
+        {
+            r: sorted((run.inputs["ingest"].path / "references" / r).glob("*.parquet"))
+            for r in config.reference_names
+        },
         config.tokens.model_copy(update={"tokenizer": None}),
         config.seed,
         folder,

@@ -1,10 +1,11 @@
 """DoReMi: domain weights from a small reference model and a proxy trained against the worst case (group DRO).
 
-Source: Xie et al. 2023, "DoReMi: Optimizing Data Mixtures Speeds Up Language Model Pretraining"; sangmichaelxie/doremi. Batches hold all
-domains evenly; a domain's score is the mean over its tokens of how far the proxy's loss is above the reference's, at least 0.
-Read in the authors' code: that score token by token, the last one of an absent domain, the ascent and its smoothing, the loss weighted by
-the new weights, the mean over the run. Recalled from the paper: even batches, and a loss that is weighted by domain, where the code
-weights each token; the two are one where batches are even.
+Source: Xie et al. 2023, "DoReMi: Optimizing Data Mixtures Speeds Up Language Model Pretraining";
+sangmichaelxie/doremi. Batches hold all domains evenly; a domain's score is the mean over its tokens of how
+far the proxy's loss is above the reference's, at least 0. Read in the authors' code: that score token by
+token, the last one of an absent domain, the ascent and its smoothing, the loss weighted by the new weights,
+the mean over the run. Recalled from the paper: even batches, and a loss that is weighted by domain, where the
+code weights each token; the two are one where batches are even.
 """
 
 import numpy as np
@@ -73,8 +74,8 @@ def doremi(
 def known_scores(scores: np.ndarray) -> np.ndarray:
     """[domains] scores, the mean of the others' for a domain that no batch has held yet (NaN).
 
-    Ours: the authors' batches hold every domain. A small one doesn't, and any fixed first score would set domains back or ahead by their
-    place in the config, for the whole run.
+    Ours: the authors' batches hold every domain. A small one doesn't, and any fixed first score would set
+    domains back or ahead by their place in the config, for the whole run.
     """
     return np.where(np.isnan(scores), np.nanmean(scores), scores)
 
@@ -83,10 +84,12 @@ def updated_weights(weights: np.ndarray, scores: np.ndarray, step: float, smooth
     """[domains] weights after one exponentiated ascent on the scores, mixed with the uniform ones."""
     logarithms = np.log(weights) + step * scores
     raised = np.exp(logarithms - logarithms.max())
-    result: np.ndarray = (1 - smoothing) * raised / raised.sum() + smoothing / len(weights)
-    return result
+    return (1 - smoothing) * raised / raised.sum() + smoothing / len(weights)
 
 
 def _tell(progress: Progress, proxy: ReweightedProxy, what: str, loss: torch.Tensor) -> None:
     if proxy.step % 20 == 0:
-        progress(proxy.step / proxy.steps, f"{what}: step {proxy.step} of {proxy.steps}, loss {float(loss.detach()):.2f}")
+        progress(
+            proxy.step / proxy.steps,
+            f"{what}: step {proxy.step} of {proxy.steps}, loss {float(loss.detach()):.2f}",
+        )

@@ -51,12 +51,13 @@ def train_group(
     """Train the proxies of some rows: one after the other on a core, or as many at once as the GPU holds.
 
     Args:
-        run: the part; ``proxies/<index>`` folders are written, each with ``result.json``; those of a second or later config as
-            ``proxies/<index>.<place of the config>``.
+        run: the part; ``proxies/<index>`` folders are written, each with ``result.json``; those of a second
+            or later config as ``proxies/<index>.<place of the config>``.
         store: the token shards.
         mixtures: all mixtures.
         rows: which of them to train.
-        configs: shape and optimisation; each row is trained with each, from the same weights and on the same text.
+        configs: shape and optimisation; each row is trained with each, from the same weights and on the same
+            text.
         tokens: tokens of each proxy.
         evaluations: times the validation sets are measured.
         tag: tells families with the same seed apart.
@@ -64,7 +65,13 @@ def train_group(
         processes: worker processes, for a part that has the machine to itself.
     """
     members = plan_members(mixtures, rows, configs, (run.config.seed, tag), schedules)
-    train_planned(members, Budget(store.folder, run.scratch, tokens, evaluations), store.vocabulary, run.progress, processes)
+    train_planned(
+        members,
+        Budget(store.folder, run.scratch, tokens, evaluations),
+        store.vocabulary,
+        run.progress,
+        processes,
+    )
     counts = {"proxies": 0, "tokens": 0, "seconds": 0.0, "failed": 0}
     for member in members:
         shutil.copytree(run.scratch / member.name, run.output / "proxies" / member.name)
@@ -93,7 +100,8 @@ class Planned:
 
 @dataclass(frozen=True)
 class Budget:
-    """What the proxies of a group share: the folder of the token shards, where finished ones are kept, tokens, evaluations."""
+    """What the proxies of a group share: the folder of the token shards, where finished ones are kept,
+    tokens, evaluations."""
 
     store: Path
     scratch: Path
@@ -106,20 +114,30 @@ class Budget:
 
 
 def plan_members(
-    mixtures: MixtureTable, rows: range, configs: Sequence[ProxyConfig], seed: tuple[int, int], schedules: ScheduleTable | None = None
+    mixtures: MixtureTable,
+    rows: range,
+    configs: Sequence[ProxyConfig],
+    seed: tuple[int, int],
+    schedules: ScheduleTable | None = None,
 ) -> list[Planned]:
-    """The proxies of some rows; one's seed is a function of the given one and its index, the same under each config."""
+    """The proxies of some rows; one's seed is a function of the given one and its index, the same under each
+    config."""
     members = []
     for row in rows:
         index = int(mixtures.index[row])
         own = int(np.random.SeedSequence([*seed, index]).generate_state(1)[0])
         mixture = mixtures.row(row) if schedules is None else schedules.schedule(row)
-        members += [Planned(folder_name(index, place), mixture, own, config) for place, config in enumerate(configs)]
+        members += [
+            Planned(folder_name(index, place), mixture, own, config) for place, config in enumerate(configs)
+        ]
     return members
 
 
-def train_planned(members: Sequence[Planned], budget: Budget, vocabulary: int, progress: Progress, processes: int) -> None:
-    """Train what is not finished, in stacks where there is a GPU, over worker processes where there are several."""
+def train_planned(
+    members: Sequence[Planned], budget: Budget, vocabulary: int, progress: Progress, processes: int
+) -> None:
+    """Train what is not finished, in stacks where there is a GPU, over worker processes where there are
+    several."""
     size = stack_size(members[0].config, vocabulary)
     processes = processes if device_of(members[0].config) == "cpu" else 1
     stacks = [members[start : start + size] for start in range(0, len(members), size)]
@@ -131,22 +149,32 @@ def train_planned(members: Sequence[Planned], budget: Budget, vocabulary: int, p
         train_stack(stack, budget, _scaled(progress, done, len(todo), stack[0].name))
 
 
-def train_stack(stack: Sequence[Planned], budget: Budget, progress: Progress = lambda share, words: None) -> None:
+def train_stack(
+    stack: Sequence[Planned], budget: Budget, progress: Progress = lambda share, words: None
+) -> None:
     """Train a stack and keep its results."""
     from mashbill.proxies.proxy import Member, result_as_json, train_members
 
     folders = [budget.scratch / member.name for member in stack]
     members = [Member(m.mixture, m.seed, m.config, folder) for m, folder in zip(stack, folders, strict=True)]
     results = train_members(
-        TokenStore(budget.store), members, tokens=budget.tokens, evaluations=budget.evaluations, scratch=folders[0], progress=progress
+        TokenStore(budget.store),
+        members,
+        tokens=budget.tokens,
+        evaluations=budget.evaluations,
+        scratch=folders[0],
+        progress=progress,
     )
     for member, folder, result in zip(stack, folders, results, strict=True):
         folder.mkdir(parents=True, exist_ok=True)
         _write_json(folder / RESULT, {"index": int(member.name.partition(".")[0]), **result_as_json(result)})
 
 
-def collect_groups(parts: Mapping[str, Artifact], mixtures: MixtureTable, sets: tuple[str, ...], output: Path, place: int = 0) -> Counts:
-    """Gather the groups' proxies into ``proxies/``, ``losses.csv`` and ``trajectories.csv``; failed ones have NaN.
+def collect_groups(
+    parts: Mapping[str, Artifact], mixtures: MixtureTable, sets: tuple[str, ...], output: Path, place: int = 0
+) -> Counts:
+    """Gather the groups' proxies into ``proxies/``, ``losses.csv`` and ``trajectories.csv``; failed ones have
+    NaN.
 
     Args:
         parts: the groups.
@@ -165,8 +193,11 @@ def collect_groups(parts: Mapping[str, Artifact], mixtures: MixtureTable, sets: 
     return counts
 
 
-def write_tables(mixtures: MixtureTable, records: Sequence[Mapping[str, Any]], sets: tuple[str, ...], output: Path) -> Counts:
-    """Write ``mixtures.csv``, ``losses.csv`` and ``trajectories.csv`` of trained proxies; failed ones have NaN.
+def write_tables(
+    mixtures: MixtureTable, records: Sequence[Mapping[str, Any]], sets: tuple[str, ...], output: Path
+) -> Counts:
+    """Write ``mixtures.csv``, ``losses.csv`` and ``trajectories.csv`` of trained proxies; failed ones have
+    NaN.
 
     Raises:
         DataError: fewer than two proxies finished.
@@ -183,10 +214,17 @@ def write_tables(mixtures: MixtureTable, records: Sequence[Mapping[str, Any]], s
     pd.DataFrame(points).to_csv(output / "trajectories.csv", index=False)
     tokens, seconds = (sum(record[key] for record in records) for key in ("tokens", "seconds"))
     rate = round(tokens / max(seconds, 1e-9))
-    return {"proxies": len(records), "failed": failed, "tokens": tokens, "tokens_per_second_and_process": rate}
+    return {
+        "proxies": len(records),
+        "failed": failed,
+        "tokens": tokens,
+        "tokens_per_second_and_process": rate,
+    }
 
 
-def group_records(parts: Mapping[str, Artifact], mixtures: MixtureTable, place: int = 0) -> tuple[list[Path], list[dict[str, Any]]]:
+def group_records(
+    parts: Mapping[str, Artifact], mixtures: MixtureTable, place: int = 0
+) -> tuple[list[Path], list[dict[str, Any]]]:
     """[mixtures] folders of the proxies trained with one of the configs, and what became of each."""
     found = {p.name: p for artifact in parts.values() for p in (artifact.path / "proxies").iterdir()}
     folders = [found[folder_name(int(index), place)] for index in mixtures.index]
@@ -195,7 +233,10 @@ def group_records(parts: Mapping[str, Artifact], mixtures: MixtureTable, place: 
 
 def final_losses(records: Sequence[Mapping[str, Any]], sets: Sequence[str]) -> np.ndarray:
     """[proxies, sets] bits per byte at the end of each; NaN where it failed."""
-    rows = [[np.nan if record["failed"] else record["trajectory"][-1][name] for name in sets] for record in records]
+    rows = [
+        [np.nan if record["failed"] else record["trajectory"][-1][name] for name in sets]
+        for record in records
+    ]
     return np.array(rows, np.float64).reshape(len(records), len(sets))
 
 

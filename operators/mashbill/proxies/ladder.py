@@ -1,6 +1,8 @@
-"""The ladder: some of the sweep's mixtures trained again at other sizes or budgets, to see whether their order holds.
+"""The ladder: some of the sweep's mixtures trained again at other sizes or budgets, to see whether their
+order holds.
 
-olmix (arXiv 2602.12237) finds that proxies of 1M parameters rank 1B models poorly (0.73) and those from about 15M well (above 0.89).
+olmix (arXiv 2602.12237) finds that proxies of 1M parameters rank 1B models poorly (0.73) and those from about
+15M well (above 0.89).
 """
 
 import json
@@ -32,7 +34,16 @@ def train_rung(run: StageRun) -> Counts:
     mixtures, _ = _spread_mixtures(run)
     shape, tokens = _size(config, config.ladder.rungs[number])
     proxy = chosen_config(config, run.inputs["sweep"]).model_copy(update={"model": shape})
-    return train_group(run, store, mixtures, range(len(mixtures.index)), [proxy], tokens=tokens, evaluations=1, tag=LADDER_TAG + number)
+    return train_group(
+        run,
+        store,
+        mixtures,
+        range(len(mixtures.index)),
+        [proxy],
+        tokens=tokens,
+        evaluations=1,
+        tag=LADDER_TAG + number,
+    )
 
 
 def collect_ladder(run: StageRun) -> Counts:
@@ -48,7 +59,10 @@ def collect_ladder(run: StageRun) -> Counts:
             losses = [target_loss(artifact, int(index), config.target) for index in mixtures.index]
             shape, tokens = _size(config, rung)
             rungs.append(_rung(shape, store, tokens, losses))
-    agreement = [[float(spearmanr(a["losses"], b["losses"], nan_policy="omit").statistic) for b in rungs] for a in rungs]
+    agreement = [
+        [float(spearmanr(a["losses"], b["losses"], nan_policy="omit").statistic) for b in rungs]
+        for a in rungs
+    ]
     (run.output / "ladder.json").write_text(json.dumps({"rungs": rungs, "agreement": agreement}, indent=1))
     spent = sum(artifact.manifest.counts["tokens"] for artifact in run.parts.values())
     worst = {"least_agreement": round(min(agreement[0]), 3)} if rungs else {}
@@ -56,13 +70,16 @@ def collect_ladder(run: StageRun) -> Counts:
 
 
 def _spread_mixtures(run: StageRun) -> tuple[MixtureTable, np.ndarray]:
-    """Mixtures of the sweep, evenly spread over the order of their target losses, and [mixtures] those losses."""
+    """Mixtures of the sweep, evenly spread over the order of their target losses, and [mixtures] those
+    losses."""
     sweep = run.inputs["sweep"].path
     mixtures, table = MixtureTable.read(sweep / "mixtures.csv"), LossTable.read(sweep / "losses.csv")
     losses = table.losses @ np.array([run.config.target.get(name, 0.0) for name in table.columns])
     finished = np.flatnonzero(~np.isnan(losses))
     order = finished[np.argsort(losses[finished], kind="stable")]
-    rows = order[np.unique(np.linspace(0, len(order) - 1, min(run.config.ladder.mixtures, len(order))).astype(int))]
+    rows = order[
+        np.unique(np.linspace(0, len(order) - 1, min(run.config.ladder.mixtures, len(order))).astype(int))
+    ]
     return MixtureTable(mixtures.index[rows], mixtures.columns, mixtures.weights[rows]), losses[rows]
 
 
@@ -78,4 +95,8 @@ def _rung(shape: Any, store: TokenStore, tokens: int, losses: list[float]) -> di
 def target_loss(artifact: Artifact, index: int, target: Mapping[str, float]) -> float:
     """Bits per byte of the target at the end of a proxy; NaN where it failed."""
     record = json.loads((artifact.path / "proxies" / f"{index:04d}" / "result.json").read_text())
-    return float("nan") if record["failed"] else float(sum(w * record["trajectory"][-1][s] for s, w in target.items()))
+    return (
+        float("nan")
+        if record["failed"]
+        else float(sum(w * record["trajectory"][-1][s] for s, w in target.items()))
+    )

@@ -1,7 +1,8 @@
 """One step of training, of one proxy alone or of several at once: what the loop in ``proxy.py`` drives.
 
-Alone is a plain module under torch's AdamW: on a CPU, where a small model keeps a core busy. Together is a stack: on a GPU, where its
-step is captured in a CUDA graph after a few warm-up steps, so that a whole step is one launch.
+Alone is a plain module under torch's AdamW: on a CPU, where a small model keeps a core busy. Together is a
+stack: on a GPU, where its step is captured in a CUDA graph after a few warm-up steps, so that a whole step is
+one launch.
 """
 
 from collections.abc import Sequence
@@ -100,7 +101,12 @@ class Alone:
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
-        return {"step": self.step, "failed": self.failed, "model": self.model.state_dict(), "optimiser": self.optimiser.state_dict()}
+        return {
+            "step": self.step,
+            "failed": self.failed,
+            "model": self.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+        }
 
     def load(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
@@ -121,7 +127,10 @@ class Together:
     def __init__(self, models: Sequence[Transformer], configs: Sequence[ProxyConfig], device: str) -> None:
         self.stack = Stack(models).to(device)
         self.optimiser = StackedAdamW(
-            self.stack.parameters(), [c.weight_decay for c in configs], [c.gradient_clip for c in configs], ADAM_BETAS
+            self.stack.parameters(),
+            [c.weight_decay for c in configs],
+            [c.gradient_clip for c in configs],
+            ADAM_BETAS,
         )
         self.kind, self.dtype = device.partition(":")[0], resolve_precision(configs[0].precision, device)
         shape = (len(models), configs[0].batch_sequences, configs[0].model.context + 1)
@@ -171,13 +180,11 @@ class Together:
 
     def losses(self) -> np.ndarray:
         """[models] training losses of the last step."""
-        losses: np.ndarray = self.loss.cpu().numpy()
-        return losses
+        return self.loss.cpu().numpy()
 
     def failed_at(self) -> np.ndarray:
         """[models] the step whose loss was no number; -1 where all were."""
-        failed: np.ndarray = self.failed.cpu().numpy()
-        return failed
+        return self.failed.cpu().numpy()
 
     def measure(self, tokens: np.ndarray, text_bytes: int) -> np.ndarray:
         """[models] bits per byte of a token stream."""
@@ -189,7 +196,12 @@ class Together:
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
-        return {"step": self.step, "failed": self.failed, "stack": self.stack.state_dict(), "optimiser": self.optimiser.state()}
+        return {
+            "step": self.step,
+            "failed": self.failed,
+            "stack": self.stack.state_dict(),
+            "optimiser": self.optimiser.state(),
+        }
 
     def load(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
@@ -200,14 +212,16 @@ class Together:
 
 
 class _Staged:
-    """Pinned memory on the way to the GPU: with two of them, the next batch is read while the GPU is at the last."""
+    """Pinned memory on the way to the GPU: with two of them, the next batch is read while the GPU is at the
+    last."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.buffer = torch.empty(shape, dtype=torch.int64, pin_memory=True)
         self.sent = torch.cuda.Event()  # type: ignore[no-untyped-call]
 
     def send(self, sequences: np.ndarray, batch: torch.Tensor) -> None:
-        """Fill the buffer, as soon as what it held has been copied, and have it copied when the GPU gets there."""
+        """Fill the buffer, as soon as what it held has been copied, and have it copied when the GPU gets
+        there."""
         self.sent.synchronize()
         self.buffer.copy_(torch.from_numpy(sequences))
         batch.copy_(self.buffer, non_blocking=True)

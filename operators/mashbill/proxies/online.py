@@ -1,4 +1,5 @@
-"""Mixtures that change while one proxy trains: online data mixing and Skill-It. The mean over the run is their mixture."""
+"""Mixtures that change while one proxy trains: online data mixing and Skill-It. The mean over the run is
+their mixture."""
 
 from pathlib import Path
 
@@ -12,13 +13,20 @@ from mashbill.tokens import TokenStore
 
 
 def online_mixing(
-    store: TokenStore, proxy_config: ProxyConfig, config: BaselinesConfig, *, tokens: int, seed: int, progress: Progress
+    store: TokenStore,
+    proxy_config: ProxyConfig,
+    config: BaselinesConfig,
+    *,
+    tokens: int,
+    seed: int,
+    progress: Progress,
 ) -> Found:
     """Domains as the arms of a bandit whose reward is their training loss (EXP3).
 
-    Source: Albalak et al. 2023, "Efficient Online Data Mixing For Language Model Pre-Training". Read in the authors' code
-    (alon-albalak/online-data-mixing, an EXP3 that adds rewards up): the exploration, the mixture from it, rewards by probability of the
-    drawn domains alone. Recalled from the paper: the moving average, its 0.9, and the sum over a step's draws. A draw is a sequence here.
+    Source: Albalak et al. 2023, "Efficient Online Data Mixing For Language Model Pre-Training". Read in the
+    authors' code (alon-albalak/online-data-mixing, an EXP3 that adds rewards up): the exploration, the
+    mixture from it, rewards by probability of the drawn domains alone. Recalled from the paper: the moving
+    average, its 0.9, and the sum over a step's draws. A draw is a sequence here.
 
     Args:
         store: the token shards.
@@ -40,21 +48,26 @@ def online_mixing(
         draws = np.bincount(domains, minlength=count)
         rewards = updated_rewards(rewards, mean.cpu().numpy(), draws, mixture, config.online_memory)
         if proxy.step % 20 == 0:
-            progress(proxy.step / proxy.steps, f"step {proxy.step} of {proxy.steps}, loss {float(losses.detach().mean()):.2f}")
+            progress(
+                proxy.step / proxy.steps,
+                f"step {proxy.step} of {proxy.steps}, loss {float(losses.detach().mean()):.2f}",
+            )
         proxy.learn(losses.mean())
     taken = np.stack(history)
     return Found(taken.mean(axis=0), taken, proxy.steps * proxy.batch * proxy_config.model.context)
 
 
-def updated_rewards(rewards: np.ndarray, losses: np.ndarray, draws: np.ndarray, mixture: np.ndarray, memory: float) -> np.ndarray:
+def updated_rewards(
+    rewards: np.ndarray, losses: np.ndarray, draws: np.ndarray, mixture: np.ndarray, memory: float
+) -> np.ndarray:
     """[domains] moving averages of rewards after one step.
 
     Args:
         rewards: [domains] before it.
         losses: [domains] mean loss of the sequences drawn from each, in nats a token.
         draws: [domains] how many were drawn; where none was, the reward stays.
-        mixture: [domains] probability of each draw. The loss of every draw counts by its inverse, so that a domain that is drawn more often
-            has no other reward.
+        mixture: [domains] probability of each draw. The loss of every draw counts by its inverse, so that a
+            domain that is drawn more often has no other reward.
         memory: share that the past keeps.
     """
     seen = memory * rewards + (1 - memory) * losses * draws / mixture
@@ -64,8 +77,7 @@ def updated_rewards(rewards: np.ndarray, losses: np.ndarray, draws: np.ndarray, 
 def bandit_mixture(rewards: np.ndarray, scale: float, explored: float) -> np.ndarray:
     """[domains] probabilities by reward, each at least the share that is explored."""
     raised = np.exp(scale * (rewards - rewards.max()))
-    result: np.ndarray = (1 - len(rewards) * explored) * raised / raised.sum() + explored
-    return result
+    return (1 - len(rewards) * explored) * raised / raised.sum() + explored
 
 
 def skill_it(
@@ -80,9 +92,10 @@ def skill_it(
 ) -> Found:
     """Mixtures that follow what is still to be learnt, and what teaches it.
 
-    Source: Chen et al. 2023, "Skill-it! A Data-Driven Skills Framework for Understanding and Training Language Models", algorithm 1 (read),
-    for learning every domain. The first mixture is by the graph alone; each later one by the losses, in nats a token, of the models that
-    the rounds before it started from, as many as the window holds.
+    Source: Chen et al. 2023, "Skill-it! A Data-Driven Skills Framework for Understanding and Training
+    Language Models", algorithm 1 (read), for learning every domain. The first mixture is by the graph alone;
+    each later one by the losses, in nats a token, of the models that the rounds before it started from, as
+    many as the window holds.
 
     Args:
         store: the token shards.
@@ -94,7 +107,13 @@ def skill_it(
     """
     share = int(tokens * config.skill_graph_share)
     graph, spent = learn_skill_graph(
-        store, proxy_config, config, tokens=share, seed=seed, kept=kept, progress=lambda done, words: progress(done / 2, words)
+        store,
+        proxy_config,
+        config,
+        tokens=share,
+        seed=seed,
+        kept=kept,
+        progress=lambda done, words: progress(done / 2, words),
     )
     proxy = ReweightedProxy(store, proxy_config, tokens, seed)
     losses: list[np.ndarray] = []
@@ -103,7 +122,9 @@ def skill_it(
         windowed = np.sum(losses[-config.skill_window :], axis=0) if losses else np.ones(len(graph))
         history.append(skill_mixture(graph, windowed, config.skill_step))
         losses.append(proxy.validation())
-        progress(0.5 + 0.5 * turn / config.skill_rounds, f"round {turn + 1}: {losses[-1].mean():.3f} nats a token")
+        progress(
+            0.5 + 0.5 * turn / config.skill_rounds, f"round {turn + 1}: {losses[-1].mean():.3f} nats a token"
+        )
         while proxy.step < proxy.steps * (turn + 1) // config.skill_rounds:
             proxy.learn(proxy.losses(proxy.take(proxy.draw(history[-1]))).mean())
     taken = np.stack(history)
@@ -114,5 +135,4 @@ def skill_mixture(graph: np.ndarray, losses: np.ndarray, step: float) -> np.ndar
     """[domains] weights that grow with the losses of all that a domain teaches."""
     logarithms = step * (graph.T @ losses)
     raised = np.exp(logarithms - logarithms.max())
-    result: np.ndarray = raised / raised.sum()
-    return result
+    return raised / raised.sum()

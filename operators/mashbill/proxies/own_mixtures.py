@@ -1,4 +1,5 @@
-"""Training a proxy on each row of a CSV of mixtures, outside the pipeline: what ``mashbill proxies train`` does."""
+"""Training a proxy on each row of a CSV of mixtures, outside the pipeline: what ``mashbill proxies train``
+does."""
 
 import json
 from pathlib import Path
@@ -14,7 +15,15 @@ OWN_TAG = 308
 
 
 def train_mixtures(
-    path: Path, tokens: Path, output: Path, proxy: ProxyConfig, sweep: SweepConfig, *, seed: int, processes: int, progress: Progress
+    path: Path,
+    tokens: Path,
+    output: Path,
+    proxy: ProxyConfig,
+    sweep: SweepConfig,
+    *,
+    seed: int,
+    processes: int,
+    progress: Progress,
 ) -> Counts:
     """Train the proxies; those that a killed call finished are not trained again.
 
@@ -27,19 +36,37 @@ def train_mixtures(
         processes: worker processes, one a core; on a GPU one, whatever is given.
         progress: told of each proxy.
     Raises:
-        DataError: the table is wrong, names a domain that has no tokens, or is not the one that the output was begun with.
+        DataError: the table is wrong, names a domain that has no tokens, or is not the one that the output
+            was begun with.
     """
     store, schedules = TokenStore(tokens), ScheduleTable.read(path)
     mixtures = schedules.means()
     unknown = [name for name in mixtures.domains if name not in store.domains]
     if unknown:
-        raise DataError(f"{path}: column {unknown[0]}", f"has no tokens in {tokens}", f"choose among {', '.join(store.domains)}")
-    identity = {"mixtures": path.read_text(encoding="utf-8"), "proxy": proxy.model_dump(mode="json"), "tokens": sweep.tokens, "seed": seed}
+        raise DataError(
+            f"{path}: column {unknown[0]}",
+            f"has no tokens in {tokens}",
+            f"choose among {', '.join(store.domains)}",
+        )
+    identity = {
+        "mixtures": path.read_text(encoding="utf-8"),
+        "proxy": proxy.model_dump(mode="json"),
+        "tokens": sweep.tokens,
+        "seed": seed,
+    }
     _begin(output, identity)
     members = plan_members(mixtures, range(len(mixtures.index)), [proxy], (seed, OWN_TAG), schedules)
     folders = output / "proxies"
-    train_planned(members, Budget(store.folder, folders, sweep.tokens, sweep.evaluations), store.vocabulary, progress, processes)
-    records = [json.loads((folders / folder_name(int(index)) / RESULT).read_text()) for index in mixtures.index]
+    train_planned(
+        members,
+        Budget(store.folder, folders, sweep.tokens, sweep.evaluations),
+        store.vocabulary,
+        progress,
+        processes,
+    )
+    records = [
+        json.loads((folders / folder_name(int(index)) / RESULT).read_text()) for index in mixtures.index
+    ]
     return write_tables(mixtures, records, store.set_names, output)
 
 
@@ -47,6 +74,8 @@ def _begin(output: Path, identity: dict[str, object]) -> None:
     """Note what is trained here, so that another table's proxies are not taken for it."""
     note = output / "run.json"
     if note.exists() and json.loads(note.read_text()) != identity:
-        raise DataError(str(output), "holds proxies of other mixtures or settings", "give another folder, or delete it")
+        raise DataError(
+            str(output), "holds proxies of other mixtures or settings", "give another folder, or delete it"
+        )
     output.mkdir(parents=True, exist_ok=True)
     note.write_text(json.dumps(identity))

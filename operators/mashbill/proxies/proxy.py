@@ -1,7 +1,8 @@
 """Training proxies: small transformers, each on a mixture, measured on every validation set as they go.
 
-One loop serves a proxy alone on a core and a stack of them on a GPU. What each reads, and from which weights it starts, is a function of
-its own seed, so that it becomes the same model in any company. A checkpoint now and then lets a killed loop go on where it was.
+One loop serves a proxy alone on a core and a stack of them on a GPU. What each reads, and from which weights
+it starts, is a function of its own seed, so that it becomes the same model in any company. A checkpoint now
+and then lets a killed loop go on where it was.
 """
 
 import json
@@ -77,7 +78,9 @@ def train_proxy(
 ) -> ProxyResult:
     """Train one proxy and write it as a Hugging Face folder; see ``train_members``."""
     member = Member(mixture, seed, config, folder)
-    return train_members(store, [member], tokens=tokens, evaluations=evaluations, scratch=folder, progress=progress)[0]
+    return train_members(
+        store, [member], tokens=tokens, evaluations=evaluations, scratch=folder, progress=progress
+    )[0]
 
 
 def train_members(
@@ -96,7 +99,8 @@ def train_members(
         store: the token shards.
         members: what to train.
         tokens: tokens of each, rounded to whole batches.
-        evaluations: times the validation sets are measured, the last at the end; those on schedules at every phase's end, too.
+        evaluations: times the validation sets are measured, the last at the end; those on schedules at every
+            phase's end, too.
         scratch: folder for the checkpoint, which a killed attempt left or this one leaves if it is killed.
         progress: told of every evaluation and now and then between.
         checkpoint_seconds: time between checkpoints.
@@ -110,7 +114,13 @@ class _Training:
     """The state of one loop."""
 
     def __init__(
-        self, store: TokenStore, members: Sequence[Member], tokens: int, evaluations: int, scratch: Path, checkpoint_seconds: float
+        self,
+        store: TokenStore,
+        members: Sequence[Member],
+        tokens: int,
+        evaluations: int,
+        scratch: Path,
+        checkpoint_seconds: float,
     ) -> None:
         torch.set_num_threads(1)
         keep_freed_memory()
@@ -120,7 +130,9 @@ class _Training:
         self.steps = max(1, round(tokens / (self.context * self.batch)))
         self.measured_at = {round(self.steps * (i + 1) / evaluations) for i in range(evaluations)}
         for member in members:
-            self.measured_at |= set(member.mixture.ends(self.steps)) if isinstance(member.mixture, Schedule) else set()
+            self.measured_at |= (
+                set(member.mixture.ends(self.steps)) if isinstance(member.mixture, Schedule) else set()
+            )
         self.loaders = [self._loader(member) for member in members]
         self.learner = new_learner(store, members)
         self.results, self.step, self.seconds = [ProxyResult() for _ in members], 0, 0.0
@@ -129,7 +141,9 @@ class _Training:
 
     def _loader(self, member: Member) -> MixtureLoader:
         tokens = {domain: self.store.train_tokens(domain) for domain in self.store.domains}
-        return MixtureLoader(tokens, member.mixture, context=self.context, sequences=self.steps * self.batch, seed=member.seed)
+        return MixtureLoader(
+            tokens, member.mixture, context=self.context, sequences=self.steps * self.batch, seed=member.seed
+        )
 
     def run(self, progress: Progress) -> list[ProxyResult]:
         """Train to the end."""
@@ -137,13 +151,18 @@ class _Training:
         alive = True
         while self.step < self.steps and alive:
             places = np.arange(self.step * self.batch, (self.step + 1) * self.batch)
-            self.learner.learn(np.stack([loader.sequences_at(places) for loader in self.loaders]), self._rates())
+            self.learner.learn(
+                np.stack([loader.sequences_at(places) for loader in self.loaders]), self._rates()
+            )
             self.step += 1
             if self.step in self.measured_at:
                 self._measure()
             if self.step % LOOK_STEPS == 0 or self.step in self.measured_at:
                 alive = bool((self.learner.failed_at() == FINE).any())
-                progress(self.step / self.steps, f"step {self.step} of {self.steps}, loss {np.nanmean(self.learner.losses()):.2f}")
+                progress(
+                    self.step / self.steps,
+                    f"step {self.step} of {self.steps}, loss {np.nanmean(self.learner.losses()):.2f}",
+                )
             self.seconds = time.monotonic() - started
             if time.monotonic() - saved > self.checkpoint_seconds and self.step < self.steps:
                 self._save()
@@ -152,7 +171,12 @@ class _Training:
 
     def _rates(self) -> np.ndarray:
         settings = [member.config for member in self.members]
-        return np.array([learning_rate_at(self.step, self.steps, c.learning_rate, c.min_learning_rate, c.warmup_share) for c in settings])
+        return np.array(
+            [
+                learning_rate_at(self.step, self.steps, c.learning_rate, c.min_learning_rate, c.warmup_share)
+                for c in settings
+            ]
+        )
 
     def _measure(self) -> None:
         sets = [(name, self.store.validation(name)) for name in self.store.set_names]
@@ -160,7 +184,9 @@ class _Training:
         for i, (result, failed) in enumerate(zip(self.results, self.learner.failed_at(), strict=True)):
             if failed == FINE:
                 values = {name: float(bits[i]) for name, bits in measured.items()}
-                result.trajectory.append({"step": self.step, "tokens": self.step * self.batch * self.context, **values})
+                result.trajectory.append(
+                    {"step": self.step, "tokens": self.step * self.batch * self.context, **values}
+                )
 
     def _finish(self) -> list[ProxyResult]:
         """Write the models, and forget the checkpoint."""
@@ -174,14 +200,24 @@ class _Training:
             else:
                 state, shape = self.learner.member_state(i), member.config.model
                 store = self.store
-                save_weights(state, shape, store.vocabulary, member.folder, store.tokenizer_path, store.end_of_text)
+                save_weights(
+                    state, shape, store.vocabulary, member.folder, store.tokenizer_path, store.end_of_text
+                )
         self.path.unlink(missing_ok=True)
         return self.results
 
     def _identity(self) -> list[Any]:
         """What a checkpoint must have been made for."""
-        read = [m.mixture.as_json() if isinstance(m.mixture, Schedule) else dict(m.mixture) for m in self.members]
-        return [self.steps, [[json.dumps(r), m.seed, m.config.model_dump_json()] for r, m in zip(read, self.members, strict=True)]]
+        read = [
+            m.mixture.as_json() if isinstance(m.mixture, Schedule) else dict(m.mixture) for m in self.members
+        ]
+        return [
+            self.steps,
+            [
+                [json.dumps(r), m.seed, m.config.model_dump_json()]
+                for r, m in zip(read, self.members, strict=True)
+            ],
+        ]
 
     def _save(self) -> None:
         state = {
@@ -219,4 +255,9 @@ def new_learner(store: TokenStore, members: Sequence[Member]) -> Learner:
 
 def result_as_json(result: ProxyResult) -> dict[str, Any]:
     """A result as JSON values."""
-    return {"trajectory": result.trajectory, "tokens": result.tokens, "seconds": result.seconds, "failed": result.failed}
+    return {
+        "trajectory": result.trajectory,
+        "tokens": result.tokens,
+        "seconds": result.seconds,
+        "failed": result.failed,
+    }

@@ -1,4 +1,5 @@
-"""A proxy that is trained while its mixture changes: batches by domain, and a loss that can be weighted by domain."""
+"""A proxy that is trained while its mixture changes: batches by domain, and a loss that can be weighted by
+domain."""
 
 import math
 from collections.abc import Sequence
@@ -59,7 +60,13 @@ class ReweightedProxy:
         self.optimiser = torch.optim.AdamW(groups, lr=config.learning_rate, betas=ADAM_BETAS, fused=True)
         length = self.steps * self.batch
         self.loaders = [
-            MixtureLoader({d: store.train_tokens(d)}, {d: 1.0}, context=config.model.context, sequences=length, seed=seed)
+            MixtureLoader(
+                {d: store.train_tokens(d)},
+                {d: 1.0},
+                context=config.model.context,
+                sequences=length,
+                seed=seed,
+            )
             for d in store.domains
         ]
         self.read = np.zeros(len(self.loaders), np.int64)
@@ -75,15 +82,16 @@ class ReweightedProxy:
     def draw(self, mixture: np.ndarray) -> list[int]:
         """[batch] the domain of each sequence of the next batch, drawn from a mixture."""
         random = np.random.default_rng([self.seed, DRAW_TAG, self.step])
-        domains: list[int] = random.choice(len(mixture), self.batch, p=mixture / mixture.sum()).tolist()
-        return domains
+        return random.choice(len(mixture), self.batch, p=mixture / mixture.sum()).tolist()
 
     def losses(self, batch: torch.Tensor) -> torch.Tensor:
         """[sequences, context] cross-entropy of each target in nats, with gradients."""
         dtype = resolve_precision(self.config.precision, self.device)
         with torch.autocast(self.device, dtype, enabled=dtype != torch.float32):
             logits = self.model(batch[:, :-1])
-        return functional.cross_entropy(logits.float().flatten(0, 1), batch[:, 1:].flatten(), reduction="none").view(len(batch), -1)
+        return functional.cross_entropy(
+            logits.float().flatten(0, 1), batch[:, 1:].flatten(), reduction="none"
+        ).view(len(batch), -1)
 
     def learn(self, loss: torch.Tensor) -> None:
         """One step of the optimiser.
@@ -96,7 +104,9 @@ class ReweightedProxy:
         config = self.config
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.gradient_clip)
-        rate = learning_rate_at(self.step, self.steps, config.learning_rate, config.min_learning_rate, config.warmup_share)
+        rate = learning_rate_at(
+            self.step, self.steps, config.learning_rate, config.min_learning_rate, config.warmup_share
+        )
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.optimiser.step()
@@ -106,10 +116,17 @@ class ReweightedProxy:
     def validation(self) -> np.ndarray:
         """[domains] cross-entropy of each domain's validation text, in nats a token."""
         texts = [self.store.validation(name).tokens for name in self.store.domains]
-        return np.array([math.log(2) * bits_per_byte(self.model, tokens, len(tokens) - 1, self.device) for tokens in texts])
+        return np.array(
+            [
+                math.log(2) * bits_per_byte(self.model, tokens, len(tokens) - 1, self.device)
+                for tokens in texts
+            ]
+        )
 
 
-def mean_by_domain(values: torch.Tensor, domains: Sequence[int], count: int) -> tuple[torch.Tensor, np.ndarray]:
+def mean_by_domain(
+    values: torch.Tensor, domains: Sequence[int], count: int
+) -> tuple[torch.Tensor, np.ndarray]:
     """[domains] mean over the sequences of each domain, and [domains] which are there; 0 where none is."""
     place = torch.tensor(domains, device=values.device)
     total = torch.zeros(count, device=values.device).index_add(0, place, values.mean(1))

@@ -1,10 +1,12 @@
 """Skill-It's graph: which domain teaches which, learnt from short proxies.
 
-Source: Chen et al. 2023, "Skill-it! A Data-Driven Skills Framework for Understanding and Training Language Models" (arXiv 2307.14430).
-Read in the paper: algorithm 2 trains on every domain and on every two of them, as many steps each, and draws an edge where the loss falls
-further with both than alone; algorithm 3 approximates it from the domains alone, an edge where one lowers another's loss. The weights may
-vary (appendix B.2); the paper's graphs from pairs have 1 on the diagonal and 0.5 for an edge, as HazyResearch/skill-it has. Ours: weights
-of the approximate graph as shares of what a domain's own text does, so that the diagonal is 1 there too.
+Source: Chen et al. 2023, "Skill-it! A Data-Driven Skills Framework for Understanding and Training Language
+Models" (arXiv 2307.14430).
+Read in the paper: algorithm 2 trains on every domain and on every two of them, as many steps each, and draws
+an edge where the loss falls further with both than alone; algorithm 3 approximates it from the domains alone,
+an edge where one lowers another's loss. The weights may vary (appendix B.2); the paper's graphs from pairs
+have 1 on the diagonal and 0.5 for an edge, as HazyResearch/skill-it has. Ours: weights of the approximate
+graph as shares of what a domain's own text does, so that the diagonal is 1 there too.
 """
 
 import itertools
@@ -22,7 +24,14 @@ PAIR_EDGE = 0.5
 
 
 def learn_skill_graph(
-    store: TokenStore, proxy_config: ProxyConfig, config: BaselinesConfig, *, tokens: int, seed: int, kept: Path, progress: Progress
+    store: TokenStore,
+    proxy_config: ProxyConfig,
+    config: BaselinesConfig,
+    *,
+    tokens: int,
+    seed: int,
+    kept: Path,
+    progress: Progress,
 ) -> tuple[np.ndarray, int]:
     """Train the proxies that the graph is learnt from.
 
@@ -34,7 +43,8 @@ def learn_skill_graph(
         kept: folder where what each taught is kept, so that a killed attempt goes on with the next.
         progress: told of each.
     Returns:
-        [domains, domains] how much a domain (column) teaches another (row), 1 on itself; and the tokens spent.
+        [domains, domains] how much a domain (column) teaches another (row), 1 on itself; and the tokens
+        spent.
     """
     count = len(store.domains)
     pairs = list(itertools.combinations(range(count), 2)) if config.skill_graph == "pairs" else []
@@ -50,7 +60,9 @@ def learn_skill_graph(
         record = json.loads(path.read_text())
         falls.append(np.array(record["falls"]))
         spent += record["tokens"]
-        progress((done + 1) / len(runs), f"skill graph: {' and '.join(store.domains[domain] for domain in taught)}")
+        progress(
+            (done + 1) / len(runs), f"skill graph: {' and '.join(store.domains[domain] for domain in taught)}"
+        )
     alone = np.stack(falls[:count], axis=1)
     if config.skill_graph == "approximate":
         return approximate_graph(alone), spent
@@ -77,17 +89,23 @@ def pair_graph(alone: np.ndarray, together: np.ndarray) -> np.ndarray:
 
     Args:
         alone: [domains] how far the loss of each fell by training on it alone.
-        together: [domains, domains] how far the loss of a domain (row) fell by training on it and another (column), evenly.
+        together: [domains, domains] how far the loss of a domain (row) fell by training on it and another
+            (column), evenly.
     """
     graph = np.where(together > alone[:, None], PAIR_EDGE, 0.0)
     np.fill_diagonal(graph, 1)
     return graph
 
 
-def _teach(store: TokenStore, proxy_config: ProxyConfig, taught: tuple[int, ...], tokens: int, seed: int) -> dict[str, object]:
+def _teach(
+    store: TokenStore, proxy_config: ProxyConfig, taught: tuple[int, ...], tokens: int, seed: int
+) -> dict[str, object]:
     """How far each domain's loss falls, in nats a token, by training on some of them in turn."""
     proxy = ReweightedProxy(store, proxy_config, tokens, seed)
     before, turns = proxy.validation(), itertools.cycle(taught)
     while proxy.step < proxy.steps:
         proxy.learn(proxy.losses(proxy.take([next(turns) for _ in range(proxy.batch)])).mean())
-    return {"falls": (before - proxy.validation()).tolist(), "tokens": proxy.steps * proxy.batch * proxy_config.model.context}
+    return {
+        "falls": (before - proxy.validation()).tolist(),
+        "tokens": proxy.steps * proxy.batch * proxy_config.model.context,
+    }

@@ -1,7 +1,8 @@
 """Stacks of proxies trained in processes of their own: ``python -m mashbill.proxies.stack_process JOB``.
 
-A pool of ``multiprocessing`` would import the main module of whoever calls, which in an Airflow task is Airflow's, and that refuses to
-be imported there. So these are plain processes, which end with the one that started them.
+A pool of ``multiprocessing`` would import the main module of whoever calls, which in an Airflow task is
+Airflow's, and that refuses to be imported there. So these are plain processes, which end with the one that
+started them.
 """
 
 import os
@@ -33,7 +34,9 @@ def train_in_processes(stacks: Sequence[Any], budget: Any, progress: Progress, p
         RunError: a process failed or was killed; what is finished is kept.
     """
     budget.scratch.mkdir(parents=True, exist_ok=True)
-    started = [_start(stacks[i::processes], budget, budget.scratch / f"process-{i}") for i in range(processes)]
+    started = [
+        _start(stacks[i::processes], budget, budget.scratch / f"process-{i}") for i in range(processes)
+    ]
     try:
         while any(process.poll() is None for process, _ in started):
             time.sleep(LOOK_SECONDS)
@@ -47,7 +50,11 @@ def train_in_processes(stacks: Sequence[Any], budget: Any, progress: Progress, p
         if process.returncode:
             lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
             said = lines[-1] if lines else f"it ended with {process.returncode}"
-            raise RunError("proxies", f"a process that trains them failed ({said})", f"see {log}, then rerun: finished proxies are kept")
+            raise RunError(
+                "proxies",
+                f"a process that trains them failed ({said})",
+                f"see {log}, then rerun: finished proxies are kept",
+            )
         log.unlink()
         log.with_suffix(".job").unlink()
 
@@ -57,7 +64,9 @@ def _start(stacks: Sequence[Any], budget: Any, place: Path) -> tuple["subprocess
     job.write_bytes(pickle.dumps((stacks, budget)))
     command = [sys.executable, "-m", "mashbill.proxies.stack_process", str(job)]
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, env={**os.environ, **dict.fromkeys(THREADS, "1")})
+        process = subprocess.Popen(
+            command, stdout=output, stderr=output, env={**os.environ, **dict.fromkeys(THREADS, "1")}
+        )
     return process, log
 
 

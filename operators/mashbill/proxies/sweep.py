@@ -1,7 +1,8 @@
 """The sweep: one proxy a planned mixture, in groups, so that losses can be learnt from mixtures (RegMix).
 
-With further settings of the optimiser each mixture is trained with each. The regression learns from the settings with the lowest mean
-loss; how well the others agree on the order of the mixtures says whether the choice hangs on the settings.
+With further settings of the optimiser each mixture is trained with each. The regression learns from the
+settings with the lowest mean loss; how well the others agree on the order of the mixtures says whether the
+choice hangs on the settings.
 """
 
 import json
@@ -13,7 +14,14 @@ import numpy as np
 from mashbill.artifacts import Artifact, Counts, StageRun
 from mashbill.config import Optimisation, PipelineConfig, ProxyConfig
 from mashbill.mixtures import LossTable, MixtureTable, ScheduleTable
-from mashbill.proxies.group import collect_groups, final_losses, group_names, group_records, group_rows, train_group
+from mashbill.proxies.group import (
+    collect_groups,
+    final_losses,
+    group_names,
+    group_records,
+    group_rows,
+    train_group,
+)
 from mashbill.tokens import TokenStore
 
 SWEEP_TAG = 301
@@ -30,7 +38,11 @@ def run_sweep_part(run: StageRun) -> Counts:
     config = run.config
     mixtures = MixtureTable.read(run.inputs["plan"].path / "mixtures.csv")
     rows = group_rows(run.part or "", len(mixtures.index), config.sweep.group_size)
-    store, sweep, phased = TokenStore(run.inputs["tokenize"].path), config.sweep, run.inputs["plan"].path / "schedules.csv"
+    store, sweep, phased = (
+        TokenStore(run.inputs["tokenize"].path),
+        config.sweep,
+        run.inputs["plan"].path / "schedules.csv",
+    )
     return train_group(
         run,
         store,
@@ -49,7 +61,9 @@ def collect_sweep(run: StageRun) -> Counts:
     mixtures = MixtureTable.read(run.inputs["plan"].path / "mixtures.csv")
     sets = TokenStore(run.inputs["tokenize"].path).set_names
     configs = sweep_configs(run.config)
-    tables = [final_losses(group_records(run.parts, mixtures, place)[1], sets) for place in range(len(configs))]
+    tables = [
+        final_losses(group_records(run.parts, mixtures, place)[1], sets) for place in range(len(configs))
+    ]
     compared = compare_settings(tables, configs)
     (run.output / "settings.json").write_text(json.dumps(compared, indent=1))
     for place, losses in enumerate(tables):
@@ -77,8 +91,9 @@ def compare_settings(tables: list[np.ndarray], configs: list[ProxyConfig]) -> di
         tables: [mixtures, sets] losses under each of the settings; NaN where a proxy failed.
         configs: the settings.
     Returns:
-        chosen (place of those with the fewest failures, then the lowest mean loss), and for each its fields, failed, mean_loss over the
-        mixtures that all finished, and agreement (mean rank correlation with the chosen over the sets; None from fewer than 3 mixtures).
+        chosen (place of those with the fewest failures, then the lowest mean loss), and for each its fields,
+        failed, mean_loss over the mixtures that all finished, and agreement (mean rank correlation with the
+        chosen over the sets; None from fewer than 3 mixtures).
     """
     from scipy.stats import spearmanr
 
@@ -89,7 +104,11 @@ def compare_settings(tables: list[np.ndarray], configs: list[ProxyConfig]) -> di
 
     def agreement(table: np.ndarray) -> float | None:
         pairs = zip(table[finished].T, tables[chosen][finished].T, strict=True)
-        return float(np.mean([spearmanr(one, other).statistic for one, other in pairs])) if finished.sum() > 2 else None
+        return (
+            float(np.mean([spearmanr(one, other).statistic for one, other in pairs]))
+            if finished.sum() > 2
+            else None
+        )
 
     rows = [
         {

@@ -1,7 +1,9 @@
-"""The validate stage: the compared mixtures trained again with fresh seeds, at several sizes, and ranked by measured loss.
+"""The validate stage: the compared mixtures trained again with fresh seeds, at several sizes, and ranked by
+measured loss.
 
-The choice and its neighbours stand beside one another by predicted loss; here each is measured. One seed gives every mixture the same first
-weights and the same order of each domain, so that mixtures are compared pair by pair and what a seed does to all of them drops out.
+The choice and its neighbours stand beside one another by predicted loss; here each is measured. One seed
+gives every mixture the same first weights and the same order of each domain, so that mixtures are compared
+pair by pair and what a seed does to all of them drops out.
 """
 
 import itertools
@@ -19,14 +21,20 @@ from mashbill.proxies.group import train_group
 from mashbill.proxies.ladder import target_loss
 from mashbill.tokens import TokenStore
 
-VALIDATION_TAG = 100_301  # plus the size; far from the sweep's, the rounds' and the ladder's, so that no seed is theirs
+VALIDATION_TAG = (
+    100_301  # plus the size; far from the sweep's, the rounds' and the ladder's, so that no seed is theirs
+)
 
 
 def validation_parts(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> list[str]:
     """One a size and mixture: all its seeds."""
     if not config.validation.seeds:
         return []
-    return [f"size-{size}-{name}" for size in range(len(_sizes(config))) for name in _mixtures(config, _choice(inputs))]
+    return [
+        f"size-{size}-{name}"
+        for size in range(len(_sizes(config)))
+        for name in _mixtures(config, _choice(inputs))
+    ]
 
 
 def train_again(run: StageRun) -> Counts:
@@ -37,9 +45,20 @@ def train_again(run: StageRun) -> Counts:
     mixture = _mixtures(config, _choice(run.inputs))[name]
     seeds = np.arange(config.validation.seeds)
     weights = np.array([mixture[domain] for domain in store.domains])
-    table = MixtureTable(seeds, store.domains, np.tile(weights, (len(seeds), 1)))  # a seed's index is its place, whatever the mixture
+    table = MixtureTable(
+        seeds, store.domains, np.tile(weights, (len(seeds), 1))
+    )  # a seed's index is its place, whatever the mixture
     proxy = config.proxy.model_copy(update={"model": shape})
-    return train_group(run, store, table, range(len(seeds)), [proxy], tokens=tokens, evaluations=1, tag=VALIDATION_TAG + int(number))
+    return train_group(
+        run,
+        store,
+        table,
+        range(len(seeds)),
+        [proxy],
+        tokens=tokens,
+        evaluations=1,
+        tag=VALIDATION_TAG + int(number),
+    )
 
 
 def collect_validation(run: StageRun) -> Counts:
@@ -51,12 +70,32 @@ def collect_validation(run: StageRun) -> Counts:
         predicted = np.array([_predicted(choice, name) for name in names])
         for number, (shape, tokens) in enumerate(_sizes(config)):
             parts = [run.parts[f"size-{number}-{name}"] for name in names]
-            losses = np.array([[target_loss(part, i, choice["target"]) for i in range(config.validation.seeds)] for part in parts])
-            sizes.append({"parameters": parameter_count(shape, store.vocabulary), "tokens": tokens, **compare(names, predicted, losses)})
-    (run.output / "validation.json").write_text(json.dumps({"target": choice["target"], "sizes": sizes}, indent=1))
-    totals = {key: sum(part.manifest.counts[key] for part in run.parts.values()) for key in ("proxies", "failed", "tokens")}
+            losses = np.array(
+                [
+                    [target_loss(part, i, choice["target"]) for i in range(config.validation.seeds)]
+                    for part in parts
+                ]
+            )
+            sizes.append(
+                {
+                    "parameters": parameter_count(shape, store.vocabulary),
+                    "tokens": tokens,
+                    **compare(names, predicted, losses),
+                }
+            )
+    (run.output / "validation.json").write_text(
+        json.dumps({"target": choice["target"], "sizes": sizes}, indent=1)
+    )
+    totals = {
+        key: sum(part.manifest.counts[key] for part in run.parts.values())
+        for key in ("proxies", "failed", "tokens")
+    }
     agreements = [size["spearman"] for size in sizes if size["spearman"] is not None]
-    return {**totals, "sizes": len(sizes), **({"least_agreement": round(min(agreements), 3)} if agreements else {})}
+    return {
+        **totals,
+        "sizes": len(sizes),
+        **({"least_agreement": round(min(agreements), 3)} if agreements else {}),
+    }
 
 
 def compare(names: list[str], predicted: np.ndarray, losses: np.ndarray) -> dict[str, Any]:
@@ -67,11 +106,13 @@ def compare(names: list[str], predicted: np.ndarray, losses: np.ndarray) -> dict
         predicted: [mixtures] bits per byte.
         losses: [mixtures, seeds] bits per byte; NaN where a model diverged.
     Returns:
-        ``mixtures``, best measured first: mean, least and greatest loss over the seeds that finished, how many diverged, predicted loss,
-        ranks from 1 by both (ties share the better one) among the mixtures that were measured, whether they agree, and over the seeds
-        that natural finished too the mean gain over it, its standard error and how often it was beaten (None without one to compare);
-        ``spearman`` of predicted and mean measured loss (None where fewer than two were measured, or all are equal);
-        ``reversed``: pairs whose measured means stand against the prediction, and in how many of the shared seeds they do.
+        ``mixtures``, best measured first: mean, least and greatest loss over the seeds that finished, how
+        many diverged, predicted loss, ranks from 1 by both (ties share the better one) among the mixtures
+        that were measured, whether they agree, and over the seeds that natural finished too the mean gain
+        over it, its standard error and how often it was beaten (None without one to compare); ``spearman`` of
+        predicted and mean measured loss (None where fewer than two were measured, or all are equal);
+        ``reversed``: pairs whose measured means stand against the prediction, and in how many of the shared
+        seeds they do.
     """
     finished = ~np.isnan(losses)
     measured = np.flatnonzero(finished.any(axis=1))
@@ -115,15 +156,20 @@ def _against(natural: np.ndarray, losses: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _reversed(names: list[str], predicted: np.ndarray, losses: np.ndarray, mean: np.ndarray) -> list[dict[str, Any]]:
-    """Pairs that were predicted one way round and measured the other, the widest apart in prediction first."""
+def _reversed(
+    names: list[str], predicted: np.ndarray, losses: np.ndarray, mean: np.ndarray
+) -> list[dict[str, Any]]:
+    """Pairs that were predicted one way round and measured the other, the widest apart in prediction
+    first."""
     pairs = []
     for a, b in itertools.permutations(range(len(names)), 2):
         if predicted[a] < predicted[b] and mean[a] > mean[b]:
             differences = (losses[a] - losses[b])[~np.isnan(losses[a] - losses[b])]
             seeds = {"seeds": int((differences > 0).sum()), "compared": len(differences)}
             gap = float(predicted[b] - predicted[a])
-            pairs.append({"predicted_better": names[a], "measured_better": names[b], "predicted_gap": gap, **seeds})
+            pairs.append(
+                {"predicted_better": names[a], "measured_better": names[b], "predicted_gap": gap, **seeds}
+            )
     return sorted(pairs, key=lambda pair: -pair["predicted_gap"])
 
 
@@ -144,17 +190,22 @@ def _sizes(config: PipelineConfig) -> list[tuple[ModelShape, int]]:
     """Shape and training tokens of each size, the proxy's first."""
     wanted = config.validation
     tokens = wanted.tokens or config.sweep.tokens
-    return [(config.proxy.model, tokens), *((shape, wanted.model_tokens or tokens) for shape in wanted.models)]
+    return [
+        (config.proxy.model, tokens),
+        *((shape, wanted.model_tokens or tokens) for shape in wanted.models),
+    ]
 
 
 def _choice(inputs: Mapping[str, Artifact]) -> dict[str, Any]:
-    choice: dict[str, Any] = json.loads((inputs["mix"].path / "choice.json").read_text())
-    return choice
+    return json.loads((inputs["mix"].path / "choice.json").read_text())
 
 
 def _mixtures(config: PipelineConfig, choice: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     """The mixtures to train, by name."""
-    known = {"chosen": choice["mixture"], **{name: entry["mixture"] for name, entry in choice["baselines"].items()}}
+    known = {
+        "chosen": choice["mixture"],
+        **{name: entry["mixture"] for name, entry in choice["baselines"].items()},
+    }
     return {name: known[name] for name in config.validation.mixtures or known}
 
 

@@ -1,4 +1,5 @@
-"""Training the quality classifier: fastText on good and bad examples, with PreSelect's settings and one thread, so that it repeats."""
+"""Training the quality classifier: fastText on good and bad examples, with PreSelect's settings and one
+thread, so that it repeats."""
 
 import tempfile
 from collections.abc import Sequence
@@ -16,11 +17,14 @@ POSITIVE, NEGATIVE = "__label__1", "__label__0"
 HELD_OUT_TAG = 401
 PRESELECT_EPOCHS = 3
 EXAMPLES_SHOWN = 50_000
-"""Few examples need more passes: on 832 extremes of the demo, 3 passes told 64% of held-out ones apart, 50 to 90 passes 93%."""
+"""Few examples need more passes: on 832 extremes of the demo, 3 passes told 64% of held-out ones apart, 50 to
+90 passes 93%."""
 TELLING_WORDS, COMMON_WORDS = 25, 5_000
 
 
-def train_classifier(positives: Sequence[str], negatives: Sequence[str], config: QualityConfig, seed: int, path: Path) -> dict[str, Any]:
+def train_classifier(
+    positives: Sequence[str], negatives: Sequence[str], config: QualityConfig, seed: int, path: Path
+) -> dict[str, Any]:
     """Train, and measure on examples that are held out.
 
     Args:
@@ -30,8 +34,8 @@ def train_classifier(positives: Sequence[str], negatives: Sequence[str], config:
         seed: which examples are held out.
         path: where the .bin file is written, with its normalisation beside it.
     Returns:
-        held_out_accuracy, calibration (slope and intercept of the logit, and its expected error before), telling words, and the
-        numbers of positives and negatives.
+        held_out_accuracy, calibration (slope and intercept of the logit, and its expected error before),
+        telling words, and the numbers of positives and negatives.
     Raises:
         DataError: too few examples to hold any out.
     """
@@ -43,7 +47,9 @@ def train_classifier(positives: Sequence[str], negatives: Sequence[str], config:
     order = np.random.default_rng([seed, HELD_OUT_TAG]).permutation(len(texts))
     held = max(2, round(len(texts) * config.held_out_share))
     if len(texts) - held < 2:
-        raise DataError("quality.sample_documents", f"leaves {len(texts)} examples", "raise it or quality.extreme_share")
+        raise DataError(
+            "quality.sample_documents", f"leaves {len(texts)} examples", "raise it or quality.extreme_share"
+        )
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".txt") as file:
         file.writelines(f"{POSITIVE if good[i] else NEGATIVE} {rule.line(texts[i])}\n" for i in order[held:])
         file.flush()
@@ -76,8 +82,8 @@ def calibration(margins: np.ndarray, good: np.ndarray) -> dict[str, float]:
     Args:
         margins: [examples] logits; good: [examples] bool.
     Returns:
-        slope and intercept, by which a margin becomes a calibrated logit, and the expected calibration error of the raw probability
-        (ten bins); empty where only one class is held out.
+        slope and intercept, by which a margin becomes a calibrated logit, and the expected calibration error
+        of the raw probability (ten bins); empty where only one class is held out.
     """
     if good.all() or not good.any():
         return {}
@@ -86,13 +92,24 @@ def calibration(margins: np.ndarray, good: np.ndarray) -> dict[str, float]:
     fitted = LogisticRegression().fit(margins[:, None], good)
     probability = 1 / (1 + np.exp(-np.clip(margins, -30, 30)))
     bins = np.minimum((probability * 10).astype(int), 9)
-    error = sum(abs(probability[bins == b].mean() - good[bins == b].mean()) * (bins == b).mean() for b in np.unique(bins))
-    return {"slope": float(fitted.coef_[0, 0]), "intercept": float(fitted.intercept_[0]), "expected_error": float(error)}
+    error = sum(
+        abs(probability[bins == b].mean() - good[bins == b].mean()) * (bins == b).mean()
+        for b in np.unique(bins)
+    )
+    return {
+        "slope": float(fitted.coef_[0, 0]),
+        "intercept": float(fitted.intercept_[0]),
+        "expected_error": float(error),
+    }
 
 
 def telling_words(scorer: FastTextScorer) -> dict[str, list[str]]:
-    """Among the commonest words of the model, those that speak most for good text and most against it, strongest first."""
+    """Among the commonest words of the model, those that speak most for good text and most against it,
+    strongest first."""
     words, weights = scorer.word_weights(POSITIVE)
     words, weights = words[:COMMON_WORDS], weights[:COMMON_WORDS]
     order = [i for i in np.argsort(-weights, kind="stable").tolist() if words[i] != "</s>"]
-    return {"good": [words[i] for i in order[:TELLING_WORDS]], "bad": [words[i] for i in order[::-1][:TELLING_WORDS]]}
+    return {
+        "good": [words[i] for i in order[:TELLING_WORDS]],
+        "bad": [words[i] for i in order[::-1][:TELLING_WORDS]],
+    }

@@ -1,4 +1,5 @@
-"""PreSelect's examples: how well a family of models compresses a sample of documents, and which documents are its extremes."""
+"""PreSelect's examples: how well a family of models compresses a sample of documents, and which documents are
+its extremes."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,12 @@ import pyarrow.parquet as pq
 
 from mashbill.artifacts import StageRun
 from mashbill.errors import ConfigError
-from mashbill.quality.predictive_strength import extremes, extremes_by_group, predictive_strength, rank_correlation
+from mashbill.quality.predictive_strength import (
+    extremes,
+    extremes_by_group,
+    predictive_strength,
+    rank_correlation,
+)
 from mashbill.quality.sampling import reference_texts, sample_documents
 
 
@@ -23,17 +29,31 @@ def preselect_examples(run: StageRun) -> tuple[list[str], list[str], dict[str, A
     from mashbill.models.measuring import family_bits_per_character
 
     config = run.config.quality
-    folders = [Path(run.config.resolve(f)) for f in config.family] or sorted((run.inputs["bootstrap"].path / "proxies").glob("*"))
+    folders = [Path(run.config.resolve(f)) for f in config.family] or sorted(
+        (run.inputs["bootstrap"].path / "proxies").glob("*")
+    )
     if len(folders) < 2:
-        raise ConfigError("bootstrap.models", f"left {len(folders)} models, of which two are needed", "raise it, or give quality.family")
+        raise ConfigError(
+            "bootstrap.models",
+            f"left {len(folders)} models, of which two are needed",
+            "raise it, or give quality.family",
+        )
     abilities = _abilities(run, folders)
     sample = sample_documents(run, config.sample_documents)
     texts = sample["text"].to_pylist()
-    bits = family_bits_per_character(folders, texts, config.sample_characters, lambda done, words: run.progress(0.1 + 0.6 * done, words))
+    bits = family_bits_per_character(
+        folders, texts, config.sample_characters, lambda done, words: run.progress(0.1 + 0.6 * done, words)
+    )
     ability = np.array(list(abilities.values()))
-    strength = rank_correlation(bits, ability) if config.agreement == "spearman" else predictive_strength(bits, ability)
+    strength = (
+        rank_correlation(bits, ability)
+        if config.agreement == "spearman"
+        else predictive_strength(bits, ability)
+    )
     if config.extremes == "domain":
-        best, worst = extremes_by_group(strength, sample["domain"].to_numpy(zero_copy_only=False).astype(str), config.extreme_share)
+        best, worst = extremes_by_group(
+            strength, sample["domain"].to_numpy(zero_copy_only=False).astype(str), config.extreme_share
+        )
     else:
         best, worst = extremes(strength, config.extreme_share)
     side = np.full(len(texts), "none", dtype=object)
@@ -48,7 +68,12 @@ def preselect_examples(run: StageRun) -> tuple[list[str], list[str], dict[str, A
         }
     )
     pq.write_table(table, run.output / "strength.parquet", compression="zstd")
-    means = table.filter(pc.is_finite(table["strength"])).group_by("domain").aggregate([("strength", "mean")]).to_pylist()
+    means = (
+        table.filter(pc.is_finite(table["strength"]))
+        .group_by("domain")
+        .aggregate([("strength", "mean")])
+        .to_pylist()
+    )
     facts = {
         "method": "family" if config.family else run.config.bootstrap.family.replace("train", "bootstrap"),
         "abilities": abilities,
@@ -64,7 +89,11 @@ def _abilities(run: StageRun, folders: list[Path]) -> dict[str, float]:
     if given:
         missing = [folder.name for folder in folders if folder.name not in given]
         if missing:
-            raise ConfigError(f"quality.abilities.{missing[0]}", "is missing", f"give the score of every model: {', '.join(missing)}")
+            raise ConfigError(
+                f"quality.abilities.{missing[0]}",
+                "is missing",
+                f"give the score of every model: {', '.join(missing)}",
+            )
         return {folder.name: given[folder.name] for folder in folders}
     from mashbill.models.measuring import family_bits_per_byte
 

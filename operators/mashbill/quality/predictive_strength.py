@@ -15,7 +15,8 @@ def predictive_strength(bits_per_character: np.ndarray, ability: np.ndarray) -> 
         bits_per_character: [documents, models] compression of each document by each model.
         ability: [models] higher is better.
     Returns:
-        [documents] in [0, 1]; 1 where a better model always compresses better; a tie on a document counts half.
+        [documents] in [0, 1]; 1 where a better model always compresses better; a tie on a document counts
+        half.
     Raises:
         DataError: fewer than two models differ in ability.
     """
@@ -23,8 +24,7 @@ def predictive_strength(bits_per_character: np.ndarray, ability: np.ndarray) -> 
     if len(better) == 0:
         raise DataError("ability", "is the same for every model", "give models that differ")
     difference = bits_per_character[:, worse] - bits_per_character[:, better]
-    agreement: np.ndarray = (np.sign(difference).mean(axis=1) + 1) / 2
-    return agreement
+    return (np.sign(difference).mean(axis=1) + 1) / 2
 
 
 def extremes(strength: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
@@ -57,12 +57,16 @@ def rank_correlation(bits_per_character: np.ndarray, ability: np.ndarray) -> np.
     measured -= measured.mean(axis=1, keepdims=True)
     wanted = rankdata(ability) - (len(ability) + 1) / 2
     size = np.linalg.norm(measured, axis=1) * np.linalg.norm(wanted)
-    result: np.ndarray = (np.divide(measured @ wanted, size, out=np.zeros(len(measured)), where=size > 0) + 1) / 2
+    result: np.ndarray = (
+        np.divide(measured @ wanted, size, out=np.zeros(len(measured)), where=size > 0) + 1
+    ) / 2
     result[np.isnan(bits_per_character).any(axis=1)] = np.nan
     return result
 
 
-def extremes_by_group(strength: np.ndarray, groups: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
+def extremes_by_group(
+    strength: np.ndarray, groups: np.ndarray, share: float
+) -> tuple[np.ndarray, np.ndarray]:
     """``extremes`` of each group, put together.
 
     Args:

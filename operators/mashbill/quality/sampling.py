@@ -17,7 +17,11 @@ REFERENCE_DOCUMENTS = 400
 def document_files(run: StageRun, domains: Sequence[str] | None = None) -> list[Path]:
     """Partitions of deduplicated documents, in the config's order."""
     folder = run.inputs["deduplicate"].path / "documents"
-    return [path for domain in domains or run.config.domain_names for path in sorted((folder / domain).glob("*.parquet"))]
+    return [
+        path
+        for domain in domains or run.config.domain_names
+        for path in sorted((folder / domain).glob("*.parquet"))
+    ]
 
 
 def sample_documents(run: StageRun, count: int, domains: Sequence[str] | None = None) -> pa.Table:
@@ -25,7 +29,9 @@ def sample_documents(run: StageRun, count: int, domains: Sequence[str] | None = 
     files = document_files(run, domains)
     rows = [pq.read_metadata(path).num_rows for path in files]
     total = sum(rows)
-    chosen = np.sort(np.random.default_rng([run.config.seed, SAMPLE_TAG]).choice(total, min(total, count), replace=False))
+    chosen = np.sort(
+        np.random.default_rng([run.config.seed, SAMPLE_TAG]).choice(total, min(total, count), replace=False)
+    )
     starts = np.concatenate([[0], np.cumsum(rows)])
     tables = []
     for path, start, stop in zip(files, starts[:-1], starts[1:], strict=True):
@@ -42,7 +48,11 @@ def reference_texts(run: StageRun, names: Sequence[str], count: int = REFERENCE_
         ConfigError: no set is named.
     """
     if not names:
-        raise ConfigError("corpus.references", "is empty, and abilities are measured on references", "add one, or give quality.classifier")
+        raise ConfigError(
+            "corpus.references",
+            "is empty, and abilities are measured on references",
+            "add one, or give quality.classifier",
+        )
     texts: list[str] = []
     for name in names:
         files = sorted((run.inputs["ingest"].path / "references" / name).glob("*.parquet"))

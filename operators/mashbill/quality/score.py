@@ -1,4 +1,5 @@
-"""The score stage: a classifier by PreSelect, by contrast with named good text (DCLM), or as given, and every document's margin."""
+"""The score stage: a classifier by PreSelect, by contrast with named good text (DCLM), or as given, and every
+document's margin."""
 
 import json
 import shutil
@@ -23,14 +24,18 @@ from mashbill.quality.family import preselect_examples
 from mashbill.quality.sampling import document_files, reference_texts, sample_documents
 
 CLASSIFIER = "classifier.bin"
-SCHEMA = pa.schema([("id", pa.string()), ("domain", pa.string()), ("margin", pa.float64()), ("bytes", pa.int64())])
+SCHEMA = pa.schema(
+    [("id", pa.string()), ("domain", pa.string()), ("margin", pa.float64()), ("bytes", pa.int64())]
+)
 
 
 def model_identity(config: PipelineConfig) -> Any:
     """Changes when a given classifier, its normalisation or the family changes."""
     quality = config.quality
     given = [("quality.classifier", quality.classifier)] if quality.classifier else []
-    given += [("quality.ensemble", path) for path in quality.ensemble] + [("quality.family", path) for path in quality.family]
+    given += [("quality.ensemble", path) for path in quality.ensemble] + [
+        ("quality.family", path) for path in quality.family
+    ]
     identity = []
     for field, name in given:
         path = Path(config.resolve(name))
@@ -54,7 +59,10 @@ def score(run: StageRun) -> Counts:
         for source, name in ((given[0], CLASSIFIER), (sidecar(given[0]), sidecar(Path(CLASSIFIER)).name)):
             if source.exists():
                 shutil.copyfile(source, run.output / name)
-        facts = {"method": "ensemble" if config.ensemble else "classifier", "classifiers": [path.name for path in given]}
+        facts = {
+            "method": "ensemble" if config.ensemble else "classifier",
+            "classifiers": [path.name for path in given],
+        }
     else:
         label = POSITIVE
         positives, negatives, facts = contrast_examples(run) if config.positives else preselect_examples(run)
@@ -72,15 +80,25 @@ def contrast_examples(run: StageRun) -> tuple[list[str], list[str], dict[str, An
     Source: DCLM (arXiv 2406.11794), section 4.4: positives from chosen sources against the rest.
     """
     config = run.config.quality
-    unknown = [n for n in config.positives if n not in (*run.config.domain_names, *run.config.reference_names)]
+    unknown = [
+        n for n in config.positives if n not in (*run.config.domain_names, *run.config.reference_names)
+    ]
     if unknown:
-        raise ConfigError("quality.positives", f"names {unknown[0]!r}, which is neither a domain nor a reference", "correct the name")
+        raise ConfigError(
+            "quality.positives",
+            f"names {unknown[0]!r}, which is neither a domain nor a reference",
+            "correct the name",
+        )
     half = config.sample_documents // 2
     domains = [n for n in config.positives if n in run.config.domain_names]
     references = [n for n in config.positives if n in run.config.reference_names]
     rest = [d for d in run.config.domain_names if d not in domains]
     if not rest:
-        raise ConfigError("quality.positives", "names every domain, and nothing is left to tell them from", "leave a domain out")
+        raise ConfigError(
+            "quality.positives",
+            "names every domain, and nothing is left to tell them from",
+            "leave a domain out",
+        )
     good = sample_documents(run, half, domains)["text"].to_pylist() if domains else []
     good += reference_texts(run, references, half) if references else []
     good = [good[i] for i in np.linspace(0, len(good) - 1, min(half, len(good))).astype(int)]
@@ -96,17 +114,32 @@ def _score_documents(run: StageRun, scorers: Sequence[FastTextScorer], label: st
         tables.append(table)
     if len(scorers) > 1:
         tables = rank_average(tables, len(scorers))
-    by_domain = {d: {"documents_in": 0, "documents_out": 0, "bytes_in": 0, "bytes_out": 0} for d in run.config.domain_names}
+    by_domain = {
+        d: {"documents_in": 0, "documents_out": 0, "bytes_in": 0, "bytes_out": 0}
+        for d in run.config.domain_names
+    }
     for path, table in zip(files, tables, strict=True):
         if not np.isfinite(table["margin"].to_numpy()).any():
-            raise DataError(f"domain {path.parent.name}", "has no feature that the classifier knows", "give another classifier")
+            raise DataError(
+                f"domain {path.parent.name}",
+                "has no feature that the classifier knows",
+                "give another classifier",
+            )
         out = run.output / "scores" / path.parent.name / path.name
         out.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(table.select(SCHEMA.names).cast(SCHEMA), out, compression="zstd")
         row, size = by_domain[path.parent.name], pc.sum(table["bytes"]).as_py()
-        for key, value in (("documents_in", len(table)), ("documents_out", len(table)), ("bytes_in", size), ("bytes_out", size)):
+        for key, value in (
+            ("documents_in", len(table)),
+            ("documents_out", len(table)),
+            ("bytes_in", size),
+            ("bytes_out", size),
+        ):
             row[key] += value
-    totals = {key: sum(row[key] for row in by_domain.values()) for key in ("documents_in", "documents_out", "bytes_in", "bytes_out")}
+    totals = {
+        key: sum(row[key] for row in by_domain.values())
+        for key in ("documents_in", "documents_out", "bytes_in", "bytes_out")
+    }
     return {**totals, "by_domain": by_domain, "removed": {}}
 
 
@@ -136,4 +169,7 @@ def rank_average(tables: Sequence[pa.Table], scorers: int) -> list[pa.Table]:
         ranks += rankdata(np.concatenate([table[f"margin_{i}"].to_numpy() for table in tables])) / scorers
     share = (ranks - 0.5) / len(ranks)
     margins = np.split(np.log(share) - np.log1p(-share), ends[:-1])
-    return [t.set_column(t.schema.get_field_index("margin"), "margin", pa.array(m)) for t, m in zip(tables, margins, strict=True)]
+    return [
+        t.set_column(t.schema.get_field_index("margin"), "margin", pa.array(m))
+        for t, m in zip(tables, margins, strict=True)
+    ]

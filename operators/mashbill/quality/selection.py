@@ -1,7 +1,8 @@
-"""The select stage: keep the best-scored text, of each domain or overall, and if asked split what is kept into quality bins.
+"""The select stage: keep the best-scored text, of each domain or overall, and if asked split what is kept
+into quality bins.
 
-Two passes over the margins and sizes, a partition at a time: one fills quantile sketches, from which thresholds follow; the
-other writes the documents above them.
+Two passes over the margins and sizes, a partition at a time: one fills quantile sketches, from which
+thresholds follow; the other writes the documents above them.
 """
 
 import json
@@ -53,7 +54,11 @@ def select(run: StageRun) -> Counts:
         run.progress(i / len(domains), f"selecting {domain}")
         keep = kept[domain]
         if not keep.any():
-            raise DataError(f"domain {domain}", "keeps no document", "lower selection.threshold or raise selection.min_documents")
+            raise DataError(
+                f"domain {domain}",
+                "keeps no document",
+                "lower selection.threshold or raise selection.min_documents",
+            )
         bins = quality_bins(scores[domain], keep, config.bins)
         samples[domain] = _write_domain(run, domain, keep, bins, scores[domain].margin)
         quality[domain] = _distribution(scores[domain].margin, keep)
@@ -66,11 +71,20 @@ def select(run: StageRun) -> Counts:
         }
     (run.output / "samples.json").write_text(json.dumps(samples, ensure_ascii=False, indent=1))
     (run.output / "quality.json").write_text(json.dumps({"domains": quality, "share_error": error}, indent=1))
-    totals = {key: sum(row[key] for row in by_domain.values()) for key in ("documents_in", "documents_out", "bytes_in", "bytes_out")}
-    return {**totals, "by_domain": by_domain, "removed": {"quality": totals["documents_in"] - totals["documents_out"]}}
+    totals = {
+        key: sum(row[key] for row in by_domain.values())
+        for key in ("documents_in", "documents_out", "bytes_in", "bytes_out")
+    }
+    return {
+        **totals,
+        "by_domain": by_domain,
+        "removed": {"quality": totals["documents_in"] - totals["documents_out"]},
+    }
 
 
-def choose(scores: Mapping[str, Scores], config: SelectionConfig, seed: int) -> tuple[dict[str, np.ndarray], float]:
+def choose(
+    scores: Mapping[str, Scores], config: SelectionConfig, seed: int
+) -> tuple[dict[str, np.ndarray], float]:
     """Which documents are kept.
 
     Args:
@@ -78,7 +92,8 @@ def choose(scores: Mapping[str, Scores], config: SelectionConfig, seed: int) -> 
         config: method, share or threshold, scope and the least number of documents.
         seed: seed of temperature sampling.
     Returns:
-        [documents] bool by domain, and by how much of the text the share may be passed (the weight of one bucket of the sketch).
+        [documents] bool by domain, and by how much of the text the share may be passed (the weight of one
+        bucket of the sketch).
     """
     keys = {d: _keys(s, config, seed) for d, s in scores.items()}
     error = 0.0
@@ -101,7 +116,8 @@ def choose(scores: Mapping[str, Scores], config: SelectionConfig, seed: int) -> 
 
 
 def quality_bins(scores: Scores, keep: np.ndarray, bins: int) -> np.ndarray:
-    """[documents] the bin of each kept document, from 0 (best) to bins - 1, of equal bytes each; -1 for the dropped."""
+    """[documents] the bin of each kept document, from 0 (best) to bins - 1, of equal bytes each; -1 for the
+    dropped."""
     number = np.full(len(keep), -1)
     number[keep] = 0
     sketch = QuantileSketch().add(scores.margin[keep], scores.bytes[keep])
@@ -112,22 +128,27 @@ def quality_bins(scores: Scores, keep: np.ndarray, bins: int) -> np.ndarray:
 
 
 def _keys(scores: Scores, config: SelectionConfig, seed: int) -> np.ndarray:
-    """[documents] what documents are ordered by: the margin, or, sampling, the margin with noise that is a function of (seed, id).
+    """[documents] what documents are ordered by: the margin, or, sampling, the margin with noise that is a
+    function of (seed, id).
 
-    Adding Gumbel noise and taking the top is sampling without replacement with probabilities that grow as exp(margin / temperature).
+    Adding Gumbel noise and taking the top is sampling without replacement with probabilities that grow as
+    exp(margin / temperature).
     """
     if config.method != "temperature":
         return scores.margin
     import pandas as pd
 
-    hashes = pd.util.hash_array(scores.id.astype(object), hash_key=f"{seed:08d}{NOISE_TAG:08d}"[:16], categorize=False)
+    hashes = pd.util.hash_array(
+        scores.id.astype(object), hash_key=f"{seed:08d}{NOISE_TAG:08d}"[:16], categorize=False
+    )
     uniform = (hashes.astype(np.float64) + 0.5) / 2.0**64
-    key: np.ndarray = scores.margin / config.temperature - np.log(-np.log(np.clip(uniform, 1e-18, 1 - 1e-16)))
-    return key
+    return scores.margin / config.temperature - np.log(-np.log(np.clip(uniform, 1e-18, 1 - 1e-16)))
 
 
 def _scores(folder: Path) -> Scores:
-    tables = [pq.read_table(path, columns=["id", "margin", "bytes"]) for path in sorted(folder.glob("*.parquet"))]
+    tables = [
+        pq.read_table(path, columns=["id", "margin", "bytes"]) for path in sorted(folder.glob("*.parquet"))
+    ]
     table = pa.concat_tables(tables)
     ids = table["id"].to_numpy(zero_copy_only=False).astype(str)
     return Scores(ids, table["margin"].to_numpy(), table["bytes"].to_numpy())
@@ -144,7 +165,9 @@ def _sample_rows(margin: np.ndarray, keep: np.ndarray, count: int) -> dict[str, 
     return rows
 
 
-def _write_domain(run: StageRun, domain: str, keep: np.ndarray, bins: np.ndarray, margin: np.ndarray) -> dict[str, Any]:
+def _write_domain(
+    run: StageRun, domain: str, keep: np.ndarray, bins: np.ndarray, margin: np.ndarray
+) -> dict[str, Any]:
     wanted = _sample_rows(margin, keep, run.config.selection.samples)
     shown: dict[str, list[dict[str, Any]]] = {side: [] for side in wanted}
     start = 0
@@ -154,7 +177,13 @@ def _write_domain(run: StageRun, domain: str, keep: np.ndarray, bins: np.ndarray
         for side, rows in wanted.items():
             for row in rows[(rows >= here.start) & (rows < here.stop)]:
                 record = table.slice(row - start, 1).to_pylist()[0]
-                shown[side].append({"id": record["id"], "margin": float(margin[row]), "text": record["text"][:SAMPLE_CHARACTERS]})
+                shown[side].append(
+                    {
+                        "id": record["id"],
+                        "margin": float(margin[row]),
+                        "text": record["text"][:SAMPLE_CHARACTERS],
+                    }
+                )
         for number, name in enumerate(run.config.binned_names(domain)):
             selected = table.filter(pa.array(bins[here] == number))
             if len(selected):

@@ -1,7 +1,8 @@
 """A mergeable quantile sketch of scores, weighted by bytes: thresholds without a global sort.
 
-Scores fall into buckets whose width is a fixed share of their size (as in DDSketch, arXiv 1908.10693); merging adds weights.
-Weights above a bucket's edge are exact, so a threshold at an edge is off by at most the weight of its bucket, which is stated.
+Scores fall into buckets whose width is a fixed share of their size (as in DDSketch, arXiv 1908.10693);
+merging adds weights. Weights above a bucket's edge are exact, so a threshold at an edge is off by at most the
+weight of its bucket, which is stated.
 """
 
 from dataclasses import dataclass, field
@@ -48,7 +49,8 @@ class QuantileSketch:
         Args:
             share: share of the weight, in (0, 1].
         Returns:
-            The bucket's number, and by how much of the weight the share may be passed if its whole bucket is taken.
+            The bucket's number, and by how much of the weight the share may be passed if its whole bucket is
+            taken.
         """
         above, wanted = 0.0, share * self.total
         numbers = sorted(self.weights, reverse=True)
@@ -62,6 +64,9 @@ class QuantileSketch:
 def buckets(scores: np.ndarray) -> np.ndarray:
     """[documents] int64 bucket of each score: monotonous, 0.1% wide, symmetric around 0."""
     size = np.log(np.maximum(np.abs(scores), SMALLEST) / SMALLEST) / _STEP
-    number = np.where(np.isfinite(size), np.sign(scores) * np.ceil(np.where(np.isfinite(size), size, 0)), np.sign(scores) * 2.0**40)
-    whole: np.ndarray = number.astype(np.int64)
-    return whole
+    number = np.where(
+        np.isfinite(size),
+        np.sign(scores) * np.ceil(np.where(np.isfinite(size), size, 0)),
+        np.sign(scores) * 2.0**40,
+    )
+    return number.astype(np.int64)

@@ -1,8 +1,9 @@
 """Which mixtures to train next, and whether more runs can still change the choice.
 
-The Gaussian process draws whole loss surfaces from what it believes after the runs so far. Mixtures are proposed one after another, each
-the one that together with those before promises the greatest improvement over the present choice on the average surface (parallel expected
-improvement, by sampling). What the choice gives away to the best of each surface is the most that more runs can win.
+The Gaussian process draws whole loss surfaces from what it believes after the runs so far. Mixtures are
+proposed one after another, each the one that together with those before promises the greatest improvement
+over the present choice on the average surface (parallel expected improvement, by sampling). What the choice
+gives away to the best of each surface is the most that more runs can win.
 """
 
 from dataclasses import dataclass
@@ -27,7 +28,8 @@ class Advice:
         mixtures: [mixtures, domains] that together promise the most, the most promising first.
         chances: [mixtures] share of the surfaces on which each is best of all that were looked at.
         choice: [domains] the best mixture as things stand.
-        gain: loss that the best of a surface has below the choice, on average: what more runs can win at most.
+        gain: loss that the best of a surface has below the choice, on average: what more runs can win at
+            most.
         gain_90: the same on the surface where it is greater than on 90% of them.
     """
 
@@ -67,11 +69,20 @@ def advise(
     gains = at_choice - surfaces.min(axis=1)
     wins = np.bincount(best, minlength=len(looked_at))
     order = _together(surfaces, at_choice, min(count, len(looked_at)))
-    return Advice(looked_at[order], wins[order] / SURFACES, looked_at[0], float(gains.mean()), float(np.quantile(gains, 0.9)))
+    return Advice(
+        looked_at[order],
+        wins[order] / SURFACES,
+        looked_at[0],
+        float(gains.mean()),
+        float(np.quantile(gains, 0.9)),
+    )
 
 
-def draw_in_bundle(bundle: Bundle, natural: np.ndarray, floor: np.ndarray, ceiling: np.ndarray, seed: int) -> np.ndarray:
-    """[mixtures, domains] mixtures within limits in which some domains keep their ratios: a pool to advise on."""
+def draw_in_bundle(
+    bundle: Bundle, natural: np.ndarray, floor: np.ndarray, ceiling: np.ndarray, seed: int
+) -> np.ndarray:
+    """[mixtures, domains] mixtures within limits in which some domains keep their ratios: a pool to advise
+    on."""
     reduced = bundle.reduce(natural)
     drawn = simulate(reduced, np.ones(len(reduced)), POOL, PlanConfig(), seed)
     return bundle.expand(between(drawn, *bundle.limits(floor, ceiling)))
@@ -86,11 +97,11 @@ def _promising(
     seed: int,
     pool: np.ndarray | None,
 ) -> np.ndarray:
-    """[mixtures, domains] that may be best given the doubt about them, the one that is best on average first."""
+    """[mixtures, domains] that may be best given the doubt about them, the one that is best on average
+    first."""
 
     def mean(mixtures: np.ndarray) -> np.ndarray:
-        predicted: np.ndarray = process.predict(mixtures) @ target
-        return predicted
+        return process.predict(mixtures) @ target
 
     candidates = pool
     if candidates is None:
@@ -105,8 +116,7 @@ def _promising(
     candidates, middle = candidates[order], middle[order]
     hopeful = middle - 2 * np.sqrt(process.deviation(candidates) ** 2 @ target**2)
     hopeful[0] = -np.inf
-    result: np.ndarray = candidates[np.argsort(hopeful, kind="stable")[:NEAR]]
-    return result
+    return candidates[np.argsort(hopeful, kind="stable")[:NEAR]]
 
 
 def _together(surfaces: np.ndarray, at_choice: np.ndarray, count: int) -> list[int]:

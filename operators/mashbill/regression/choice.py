@@ -1,7 +1,8 @@
 """The mix stage: simulated mixtures around the natural proportions, and a search on from the best of them.
 
-Candidates keep under the epoch limit of the final training budget. The choice comes with the predicted loss of the target
-and its conformal interval, beside natural and uniform, and with the gain over natural and the noise of that difference.
+Candidates keep under the epoch limit of the final training budget. The choice comes with the predicted loss
+of the target and its conformal interval, beside natural and uniform, and with the gain over natural and the
+noise of that difference.
 """
 
 import json
@@ -31,30 +32,46 @@ def mix(run: StageRun) -> Counts:
     ceiling = epoch_ceiling(tokens, config.training.tokens, config.training.max_epochs)
     natural = tokens / tokens.sum()
     target = fitted.target_weights(config.target)
-    floor, ceiling = bounds(fitted.domains, config.mix.floors, config.mix.ceilings, repeats=ceiling, named=NAMED)
+    floor, ceiling = bounds(
+        fitted.domains, config.mix.floors, config.mix.ceilings, repeats=ceiling, named=NAMED
+    )
     run.progress(0.1, f"searching from {config.mix.candidates:,} mixtures")
-    chosen = choose(fitted, target, natural, floor, ceiling, config.mix, config.seed, read_bundle(run.inputs["plan"].path))
+    chosen = choose(
+        fitted, target, natural, floor, ceiling, config.mix, config.seed, read_bundle(run.inputs["plan"].path)
+    )
     run.progress(0.9, "measuring the choice")
     mixtures = {"chosen": chosen, "natural": within_ceiling(natural[None], ceiling)[0]}
     mixtures["uniform"] = within_ceiling(np.full((1, len(natural)), 1 / len(natural)), ceiling)[0]
     others = json.loads((run.inputs["baselines"].path / "baselines.json").read_text())
-    mixtures |= {name: within_ceiling(np.array([[m[d] for d in fitted.domains]]), ceiling)[0] for name, m in others.items()}
+    mixtures |= {
+        name: within_ceiling(np.array([[m[d] for d in fitted.domains]]), ceiling)[0]
+        for name, m in others.items()
+    }
     choice = describe(fitted, mixtures, target, config.mix.interval, config.seed)
     choice["target"] = config.target
     choice["limits"] = limits_in_force(fitted.domains, chosen, floor, ceiling)
     choice["sensitivity"] = sensitivity_of(fitted, target, chosen, floor, ceiling, config.seed)
-    choice["epochs"] = dict(zip(fitted.domains, (chosen * config.training.tokens / tokens).tolist(), strict=True))
+    choice["epochs"] = dict(
+        zip(fitted.domains, (chosen * config.training.tokens / tokens).tolist(), strict=True)
+    )
     (run.output / "choice.json").write_text(json.dumps(choice, indent=1))
     MixtureTable(np.arange(1), fitted.domains, chosen[None]).write(run.output / "mixture.csv")
     low, high = choice["gain_interval"]
-    return {"predicted": choice["predicted"]["loss"], "gain": choice["gain"], "gain_low": low, "gain_high": high}
+    return {
+        "predicted": choice["predicted"]["loss"],
+        "gain": choice["gain"],
+        "gain_low": low,
+        "gain_high": high,
+    }
 
 
-def describe(fitted: FittedRegression, mixtures: dict[str, np.ndarray], target: np.ndarray, coverage: float, seed: int) -> dict[str, Any]:
+def describe(
+    fitted: FittedRegression, mixtures: dict[str, np.ndarray], target: np.ndarray, coverage: float, seed: int
+) -> dict[str, Any]:
     """Predicted losses with intervals, and the gain over natural with its own.
 
-    The noise of a difference is that of differences between pairs of runs, out of fold: what two predictions have wrong
-    alike drops out.
+    The noise of a difference is that of differences between pairs of runs, out of fold: what two predictions
+    have wrong alike drops out.
 
     Args:
         fitted: the regression.

@@ -1,4 +1,5 @@
-"""All regressors by name, compared on the same folds; the ensemble weighs its members by their out-of-fold predictions."""
+"""All regressors by name, compared on the same folds; the ensemble weighs its members by their out-of-fold
+predictions."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
@@ -19,7 +20,8 @@ NEGLIGIBLE = 0.03
 
 
 class Ensemble:
-    """Weighted mean of the Gaussian process, the power law and LightGBM; the weights are learnt by cross-validation.
+    """Weighted mean of the Gaussian process, the power law and LightGBM; the weights are learnt by
+    cross-validation.
 
     Args:
         shares: [targets] of each member; None means that fitting cross-validates to find them.
@@ -32,20 +34,20 @@ class Ensemble:
         """Learn from [runs, domains] mixtures and [runs, targets] losses."""
         if not self.shares:
             self.shares = member_shares(compare(MEMBERS, weights, losses, FOLDS, 0), losses)
-        self.members: dict[str, Regressor] = {name: SINGLE[name]().fit(weights, losses) for name in self.shares}
+        self.members: dict[str, Regressor] = {
+            name: SINGLE[name]().fit(weights, losses) for name in self.shares
+        }
         return self
 
     def predict(self, weights: np.ndarray) -> np.ndarray:
         """[mixtures, targets] losses."""
         parts = [share * self.members[name].predict(weights) for name, share in self.shares.items()]
-        result: np.ndarray = np.sum(parts, axis=0)
-        return result
+        return np.sum(parts, axis=0)
 
 
 def new_regressor(name: str) -> Regressor:
     """A regressor by its name, not fitted yet."""
-    made: Regressor = Ensemble() if name == ENSEMBLE else SINGLE[name]()
-    return made
+    return Ensemble() if name == ENSEMBLE else SINGLE[name]()
 
 
 def compare(
@@ -56,7 +58,8 @@ def compare(
     seed: int,
     told: Callable[[float, str], Any] = lambda share, message: None,
 ) -> dict[str, CrossValidation]:
-    """Cross-validate regressors on the same folds; the ensemble from its members' predictions, each member fitted once a fold.
+    """Cross-validate regressors on the same folds; the ensemble from its members' predictions, each member
+    fitted once a fold.
 
     Args:
         names: the regressors.
@@ -72,17 +75,25 @@ def compare(
             compared[name] = cross_validate(SINGLE[name], weights, losses, folds, seed)
     if ENSEMBLE in names:
         predicted = np.empty_like(losses)
-        for held, seen in split_folds(len(weights), folds, seed):  # a run has no say in the shares that predict it
+        for held, seen in split_folds(
+            len(weights), folds, seed
+        ):  # a run has no say in the shares that predict it
             shares = member_shares(compared, losses, seen)
-            predicted[held] = np.sum([share * compared[name].predicted[held] for name, share in shares.items()], axis=0)
+            predicted[held] = np.sum(
+                [share * compared[name].predicted[held] for name, share in shares.items()], axis=0
+            )
         compared[ENSEMBLE] = measured_by(predicted, losses)
     return compared
 
 
-def member_shares(compared: Mapping[str, CrossValidation], losses: np.ndarray, runs: np.ndarray | None = None) -> dict[str, np.ndarray]:
-    """[targets] shares of the ensemble's members with the least squared error out of fold; members with slight shares only are left out.
+def member_shares(
+    compared: Mapping[str, CrossValidation], losses: np.ndarray, runs: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """[targets] shares of the ensemble's members with the least squared error out of fold; members with
+    slight shares only are left out.
 
-    A target's shares are drawn towards those that serve all targets, and these towards equal ones, the more so the fewer the runs.
+    A target's shares are drawn towards those that serve all targets, and these towards equal ones, the more
+    so the fewer the runs.
 
     Args:
         compared: the members' cross-validation.
@@ -101,18 +112,22 @@ def member_shares(compared: Mapping[str, CrossValidation], losses: np.ndarray, r
 
 
 def _least_error(scatter: np.ndarray) -> np.ndarray:
-    """[members] shares, which sum to 1, of the mean with the least squared error; from the errors' products, [members, members]."""
+    """[members] shares, which sum to 1, of the mean with the least squared error; from the errors' products,
+    [members, members]."""
     from scipy.optimize import nnls
 
     root = np.linalg.cholesky(scatter).T
     scale = 1e3 * np.abs(root).max()
-    shares, _ = nnls(np.vstack([root, np.full((1, len(scatter)), scale)]), np.append(np.zeros(len(scatter)), scale))
+    shares, _ = nnls(
+        np.vstack([root, np.full((1, len(scatter)), scale)]), np.append(np.zeros(len(scatter)), scale)
+    )
     shares = np.where(shares < NEGLIGIBLE, 0, shares)
-    result: np.ndarray = shares / shares.sum()
-    return result
+    return shares / shares.sum()
 
 
-def fit_regressor(name: str, weights: np.ndarray, losses: np.ndarray, compared: Mapping[str, CrossValidation]) -> Regressor:
+def fit_regressor(
+    name: str, weights: np.ndarray, losses: np.ndarray, compared: Mapping[str, CrossValidation]
+) -> Regressor:
     """A regressor fitted on all runs; the ensemble with the shares that the comparison found."""
     regressor = Ensemble(member_shares(compared, losses)) if name == ENSEMBLE else new_regressor(name)
     with one_thread():
@@ -120,7 +135,8 @@ def fit_regressor(name: str, weights: np.ndarray, losses: np.ndarray, compared: 
 
 
 def choose_regressor(compared: Mapping[str, CrossValidation]) -> str:
-    """The best by mean rank correlation; the Gaussian process where it is within a hundredth of the best, as it knows its own doubt."""
+    """The best by mean rank correlation; the Gaussian process where it is within a hundredth of the best, as
+    it knows its own doubt."""
     means = {name: float(cv.spearman.mean()) for name, cv in compared.items()}
     best = max(means, key=lambda name: means[name])
     return "gp" if means.get("gp", -1.0) >= means[best] - 0.01 else best

@@ -2,7 +2,8 @@
 
     loss(w) = c + exp(b + sum_d t_d w_d)
 
-Fitted with a Huber loss from several starts. Source: data mixing laws (yegcjs/mixinglaws); olmix (allenai/olmix) uses the same form.
+Fitted with a Huber loss from several starts. Source: data mixing laws (yegcjs/mixinglaws); olmix
+(allenai/olmix) uses the same form.
 """
 
 from typing import Self
@@ -27,13 +28,15 @@ class Exponential:
 
     def predict(self, weights: np.ndarray) -> np.ndarray:
         """[mixtures, targets] losses."""
-        columns = [_evaluate(parameters, weights, highest) for parameters, highest in zip(self.parameters, self.highest, strict=True)]
+        columns = [
+            _evaluate(parameters, weights, highest)
+            for parameters, highest in zip(self.parameters, self.highest, strict=True)
+        ]
         return np.stack(columns, 1)
 
 
 def _evaluate(parameters: np.ndarray, weights: np.ndarray, highest: float = LARGEST) -> np.ndarray:
-    value: np.ndarray = parameters[0] + np.exp(np.clip(parameters[1] + weights @ parameters[2:], -LARGEST, highest))
-    return value
+    return parameters[0] + np.exp(np.clip(parameters[1] + weights @ parameters[2:], -LARGEST, highest))
 
 
 def _fit_target(weights: np.ndarray, target: np.ndarray, tag: int) -> np.ndarray:
@@ -48,12 +51,16 @@ def _fit_target(weights: np.ndarray, target: np.ndarray, tag: int) -> np.ndarray
     def slopes(parameters: np.ndarray) -> np.ndarray:
         value = np.exp(np.clip(parameters[1] + weights @ parameters[2:], -LARGEST, LARGEST))[:, None] / spread
         fit = np.concatenate([np.full((len(target), 1), 1 / spread), value, value * weights], axis=1)
-        penalty = np.concatenate([np.zeros((len(parameters) - 2, 2)), 1e-3 * np.eye(len(parameters) - 2)], axis=1)
+        penalty = np.concatenate(
+            [np.zeros((len(parameters) - 2, 2)), 1e-3 * np.eye(len(parameters) - 2)], axis=1
+        )
         return np.concatenate([fit, penalty])
 
     best, lowest = None, np.inf
     for _ in range(STARTS):
-        first = np.concatenate([[float(target.min()) - 0.3 * spread, np.log(spread)], random.normal(-0.5, 1.0, weights.shape[1])])
+        first = np.concatenate(
+            [[float(target.min()) - 0.3 * spread, np.log(spread)], random.normal(-0.5, 1.0, weights.shape[1])]
+        )
         found = least_squares(residuals, first, jac=slopes, loss="huber", f_scale=HUBER, max_nfev=400)
         if found.cost < lowest:
             best, lowest = found.x, found.cost

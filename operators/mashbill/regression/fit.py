@@ -1,4 +1,5 @@
-"""The fit stage: compare the regressors by cross-validation, fit the chosen one on all runs, keep its residuals."""
+"""The fit stage: compare the regressors by cross-validation, fit the chosen one on all runs, keep its
+residuals."""
 
 import json
 from dataclasses import dataclass
@@ -42,7 +43,11 @@ class FittedRegression:
         """[sets] weights of a target."""
         missing = [name for name in target if name not in self.sets]
         if missing:
-            raise DataError(f"mix.target.{missing[0]}", "is no set the sweep measured", f"choose among {', '.join(self.sets)}")
+            raise DataError(
+                f"mix.target.{missing[0]}",
+                "is no set the sweep measured",
+                f"choose among {', '.join(self.sets)}",
+            )
         return np.array([target.get(name, 0.0) for name in self.sets])
 
 
@@ -51,7 +56,9 @@ def fit(run: StageRun) -> Counts:
     today = read_runs(run.inputs["sweep"].path, run.inputs["refine"].path)
     mixtures, losses = with_kept_runs(*today, run.inputs["plan"].path)
     config = run.config.regression
-    compared = compare(REGRESSORS, mixtures.weights, losses.losses, config.folds, run.config.seed, run.progress)
+    compared = compare(
+        REGRESSORS, mixtures.weights, losses.losses, config.folds, run.config.seed, run.progress
+    )
     chosen = choose_regressor(compared) if config.regressor == "auto" else config.regressor
     run.progress(0.9, f"fitting {chosen}")
     fitted = FittedRegression(
@@ -68,31 +75,46 @@ def fit(run: StageRun) -> Counts:
     (run.output / "cross_validation.json").write_text(json.dumps(report, indent=1))
     best = report["regressors"][chosen]
     kept = len(mixtures.index) - len(today[0].index)
-    return {"runs": len(mixtures.index), "kept_runs": kept, "regressor": chosen, "spearman": best["mean_spearman"], "mae": best["mean_mae"]}
+    return {
+        "runs": len(mixtures.index),
+        "kept_runs": kept,
+        "regressor": chosen,
+        "spearman": best["mean_spearman"],
+        "mae": best["mean_mae"],
+    }
 
 
 def read_runs(*sweeps: Path) -> tuple[MixtureTable, LossTable]:
-    """Mixtures and losses of the runs that finished, joined on their index; of several sweeps over the same domains and sets.
+    """Mixtures and losses of the runs that finished, joined on their index; of several sweeps over the same
+    domains and sets.
 
     Raises:
         DataError: an index is in one table only.
     """
-    mixtures = [MixtureTable.read(sweep / "mixtures.csv") for sweep in sweeps if (sweep / "mixtures.csv").exists()]
+    mixtures = [
+        MixtureTable.read(sweep / "mixtures.csv") for sweep in sweeps if (sweep / "mixtures.csv").exists()
+    ]
     losses = [LossTable.read(sweep / "losses.csv") for sweep in sweeps if (sweep / "losses.csv").exists()]
-    index, weights = np.concatenate([t.index for t in mixtures]), np.concatenate([t.weights for t in mixtures])
+    index, weights = (
+        np.concatenate([t.index for t in mixtures]),
+        np.concatenate([t.weights for t in mixtures]),
+    )
     known, values = np.concatenate([t.index for t in losses]), np.concatenate([t.losses for t in losses])
     mixed = MixtureTable(index, mixtures[0].columns, weights, mixtures[0].source)
     runs = finished(mixed, align(mixed, LossTable(known, losses[0].columns, values, losses[0].source)))
     return runs.mixtures, runs.losses
 
 
-def _describe(fitted: FittedRegression, compared: dict[str, CrossValidation], target: np.ndarray, index: np.ndarray) -> dict[str, Any]:
+def _describe(
+    fitted: FittedRegression, compared: dict[str, CrossValidation], target: np.ndarray, index: np.ndarray
+) -> dict[str, Any]:
     regressors = {
         name: {
             "mean_spearman": round(float(cv.spearman.mean()), 4),
             "mean_mae": round(float(cv.mae.mean()), 5),
             "targets": {
-                s: {"spearman": round(float(cv.spearman[i]), 4), "mae": round(float(cv.mae[i]), 5)} for i, s in enumerate(fitted.sets)
+                s: {"spearman": round(float(cv.spearman[i]), 4), "mae": round(float(cv.mae[i]), 5)}
+                for i, s in enumerate(fitted.sets)
             },
         }
         for name, cv in compared.items()

@@ -23,7 +23,11 @@ def gate(run: StageRun) -> Counts:
         decision = config.within_noise
         reason = f"{words}: {why}"
         if decision == "refuse":
-            raise RunError("gate", reason, "train more proxies (plan.mixtures, sweep.tokens), or set gate.within_noise to ask or train")
+            raise RunError(
+                "gate",
+                reason,
+                "train more proxies (plan.mixtures, sweep.tokens), or set gate.within_noise to ask or train",
+            )
     record = {"decision": decision, "reason": reason, "gain": gain, "gain_interval": [low, high]}
     (run.output / "decision.json").write_text(json.dumps(record, indent=1))
     return record

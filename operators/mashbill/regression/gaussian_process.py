@@ -1,10 +1,12 @@
-"""Gaussian processes over mixtures, all targets at once: lengths by domain, learnt under priors so that few runs suffice.
+"""Gaussian processes over mixtures, all targets at once: lengths by domain, learnt under priors so that few
+runs suffice.
 
-A loss bends where a weight is near zero, so the processes see roots of the weights, and learn the logarithm of the loss above a
-floor. Three of them, over square, cube and fourth roots, are averaged. The kernel is the inverse multiquadric, ``1 / sqrt(1 + r^2)``, with
-a length a domain: as good as Matern's here, and one instruction where that takes a root and an exponential, which counts for a
-million candidates. Lengths, height and noise maximise the posterior, all targets in one batch of Adam steps on a part of the runs; all runs
-then serve for predictions.
+A loss bends where a weight is near zero, so the processes see roots of the weights, and learn the logarithm
+of the loss above a floor. Three of them, over square, cube and fourth roots, are averaged. The kernel is the
+inverse multiquadric, ``1 / sqrt(1 + r^2)``, with a length a domain: as good as Matern's here, and one
+instruction where that takes a root and an exponential, which counts for a million candidates. Lengths, height
+and noise maximise the posterior, all targets in one batch of Adam steps on a part of the runs; all runs then
+serve for predictions.
 """
 
 from dataclasses import dataclass
@@ -15,7 +17,10 @@ import numpy as np
 from mashbill.regression.threads import one_thread
 
 ROOTS = (1 / 2, 1 / 3, 1 / 4)
-LENGTH, LENGTH_SPREAD = 3.0, 2.0  # of log lengths, in standard deviations of the root: wide, as most domains matter little to a target
+LENGTH, LENGTH_SPREAD = (
+    3.0,
+    2.0,
+)  # of log lengths, in standard deviations of the root: wide, as most domains matter little to a target
 NOISE, NOISE_SPREAD = -5.0, 2.0  # of the noise's log variance, in the target's variance
 HEIGHT_SPREAD = 2.0
 STEPS, RATE = 100, 0.1
@@ -67,8 +72,12 @@ class Process:
             coefficients = (self.coefficients[target] * self.heights[target].exp()).float()
             for start in range(0, len(weights), BLOCK):
                 block = features[start : start + BLOCK] * scale
-                block = torch.cat([block, block.new_ones(len(block), 1), block.square().sum(1, keepdim=True)], 1)
-                result[start : start + BLOCK, target] = ((block @ runs).clamp_min_(1).rsqrt_() @ coefficients).numpy()
+                block = torch.cat(
+                    [block, block.new_ones(len(block), 1), block.square().sum(1, keepdim=True)], 1
+                )
+                result[start : start + BLOCK, target] = (
+                    (block @ runs).clamp_min_(1).rsqrt_() @ coefficients
+                ).numpy()
         return result
 
     def variance(self, weights: np.ndarray) -> np.ndarray:
@@ -77,7 +86,9 @@ class Process:
 
         parts = []
         for start in range(0, len(weights), BLOCK):
-            across = kernel(self.points, self.features(weights[start : start + BLOCK]), self.lengths, self.heights)
+            across = kernel(
+                self.points, self.features(weights[start : start + BLOCK]), self.lengths, self.heights
+            )
             solved = torch.linalg.solve_triangular(self.factor, across, upper=False)
             parts.append((self.heights.exp()[:, None] - solved.square().sum(1)).clamp_min(0).T.numpy())
         return np.concatenate(parts)
@@ -87,9 +98,12 @@ class Process:
         import torch
 
         features = self.features(weights)
-        across = torch.linalg.solve_triangular(self.factor, kernel(self.points, features, self.lengths, self.heights), upper=False)
-        result: np.ndarray = (kernel(features, features, self.lengths, self.heights) - across.transpose(1, 2) @ across).numpy()
-        return result
+        across = torch.linalg.solve_triangular(
+            self.factor, kernel(self.points, features, self.lengths, self.heights), upper=False
+        )
+        return (
+            kernel(features, features, self.lengths, self.heights) - across.transpose(1, 2) @ across
+        ).numpy()
 
 
 class GaussianProcess:
@@ -108,25 +122,27 @@ class GaussianProcess:
     def predict(self, weights: np.ndarray) -> np.ndarray:
         """[mixtures, targets] losses."""
         with one_thread():
-            result: np.ndarray = np.mean([self.unwarp(process.mean(weights)) for process in self.processes], axis=0)
+            result: np.ndarray = np.mean(
+                [self.unwarp(process.mean(weights)) for process in self.processes], axis=0
+            )
         return result
 
     def unwarp(self, standardised: np.ndarray) -> np.ndarray:
         """Losses of [..., targets] standardised ones."""
-        losses: np.ndarray = np.exp(standardised * self.spread + self.middle) + self.floor
-        return losses
+        return np.exp(standardised * self.spread + self.middle) + self.floor
 
     def deviation(self, weights: np.ndarray) -> np.ndarray:
-        """[mixtures, targets] standard deviation of the losses, noise left out: the processes' own and between them."""
+        """[mixtures, targets] standard deviation of the losses, noise left out: the processes' own and
+        between them."""
         with one_thread():
             means = np.stack([process.mean(weights) for process in self.processes])
             within = np.mean([process.variance(weights) for process in self.processes], axis=0)
         slope = np.exp(means.mean(axis=0) * self.spread + self.middle) * self.spread
-        result: np.ndarray = np.sqrt(within + means.var(axis=0)) * slope
-        return result
+        return np.sqrt(within + means.var(axis=0)) * slope
 
     def draw(self, weights: np.ndarray, count: int, seed: int) -> np.ndarray:
-        """[count, mixtures, targets] losses drawn together from the posterior, in equal parts from each process."""
+        """[count, mixtures, targets] losses drawn together from the posterior, in equal parts from each
+        process."""
         random = np.random.default_rng(seed)
         draws = []
         for i, process in enumerate(self.processes):

@@ -1,4 +1,5 @@
-"""What a plan that reuses an earlier search keeps of it: runs that still count, and domains that keep their ratios."""
+"""What a plan that reuses an earlier search keeps of it: runs that still count, and domains that keep their
+ratios."""
 
 import json
 from pathlib import Path

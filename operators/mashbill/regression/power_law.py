@@ -2,9 +2,9 @@
 
     loss(w) = c + k (e + sum_d a_d w_d) ^ -b          with c, k, e, b > 0 and a_d >= 0
 
-Fitted in the parameters' logarithms with a Huber loss, from several starts, by L-BFGS with analytic gradients. The form
-is the data mixing laws' (yegcjs/mixinglaws) with a power in place of the exponential: in weights near zero, where sampled
-mixtures are, it bends as losses do.
+Fitted in the parameters' logarithms with a Huber loss, from several starts, by L-BFGS with analytic
+gradients. The form is the data mixing laws' (yegcjs/mixinglaws) with a power in place of the exponential: in
+weights near zero, where sampled mixtures are, it bends as losses do.
 """
 
 from typing import Self
@@ -28,7 +28,9 @@ class PowerLaw:
 
     def predict(self, weights: np.ndarray) -> np.ndarray:
         """[mixtures, targets] losses."""
-        columns = [_evaluate(p, weights)[0] * s[1] + s[0] for p, s in zip(self.parameters, self.scales, strict=True)]
+        columns = [
+            _evaluate(p, weights)[0] * s[1] + s[0] for p, s in zip(self.parameters, self.scales, strict=True)
+        ]
         return np.stack(columns, 1)
 
 
@@ -47,9 +49,19 @@ def _fit_target(weights: np.ndarray, target: np.ndarray, tag: int) -> np.ndarray
     random = np.random.default_rng([POWER_TAG, tag])
     best, lowest = np.zeros(domains + 4), np.inf
     for start in range(STARTS):
-        first = np.concatenate([[-1.0, -0.5, np.log(0.1), np.log(0.5)], random.normal(-1.0 if start else 0.0, 1.0, domains)])
+        first = np.concatenate(
+            [[-1.0, -0.5, np.log(0.1), np.log(0.5)], random.normal(-1.0 if start else 0.0, 1.0, domains)]
+        )
         bounds = [(-8, 2), (-8, 4), (-9, 3), (-3, 1.5)] + [(-12, 5)] * domains
-        found = minimize(_objective, first, args=(weights, scaled), jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 600})
+        found = minimize(
+            _objective,
+            first,
+            args=(weights, scaled),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=bounds,
+            options={"maxiter": 600},
+        )
         if found.fun < lowest:
             best, lowest = found.x, found.fun
     return best
@@ -57,7 +69,12 @@ def _fit_target(weights: np.ndarray, target: np.ndarray, tag: int) -> np.ndarray
 
 def _evaluate(parameters: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Scaled losses, the power's value and its base, each [mixtures]."""
-    offset, height, floor, power = parameters[0], np.exp(parameters[1]), np.exp(parameters[2]), np.exp(parameters[3])
+    offset, height, floor, power = (
+        parameters[0],
+        np.exp(parameters[1]),
+        np.exp(parameters[2]),
+        np.exp(parameters[3]),
+    )
     base = floor + weights @ np.exp(parameters[4:])
     value = height * base**-power
     return offset + value, value, base
@@ -74,7 +91,12 @@ def _objective(parameters: np.ndarray, weights: np.ndarray, target: np.ndarray) 
     by_base = slope * value * -power / base
     gradient = np.concatenate(
         [
-            [slope.sum(), (slope * value).sum(), by_base.sum() * floor, (slope * value * -np.log(base)).sum() * power],
+            [
+                slope.sum(),
+                (slope * value).sum(),
+                by_base.sum() * floor,
+                (slope * value * -np.log(base)).sum() * power,
+            ],
             (weights.T @ by_base) * coefficients,
         ]
     )

@@ -22,7 +22,8 @@ class Regressor(Protocol):
 
 
 class Linear:
-    """Ridge regression with a very small penalty, as the weights of a mixture are collinear (they sum to 1)."""
+    """Ridge regression with a very small penalty, as the weights of a mixture are collinear (they sum to
+    1)."""
 
     def fit(self, weights: np.ndarray, losses: np.ndarray) -> Self:
         """Learn from mixtures and losses."""
@@ -40,8 +41,9 @@ class Linear:
 class LightGBM:
     """Gradient boosting with RegMix's hyper-parameters, one model a target.
 
-    Source: sail-sg/regmix: gbdt, 1000 iterations, learning rate 1e-2. With few runs a leaf may hold fewer of them than
-    LightGBM's default of 20, or no tree could be grown at all. No early stopping: theirs is on the reported test set.
+    Source: sail-sg/regmix: gbdt, 1000 iterations, learning rate 1e-2. With few runs a leaf may hold fewer of
+    them than LightGBM's default of 20, or no tree could be grown at all. No early stopping: theirs is on the
+    reported test set.
     """
 
     def fit(self, weights: np.ndarray, losses: np.ndarray) -> Self:
@@ -74,7 +76,8 @@ LIGHTGBM_RUNS = 16
 
 
 def least_runs(name: str, domains: int) -> int:
-    """The fewest runs that a regressor can bear: the laws have a parameter a domain and some more; the process has priors."""
+    """The fewest runs that a regressor can bear: the laws have a parameter a domain and some more; the
+    process has priors."""
     law = {"linear": domains + 1, "exponential": domains + 2, "power": domains + 4, "lightgbm": LIGHTGBM_RUNS}
     law["ensemble"] = max(law["power"], LIGHTGBM_RUNS)
     return max(MIN_RUNS, law.get(name, 0))

@@ -64,8 +64,11 @@ def plan_again(
     return Replan(bundle, MixtureTable(np.arange(count), domains, bundle.expand(reduced)), kept, losses)
 
 
-def runs_that_count(fitted: FittedRegression, domains: Sequence[str], revised: Sequence[str]) -> tuple[MixtureTable, LossTable]:
-    """Earlier runs that read nothing that is gone or revised: their mixtures of today's domains, and their losses.
+def runs_that_count(
+    fitted: FittedRegression, domains: Sequence[str], revised: Sequence[str]
+) -> tuple[MixtureTable, LossTable]:
+    """Earlier runs that read nothing that is gone or revised: their mixtures of today's domains, and their
+    losses.
 
     Args:
         fitted: the earlier regression, with its runs.

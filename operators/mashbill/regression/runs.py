@@ -1,4 +1,5 @@
-"""Runs from tables of mixtures and of losses, whoever trained them: read, checked and joined on their index."""
+"""Runs from tables of mixtures and of losses, whoever trained them: read, checked and joined on their
+index."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +27,8 @@ class Runs:
 
 
 def weigh_columns(target: Mapping[str, float], columns: Sequence[str], where: str) -> dict[str, float]:
-    """Weights by loss column of a target's names and patterns; ``all`` stands for every column, unless one is called so.
+    """Weights by loss column of a target's names and patterns; ``all`` stands for every column, unless one is
+    called so.
 
     Args:
         target: weight of each name or pattern.
@@ -36,9 +38,14 @@ def weigh_columns(target: Mapping[str, float], columns: Sequence[str], where: st
         DataError: a name or pattern matches no column.
     """
     try:
-        return share_weights({"*" if name == "all" not in columns else name: weight for name, weight in target.items()}, columns)
+        return share_weights(
+            {"*" if name == "all" not in columns else name: weight for name, weight in target.items()},
+            columns,
+        )
     except KeyError as error:
-        raise DataError(f"{where}: column {error.args[0]}", "is missing", f"choose among {', '.join(columns)}") from error
+        raise DataError(
+            f"{where}: column {error.args[0]}", "is missing", f"choose among {', '.join(columns)}"
+        ) from error
 
 
 def stacked_mixtures(paths: Sequence[Path]) -> MixtureTable:
@@ -66,7 +73,13 @@ def read_losses(paths: Sequence[Path]) -> list[LossTable]:
     return [table.having(shared) for table in tables]
 
 
-def join_tables(mixtures: MixtureTable, losses: Sequence[LossTable], *, maximized: Sequence[str] = (), skip_failed: bool = False) -> Runs:
+def join_tables(
+    mixtures: MixtureTable,
+    losses: Sequence[LossTable],
+    *,
+    maximized: Sequence[str] = (),
+    skip_failed: bool = False,
+) -> Runs:
     """Runs that have a mixture and losses.
 
     Args:
@@ -75,11 +88,17 @@ def join_tables(mixtures: MixtureTable, losses: Sequence[LossTable], *, maximize
         maximized: columns where higher is better, which may be negative.
         skip_failed: leave out runs with a missing loss.
     Raises:
-        DataError: a loss is missing (without skip_failed) or negative, an index occurs twice, or in one table only.
+        DataError: a loss is missing (without skip_failed) or negative, an index occurs twice, or in one table
+            only.
     """
     for table in losses:
         _check_losses(table, maximized, skip_failed)
-    stacked = LossTable(_stacked_index(losses), losses[0].columns, np.concatenate([t.losses for t in losses]), _sources(losses))
+    stacked = LossTable(
+        _stacked_index(losses),
+        losses[0].columns,
+        np.concatenate([t.losses for t in losses]),
+        _sources(losses),
+    )
     joined = align(mixtures, stacked)
     return finished(mixtures, joined)
 
@@ -93,7 +112,9 @@ def align(mixtures: MixtureTable, losses: LossTable) -> LossTable:
     for one, other in ((mixtures, losses), (losses, mixtures)):
         alone = np.setdiff1d(one.index, other.index)
         if len(alone):
-            what = f"is missing, and {one.source} has it" + (f" (as {len(alone) - 1} more)" if len(alone) > 1 else "")
+            what = f"is missing, and {one.source} has it" + (
+                f" (as {len(alone) - 1} more)" if len(alone) > 1 else ""
+            )
             raise DataError(f"{other.source}: index {alone[0]}", what, "keep the same runs in both")
     places = {index: row for row, index in enumerate(losses.index)}
     return losses.only(np.array([places[index] for index in mixtures.index]))
@@ -118,14 +139,20 @@ def ordered(mixtures: MixtureTable, domains: Sequence[str], known_by: str = "the
     unknown = [name for name in mixtures.columns if name not in domains]
     if unknown:
         where = f"{mixtures.source}: column {unknown[0]}"
-        raise DataError(where, "is a domain that no run had", f"leave it out; {known_by} has {', '.join(domains)}")
+        raise DataError(
+            where, "is a domain that no run had", f"leave it out; {known_by} has {', '.join(domains)}"
+        )
     return mixtures.having(domains).weights
 
 
 def _check_losses(table: LossTable, maximized: Sequence[str], skip_failed: bool) -> None:
     missing = np.isnan(table.losses)
     if missing.any() and not skip_failed:
-        raise DataError(table.place(*np.argwhere(missing)[0]), "is missing", "leave the run out of both tables, or give --skip-failed")
+        raise DataError(
+            table.place(*np.argwhere(missing)[0]),
+            "is missing",
+            "leave the run out of both tables, or give --skip-failed",
+        )
     negative = (table.losses < 0) & [name not in maximized for name in table.columns]
     if negative.any():
         row, column = np.argwhere(negative)[0]
@@ -137,7 +164,11 @@ def _stacked_index(tables: Sequence[MixtureTable | LossTable]) -> np.ndarray:
     index = np.concatenate([table.index for table in tables])
     values, counts = np.unique(index, return_counts=True)
     if (counts > 1).any():
-        raise DataError(_sources(tables), f"have index {values[counts > 1][0]} twice", "number the runs of all tables apart")
+        raise DataError(
+            _sources(tables),
+            f"have index {values[counts > 1][0]} twice",
+            "number the runs of all tables apart",
+        )
     return index
 
 

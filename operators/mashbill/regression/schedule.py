@@ -1,7 +1,8 @@
-"""The schedule stage, and the same on tables: from proxies' trajectories to a mixture for each phase of the final run.
+"""The schedule stage, and the same on tables: from proxies' trajectories to a mixture for each phase of the
+final run.
 
-With one phase in the config it says so and returns; where a schedule is not worth more than its noise, the chosen mixture stays for all of
-the run.
+With one phase in the config it says so and returns; where a schedule is not worth more than its noise, the
+chosen mixture stays for all of the run.
 """
 
 import json
@@ -31,19 +32,30 @@ def schedule(run: StageRun) -> Counts:
     choice = json.loads((run.inputs["mix"].path / "choice.json").read_text())
     if config.schedule.phases == 1:
         stays = Schedule.constant(choice["mixture"])
-        facts: dict[str, Any] = {"schedule": stays.as_json(), "mean": stays.mean, "taken": False, "reason": "schedule.phases is 1"}
+        facts: dict[str, Any] = {
+            "schedule": stays.as_json(),
+            "mean": stays.mean,
+            "taken": False,
+            "reason": "schedule.phases is 1",
+        }
         write_schedule(facts, run.output / "schedule.csv")
         (run.output / "schedule.json").write_text(json.dumps({"phases": 1, **facts}, indent=1))
         return {"phases": 1, "taken": False}
     plan, sweep = run.inputs["plan"].path, run.inputs["sweep"].path
     phased = plan / "schedules.csv"
-    runs = read_phased_runs(phased if phased.exists() else plan / "mixtures.csv", sweep / "trajectories.csv", config.schedule.phases)
+    runs = read_phased_runs(
+        phased if phased.exists() else plan / "mixtures.csv",
+        sweep / "trajectories.csv",
+        config.schedule.phases,
+    )
     store = TokenStore(run.inputs["tokenize"].path)
     tokens = np.array([store.counts(d, "train")["tokens"] for d in runs.domains], np.float64)
     repeats = epoch_ceiling(tokens, config.training.tokens, config.training.max_epochs)
     floor, _ = bounds(runs.domains, config.mix.floors, config.mix.ceilings, repeats=repeats, named=NAMED)
     ceiling = np.array([config.mix.ceilings.get(name, 1.0) for name in runs.domains])
-    fitted = fit_trajectories(runs, config.schedule.folds, config.seed, lambda share, words: run.progress(0.6 * share, words))
+    fitted = fit_trajectories(
+        runs, config.schedule.folds, config.seed, lambda share, words: run.progress(0.6 * share, words)
+    )
     facts = choose_schedule(
         fitted,
         runs.target_weights(config.target, "mix.target"),
@@ -56,8 +68,15 @@ def schedule(run: StageRun) -> Counts:
         told=lambda share, words: run.progress(0.6 + 0.4 * share, words),
     )
     write_schedule(facts, run.output / "schedule.csv")
-    (run.output / "schedule.json").write_text(json.dumps({"phases": config.schedule.phases, **facts}, indent=1))
-    return {"phases": config.schedule.phases, "taken": facts["taken"], "gain": facts["gain"], "noise": facts["noise"]}
+    (run.output / "schedule.json").write_text(
+        json.dumps({"phases": config.schedule.phases, **facts}, indent=1)
+    )
+    return {
+        "phases": config.schedule.phases,
+        "taken": facts["taken"],
+        "gain": facts["gain"],
+        "noise": facts["noise"],
+    }
 
 
 def write_schedule(facts: Mapping[str, Any], path: Path) -> None:
@@ -93,9 +112,11 @@ def schedule_tables(
         target: weight of each loss column.
         phases: equal phases that runs on one mixture are cut into.
         least, most: weights of some domains, in every phase.
-        available: tokens of each domain; with ``tokens``, those of the run, repeats are limited to ``max_epochs``.
+        available: tokens of each domain; with ``tokens``, those of the run, repeats are limited to
+            ``max_epochs``.
         prior: CSV with one mixture, the natural proportions; None means the mean of the runs' mixtures.
-        running, observed: CSVs of the schedule that a run follows, and of its losses at the end of a phase; the rest is chosen anew.
+        running, observed: CSVs of the schedule that a run follows, and of its losses at the end of a phase;
+            the rest is chosen anew.
         caution, coverage, folds, seed: of the search, the intervals and the cross-validation.
         told: hears the share done and what comes next.
     Returns:
@@ -147,11 +168,17 @@ def _read_under_way(running: Path | None, observed: Path | None, runs: PhasedRun
     if running is None and observed is None:
         return None
     if running is None or observed is None:
-        raise ConfigError("--observed and --running", "go together", "give the losses so far, and the schedule that led to them")
+        raise ConfigError(
+            "--observed and --running",
+            "go together",
+            "give the losses so far, and the schedule that led to them",
+        )
     table = ScheduleTable.read(running)
     for name in runs.domains:
         if name not in table.domains:
-            raise DataError(f"{running}: column {name}", "is missing", "give a weight for every domain of --schedules")
+            raise DataError(
+                f"{running}: column {name}", "is missing", "give a weight for every domain of --schedules"
+            )
     places = [table.domains.index(name) for name in runs.domains]
     shares, weights = table.shares[0], table.weights[0][:, places]
     if len(shares) == 1:
@@ -159,19 +186,34 @@ def _read_under_way(running: Path | None, observed: Path | None, runs: PhasedRun
     try:
         frame = pd.read_csv(observed)
     except (OSError, ValueError) as error:
-        raise DataError(str(observed), f"cannot be read ({error})", "give a CSV with columns phase and one a set") from error
+        raise DataError(
+            str(observed), f"cannot be read ({error})", "give a CSV with columns phase and one a set"
+        ) from error
     for name in ("phase", *runs.sets):
-        if name not in frame or not pd.api.types.is_numeric_dtype(frame[name]) or frame[name].isna().any() or frame.empty:
+        if (
+            name not in frame
+            or not pd.api.types.is_numeric_dtype(frame[name])
+            or frame[name].isna().any()
+            or frame.empty
+        ):
             raise DataError(
-                f"{observed}: column {name}", "is missing or has no number", "give the phase that ended, and the loss of every set"
+                f"{observed}: column {name}",
+                "is missing or has no number",
+                "give the phase that ended, and the loss of every set",
             )
     last = frame.sort_values("phase").iloc[-1]
     done = int(last["phase"])
     if not 1 <= done < len(runs.shares):
         raise DataError(
-            f"{observed}: column phase", f"is {done}", f"give a phase of 1 to {len(runs.shares) - 1}: after the last none is left"
+            f"{observed}: column phase",
+            f"is {done}",
+            f"give a phase of 1 to {len(runs.shares) - 1}: after the last none is left",
         )
     losses = last[list(runs.sets)].to_numpy(np.float64)
     if (losses <= 0).any():
-        raise DataError(f"{observed}: column {runs.sets[int(np.argmax(losses <= 0))]}", "is not above 0", "give losses above 0")
+        raise DataError(
+            f"{observed}: column {runs.sets[int(np.argmax(losses <= 0))]}",
+            "is not above 0",
+            "give losses above 0",
+        )
     return UnderWay(Schedule(runs.domains, shares, weights), done, losses)

@@ -1,4 +1,5 @@
-"""Choosing a schedule from fitted trajectories, before a run or while it is under way, and whether it is worth more than one mixture."""
+"""Choosing a schedule from fitted trajectories, before a run or while it is under way, and whether it is
+worth more than one mixture."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -51,14 +52,15 @@ class Forecast:
         return self._by(self.fitted.regression, weights)
 
     def gain_doubt(self, weights: np.ndarray, instead: np.ndarray) -> np.ndarray:
-        """[schedules] standard error of what each gains on another [phases left, domains]: a jackknife over the folds' regressions."""
-        gains = np.stack([self._by(one, instead[None]) - self._by(one, weights) for one in self.fitted.partial])
-        result: np.ndarray = np.sqrt((len(gains) - 1) * gains.var(axis=0))
-        return result
+        """[schedules] standard error of what each gains on another [phases left, domains]: a jackknife over
+        the folds' regressions."""
+        gains = np.stack(
+            [self._by(one, instead[None]) - self._by(one, weights) for one in self.fitted.partial]
+        )
+        return np.sqrt((len(gains) - 1) * gains.var(axis=0))
 
     def _by(self, regression: ScheduleRegression, weights: np.ndarray) -> np.ndarray:
-        result: np.ndarray = regression.predict(weights, self.observed) @ self.target
-        return result
+        return regression.predict(weights, self.observed) @ self.target
 
 
 def choose_schedule(
@@ -74,7 +76,8 @@ def choose_schedule(
     under_way: UnderWay | None = None,
     told: Callable[[float, str], Any] = lambda share, message: None,
 ) -> dict[str, Any]:
-    """The best schedule within the limits, and whether it is worth more than one mixture; for a run under way, than going on as it was.
+    """The best schedule within the limits, and whether it is worth more than one mixture; for a run under
+    way, than going on as it was.
 
     Args:
         fitted: the regressions.
@@ -88,13 +91,16 @@ def choose_schedule(
         under_way: the run that is being continued; None means before it.
         told: hears the share done and what comes next.
     Returns:
-        ``schedule`` (phases with share and mixture), ``candidate`` (the best schedule found, taken or not), ``constant`` (the best single
-        mixture by the same regression), ``predicted`` and ``predicted_constant`` (loss and interval), ``gain``, ``noise``,
-        ``above_noise``, ``order_counts``, ``validation`` and ``reason``.
+        ``schedule`` (phases with share and mixture), ``candidate`` (the best schedule found, taken or not),
+        ``constant`` (the best single mixture by the same regression), ``predicted`` and
+        ``predicted_constant`` (loss and interval), ``gain``, ``noise``, ``above_noise``, ``order_counts``,
+        ``validation`` and ``reason``.
     """
     left = len(limits.shares)
     forecast = Forecast(fitted, target, under_way.observed if under_way else None)
-    constant = _best_constant(lambda rows: forecast.loss(np.repeat(rows[:, None], left, axis=1)), natural, limits, seed)
+    constant = _best_constant(
+        lambda rows: forecast.loss(np.repeat(rows[:, None], left, axis=1)), natural, limits, seed
+    )
     told(0.2, "searching for a schedule")
     flat = np.repeat(constant[None], left, axis=0)
     instead = limits.apply(under_way.schedule.weights[None, under_way.done :])[0] if under_way else flat
@@ -103,8 +109,12 @@ def choose_schedule(
         value = forecast.loss(weights)
         return value + caution * forecast.gain_doubt(weights, instead) if caution else value
 
-    drawn = simulate(natural, np.ones(len(natural)), STARTS * left, PlanConfig(), seed).reshape(STARTS, left, -1)
-    found = minimise_schedule(cautious, np.concatenate([instead[None], flat[None], limits.apply(drawn)]), limits, seed)
+    drawn = simulate(natural, np.ones(len(natural)), STARTS * left, PlanConfig(), seed).reshape(
+        STARTS, left, -1
+    )
+    found = minimise_schedule(
+        cautious, np.concatenate([instead[None], flat[None], limits.apply(drawn)]), limits, seed
+    )
     gain = float(forecast.loss(instead[None])[0] - forecast.loss(found[None])[0])
     noise = float(forecast.gain_doubt(found[None], instead)[0]) * _quantile(coverage, len(fitted.partial))
     compared = fitted.compared(target)
@@ -126,7 +136,10 @@ def choose_schedule(
         "above_noise": bool(gain > noise),
         "order_counts": compared["order_counts"],
         "taken": bool(taken),
-        "validation": {"runs": len(fitted.runs.index), **{name: compared[name] for name in ("trajectories", "static")}},
+        "validation": {
+            "runs": len(fitted.runs.index),
+            **{name: compared[name] for name in ("trajectories", "static")},
+        },
         "reason": _reason(compared, gain, noise, under_way),
     }
 
@@ -140,16 +153,26 @@ def left_after(limits: Limits, under_way: UnderWay) -> Limits:
     schedule, done = under_way.schedule, under_way.done
     if len(schedule.shares) != len(limits.shares) or np.abs(schedule.shares - limits.shares).max() > 1e-6:
         said = ", ".join(f"{share:.4g}" for share in limits.shares)
-        raise DataError("--running", f"has {len(schedule.shares)} phases", f"give the phases of --schedules, whose shares are {said}")
+        raise DataError(
+            "--running",
+            f"has {len(schedule.shares)} phases",
+            f"give the phases of --schedules, whose shares are {said}",
+        )
     rest = limits.shares[done:]
     spent = limits.shares[:done] @ schedule.weights[:done]
-    return Limits(rest / rest.sum(), limits.floor, limits.ceiling, np.clip((limits.repeats - spent) / rest.sum(), 0, 1))
+    return Limits(
+        rest / rest.sum(), limits.floor, limits.ceiling, np.clip((limits.repeats - spent) / rest.sum(), 0, 1)
+    )
 
 
-def _best_constant(loss: Callable[[np.ndarray], np.ndarray], natural: np.ndarray, limits: Limits, seed: int) -> np.ndarray:
+def _best_constant(
+    loss: Callable[[np.ndarray], np.ndarray], natural: np.ndarray, limits: Limits, seed: int
+) -> np.ndarray:
     """[domains] the mixture with the lowest loss among those that stay the same."""
     ceiling = limits.constant_ceiling
-    drawn = between(simulate(natural, np.ones(len(natural)), STARTS, PlanConfig(), seed), limits.floor, ceiling)
+    drawn = between(
+        simulate(natural, np.ones(len(natural)), STARTS, PlanConfig(), seed), limits.floor, ceiling
+    )
     return minimise(loss, drawn[int(loss(drawn).argmin())], limits.floor, ceiling, seed)
 
 
@@ -172,7 +195,9 @@ def _constant_instead(
     return Schedule.constant(dict(zip(domains, fallback.tolist(), strict=True)))
 
 
-def _whole(fitted: FittedTrajectories, limits: Limits, found: np.ndarray, under_way: UnderWay | None) -> Schedule:
+def _whole(
+    fitted: FittedTrajectories, limits: Limits, found: np.ndarray, under_way: UnderWay | None
+) -> Schedule:
     """The schedule of the whole run: phases that are done, then those found."""
     if under_way is None:
         return Schedule(fitted.runs.domains, limits.shares, found)
@@ -182,7 +207,9 @@ def _whole(fitted: FittedTrajectories, limits: Limits, found: np.ndarray, under_
 
 def _left_of(schedule: Schedule, left: int) -> np.ndarray:
     """[phases left, domains] of a schedule; one phase stands for all."""
-    return np.repeat(schedule.weights, left, axis=0) if len(schedule.weights) == 1 else schedule.weights[-left:]
+    return (
+        np.repeat(schedule.weights, left, axis=0) if len(schedule.weights) == 1 else schedule.weights[-left:]
+    )
 
 
 def _quantile(coverage: float, folds: int) -> float:
@@ -201,7 +228,10 @@ def _reason(compared: dict[str, Any], gain: float, noise: float, under_way: Unde
     stays = "one mixture" if under_way is None else "the run goes on as it was"
     if not compared["order_counts"]:
         with_order, without = (compared[name]["rmse"] for name in ("trajectories", "static"))
-        return f"order does not count: out of fold the error is {with_order:.4f} with it and {without:.4f} without; {stays}"
+        return (
+            f"order does not count: out of fold the error is {with_order:.4f} with it and "
+            f"{without:.4f} without; {stays}"
+        )
     if gain <= 0:
         return f"no schedule within the limits is predicted to be better; {stays}"
     if gain <= noise:

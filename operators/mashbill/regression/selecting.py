@@ -1,4 +1,5 @@
-"""Choosing a mixture from a fitted regression, under floors, ceilings and a limit on repeats, and advice on what to train next."""
+"""Choosing a mixture from a fitted regression, under floors, ceilings and a limit on repeats, and advice on
+what to train next."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -44,14 +45,20 @@ def bounds(
     for option, given in ((named[0], least), (named[1], most)):
         unknown = [name for name in given if name not in domains]
         if unknown:
-            raise ConfigError(f"{option} {unknown[0]}", "is no domain of the model", f"choose among {', '.join(domains)}")
+            raise ConfigError(
+                f"{option} {unknown[0]}", "is no domain of the model", f"choose among {', '.join(domains)}"
+            )
     floor = np.array([least.get(name, 0.0) for name in domains])
     ceiling = np.array([most.get(name, 1.0) for name in domains])
     if repeats is not None:
         ceiling = np.minimum(ceiling, repeats)
     crossed = [d for d, low, high in zip(domains, floor, ceiling, strict=True) if low > high + 1e-12]
     if crossed:
-        raise ConfigError(f"{named[0]} {crossed[0]}", "is over what its ceiling allows", f"lower it, or raise {named[1]} or the epochs")
+        raise ConfigError(
+            f"{named[0]} {crossed[0]}",
+            "is over what its ceiling allows",
+            f"lower it, or raise {named[1]} or the epochs",
+        )
     if floor.sum() > 1 + 1e-9:
         raise ConfigError(named[0], f"asks for {floor.sum():g} in all", "let the floors sum to at most 1")
     if ceiling.sum() < 1 - 1e-9:
@@ -91,37 +98,51 @@ def choose(
             return objective(bundle.expand(mixtures))
 
         found = _search(reduced, bundle.reduce(natural), *bundle.limits(floor, ceiling), config, seed)
-        full: np.ndarray = bundle.expand(found[None])[0]
-        return full
+        return bundle.expand(found[None])[0]
 
 
 def _search(
-    objective: Callable[[np.ndarray], np.ndarray], natural: np.ndarray, floor: np.ndarray, ceiling: np.ndarray, config: MixConfig, seed: int
+    objective: Callable[[np.ndarray], np.ndarray],
+    natural: np.ndarray,
+    floor: np.ndarray,
+    ceiling: np.ndarray,
+    config: MixConfig,
+    seed: int,
 ) -> np.ndarray:
     """[domains] the mean of the best candidates, or where a search on from them ends."""
     count = config.candidates if config.method == "simulation" else min(config.candidates, STARTS)
     candidates = between(simulate(natural, np.ones(len(natural)), count, PlanConfig(), seed), floor, ceiling)
     if config.method == "simulation":
         best = candidates[np.argsort(objective(candidates), kind="stable")[: config.best]]
-        mean: np.ndarray = between(best.mean(axis=0)[None], floor, ceiling)[0]
-        return mean
+        return between(best.mean(axis=0)[None], floor, ceiling)[0]
     return minimise(objective, candidates[int(objective(candidates).argmin())], floor, ceiling, seed)
 
 
 def process_of(fitted: FittedRegression) -> GaussianProcess:
     """The regression's Gaussian process, or one fitted to the same runs."""
-    return fitted.regressor if isinstance(fitted.regressor, GaussianProcess) else GaussianProcess().fit(fitted.weights, fitted.losses)
+    return (
+        fitted.regressor
+        if isinstance(fitted.regressor, GaussianProcess)
+        else GaussianProcess().fit(fitted.weights, fitted.losses)
+    )
 
 
-def limits_in_force(domains: Sequence[str], chosen: np.ndarray, floor: np.ndarray, ceiling: np.ndarray) -> list[str]:
+def limits_in_force(
+    domains: Sequence[str], chosen: np.ndarray, floor: np.ndarray, ceiling: np.ndarray
+) -> list[str]:
     """A line for each limit that the choice touches."""
     rows = list(zip(domains, chosen.tolist(), floor.tolist(), ceiling.tolist(), strict=True))
-    at_ceiling = [f"{d} is at its ceiling of {high:.4g}" for d, w, _, high in rows if high < 1 and w > high - 1e-6]
-    return at_ceiling + [f"{d} is at its floor of {low:.4g}" for d, w, low, _ in rows if low > 0 and w < low + 1e-6]
+    at_ceiling = [
+        f"{d} is at its ceiling of {high:.4g}" for d, w, _, high in rows if high < 1 and w > high - 1e-6
+    ]
+    return at_ceiling + [
+        f"{d} is at its floor of {low:.4g}" for d, w, low, _ in rows if low > 0 and w < low + 1e-6
+    ]
 
 
 def outside_sampled(fitted: FittedRegression, chosen: np.ndarray) -> tuple[float, bool]:
-    """How far the choice is from the nearest run (sum of absolute differences), and whether runs lie closer to one another than that."""
+    """How far the choice is from the nearest run (sum of absolute differences), and whether runs lie closer
+    to one another than that."""
     nearest = float(np.abs(fitted.weights - chosen).sum(axis=1).min())
     spacing = np.abs(fitted.weights[:, None] - fitted.weights[None]).sum(axis=2)
     np.fill_diagonal(spacing, np.inf)
@@ -147,8 +168,9 @@ def select_mixture(
         config: method, caution and closeness.
         kept: domains whose ratios stay.
     Returns:
-        mixture by domain, predicted (loss and interval_90), baselines (natural, uniform, the best run), limits in force, sensitivity by
-        domain, and whether the choice lies outside what was sampled. Losses are of the target, lower is better.
+        mixture by domain, predicted (loss and interval_90), baselines (natural, uniform, the best run),
+        limits in force, sensitivity by domain, and whether the choice lies outside what was sampled. Losses
+        are of the target, lower is better.
     """
     fitted = model.fitted
     natural = fitted.weights.mean(axis=0) if prior is None else prior
@@ -167,21 +189,31 @@ def select_mixture(
 
 
 def sensitivity_of(
-    fitted: FittedRegression, target: np.ndarray, chosen: np.ndarray, floor: np.ndarray, ceiling: np.ndarray, seed: int
+    fitted: FittedRegression,
+    target: np.ndarray,
+    chosen: np.ndarray,
+    floor: np.ndarray,
+    ceiling: np.ndarray,
+    seed: int,
 ) -> dict[str, dict[str, Any]]:
     """The sensitivity of a choice; as good is what lies within the median error of the regression."""
     slack = float(np.median(np.abs((fitted.losses - fitted.out_of_fold) @ target)))
 
     def loss(mixtures: np.ndarray) -> np.ndarray:
-        predicted: np.ndarray = fitted.regressor.predict(mixtures) @ target
-        return predicted
+        return fitted.regressor.predict(mixtures) @ target
 
     with one_thread():
         return sensitivity(loss, fitted.domains, chosen, floor, ceiling, slack=slack, seed=seed)
 
 
 def advise_on(
-    model: TableModel, floor: np.ndarray, ceiling: np.ndarray, *, count: int, seed: int = 0, prior: np.ndarray | None = None
+    model: TableModel,
+    floor: np.ndarray,
+    ceiling: np.ndarray,
+    *,
+    count: int,
+    seed: int = 0,
+    prior: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Which mixtures to train next, and whether more runs can still change the choice.
 
@@ -192,8 +224,9 @@ def advise_on(
         seed: seed of the search.
         prior: [domains] natural proportions; None means the mean of the runs' mixtures.
     Returns:
-        next (mixtures by domain, each with its chance to be the best), choice, gain (what more runs can win at most, on average), gain_90,
-        noise (the regression's median error), and worth_it: whether gain_90 is above the noise.
+        next (mixtures by domain, each with its chance to be the best), choice, gain (what more runs can win
+        at most, on average), gain_90, noise (the regression's median error), and worth_it: whether gain_90 is
+        above the noise.
     """
     fitted = model.fitted
     natural = fitted.weights.mean(axis=0) if prior is None else prior
@@ -225,8 +258,7 @@ def compare_mixtures(model: TableModel, mixtures: Mapping[str, np.ndarray]) -> d
 
 def read_mixture(model: TableModel, table: MixtureTable) -> np.ndarray:
     """[domains] the first mixture of a table, in the model's order."""
-    row: np.ndarray = ordered(table, model.fitted.domains)[0]
-    return row
+    return ordered(table, model.fitted.domains)[0]
 
 
 def read_ratios(model: TableModel, table: MixtureTable) -> Bundle:
@@ -236,4 +268,6 @@ def read_ratios(model: TableModel, table: MixtureTable) -> Bundle:
         ConfigError: fewer than two domains have weight.
     """
     weights = dict(zip(model.fitted.domains, read_mixture(model, table).tolist(), strict=True))
-    return bundle_domains(model.fitted.domains, {d: w for d, w in weights.items() if w > 0}, where=f"--ratios {table.source}")
+    return bundle_domains(
+        model.fitted.domains, {d: w for d, w in weights.items() if w > 0}, where=f"--ratios {table.source}"
+    )

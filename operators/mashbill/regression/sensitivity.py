@@ -31,9 +31,9 @@ def sensitivity(
         slack: a loss so much above the choice's counts as good.
         seed: seed of the mixtures around the choice.
     Returns:
-        By domain: ``weight``; ``without``, ``halved`` and ``doubled``, the change of the loss when the weight changes so and the others
-        make room in proportion, whatever the limits; ``as_good``, the least and the greatest weight among mixtures around the choice and
-        within the limits whose loss is within the slack.
+        By domain: ``weight``; ``without``, ``halved`` and ``doubled``, the change of the loss when the weight
+        changes so and the others make room in proportion, whatever the limits; ``as_good``, the least and the
+        greatest weight among mixtures around the choice and within the limits whose loss is within the slack.
     """
     changed = []
     for i in range(len(domains)):

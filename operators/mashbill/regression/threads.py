@@ -1,4 +1,5 @@
-"""One thread for linear algebra on small arrays, where more cost time: on two cores the power law took ten times as long with two."""
+"""One thread for linear algebra on small arrays, where more cost time: on two cores the power law took ten
+times as long with two."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,18 +1,22 @@
-"""Regression over loss curves: what a phase makes of the losses at its start, rolled out to the end of a schedule.
+"""Regression over loss curves: what a phase makes of the losses at its start, rolled out to the end of a
+schedule.
 
-Proxies give more than their last loss. In each phase a loss keeps a part of where it was, and the rest comes of the phase's mixture and of
-what the model knows already, for which the losses of all sets stand:
+Proxies give more than their last loss. In each phase a loss keeps a part of where it was, and the rest comes
+of the phase's mixture and of what the model knows already, for which the losses of all sets stand:
 
     loss at the end = kept * loss at the start + f(mixture, losses at the start)
 
-with one number ``kept`` a phase, as forgetting is the optimiser's more than the text's, and one Gaussian process ``f`` a phase for all
-sets; that they differ from phase to phase says where in the learning-rate schedule it is. A schedule's final losses are those of phase
-after phase, each starting from what was predicted, or, in a run under way, from what was observed. Runs on one mixture serve as well, but
-there the start and the mixture say nearly the same.
+with one number ``kept`` a phase, as forgetting is the optimiser's more than the text's, and one Gaussian
+process ``f`` a phase for all sets; that they differ from phase to phase says where in the learning-rate
+schedule it is. A schedule's final losses are those of phase after phase, each starting from what was
+predicted, or, in a run under way, from what was observed. Runs on one mixture serve as well, but there the
+start and the mixture say nearly the same.
 
-Whether order counts at all is for cross-validation to say: a process that sees the mean mixture only is the baseline.
+Whether order counts at all is for cross-validation to say: a process that sees the mean mixture only is the
+baseline.
 
-Source: the setting is RegMix-D's (arXiv 2606.18663: loss trajectories, offline and online schedules); features and phases are ours.
+Source: the setting is RegMix-D's (arXiv 2606.18663: loss trajectories, offline and online schedules);
+features and phases are ours.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,7 +39,8 @@ class ScheduleRegression(Protocol):
     """Predicts the final losses of schedules."""
 
     def predict(self, weights: np.ndarray, observed: np.ndarray | None = None) -> np.ndarray:
-        """[schedules, sets] final losses of [schedules, phases left, domains], from [sets] losses observed at their start."""
+        """[schedules, sets] final losses of [schedules, phases left, domains], from [sets] losses observed at
+        their start."""
 
 
 class TransitionRegression:
@@ -44,10 +49,13 @@ class TransitionRegression:
     def fit(self, weights: np.ndarray, losses: np.ndarray) -> Self:
         """Learn from [runs, phases, domains] weights and [runs, phases, sets] losses at the phases' ends."""
         before = np.concatenate([np.zeros_like(losses[:, :1]), losses[:, :-1]], axis=1)
-        self.kept = np.array([_kept(weights[:, p], before[:, p], losses[:, p]) for p in range(weights.shape[1])])
+        self.kept = np.array(
+            [_kept(weights[:, p], before[:, p], losses[:, p]) for p in range(weights.shape[1])]
+        )
         rest = losses - self.kept[:, None] * before
         self.processes = [
-            GaussianProcess().fit(_features(weights[:, p], before[:, p] if p else None), rest[:, p]) for p in range(weights.shape[1])
+            GaussianProcess().fit(_features(weights[:, p], before[:, p] if p else None), rest[:, p])
+            for p in range(weights.shape[1])
         ]
         return self
 
@@ -56,7 +64,8 @@ class TransitionRegression:
 
         Args:
             weights: [schedules, phases left, domains].
-            observed: [sets] losses at the start of the first of them; None where that is the first of the run.
+            observed: [sets] losses at the start of the first of them; None where that is the first of the
+                run.
         Returns:
             [schedules, sets].
         """
@@ -69,7 +78,8 @@ class TransitionRegression:
 
 
 def _features(weights: np.ndarray, losses: np.ndarray | None) -> np.ndarray:
-    """[schedules, domains + sets] a phase's mixtures and the losses at its start; before the first phase there are none."""
+    """[schedules, domains + sets] a phase's mixtures and the losses at its start; before the first phase
+    there are none."""
     if losses is None:
         return weights
     start = np.broadcast_to(np.maximum(losses, LEAST_LOSS), (len(weights), losses.shape[1]))
@@ -77,14 +87,18 @@ def _features(weights: np.ndarray, losses: np.ndarray | None) -> np.ndarray:
 
 
 def _kept(weights: np.ndarray, start: np.ndarray, end: np.ndarray) -> float:
-    """Share of [runs, sets] losses at the start that is left at the end, by ridge regression with the mixture; mean over sets."""
+    """Share of [runs, sets] losses at the start that is left at the end, by ridge regression with the
+    mixture; mean over sets."""
     from sklearn.linear_model import RidgeCV
 
     shares = np.zeros(start.shape[1])
     for i in np.flatnonzero(np.ptp(start, axis=0) > 0):
         features = np.concatenate([np.sqrt(weights), start[:, i : i + 1]], axis=1)
         spread = np.maximum(features.std(axis=0), 1e-9)
-        shares[i] = RidgeCV(PENALTIES).fit((features - features.mean(axis=0)) / spread, end[:, i]).coef_[-1] / spread[-1]
+        shares[i] = (
+            RidgeCV(PENALTIES).fit((features - features.mean(axis=0)) / spread, end[:, i]).coef_[-1]
+            / spread[-1]
+        )
     return float(np.clip(shares, 0, 1).mean())
 
 
@@ -104,7 +118,8 @@ class MeanRegression:
         return self
 
     def predict(self, weights: np.ndarray, observed: np.ndarray | None = None) -> np.ndarray:
-        """[schedules, sets] final losses of [schedules, phases, domains]; it has no use for observed losses."""
+        """[schedules, sets] final losses of [schedules, phases, domains]; it has no use for observed
+        losses."""
         del observed
         return self.process.predict(np.einsum("p,rpd->rd", self.shares, weights))
 
@@ -133,8 +148,8 @@ class FittedTrajectories:
         Args:
             target: [sets] weights.
         Returns:
-            ``trajectories`` and ``static``, each with spearman, mae and rmse; ``order_counts``: whether the mean squared error with order
-            is lower by more than the standard error of the difference.
+            ``trajectories`` and ``static``, each with spearman, mae and rmse; ``order_counts``: whether the
+            mean squared error with order is lower by more than the standard error of the difference.
         """
         measured = self.runs.losses[:, -1] @ target
         squares, found = {}, {}
@@ -142,7 +157,11 @@ class FittedTrajectories:
             errors = predicted @ target - measured
             squares[name] = errors**2
             rank = float(spearman((predicted @ target)[:, None], measured[:, None])[0])
-            found[name] = {"spearman": rank, "mae": float(np.abs(errors).mean()), "rmse": float(np.sqrt(squares[name].mean()))}
+            found[name] = {
+                "spearman": rank,
+                "mae": float(np.abs(errors).mean()),
+                "rmse": float(np.sqrt(squares[name].mean())),
+            }
         ahead = squares["static"] - squares["trajectories"]
         return {**found, "order_counts": bool(ahead.mean() > ahead.std(ddof=1) / np.sqrt(len(ahead)))}
 
@@ -160,9 +179,15 @@ def fit_trajectories(
         DataError: too few runs, or fewer than two phases.
     """
     if len(runs.index) < MIN_RUNS:
-        raise DataError("schedules", f"has {len(runs.index)} finished runs", f"a regression needs at least {MIN_RUNS}")
+        raise DataError(
+            "schedules", f"has {len(runs.index)} finished runs", f"a regression needs at least {MIN_RUNS}"
+        )
     if len(runs.shares) < 2:
-        raise DataError("schedules", "has one phase", "train proxies on schedules of several phases, or ask for more phases")
+        raise DataError(
+            "schedules",
+            "has one phase",
+            "train proxies on schedules of several phases, or ask for more phases",
+        )
     rolled, static = np.empty_like(runs.losses[:, -1]), np.empty_like(runs.losses[:, -1])
     partial = []
     splits = split_folds(len(runs.index), folds, seed)
@@ -170,6 +195,10 @@ def fit_trajectories(
         told(i / (len(splits) + 1), f"cross-validating the trajectories, fold {i + 1} of {len(splits)}")
         partial.append(TransitionRegression().fit(runs.weights[seen], runs.losses[seen]))
         rolled[held] = partial[-1].predict(runs.weights[held])
-        static[held] = MeanRegression(runs.shares).fit(runs.weights[seen], runs.losses[seen]).predict(runs.weights[held])
+        static[held] = (
+            MeanRegression(runs.shares).fit(runs.weights[seen], runs.losses[seen]).predict(runs.weights[held])
+        )
     told(len(splits) / (len(splits) + 1), "fitting the trajectories")
-    return FittedTrajectories(runs, TransitionRegression().fit(runs.weights, runs.losses), partial, rolled, static)
+    return FittedTrajectories(
+        runs, TransitionRegression().fit(runs.weights, runs.losses), partial, rolled, static
+    )

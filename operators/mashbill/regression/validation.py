@@ -1,4 +1,5 @@
-"""How well regressors predict runs they have not seen: cross-validation within the training runs, and nothing else."""
+"""How well regressors predict runs they have not seen: cross-validation within the training runs, and nothing
+else."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,7 +28,9 @@ class CrossValidation:
     mae: np.ndarray
 
 
-def cross_validate(make: Callable[[], Regressor], weights: np.ndarray, losses: np.ndarray, folds: int, seed: int) -> CrossValidation:
+def cross_validate(
+    make: Callable[[], Regressor], weights: np.ndarray, losses: np.ndarray, folds: int, seed: int
+) -> CrossValidation:
     """Cross-validate one regressor.
 
     Args:
@@ -52,7 +55,9 @@ def split_folds(runs: int, folds: int, seed: int) -> list[tuple[np.ndarray, np.n
         DataError: fewer than four runs.
     """
     if runs < MIN_RUNS:
-        raise DataError("sweep", f"left {runs} finished runs", f"train at least {MIN_RUNS}: raise plan.mixtures")
+        raise DataError(
+            "sweep", f"left {runs} finished runs", f"train at least {MIN_RUNS}: raise plan.mixtures"
+        )
     order = np.random.default_rng([seed, FOLD_TAG]).permutation(runs)
     return [(held, np.setdiff1d(order, held)) for held in np.array_split(order, min(folds, runs))]
 
@@ -69,14 +74,14 @@ def spearman(predicted: np.ndarray, measured: np.ndarray) -> np.ndarray:
     one, other = rankdata(predicted, axis=0), rankdata(measured, axis=0)
     one, other = one - one.mean(axis=0), other - other.mean(axis=0)
     scale = np.sqrt((one**2).sum(axis=0) * (other**2).sum(axis=0))
-    correlation: np.ndarray = np.divide((one * other).sum(axis=0), scale, out=np.zeros(one.shape[1]), where=scale > 0)
-    return correlation
+    return np.divide((one * other).sum(axis=0), scale, out=np.zeros(one.shape[1]), where=scale > 0)
 
 
 def conformal_half_width(residuals: np.ndarray, coverage: float) -> float:
     """Half the width of an interval that covers a new run with the given probability.
 
-    Split-conformal on out-of-fold residuals; with too few of them for the quantile, the largest widened in proportion.
+    Split-conformal on out-of-fold residuals; with too few of them for the quantile, the largest widened in
+    proportion.
 
     Args:
         residuals: [runs] measured less predicted.

@@ -84,7 +84,9 @@ def quality_histograms(quality: Mapping[str, Any]) -> str:
     for axes, (name, entry) in zip(np.ravel(grid), domains.items(), strict=False):
         edges = np.array(entry["edges"])
         for side, bottom in (("kept", np.zeros(len(edges) - 1)), ("dropped", np.array(entry["kept"]))):
-            axes.bar(edges[:-1], entry[side], np.diff(edges), bottom, align="edge", color=COLORS[side], label=side)
+            axes.bar(
+                edges[:-1], entry[side], np.diff(edges), bottom, align="edge", color=COLORS[side], label=side
+            )
         axes.set_title(name, fontsize=9, loc="left")
         axes.xaxis.set_major_locator(MaxNLocator(3))
         axes.set_yticks([])
@@ -96,8 +98,11 @@ def quality_histograms(quality: Mapping[str, Any]) -> str:
     return _svg(figure)
 
 
-def sweep_scatter(domains: Sequence[str], runs: Mapping[str, tuple[np.ndarray, np.ndarray]], chosen: Mapping[str, float]) -> str:
-    """Target loss against each domain's weight, over all runs; a line marks the chosen weight. Of many domains, the largest.
+def sweep_scatter(
+    domains: Sequence[str], runs: Mapping[str, tuple[np.ndarray, np.ndarray]], chosen: Mapping[str, float]
+) -> str:
+    """Target loss against each domain's weight, over all runs; a line marks the chosen weight. Of many
+    domains, the largest.
 
     Args:
         domains: names, in the weights' order.
@@ -118,7 +123,9 @@ def sweep_scatter(domains: Sequence[str], runs: Mapping[str, tuple[np.ndarray, n
         axes.set_axis_off()
     if len(runs) > 1:
         handles, labels = np.ravel(grid)[0].get_legend_handles_labels()
-        figure.legend(handles, labels, **LEGEND, loc="outside upper right", ncols=len(runs), fontsize=8, markerscale=1.6)
+        figure.legend(
+            handles, labels, **LEGEND, loc="outside upper right", ncols=len(runs), fontsize=8, markerscale=1.6
+        )
     figure.supxlabel("weight in the mixture", fontsize=9, color=INK)
     figure.supylabel("target loss, bits per byte", fontsize=9, color=INK)
     return _svg(figure)
@@ -134,7 +141,13 @@ def weights_by_phase(phases: Sequence[Mapping[str, Any]], constant: Mapping[str,
     highest = max(max(phase["mixture"].values()) for phase in (*phases, {"mixture": constant}))
     for axes, name in zip(np.ravel(grid), domains, strict=False):
         axes.axhline(constant[name], color=COLORS["chosen"], linewidth=1, linestyle=":")
-        axes.stairs([phase["mixture"][name] for phase in phases], edges, baseline=None, color=COLORS["scheduled"], linewidth=1.6)
+        axes.stairs(
+            [phase["mixture"][name] for phase in phases],
+            edges,
+            baseline=None,
+            color=COLORS["scheduled"],
+            linewidth=1.6,
+        )
         axes.set_title(name, fontsize=9, loc="left")
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1.08 * highest)
@@ -157,12 +170,20 @@ def validation_scatter(predictions: Mapping[str, Sequence[float]]) -> str:
     return _svg(figure)
 
 
-def lines(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], x: str, y: str, *, legend: bool = True) -> str:
+def lines(
+    series: Mapping[str, tuple[Sequence[float], Sequence[float]]], x: str, y: str, *, legend: bool = True
+) -> str:
     """Named curves of (x, y) values."""
     figure, axes = _new(4.6, 3.0)
     for name, (across, up) in series.items():
-        axes.plot(across, up, color=COLORS.get(name, INK), linewidth=1.4 if name in COLORS else 0.7, alpha=1 if name in COLORS else 0.5,
-                  label=name if name in COLORS else None)  # fmt: skip
+        axes.plot(
+            across,
+            up,
+            color=COLORS.get(name, INK),
+            linewidth=1.4 if name in COLORS else 0.7,
+            alpha=1 if name in COLORS else 0.5,
+            label=name if name in COLORS else None,
+        )
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     if axes.get_xlim()[1] > 1_000:
@@ -181,7 +202,9 @@ def strength_histogram(strength: np.ndarray) -> str:
     return _svg(figure)
 
 
-def _new(width: float, height: float, rows: int = 1, columns: int = 1, *, sharey: bool = False) -> tuple[Figure, Any]:
+def _new(
+    width: float, height: float, rows: int = 1, columns: int = 1, *, sharey: bool = False
+) -> tuple[Figure, Any]:
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         return figure, figure.subplots(rows, columns, sharey=sharey)

@@ -76,11 +76,18 @@ def reused(plan: Artifact) -> Any:
     return _json(plan, "reuse.json") if (plan.path / "reuse.json").exists() else None
 
 
-def _losses(choice: Mapping[str, Any], schedule: Mapping[str, Any], evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _losses(
+    choice: Mapping[str, Any], schedule: Mapping[str, Any], evaluation: Mapping[str, Any]
+) -> list[dict[str, Any]]:
     scheduled = {"scheduled": schedule["predicted"]} if schedule["taken"] else {}
     entries = {"chosen": choice["predicted"], **scheduled, **choice["baselines"]}
     return [
-        {"name": name, "loss": entry["loss"], "interval": entry["interval"], "measured": evaluation["measured"].get(name)}
+        {
+            "name": name,
+            "loss": entry["loss"],
+            "interval": entry["interval"],
+            "measured": evaluation["measured"].get(name),
+        }
         for name, entry in entries.items()
     ]
 
@@ -89,12 +96,21 @@ def _stage(name: str, artifact: Artifact) -> dict[str, Any]:
     manifest = artifact.manifest
     counts = {key: value for key, value in manifest.counts.items() if isinstance(value, int | float | str)}
     size = sum(file.bytes for file in manifest.files)
-    return {"name": name, "counts": counts, "seconds": manifest.seconds, "bytes": size, "fingerprint": manifest.fingerprint[:12]}
+    return {
+        "name": name,
+        "counts": counts,
+        "seconds": manifest.seconds,
+        "bytes": size,
+        "fingerprint": manifest.fingerprint[:12],
+    }
 
 
 def _domains(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> list[dict[str, Any]]:
     """How each domain fared from stage to stage."""
-    tables = {s: inputs[s].manifest.counts["by_domain"] for s in ("ingest", "filter", "deduplicate", "select", "tokenize")}
+    tables = {
+        s: inputs[s].manifest.counts["by_domain"]
+        for s in ("ingest", "filter", "deduplicate", "select", "tokenize")
+    }
     choice = _json(inputs["mix"], "choice.json")
     rows = []
     for name in config.domain_names:
@@ -141,7 +157,9 @@ def _duplicates(deduplicate: Artifact) -> dict[str, Any]:
         rows = table.filter(_equals(table["reason"], reason))
         step = max(1, len(rows) // REASON_SAMPLES)
         samples = [rows.slice(i * step, 1).to_pylist()[0] for i in range(min(REASON_SAMPLES, len(rows)))]
-        across = sum(a != b for a, b in zip(rows["domain"].to_pylist(), rows["kept_domain"].to_pylist(), strict=True))
+        across = sum(
+            a != b for a, b in zip(rows["domain"].to_pylist(), rows["kept_domain"].to_pylist(), strict=True)
+        )
         found[reason] = {"count": len(rows), "across_domains": across, "samples": samples}
     return found
 

@@ -24,7 +24,11 @@ def report(run: StageRun) -> Counts:
     (run.output / "report.html").write_text(page, encoding="utf-8")
     short = summary(facts)
     (run.output / "summary.json").write_text(json.dumps(short, ensure_ascii=False, indent=1))
-    return {"bytes": len(page.encode()), "gain_predicted": short["gain_predicted"], "gain_measured": short["gain_measured"]}
+    return {
+        "bytes": len(page.encode()),
+        "gain_predicted": short["gain_predicted"],
+        "gain_measured": short["gain_measured"],
+    }
 
 
 def render(facts: Mapping[str, Any], figures: Mapping[str, str]) -> str:
@@ -32,7 +36,9 @@ def render(facts: Mapping[str, Any], figures: Mapping[str, str]) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
     environment.filters["thousands"] = lambda value: f"{value:,.0f}"
     style = Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))  # noqa: S704  (ours)
     drawn = {name: Markup(svg) for name, svg in figures.items()}  # noqa: S704  (matplotlib escapes its labels)
@@ -56,10 +62,14 @@ def draw(facts: Mapping[str, Any], inputs: Mapping[str, Artifact]) -> dict[str, 
         "validation": figures.validation_scatter(facts["validation"]["predictions"]["target"]),
     }
     if facts["schedule"]["phases"] > 1:
-        drawn["schedule"] = figures.weights_by_phase(facts["schedule"]["candidate"], facts["schedule"]["constant"])
+        drawn["schedule"] = figures.weights_by_phase(
+            facts["schedule"]["candidate"], facts["schedule"]["constant"]
+        )
     if facts["clusters"]["threshold_curve"]:
         similarity, probability = zip(*facts["clusters"]["threshold_curve"], strict=True)
-        drawn["threshold"] = figures.lines({"chosen": (similarity, probability)}, "Jaccard similarity", "found", legend=False)
+        drawn["threshold"] = figures.lines(
+            {"chosen": (similarity, probability)}, "Jaccard similarity", "found", legend=False
+        )
     trajectories = pd.read_csv(inputs["sweep"].path / "trajectories.csv")
     trajectories["target"] = sum(weight * trajectories[name] for name, weight in target.items())
     paths = {str(index): (group["tokens"], group["target"]) for index, group in trajectories.groupby("index")}

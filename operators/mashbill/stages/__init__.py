@@ -5,4 +5,14 @@ from mashbill.stages.running import StageJob, open_store
 from mashbill.stages.stage import Stage
 from mashbill.stages.table import STAGES, stage_named
 
-__all__ = ["STAGES", "Stage", "StageJob", "finished_stages", "job_of", "open_store", "run_stage_here", "stage_named", "stages_up_to"]
+__all__ = [
+    "STAGES",
+    "Stage",
+    "StageJob",
+    "finished_stages",
+    "job_of",
+    "open_store",
+    "run_stage_here",
+    "stage_named",
+    "stages_up_to",
+]

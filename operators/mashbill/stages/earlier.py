@@ -33,8 +33,8 @@ class EarlierSearch:
 def find_earlier(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> EarlierSearch | None:
     """The search that ``plan.reuse`` stands for; None where it is unset, or where ``last`` finds none.
 
-    The last is the newest choice that was made from other token shards than today's and has two domains in common with them. A rerun
-    finds the same, as its own choice is made from today's.
+    The last is the newest choice that was made from other token shards than today's and has two domains in
+    common with them. A rerun finds the same, as its own choice is made from today's.
 
     Raises:
         ConfigError: the address that is given holds no choice, or what that was made from is gone.
@@ -47,9 +47,17 @@ def find_earlier(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> Earl
         try:
             return _search_at(store, address, store.manifest_at(address))
         except DataError as error:
-            raise ConfigError(f"plan.reuse {reuse}", f"cannot be used ({error.where} {error.what})", "give the address of a mix") from error
+            raise ConfigError(
+                f"plan.reuse {reuse}",
+                f"cannot be used ({error.where} {error.what})",
+                "give the address of a mix",
+            ) from error
     today = inputs["tokenize"].address
-    made = [(address, manifest) for address, manifest in store.manifests("mix").items() if manifest.inputs["tokenize"] != today]
+    made = [
+        (address, manifest)
+        for address, manifest in store.manifests("mix").items()
+        if manifest.inputs["tokenize"] != today
+    ]
     for address, manifest in sorted(made, key=lambda item: item[1].started, reverse=True):
         try:
             search = _search_at(store, address, manifest)

@@ -75,8 +75,15 @@ def _run_parts(job: StageJob, parts: list[str], watch: Watch) -> None:
         except BrokenProcessPool as error:
             if attempt == ATTEMPTS - 1:
                 what = f"a worker process died {ATTEMPTS} times"
-                raise RunError(f"stage {job.stage.name}", what, "look for a lack of memory, then rerun: finished parts are kept") from error
-            log.warning("stage %s: a worker process died; going on with the parts that are not finished", job.stage.name)
+                raise RunError(
+                    f"stage {job.stage.name}",
+                    what,
+                    "look for a lack of memory, then rerun: finished parts are kept",
+                ) from error
+            log.warning(
+                "stage %s: a worker process died; going on with the parts that are not finished",
+                job.stage.name,
+            )
 
 
 def _spread(job: StageJob, parts: list[str], watch: Watch) -> None:
@@ -89,7 +96,9 @@ def _spread(job: StageJob, parts: list[str], watch: Watch) -> None:
         turns.put(gpu)
     addresses = {name: artifact.address for name, artifact in job.inputs.items()}
     with _single_threaded(), ProcessPoolExecutor(workers, context, _take_gpu, (turns, bool(gpus))) as pool:
-        waiting: set[Future[None]] = {pool.submit(_run_part, job.stage.name, job.config, addresses, part) for part in parts}
+        waiting: set[Future[None]] = {
+            pool.submit(_run_part, job.stage.name, job.config, addresses, part) for part in parts
+        }
         try:
             while waiting:
                 finished, waiting = wait(waiting, timeout=0.25, return_when=FIRST_COMPLETED)
@@ -107,7 +116,11 @@ def gpus_for(job: StageJob) -> list[str]:
     import torch
 
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return visible.split(",") if visible and torch.cuda.is_available() else [str(gpu) for gpu in range(torch.cuda.device_count())]
+    return (
+        visible.split(",")
+        if visible and torch.cuda.is_available()
+        else [str(gpu) for gpu in range(torch.cuda.device_count())]
+    )
 
 
 def _take_gpu(turns: "SimpleQueue[str]", gpus: bool) -> None:
@@ -118,7 +131,9 @@ def _take_gpu(turns: "SimpleQueue[str]", gpus: bool) -> None:
 
 def _run_part(stage: str, config: PipelineConfig, addresses: Mapping[str, str], part: str) -> None:
     store = open_store(config)
-    StageJob(STAGES[stage], config, {name: store.open(address) for name, address in addresses.items()}).run_part(part)
+    StageJob(
+        STAGES[stage], config, {name: store.open(address) for name, address in addresses.items()}
+    ).run_part(part)
 
 
 @contextmanager

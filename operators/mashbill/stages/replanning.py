@@ -1,7 +1,9 @@
-"""The plan stage: mixtures from the start, or, with ``plan.reuse``, only of the domains that changed since an earlier search.
+"""The plan stage: mixtures from the start, or, with ``plan.reuse``, only of the domains that changed since an
+earlier search.
 
-Domains that were in the earlier search and whose documents are much the same keep their ratios as one virtual domain (olmix, arXiv
-2602.12237); mixtures of the added and the revised are planned around it, and earlier runs count again where they can be compared.
+Domains that were in the earlier search and whose documents are much the same keep their ratios as one virtual
+domain (olmix, arXiv 2602.12237); mixtures of the added and the revised are planned around it, and earlier
+runs count again where they can be compared.
 """
 
 import json
@@ -64,13 +66,19 @@ def plan(run: StageRun) -> Counts:
         counts = _of_what_changed(run, store, earlier, fitted, changes)
     kept_runs = 0 if why_not else _write_kept_runs(run, fitted, changes)
     written = json.loads((run.output / FACTS).read_text())
-    written |= {"kept_runs": kept_runs, "runs": why_not or "earlier runs that read nothing gone or revised count again"}
+    written |= {
+        "kept_runs": kept_runs,
+        "runs": why_not or "earlier runs that read nothing gone or revised count again",
+    }
     (run.output / FACTS).write_text(json.dumps(written, indent=1))
     return {**counts, "kept_runs": kept_runs}
 
 
-def compare_corpora(run: StageRun, store: ArtifactStore, earlier: EarlierSearch, fitted: FittedRegression) -> Changes:
-    """Compare the documents of today's sets with those of the earlier search: domains as selected, references as ingested."""
+def compare_corpora(
+    run: StageRun, store: ArtifactStore, earlier: EarlierSearch, fitted: FittedRegression
+) -> Changes:
+    """Compare the documents of today's sets with those of the earlier search: domains as selected, references
+    as ingested."""
     tokenize = run.inputs["tokenize"].manifest
     now = {kind: store.open(tokenize.inputs[kind]).path for kind in ("select", "ingest")}
     then = {kind: store.open(earlier.tokenize.inputs[kind]).path for kind in ("select", "ingest")}
@@ -89,7 +97,9 @@ def compare_corpora(run: StageRun, store: ArtifactStore, earlier: EarlierSearch,
     )
 
 
-def _of_what_changed(run: StageRun, store: ArtifactStore, earlier: EarlierSearch, fitted: FittedRegression, changes: Changes) -> Counts:
+def _of_what_changed(
+    run: StageRun, store: ArtifactStore, earlier: EarlierSearch, fitted: FittedRegression, changes: Changes
+) -> Counts:
     """Plan mixtures of the added and the revised domains beside the others, which keep their ratios."""
     config, tokens = run.config, TokenStore(run.inputs["tokenize"].path)
     have = {name: float(tokens.counts(name, "train")["tokens"]) for name in tokens.domains}
@@ -98,25 +108,45 @@ def _of_what_changed(run: StageRun, store: ArtifactStore, earlier: EarlierSearch
     revised = [name for name in changes.revised if name in have]
     facts = _facts(earlier, changes)
     try:
-        again = plan_again(fitted, chosen, have, revised=revised, seed=config.seed, ceiling=ceiling, config=config.plan)
+        again = plan_again(
+            fitted, chosen, have, revised=revised, seed=config.seed, ceiling=ceiling, config=config.plan
+        )
     except ConfigError as error:
         return _from_the_start(run, f"what is kept {error.what}", facts)
     bundle, natural = again.bundle, np.array(list(tokens.natural().values()))
     write_plan(again.mixtures, natural, config.plan, config.seed, run.output)
     MixtureTable(np.arange(1), bundle.domains, bundle.ratios[None]).write(run.output / RATIOS)
     searched = list(bundle.names[1:])
-    kept = {name: float(r) for name, r in zip(bundle.domains, bundle.ratios, strict=True) if name not in searched}
+    kept = {
+        name: float(r) for name, r in zip(bundle.domains, bundle.ratios, strict=True) if name not in searched
+    }
     reason = f"{len(kept)} domains keep their ratios, {len(searched)} are searched"
-    (run.output / FACTS).write_text(json.dumps({**facts, "reason": reason, "kept": kept, "searched": searched}, indent=1))
+    (run.output / FACTS).write_text(
+        json.dumps({**facts, "reason": reason, "kept": kept, "searched": searched}, indent=1)
+    )
     count = len(again.mixtures.index)
     limited = int((ceiling < 1).sum())
-    return {"mixtures": count, "domains": len(have), "limited_domains": limited, "kept_domains": len(kept), "reuse": reason}
+    return {
+        "mixtures": count,
+        "domains": len(have),
+        "limited_domains": limited,
+        "kept_domains": len(kept),
+        "reuse": reason,
+    }
 
 
 def _from_the_start(run: StageRun, reason: str, facts: Mapping[str, Any]) -> Counts:
     """Plan mixtures of all domains, and say why."""
     counts = plan_from_the_start(run)
-    nothing: dict[str, Any] = {"choice": None, "added": [], "removed": [], "revised": {}, "kept": {}, "kept_runs": 0, "runs": ""}
+    nothing: dict[str, Any] = {
+        "choice": None,
+        "added": [],
+        "removed": [],
+        "revised": {},
+        "kept": {},
+        "kept_runs": 0,
+        "runs": "",
+    }
     record = {**nothing, "searched": list(run.config.mixture_names), **facts, "reason": reason}
     (run.output / FACTS).write_text(json.dumps(record, indent=1))
     return {**counts, "kept_domains": 0, "kept_runs": 0, "reuse": reason}
@@ -132,7 +162,8 @@ def _facts(earlier: EarlierSearch, changes: Changes) -> dict[str, Any]:
 
 
 def _write_kept_runs(run: StageRun, fitted: FittedRegression, changes: Changes) -> int:
-    """Write the earlier runs that count, with the losses of the sets that did not change; how many they are."""
+    """Write the earlier runs that count, with the losses of the sets that did not change; how many they
+    are."""
     today = TokenStore(run.inputs["tokenize"].path)
     mixtures, losses = runs_that_count(fitted, today.domains, changes.revised)
     sets = [name for name in losses.columns if name in today.set_names and name not in changes.revised]
@@ -142,7 +173,9 @@ def _write_kept_runs(run: StageRun, fitted: FittedRegression, changes: Changes) 
     return len(mixtures.index)
 
 
-def _not_comparable(config: PipelineConfig, earlier: EarlierSearch, fitted: FittedRegression, changes: Changes) -> str:
+def _not_comparable(
+    config: PipelineConfig, earlier: EarlierSearch, fitted: FittedRegression, changes: Changes
+) -> str:
     """Why the earlier proxies' losses cannot stand beside today's; empty where they can."""
     sweep = earlier.sweep.settings["sweep"]
     if not _same_proxy(earlier.sweep.settings["proxy"], config.proxy):
@@ -162,7 +195,8 @@ def _not_comparable(config: PipelineConfig, earlier: EarlierSearch, fitted: Fitt
 
 
 def _same_proxy(settings: Mapping[str, Any], proxy: ProxyConfig) -> bool:
-    """Whether proxies were the same models; where they were trained, and how many at once, makes no difference."""
+    """Whether proxies were the same models; where they were trained, and how many at once, makes no
+    difference."""
     try:
         earlier = ProxyConfig.model_validate(settings)
     except ValidationError:

@@ -1,6 +1,7 @@
 """How much of a domain's text changed between two corpora: documents compared by a hash of id and text.
 
-A sample is compared, chosen by the hash of the id, so that both corpora sample the same documents and memory is bounded.
+A sample is compared, chosen by the hash of the id, so that both corpora sample the same documents and memory
+is bounded.
 """
 
 from pathlib import Path
@@ -12,7 +13,8 @@ ID_KEY, TEXT_KEY = "mashbill revised", "mashbill changed"  # 16 characters: keys
 
 
 def changed_share(then: Path, now: Path) -> float:
-    """Share of documents, of all that were there then or are now, that came or went; one whose text changed did both.
+    """Share of documents, of all that were there then or are now, that came or went; one whose text changed
+    did both.
 
     Args:
         then, now: folders of parquet files with the columns id and text.
@@ -34,7 +36,8 @@ def count_documents(folder: Path) -> int:
 
 
 def sampled_documents(folder: Path, highest: np.uint64) -> np.ndarray:
-    """[documents] uint64, sorted: a hash of the id and text of each document whose id's hash is not above the highest.
+    """[documents] uint64, sorted: a hash of the id and text of each document whose id's hash is not above the
+    highest.
 
     Text is read only of the row groups that hold such a document.
     """
@@ -49,6 +52,11 @@ def sampled_documents(folder: Path, highest: np.uint64) -> np.ndarray:
             hashes = pd.util.hash_array(ids, hash_key=ID_KEY, categorize=False)
             chosen = hashes <= highest
             if chosen.any():
-                text = file.read_row_group(group, columns=["text"])["text"].filter(chosen).to_numpy().astype(object)
+                text = (
+                    file.read_row_group(group, columns=["text"])["text"]
+                    .filter(chosen)
+                    .to_numpy()
+                    .astype(object)
+                )
                 found.append(hashes[chosen] ^ pd.util.hash_array(text, hash_key=TEXT_KEY, categorize=False))
     return np.unique(np.concatenate(found))

@@ -1,4 +1,5 @@
-"""The refine stage: adaptive rounds of proxies. Each round fits a process to all runs so far and trains the mixtures it asks for.
+"""The refine stage: adaptive rounds of proxies. Each round fits a process to all runs so far and trains the
+mixtures it asks for.
 
 It stops by itself where more runs promise too little; the rounds that are left then train nothing.
 """
@@ -70,9 +71,16 @@ def collect_rounds(run: StageRun) -> Counts:
         mixtures = [MixtureTable.read(artifact.path / "mixtures.csv") for artifact in trained]
         losses = [LossTable.read(artifact.path / "losses.csv") for artifact in trained]
         index = np.concatenate([table.index for table in mixtures])
-        MixtureTable(index, mixtures[0].columns, np.concatenate([t.weights for t in mixtures])).write(run.output / "mixtures.csv")
-        LossTable(index, losses[0].columns, np.concatenate([t.losses for t in losses])).write(run.output / "losses.csv")
-    totals = {key: sum(artifact.manifest.counts[key] for artifact in trained) for key in ("proxies", "failed", "tokens")}
+        MixtureTable(index, mixtures[0].columns, np.concatenate([t.weights for t in mixtures])).write(
+            run.output / "mixtures.csv"
+        )
+        LossTable(index, losses[0].columns, np.concatenate([t.losses for t in losses])).write(
+            run.output / "losses.csv"
+        )
+    totals = {
+        key: sum(artifact.manifest.counts[key] for artifact in trained)
+        for key in ("proxies", "failed", "tokens")
+    }
     return {**totals, "rounds": len(trained)}
 
 

@@ -33,16 +33,28 @@ class StageJob:
         listener: called with the share done and a message, beside the progress file.
     """
 
-    def __init__(self, stage: Stage, config: PipelineConfig, inputs: Mapping[str, Artifact], listener: Progress | None = None) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        config: PipelineConfig,
+        inputs: Mapping[str, Artifact],
+        listener: Progress | None = None,
+    ) -> None:
         self.stage, self.config, self.inputs, self.listener = stage, config, inputs, listener
         self.store = open_store(config)
         missing = [name for name in stage.inputs if name not in inputs]
         if missing:
-            raise RunError(f"stage {stage.name}", f"its input {missing[0]} is missing", f"run {missing[0]} first")
+            raise RunError(
+                f"stage {stage.name}", f"its input {missing[0]} is missing", f"run {missing[0]} first"
+            )
         dumped = config.model_dump(mode="json", include=set(stage.sections) | {"seed"})
         self.settings = dumped
         self.fingerprint = fingerprint(
-            stage.name, stage.version, dumped, {k: inputs[k].fingerprint for k in stage.inputs}, stage.external_identity(config, inputs)
+            stage.name,
+            stage.version,
+            dumped,
+            {k: inputs[k].fingerprint for k in stage.inputs},
+            stage.external_identity(config, inputs),
         )
 
     def find(self) -> Artifact | None:
@@ -63,7 +75,9 @@ class StageJob:
         Raises:
             RunError: it reads the parts before it, and one is missing.
         """
-        return self.find_part(part) or self._make(part, self._parts_before(part) if self.stage.in_order else {})
+        return self.find_part(part) or self._make(
+            part, self._parts_before(part) if self.stage.in_order else {}
+        )
 
     def collect(self) -> Artifact:
         """Make the whole from its finished parts, unless it is there.
@@ -97,7 +111,9 @@ class StageJob:
                 break
             artifact = self.find_part(name)
             if artifact is None:
-                raise RunError(f"stage {self.stage.name}", f"its part {name} is not finished", "run the parts first")
+                raise RunError(
+                    f"stage {self.stage.name}", f"its part {name} is not finished", "run the parts first"
+                )
             parts[name] = artifact
         return parts
 
@@ -118,7 +134,9 @@ class StageJob:
         try:
             scratch = self.store.scratch_folder(self.stage.name, self.fingerprint, part)
             tell(0.0, "starting")
-            counts = self.stage.load_run(part=part is not None)(StageRun(self.config, self.inputs, output, scratch, tell, part, parts))
+            counts = self.stage.load_run(part=part is not None)(
+                StageRun(self.config, self.inputs, output, scratch, tell, part, parts)
+            )
             write_statistics(self.stage.name, counts, output)
             manifest = Manifest(
                 stage=self.stage.name,
@@ -130,7 +148,12 @@ class StageJob:
                 counts=counts,
                 files=describe_files(output),
                 started=started.isoformat(timespec="seconds"),
-                seconds=round(time.monotonic() - clock + sum(done.manifest.seconds for done in parts.values() if part is None), 2),
+                seconds=round(
+                    time.monotonic()
+                    - clock
+                    + sum(done.manifest.seconds for done in parts.values() if part is None),
+                    2,
+                ),
                 mashbill=mashbill.__version__,
             )
             return self.store.commit(output, manifest)

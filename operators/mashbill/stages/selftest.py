@@ -1,7 +1,8 @@
-"""The planted self-test: known flaws are put into a sample of the user's own corpus, and the pipeline says what it caught.
+"""The planted self-test: known flaws are put into a sample of the user's own corpus, and the pipeline says
+what it caught.
 
-Planted are exact and near duplicates, passages of an evaluation set, and records that are no documents. The same settings clean
-the sample with and without the plants, so that what was removed anyway is not counted.
+Planted are exact and near duplicates, passages of an evaluation set, and records that are no documents. The
+same settings clean the sample with and without the plants, so that what was removed anyway is not counted.
 """
 
 import json
@@ -63,7 +64,10 @@ def selftest(config: PipelineConfig, documents: int) -> list[Finding]:
         texts = _sample(config, documents)
         random = np.random.default_rng([config.seed, PLANT_TAG])
         count = max(4, len(texts) // 20)
-        texts, apart = texts[count:], texts[:count]  # no copies of originals, so that only decontamination can catch them
+        texts, apart = (
+            texts[count:],
+            texts[:count],
+        )  # no copies of originals, so that only decontamination can catch them
         plants = _plants(texts, apart, count, random)
         _write(folder / "clean.jsonl", {f"original-{i}": text for i, text in enumerate(texts)})
         before = _removed(_clean(config, folder / "clean.jsonl", folder, "before", [plants["question"][0]]))
@@ -77,10 +81,22 @@ def selftest(config: PipelineConfig, documents: int) -> list[Finding]:
         after = _removed(artifacts)
         rejected = sum(artifacts["ingest"].manifest.counts["rejected"].values())
         originals = len({n for n in after if n.startswith("original-")} - before)
-        found = {kind: sum(n.startswith(f"{kind}-") for n in after) for kind in ("exact", "near", "contaminated")}
+        found = {
+            kind: sum(n.startswith(f"{kind}-") for n in after) for kind in ("exact", "near", "contaminated")
+        }
     return [
-        Finding("exact duplicates", len(plants["exact"]), found["exact"], 1.0 if config.deduplication.exact else 0.0),
-        Finding("near duplicates (1% of the words changed)", len(plants["near"]), found["near"], 0.8 if config.deduplication.near else 0.0),
+        Finding(
+            "exact duplicates",
+            len(plants["exact"]),
+            found["exact"],
+            1.0 if config.deduplication.exact else 0.0,
+        ),
+        Finding(
+            "near duplicates (1% of the words changed)",
+            len(plants["near"]),
+            found["near"],
+            0.8 if config.deduplication.near else 0.0,
+        ),
         Finding("documents with an evaluation text", len(plants["contaminated"]), found["contaminated"], 1.0),
         Finding("malformed records", len(broken), rejected, 1.0),
         Finding("originals lost to the plants", 0, originals, 0.0),
@@ -99,7 +115,11 @@ def _sample(config: PipelineConfig, documents: int) -> list[str]:
             if wanted == 0:
                 break
     if len(texts) < 40:
-        raise DataError("the corpus", f"has {len(texts)} documents of {MIN_WORDS} words or more", "name more text, or raise --documents")
+        raise DataError(
+            "the corpus",
+            f"has {len(texts)} documents of {MIN_WORDS} words or more",
+            "name more text, or raise --documents",
+        )
     return texts
 
 
@@ -109,8 +129,12 @@ def _long_texts(config: PipelineConfig, source: Source, where: str) -> Iterator[
             yield from (text for text in batch["text"].to_pylist() if len(text.split()) >= MIN_WORDS)
 
 
-def _plants(texts: list[str], apart: list[str], count: int, random: np.random.Generator) -> dict[str, list[str]]:
-    edits = min(max(count, LEAST_EDITED), len(texts) - count)  # MinHash misses one now and then: a share needs several
+def _plants(
+    texts: list[str], apart: list[str], count: int, random: np.random.Generator
+) -> dict[str, list[str]]:
+    edits = min(
+        max(count, LEAST_EDITED), len(texts) - count
+    )  # MinHash misses one now and then: a share needs several
     chosen = random.choice(len(texts), count + edits, replace=False)
     words = " ".join(texts[i] for i in random.choice(len(texts), 10)).split()
     question = " ".join(random.choice(words, QUESTION_WORDS))
@@ -125,20 +149,36 @@ def _plants(texts: list[str], apart: list[str], count: int, random: np.random.Ge
     for text in apart:
         middle = len(text) // 2
         contaminated.append(f"{text[:middle]} {question} {text[middle:]}")
-    return {"exact": [texts[i] for i in chosen[:count]], "near": near, "contaminated": contaminated, "question": [question]}
+    return {
+        "exact": [texts[i] for i in chosen[:count]],
+        "near": near,
+        "contaminated": contaminated,
+        "question": [question],
+    }
 
 
 def _broken(count: int) -> Iterator[bytes]:
-    kinds = (b'{"text": "cut off', b'{"text": "bad \xff bytes"}', b'{"body": "no text"}', b'{"text": "   "}', b"[1, 2, 3]", b'{"text": 7}')
+    kinds = (
+        b'{"text": "cut off',
+        b'{"text": "bad \xff bytes"}',
+        b'{"body": "no text"}',
+        b'{"text": "   "}',
+        b"[1, 2, 3]",
+        b'{"text": 7}',
+    )
     for i in range(count):
         yield kinds[i % len(kinds)]
 
 
 def _write(path: Path, texts: Mapping[str, str]) -> None:
-    path.write_bytes(b"".join(json.dumps({"id": i, "text": text}).encode() + b"\n" for i, text in texts.items()))
+    path.write_bytes(
+        b"".join(json.dumps({"id": i, "text": text}).encode() + b"\n" for i, text in texts.items())
+    )
 
 
-def _clean(config: PipelineConfig, path: Path, folder: Path, name: str, questions: list[str]) -> dict[str, Artifact]:
+def _clean(
+    config: PipelineConfig, path: Path, folder: Path, name: str, questions: list[str]
+) -> dict[str, Artifact]:
     """Ingest, filter and deduplicate the sample with the config's settings."""
     _write(folder / "evaluation.jsonl", {f"question-{i}": text for i, text in enumerate(questions)})
     _write(folder / "companion.jsonl", {"companion": " ".join(f"word{i}" for i in range(200))})
@@ -155,7 +195,12 @@ def _clean(config: PipelineConfig, path: Path, folder: Path, name: str, question
     changes = {"apply": (*apply, "decontamination"), "domains": ("sample",), "dry_run": False}
     rules = config.filters.decontamination.model_copy(update={"sets": (EVALUATION,)})
     filters = config.filters.model_copy(update={**changes, "decontamination": rules})
-    update = {"corpus": corpus, "filters": filters, "artifacts": str(folder / name), "scratch": str(folder / "scratch")}
+    update = {
+        "corpus": corpus,
+        "filters": filters,
+        "artifacts": str(folder / name),
+        "scratch": str(folder / "scratch"),
+    }
     trial = config.model_copy(update=update)
     done: dict[str, Artifact] = {}
     for stage in stages_up_to("deduplicate"):
@@ -166,5 +211,7 @@ def _clean(config: PipelineConfig, path: Path, folder: Path, name: str, question
 def _removed(artifacts: Mapping[str, Artifact]) -> set[str]:
     names: set[str] = set()
     for stage in ("filter", "deduplicate"):
-        names.update(pq.read_table(artifacts[stage].path / "removed.parquet", columns=["id"])["id"].to_pylist())
+        names.update(
+            pq.read_table(artifacts[stage].path / "removed.parquet", columns=["id"])["id"].to_pylist()
+        )
     return names

@@ -29,7 +29,8 @@ class Stage:
         parts: ``module:function`` that names the parts, for a stage whose work splits.
         run_part: ``module:function`` that makes one part.
         external: ``module:function`` that identifies files it reads outside the artifacts.
-        earlier: ``module:function`` that identifies earlier results it reads, given the config and its inputs.
+        earlier: ``module:function`` that identifies earlier results it reads, given the config and its
+            inputs.
         exclusive: whether a part takes the whole machine, so that parts run one at a time.
         accelerated: whether a part takes a GPU to itself, where there is one.
         in_order: whether a part reads those before it; they run one at a time.
@@ -65,7 +66,8 @@ class Stage:
         return cast("Parts", _load(self.parts))(config, inputs) if self.parts else []
 
     def external_identity(self, config: PipelineConfig, inputs: Mapping[str, Artifact]) -> Any:
-        """A JSON value that changes when files outside the artifacts change, or the earlier results it reads are others."""
+        """A JSON value that changes when files outside the artifacts change, or the earlier results it reads
+        are others."""
         if self.earlier:
             return _load(self.earlier)(config, inputs)
         return _load(self.external)(config) if self.external else None

@@ -1,4 +1,5 @@
-"""The one table of stages, in the order they run: the shell, the operators, the reference page and the tests read it."""
+"""The one table of stages, in the order they run: the shell, the operators, the reference page and the tests
+read it."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -14,19 +15,25 @@ _ROWS = (
         summary="Read the sources into partitioned documents; put what cannot be read aside, with reasons.",
         sections=("corpus",),
         inputs=(),
-        outputs={"documents/": DOCUMENTS, "references/": "the same for reference sets", "rejected/": "what was refused, and why"},
+        outputs={
+            "documents/": DOCUMENTS,
+            "references/": "the same for reference sets",
+            "rejected/": "what was refused, and why",
+        },
         run="mashbill.corpus.ingest:ingest",
         external="mashbill.corpus.sources:source_identity",
     ),
     Stage(
         name="filter",
-        summary="Remove documents, and lines, that rules say are not worth training on; mask personal data; decontaminate.",
+        summary="Remove documents, and lines, that rules say are not worth training on; mask personal "
+        "data; decontaminate.",
         sections=("filters",),
         inputs=("ingest",),
         outputs={
             "documents/": DOCUMENTS,
             "removed.parquet": "what was removed, and why",
-            "filters.json": "what each filter removed (in a dry run: would, alone and in sequence), with samples",
+            "filters.json": "what each filter removed (in a dry run: would, alone and in sequence), with "
+            "samples",
         },
         run="mashbill.filters.apply:filter_documents",
         external="mashbill.filters.apply:filter_identity",
@@ -51,7 +58,11 @@ _ROWS = (
         summary="Train a family of proxies on different mixtures, whose disagreement tells documents apart.",
         sections=("bootstrap", "proxy", "plan", "tokens", "quality"),
         inputs=("ingest", "deduplicate"),
-        outputs={"proxies/": "one model folder each", "tokenizer.json": "their tokenizer", "mixtures.csv": "their mixtures"},
+        outputs={
+            "proxies/": "one model folder each",
+            "tokenizer.json": "their tokenizer",
+            "mixtures.csv": "their mixtures",
+        },
         run="mashbill.proxies.bootstrap:collect_bootstrap",
         parts="mashbill.proxies.bootstrap:bootstrap_parts",
         run_part="mashbill.proxies.bootstrap:run_bootstrap_part",
@@ -61,7 +72,8 @@ _ROWS = (
     ),
     Stage(
         name="score",
-        summary="Measure predictive strength, train a fastText classifier on its extremes, score every document.",
+        summary="Measure predictive strength, train a fastText classifier on its extremes, score every "
+        "document.",
         sections=("quality",),
         inputs=("ingest", "deduplicate", "bootstrap"),
         outputs={
@@ -78,7 +90,11 @@ _ROWS = (
         summary="Keep the best-scored share of the text.",
         sections=("selection",),
         inputs=("deduplicate", "score"),
-        outputs={"documents/": DOCUMENTS, "samples.json": "kept and dropped documents", "quality.json": "score distributions by domain"},
+        outputs={
+            "documents/": DOCUMENTS,
+            "samples.json": "kept and dropped documents",
+            "quality.json": "score distributions by domain",
+        },
         run="mashbill.quality.selection:select",
     ),
     Stage(
@@ -86,14 +102,19 @@ _ROWS = (
         summary="Train or load a tokenizer and write memory-mapped token shards with a document-level split.",
         sections=("tokens",),
         inputs=("ingest", "select"),
-        outputs={"tokenizer.json": "the tokenizer", "shards/": "tokens of each domain and reference, by split", "tokens.json": "counts"},
+        outputs={
+            "tokenizer.json": "the tokenizer",
+            "shards/": "tokens of each domain and reference, by split",
+            "tokens.json": "counts",
+        },
         run="mashbill.tokens.tokenize:tokenize",
         external="mashbill.tokens.tokenizer:tokenizer_identity",
         version=2,
     ),
     Stage(
         name="plan",
-        summary="Draw the mixtures that the sweep tries, around the natural proportions; of what changed alone, with plan.reuse.",
+        summary="Draw the mixtures that the sweep tries, around the natural proportions; of what changed "
+        "alone, with plan.reuse.",
         sections=("plan", "sweep"),
         inputs=("tokenize",),
         outputs={
@@ -114,7 +135,8 @@ _ROWS = (
         outputs={
             "losses.csv": "final bits per byte, one proxy a row",
             "trajectories.csv": "bits per byte at several steps",
-            "settings.json": "the settings of the optimiser compared, where mixtures were trained with several",
+            "settings.json": "the settings of the optimiser compared, where mixtures were trained with "
+            "several",
             "mixtures.csv": "the mixtures as trained",
             "proxies/": "one model folder each",
         },
@@ -129,7 +151,11 @@ _ROWS = (
         summary="Train more proxies, round by round, where they can still change the choice.",
         sections=("refine", "proxy", "sweep", "plan", "mix"),
         inputs=("tokenize", "plan", "sweep"),
-        outputs={"mixtures.csv": "mixtures of all rounds", "losses.csv": "their final bits per byte", "rounds.json": "what each promised"},
+        outputs={
+            "mixtures.csv": "mixtures of all rounds",
+            "losses.csv": "their final bits per byte",
+            "rounds.json": "what each promised",
+        },
         run="mashbill.stages.rounds:collect_rounds",
         parts="mashbill.stages.rounds:round_names",
         run_part="mashbill.stages.rounds:run_round",
@@ -137,7 +163,8 @@ _ROWS = (
     ),
     Stage(
         name="ladder",
-        summary="Train some of the sweep's mixtures at other sizes or budgets, to see whether their order holds.",
+        summary="Train some of the sweep's mixtures at other sizes or budgets, to see whether their order "
+        "holds.",
         sections=("ladder", "proxy", "sweep", "mix"),
         inputs=("tokenize", "sweep"),
         outputs={"ladder.json": "target losses by size, and the rank correlation of each pair of sizes"},
@@ -151,7 +178,10 @@ _ROWS = (
         summary="Fit regressors from mixtures to losses and compare them by cross-validation.",
         sections=("regression", "mix"),
         inputs=("plan", "sweep", "refine"),
-        outputs={"regression.joblib": "the fitted regressor", "cross_validation.json": "the regressors compared"},
+        outputs={
+            "regression.joblib": "the fitted regressor",
+            "cross_validation.json": "the regressors compared",
+        },
         run="mashbill.regression.fit:fit",
         version=3,
     ),
@@ -160,7 +190,10 @@ _ROWS = (
         summary="Find other methods' mixtures with the same proxies, to put beside the choice.",
         sections=("baselines", "proxy", "sweep", "plan"),
         inputs=("tokenize", "plan"),
-        outputs={"baselines.json": "mixtures by name", "*_history.csv": "how a method's mixture changed over its run"},
+        outputs={
+            "baselines.json": "mixtures by name",
+            "*_history.csv": "how a method's mixture changed over its run",
+        },
         run="mashbill.proxies.baselines:collect_baselines",
         parts="mashbill.proxies.baselines:baseline_parts",
         run_part="mashbill.proxies.baselines:run_baseline",
@@ -172,13 +205,17 @@ _ROWS = (
         summary="Choose the mixture with the lowest predicted target loss, within the epoch limit.",
         sections=("mix", "plan", "training"),
         inputs=("tokenize", "plan", "sweep", "fit", "baselines"),
-        outputs={"mixture.csv": "the chosen mixture", "choice.json": "prediction, interval, baselines and sensitivity"},
+        outputs={
+            "mixture.csv": "the chosen mixture",
+            "choice.json": "prediction, interval, baselines and sensitivity",
+        },
         run="mashbill.regression.choice:mix",
         version=2,
     ),
     Stage(
         name="schedule",
-        summary="Choose a mixture for each phase of the final run, where loss curves say that order is worth it.",
+        summary="Choose a mixture for each phase of the final run, where loss curves say that order is "
+        "worth it.",
         sections=("schedule", "mix", "training"),
         inputs=("tokenize", "plan", "sweep", "mix"),
         outputs={"schedule.csv": "the schedule", "schedule.json": "its gain, noise and validation"},
@@ -186,10 +223,14 @@ _ROWS = (
     ),
     Stage(
         name="validate",
-        summary="Train the compared mixtures again with fresh seeds, larger too, and rank them by measured loss.",
+        summary="Train the compared mixtures again with fresh seeds, larger too, and rank them by "
+        "measured loss.",
         sections=("validation", "proxy", "sweep"),
         inputs=("tokenize", "mix"),
-        outputs={"validation.json": "by size: measured and predicted loss and rank of each mixture, and how well the orders agree"},
+        outputs={
+            "validation.json": "by size: measured and predicted loss and rank of each mixture, and how "
+            "well the orders agree"
+        },
         run="mashbill.proxies.validation:collect_validation",
         parts="mashbill.proxies.validation:validation_parts",
         run_part="mashbill.proxies.validation:train_again",

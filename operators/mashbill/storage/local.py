@@ -1,4 +1,5 @@
-"""Storage on a local or shared disk. A commit is one rename, which the file system does whole or not at all."""
+"""Storage on a local or shared disk. A commit is one rename, which the file system does whole or not at
+all."""
 
 import os
 import shutil
@@ -40,7 +41,11 @@ class LocalStorage:
             if (place / last).exists():
                 shutil.rmtree(folder)
                 return False
-            raise RunError(str(place), f"cannot be written ({error.strerror})", "free the disk or its permissions and rerun") from error
+            raise RunError(
+                str(place),
+                f"cannot be written ({error.strerror})",
+                "free the disk or its permissions and rerun",
+            ) from error
         return True
 
     def fetch(self, key: str) -> Path:

@@ -1,4 +1,5 @@
-"""Storage on S3 by boto3. The manifest is put last, and only if absent, so that a commit happens once or not at all."""
+"""Storage on S3 by boto3. The manifest is put last, and only if absent, so that a commit happens once or not
+at all."""
 
 import shutil
 from pathlib import Path
@@ -35,19 +36,25 @@ class S3Storage:
         except ClientError as error:
             if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
                 return False
-            raise RunError(f"{self.root}/{key}", f"cannot be read ({error})", "check bucket and credentials") from error
+            raise RunError(
+                f"{self.root}/{key}", f"cannot be read ({error})", "check bucket and credentials"
+            ) from error
         return True
 
     def keys(self, prefix: str) -> list[str]:
         """Keys under a prefix, sorted."""
-        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self._full(prefix) + "/")
+        pages = self.client.get_paginator("list_objects_v2").paginate(
+            Bucket=self.bucket, Prefix=self._full(prefix) + "/"
+        )
         found = [entry["Key"] for page in pages for entry in page.get("Contents", ())]
         return sorted(key.removeprefix(self.prefix).lstrip("/") for key in found)
 
     def commit(self, folder: Path, key: str, last: str) -> bool:
-        """Upload a folder's files, ``last`` at the end and only if absent; False where another writer was first.
+        """Upload a folder's files, ``last`` at the end and only if absent; False where another writer was
+        first.
 
-        Two writers at the same moment upload over one another: their files are equal but for timings, as stages are functions.
+        Two writers at the same moment upload over one another: their files are equal but for timings, as
+        stages are functions.
         """
         from botocore.exceptions import ClientError
 
@@ -61,11 +68,15 @@ class S3Storage:
         body = (folder / last).read_bytes()
         shutil.rmtree(folder)
         try:
-            self.client.put_object(Bucket=self.bucket, Key=self._full(f"{key}/{last}"), Body=body, IfNoneMatch="*")
+            self.client.put_object(
+                Bucket=self.bucket, Key=self._full(f"{key}/{last}"), Body=body, IfNoneMatch="*"
+            )
         except ClientError as error:
             if error.response["ResponseMetadata"]["HTTPStatusCode"] == 412:
                 return False
-            raise RunError(f"{self.root}/{key}", f"cannot be written ({error})", "check bucket and credentials") from error
+            raise RunError(
+                f"{self.root}/{key}", f"cannot be written ({error})", "check bucket and credentials"
+            ) from error
         return True
 
     def fetch(self, key: str) -> Path:

@@ -1,4 +1,5 @@
-"""The interface of a storage: keys under one root, whole folders in and out, and a commit that is all or nothing."""
+"""The interface of a storage: keys under one root, whole folders in and out, and a commit that is all or
+nothing."""
 
 from pathlib import Path
 from typing import Protocol
@@ -19,7 +20,8 @@ class Storage(Protocol):
         """Keys that start with ``prefix + "/"``, sorted."""
 
     def commit(self, folder: Path, key: str, last: str) -> bool:
-        """Move a local folder's files under ``key/``, so that ``last`` appears only when all others are there.
+        """Move a local folder's files under ``key/``, so that ``last`` appears only when all others are
+        there.
 
         Returns:
             False where another writer had committed the key before; its content stays.

@@ -61,7 +61,9 @@ class TokenStore:
             size = Tokenizer.from_file(str(self.tokenizer_path)).get_vocab_size()
             if size != self.vocabulary:
                 raise DataError(
-                    str(self.tokenizer_path), f"has {size} tokens, the shards were made with {self.vocabulary}", "rerun tokenize"
+                    str(self.tokenizer_path),
+                    f"has {size} tokens, the shards were made with {self.vocabulary}",
+                    "rerun tokenize",
                 )
 
     @property
@@ -142,7 +144,9 @@ class ShardWriter:
         return {"documents": len(self.offsets) - 1, "tokens": self.offsets[-1], "bytes": self.bytes}
 
 
-def write_index(folder: Path, vocabulary: int, dtype: np.dtype[Any], end_of_text: int, sets: Mapping[str, Any]) -> None:
+def write_index(
+    folder: Path, vocabulary: int, dtype: np.dtype[Any], end_of_text: int, sets: Mapping[str, Any]
+) -> None:
     """Write what a TokenStore reads first."""
     index = {"vocabulary": vocabulary, "dtype": dtype.name, "end_of_text": end_of_text, "sets": dict(sets)}
     (folder / INDEX).write_text(json.dumps(index, indent=1))

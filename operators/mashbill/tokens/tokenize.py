@@ -25,8 +25,14 @@ def tokenize(run: StageRun) -> Counts:
     """Tokenize the selected documents and the reference sets."""
     given = run.config.tokens.tokenizer
     return write_token_store(
-        {d: sorted((run.inputs["select"].path / "documents" / d).glob("*.parquet")) for d in run.config.mixture_names},
-        {r: sorted((run.inputs["ingest"].path / "references" / r).glob("*.parquet")) for r in run.config.reference_names},
+        {
+            d: sorted((run.inputs["select"].path / "documents" / d).glob("*.parquet"))
+            for d in run.config.mixture_names
+        },
+        {
+            r: sorted((run.inputs["ingest"].path / "references" / r).glob("*.parquet"))
+            for r in run.config.reference_names
+        },
         run.config.tokens,
         run.config.seed,
         run.output,
@@ -72,7 +78,9 @@ def write_token_store(
     making = scratch or output
     made = making / "tokenizer.json"
     if not made.exists():
-        tokenizer = train_tokenizer(documents, config) if tokenizer_path is None else load_tokenizer(tokenizer_path)
+        tokenizer = (
+            train_tokenizer(documents, config) if tokenizer_path is None else load_tokenizer(tokenizer_path)
+        )
         tokenizer.save(str(made.with_suffix(".part")))
         made.with_suffix(".part").rename(made)
     tokenizer = load_tokenizer(made)
@@ -87,7 +95,9 @@ def write_token_store(
         progress(0.1 + 0.9 * (i + 1) / len(everything), f"tokenized {name}")
         for split, count in counts.items():
             if count["documents"] == 0:
-                raise DataError(f"{kind} {name}", f"has no {split} document", "add text or change tokens.validation_share")
+                raise DataError(
+                    f"{kind} {name}", f"has no {split} document", "add text or change tokens.validation_share"
+                )
         sets[name] = {"kind": kind, "train": {"documents": 0, "tokens": 0, "bytes": 0}, **counts}
     for mark in making.glob("*.done.json"):
         mark.unlink()
@@ -116,8 +126,7 @@ def _tokenize_set(job: TokenJob, named: tuple[str, str, Sequence[Path]]) -> dict
     name, kind, paths = named
     done = job.output / f"{name}.done.json"
     if done.exists():
-        counted: dict[str, dict[str, int]] = json.loads(done.read_text())
-        return counted
+        return json.loads(done.read_text())
     tokenizer = load_tokenizer(job.tokenizer)
     tokenizer.encode_special_tokens = True  # text that spells a special token is text
     splits = ("train", "validation") if kind == "domain" else ("validation",)
@@ -130,9 +139,15 @@ def _tokenize_set(job: TokenJob, named: tuple[str, str, Sequence[Path]]) -> dict
 
 
 def _write_set(
-    paths: Sequence[Path], tokenizer: Any, writers: Mapping[str, ShardWriter], config: TokensConfig, seed: int, max_bytes: int | None
+    paths: Sequence[Path],
+    tokenizer: Any,
+    writers: Mapping[str, ShardWriter],
+    config: TokensConfig,
+    seed: int,
+    max_bytes: int | None,
 ) -> None:
-    """Send each document to its split; validation documents past the cap train, or are left out of a reference."""
+    """Send each document to its split; validation documents past the cap train, or are left out of a
+    reference."""
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
@@ -142,19 +157,32 @@ def _write_set(
         for batch in pq.ParquetFile(path).iter_batches(columns=["id", "text"], batch_size=BATCH_DOCUMENTS):
             if max_bytes is not None and read >= max_bytes:
                 return
-            sizes = pc.binary_length(batch["text"].cast("large_binary")).to_numpy(zero_copy_only=False).astype(np.int64)
+            sizes = (
+                pc.binary_length(batch["text"].cast("large_binary"))
+                .to_numpy(zero_copy_only=False)
+                .astype(np.int64)
+            )
             read += int(sizes.sum())
-            chosen = np.ones(len(sizes), bool) if "train" not in writers else validation_mask(batch["id"], share, seed)
-            before = writers["validation"].bytes + np.concatenate([[0], np.cumsum(np.where(chosen, sizes, 0))[:-1]])
+            chosen = (
+                np.ones(len(sizes), bool)
+                if "train" not in writers
+                else validation_mask(batch["id"], share, seed)
+            )
+            before = writers["validation"].bytes + np.concatenate(
+                [[0], np.cumsum(np.where(chosen, sizes, 0))[:-1]]
+            )
             chosen &= before < config.max_validation_bytes
             encoded = tokenizer.encode_batch_fast(batch["text"].to_pylist(), add_special_tokens=False)
             for split, mask in (("validation", chosen), ("train", ~chosen)):
                 if split in writers:
-                    writers[split].write([encoded[i].ids for i in np.flatnonzero(mask)], int(sizes[mask].sum()))
+                    writers[split].write(
+                        [encoded[i].ids for i in np.flatnonzero(mask)], int(sizes[mask].sum())
+                    )
 
 
 def _share(paths: Sequence[Path], share: float, seed: int) -> float:
-    """The config's share, or more where it would leave a domain of several documents without one to validate on."""
+    """The config's share, or more where it would leave a domain of several documents without one to validate
+    on."""
     import pyarrow.parquet as pq
 
     smallest, documents = 1.0, 0

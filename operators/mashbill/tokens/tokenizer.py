@@ -22,7 +22,9 @@ def load_tokenizer(path: Path) -> Any:
         return Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises Exception itself
         raise ConfigError(
-            f"tokens.tokenizer: {path}", f"is not a tokenizer.json ({error})", "give a file of Hugging Face tokenizers"
+            f"tokens.tokenizer: {path}",
+            f"is not a tokenizer.json ({error})",
+            "give a file of Hugging Face tokenizers",
         ) from error
 
 
@@ -36,7 +38,9 @@ def end_of_text_id(tokenizer: Any, path: Path | None) -> int:
         found = tokenizer.token_to_id(token)
         if found is not None:
             return int(found)
-    raise ConfigError(f"tokens.tokenizer: {path}", "has no end-of-text token", f"add {END_OF_TEXT} to its special tokens")
+    raise ConfigError(
+        f"tokens.tokenizer: {path}", "has no end-of-text token", f"add {END_OF_TEXT} to its special tokens"
+    )
 
 
 def train_tokenizer(documents: Mapping[str, Sequence[Path]], config: TokensConfig) -> Any:
@@ -78,4 +82,8 @@ def tokenizer_identity(config: PipelineConfig) -> str | None:
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
-        raise ConfigError(f"tokens.tokenizer: {path}", error.strerror or "cannot be read", "give the path of a tokenizer.json") from error
+        raise ConfigError(
+            f"tokens.tokenizer: {path}",
+            error.strerror or "cannot be read",
+            "give the path of a tokenizer.json",
+        ) from error

@@ -1,4 +1,5 @@
-"""The evaluate stage: bits per byte of the exported models, whether transformers reads them as we do, what they write."""
+"""The evaluate stage: bits per byte of the exported models, whether transformers reads them as we do, what
+they write."""
 
 import json
 import warnings
@@ -32,9 +33,14 @@ def evaluate(run: StageRun) -> Counts:
         run.progress(i / len(folders), f"measuring {folder.name}")
         models[folder.name] = _measure(folder, store, config.evaluation, config.target)
     measured = {name: entry["target"] for name, entry in models.items()}
-    predicted = {"chosen": choice["predicted"]["loss"], **{name: b["loss"] for name, b in choice["baselines"].items()}}
+    predicted = {
+        "chosen": choice["predicted"]["loss"],
+        **{name: b["loss"] for name, b in choice["baselines"].items()},
+    }
     if "scheduled" in measured:
-        predicted["scheduled"] = json.loads((run.inputs["schedule"].path / "schedule.json").read_text())["predicted"]["loss"]
+        predicted["scheduled"] = json.loads((run.inputs["schedule"].path / "schedule.json").read_text())[
+            "predicted"
+        ]["loss"]
     result = {
         "models": models,
         "predicted": predicted,
@@ -44,7 +50,10 @@ def evaluate(run: StageRun) -> Counts:
         "schedule_gain_measured": _gain(measured, "scheduled", "chosen"),
     }
     (run.output / "evaluation.json").write_text(json.dumps(result, ensure_ascii=False, indent=1))
-    return {**{f"bits_per_byte_{name}": round(value, 4) for name, value in measured.items()}, "gain_measured": result["gain_measured"]}
+    return {
+        **{f"bits_per_byte_{name}": round(value, 4) for name, value in measured.items()},
+        "gain_measured": result["gain_measured"],
+    }
 
 
 def _gain(measured: Mapping[str, float], of: str, over: str) -> float | None:
@@ -52,22 +61,33 @@ def _gain(measured: Mapping[str, float], of: str, over: str) -> float | None:
     return measured[over] - measured[of] if of in measured and over in measured else None
 
 
-def _measure(folder: Path, store: TokenStore, config: EvaluationConfig, target: dict[str, float]) -> dict[str, Any]:
+def _measure(
+    folder: Path, store: TokenStore, config: EvaluationConfig, target: dict[str, float]
+) -> dict[str, Any]:
     from transformers import AutoModelForCausalLM
 
     model = load_model(folder)
     values = {v.name: bits_per_byte(model, v.tokens, v.bytes) for v in map(store.validation, store.set_names)}
     theirs = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-    tokens = torch.from_numpy(store.validation(store.set_names[0]).tokens[: model.shape.context].astype("int64"))[None]
+    tokens = torch.from_numpy(
+        store.validation(store.set_names[0]).tokens[: model.shape.context].astype("int64")
+    )[None]
     with torch.no_grad():
         difference = float((theirs(tokens).logits - model(tokens)).abs().max())
     if difference > MAX_LOGIT_DIFFERENCE:
-        raise RunError(str(folder), f"has logits that differ by {difference:g} under transformers", "report it: the export is wrong")
+        raise RunError(
+            str(folder),
+            f"has logits that differ by {difference:g} under transformers",
+            "report it: the export is wrong",
+        )
     return {
         "bits_per_byte": values,
         "target": sum(weight * values[name] for name, weight in target.items()),
         "export_max_logit_difference": difference,
-        "samples": [{"prompt": prompt, "text": _continue(theirs, folder, prompt, config.generate_tokens)} for prompt in config.prompts],
+        "samples": [
+            {"prompt": prompt, "text": _continue(theirs, folder, prompt, config.generate_tokens)}
+            for prompt in config.prompts
+        ],
     }
 
 

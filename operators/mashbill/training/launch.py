@@ -1,4 +1,5 @@
-"""Launching torchrun: one subprocess whose group dies with us, its progress read from a file, its last words in the error."""
+"""Launching torchrun: one subprocess whose group dies with us, its progress read from a file, its last words
+in the error."""
 
 import json
 import os
@@ -33,7 +34,9 @@ def torchrun(job: Path, training: TrainingConfig, scratch: Path, progress: Progr
     environment = _environment(training)
     check_tools(environment)
     with (scratch / LOG).open("ab") as log:
-        process = subprocess.Popen(_command(job, training), stdout=log, stderr=log, env=environment, start_new_session=True)
+        process = subprocess.Popen(
+            _command(job, training), stdout=log, stderr=log, env=environment, start_new_session=True
+        )
         try:
             while process.poll() is None:
                 _tell(scratch / STATE, progress)
@@ -60,25 +63,46 @@ def check_tools(environment: dict[str, str]) -> None:
         RunError: the compiler or ninja is missing.
     """
     for tool, mend in (("g++", "install it (Debian: apt-get install g++)"), ("ninja", "pip install ninja")):
-        if environment.get("DS_ACCELERATOR") == "cpu" and shutil.which(tool, path=environment["PATH"]) is None:
+        if (
+            environment.get("DS_ACCELERATOR") == "cpu"
+            and shutil.which(tool, path=environment["PATH"]) is None
+        ):
             raise RunError("training", f"needs {tool}, which is not on PATH", mend)
 
 
 def _command(job: Path, training: TrainingConfig) -> list[str]:
-    command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={training.processes_per_node}"]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        f"--nproc-per-node={training.processes_per_node}",
+    ]
     command.append(f"--max-restarts={training.max_restarts}")
     if training.nodes == 1:
         command.append("--standalone")
     else:
         if training.rendezvous is None:
-            raise RunError("training.rendezvous", f"is missing for {training.nodes} nodes", "set host:port of the first node")
-        command += [f"--nnodes={training.nodes}", "--rdzv-backend=c10d", f"--rdzv-endpoint={training.rendezvous}"]
+            raise RunError(
+                "training.rendezvous",
+                f"is missing for {training.nodes} nodes",
+                "set host:port of the first node",
+            )
+        command += [
+            f"--nnodes={training.nodes}",
+            "--rdzv-backend=c10d",
+            f"--rdzv-endpoint={training.rendezvous}",
+        ]
     return [*command, "-m", "mashbill.training.worker", str(job)]
 
 
 def _environment(training: TrainingConfig) -> dict[str, str]:
     """One compute thread a process, and what DeepSpeed wants on a CPU."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "ignore::FutureWarning"}
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONWARNINGS": "ignore::FutureWarning",
+    }
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', os.defpath)}"
     if accelerator(training) == "cpu":
         environment["DS_ACCELERATOR"] = "cpu"
@@ -101,7 +125,10 @@ def _tell(state: Path, progress: Progress) -> None:
         record = json.loads(state.read_text())
     except (OSError, ValueError):
         return
-    progress(record["step"] / record["steps"], f"step {record['step']} of {record['steps']}, loss {record['loss']:.3f}")
+    progress(
+        record["step"] / record["steps"],
+        f"step {record['step']} of {record['steps']}, loss {record['loss']:.3f}",
+    )
 
 
 def _last_words(log: Path) -> str:

@@ -1,4 +1,5 @@
-"""The recipe of a final model: what a config amounts to in steps, tokens, epochs, FLOPs, memory and DeepSpeed's settings."""
+"""The recipe of a final model: what a config amounts to in steps, tokens, epochs, FLOPs, memory and
+DeepSpeed's settings."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -45,7 +46,10 @@ class Forecast:
 
 
 def forecast(
-    config: PipelineConfig, *, available_tokens: Mapping[str, int] | None = None, mixture: Mapping[str, float] | None = None
+    config: PipelineConfig,
+    *,
+    available_tokens: Mapping[str, int] | None = None,
+    mixture: Mapping[str, float] | None = None,
 ) -> Forecast:
     """What the training section amounts to.
 
@@ -68,13 +72,17 @@ def forecast(
     for domain, times in epochs.items():
         if times > training.max_epochs * 1.01:
             raise ConfigError(
-                "training.max_epochs", f"{domain} would be read {times:.1f} times", "add text, lower its weight or training.tokens"
+                "training.max_epochs",
+                f"{domain} would be read {times:.1f} times",
+                "add text, lower its weight or training.tokens",
             )
     return Forecast(
         parameters=parameters,
         flops_per_token=per_token,
         training_flops=per_token * steps * batch_tokens,
-        memory_per_rank_bytes={f"zero {s}": memory_per_rank(parameters, world_size(training), s) for s in ZERO_STAGES},
+        memory_per_rank_bytes={
+            f"zero {s}": memory_per_rank(parameters, world_size(training), s) for s in ZERO_STAGES
+        },
         world_size=world_size(training),
         steps=steps,
         batch_tokens=batch_tokens,
@@ -104,7 +112,8 @@ def gradient_accumulation(training: TrainingConfig) -> int:
     if training.batch_sequences % together:
         raise ConfigError(
             "training.batch_sequences",
-            f"{training.batch_sequences} is no multiple of {world_size(training)} processes x {training.micro_batch_sequences} sequences",
+            f"{training.batch_sequences} is no multiple of {world_size(training)} processes x "
+            f"{training.micro_batch_sequences} sequences",
             "change it, or training.micro_batch_sequences",
         )
     return training.batch_sequences // together

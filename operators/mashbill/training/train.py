@@ -1,4 +1,5 @@
-"""The train stage: one torchrun job a mixture, each a part; collected into one artifact of models and curves."""
+"""The train stage: one torchrun job a mixture, each a part; collected into one artifact of models and
+curves."""
 
 import json
 import shutil
@@ -27,9 +28,15 @@ def run_train_part(run: StageRun) -> Counts:
     config, name = run.config, run.part or "chosen"
     store = TokenStore(run.inputs["tokenize"].path)
     schedule = scheduled(run.inputs["schedule"].path) if name == "scheduled" else None
-    mixture = schedule.mean if schedule else mixture_named(name, json.loads((run.inputs["mix"].path / "choice.json").read_text()))
+    mixture = (
+        schedule.mean
+        if schedule
+        else mixture_named(name, json.loads((run.inputs["mix"].path / "choice.json").read_text()))
+    )
     available = {d: store.counts(d, "train")["tokens"] for d in store.domains}
-    sized = config.model_copy(update={"tokens": config.tokens.model_copy(update={"vocabulary": store.vocabulary})})
+    sized = config.model_copy(
+        update={"tokens": config.tokens.model_copy(update={"vocabulary": store.vocabulary})}
+    )
     figures = forecast(sized, available_tokens=available, mixture=mixture)
     job = {
         "config": config.model_dump(mode="json"),
@@ -79,7 +86,9 @@ def collect_models(run: StageRun) -> Counts:
         recipes[name] = json.loads((part.path / "recipe.json").read_text())
     (run.output / "recipes.json").write_text(json.dumps(recipes, indent=1))
     for table, file in zip(TABLES, ("curves.csv", "evaluations.csv"), strict=True):
-        frames = [pd.read_csv(part.path / f"{table}.csv").assign(mixture=name) for name, part in run.parts.items()]
+        frames = [
+            pd.read_csv(part.path / f"{table}.csv").assign(mixture=name) for name, part in run.parts.items()
+        ]
         frame = pd.concat(frames)
         frame.insert(0, "mixture", frame.pop("mixture"))
         frame.to_csv(run.output / file, index=False)

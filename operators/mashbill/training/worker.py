@@ -1,7 +1,8 @@
 """One process of the final training: ``python -m mashbill.training.worker JOB.json`` under torchrun.
 
 DeepSpeed holds the optimiser (ZeRO) and the gradients; which sequence is read at which step is a function of
-(seed, index), so that a run resumed from a checkpoint, on any number of processes, reads what an uninterrupted one would.
+(seed, index), so that a run resumed from a checkpoint, on any number of processes, reads what an
+uninterrupted one would.
 """
 
 import csv
@@ -61,35 +62,53 @@ class Worker:
         if self.training.zero_stage == 3:
             deepspeed.zero.register_external_parameter(model, model.lm_head.weight)
         groups = weight_decay_groups(model, self.training.weight_decay)
-        self.engine: Any = deepspeed.initialize(model=model, model_parameters=groups, config=deepspeed_config(self.training))[0]
+        self.engine: Any = deepspeed.initialize(
+            model=model, model_parameters=groups, config=deepspeed_config(self.training)
+        )[0]
         self.step = self._resume()
 
     def run(self) -> None:
         """Train to the end, with checkpoints and evaluations on the way, and export."""
-        measured_at = {round(self.steps * (i + 1) / self.training.evaluations) for i in range(self.training.evaluations)}
+        measured_at = {
+            round(self.steps * (i + 1) / self.training.evaluations) for i in range(self.training.evaluations)
+        }
         batch_tokens = self.training.batch_sequences * self.context
         while self.step < self.steps:
             started = time.monotonic()
             rate = learning_rate_at(
-                self.step, self.steps, self.training.learning_rate, self.training.min_learning_rate, self.training.warmup_share
+                self.step,
+                self.steps,
+                self.training.learning_rate,
+                self.training.min_learning_rate,
+                self.training.warmup_share,
             )
             loss = self._train_step(rate)
             self.step += 1
             seconds = time.monotonic() - started
-            self._record("curve", CURVE, [self.step, self.step * batch_tokens, loss, rate, round(batch_tokens / seconds)])
+            self._record(
+                "curve",
+                CURVE,
+                [self.step, self.step * batch_tokens, loss, rate, round(batch_tokens / seconds)],
+            )
             if self.rank == 0:
                 _replace(self.scratch / STATE, {"step": self.step, "steps": self.steps, "loss": loss})
             if self.step in measured_at:
                 self._evaluate(batch_tokens)
             if self.step % self.training.checkpoint_steps == 0 and self.step < self.steps:
-                self.engine.save_checkpoint(str(self.scratch / "checkpoints"), tag=f"step{self.step}", client_state={"step": self.step})
+                self.engine.save_checkpoint(
+                    str(self.scratch / "checkpoints"),
+                    tag=f"step{self.step}",
+                    client_state={"step": self.step},
+                )
         self._export()
 
     def _train_step(self, rate: float) -> float:
         """One optimiser step on this rank's slice of the global batch; returns the mean loss over ranks."""
         share = self.training.batch_sequences // self.world
         first = self.step * self.training.batch_sequences + self.rank * share
-        sequences = torch.from_numpy(self.loader.sequences_at(np.arange(first, first + share))).to(self.device)
+        sequences = torch.from_numpy(self.loader.sequences_at(np.arange(first, first + share))).to(
+            self.device
+        )
         for group in self.engine.optimizer.param_groups:
             group["lr"] = rate
         total = torch.zeros((), device=self.device)
@@ -105,7 +124,10 @@ class Worker:
     def _evaluate(self, batch_tokens: int) -> None:
         """Bits per byte of every set; every rank computes them, as ZeRO 3 needs all ranks in each forward."""
         sets = self.store.set_names
-        values = [bits_per_byte(self.engine.module, v.tokens, v.bytes, self.device) for v in map(self.store.validation, sets)]
+        values = [
+            bits_per_byte(self.engine.module, v.tokens, v.bytes, self.device)
+            for v in map(self.store.validation, sets)
+        ]
         self._record("evaluations", ("step", "tokens", *sets), [self.step, self.step * batch_tokens, *values])
 
     def _export(self) -> None:
@@ -118,7 +140,14 @@ class Worker:
             state[name] = (parameter if full is None else full).detach().float().cpu()
         if self.rank == 0:
             shape = self.training.model
-            save_weights(state, shape, self.store.vocabulary, self.output / "model", self.store.tokenizer_path, self.store.end_of_text)
+            save_weights(
+                state,
+                shape,
+                self.store.vocabulary,
+                self.output / "model",
+                self.store.tokenizer_path,
+                self.store.end_of_text,
+            )
         dist.barrier()
 
     def _resume(self) -> int:
@@ -163,7 +192,11 @@ def main() -> None:
     dist.barrier()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)  # everything is on disk; gloo's threads now and then abort an orderly end ("terminate called without an active exception")
+    os._exit(
+        0
+        # everything is on disk; gloo's threads now and then abort an orderly end ("terminate called without
+        # an active exception")
+    )
 
 
 if __name__ == "__main__":
