@@ -15,8 +15,8 @@ import numpy as np
 from measure import machine
 from regression import published
 
-from mashbill.regression.advising import advise
-from mashbill.regression.gaussian_process import GaussianProcess
+from mashbill.regression.advice import advise
+from mashbill.regression.laws.gaussian_process import GaussianProcess
 
 START, BATCH, MOST = 32, 16, 128
 

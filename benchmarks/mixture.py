@@ -21,7 +21,7 @@ from measure import ROOT, machine
 from mashbill.config import ModelShape, PipelineConfig, ProxyConfig, load_config
 from mashbill.models.sizes import flops_per_token, parameter_count
 from mashbill.proxies.proxy import train_proxy
-from mashbill.stages.pipeline import finished_stages
+from mashbill.stages.local_run import finished_stages
 from mashbill.tokens import TokenStore
 
 LARGER = ModelShape(layers=6, width=256, heads=8, kv_heads=8, feed_forward=704, context=128)

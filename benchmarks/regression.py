@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 from measure import machine
 
-from mashbill.regression.ensemble import new_regressor
-from mashbill.regression.validation import spearman
+from mashbill.regression.cross_validation import spearman
+from mashbill.regression.laws.ensemble import new_regressor
 
 DATA = Path(__file__).parents[1] / "tests" / "data" / "regmix"
 

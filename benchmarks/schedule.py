@@ -21,15 +21,15 @@ from measure import ROOT, machine
 
 from mashbill.config import ModelShape, PlanConfig, ProxyConfig, load_config
 from mashbill.mixtures import Schedule, ScheduleTable, draw_mixtures, epoch_ceiling, within_ceiling
-from mashbill.mixtures.planning import spread_over_phases
+from mashbill.mixtures.design import spread_over_phases
 from mashbill.proxies.proxy import train_proxy
-from mashbill.regression.gaussian_process import GaussianProcess
-from mashbill.regression.phased_runs import PhasedRuns
-from mashbill.regression.schedule_search import Limits
-from mashbill.regression.scheduling import choose_schedule
-from mashbill.regression.search import minimise
-from mashbill.regression.trajectories import fit_trajectories
-from mashbill.stages.pipeline import finished_stages
+from mashbill.regression.laws.gaussian_process import GaussianProcess
+from mashbill.regression.simplex import minimise
+from mashbill.regression.trajectories.limits import Limits
+from mashbill.regression.trajectories.optimum import choose_schedule
+from mashbill.regression.trajectories.runs import PhasedRuns
+from mashbill.regression.trajectories.transitions import fit_trajectories
+from mashbill.stages.local_run import finished_stages
 from mashbill.tokens import TokenStore
 from mashbill.tokens.shards import ValidationSet
 

@@ -83,8 +83,8 @@ def measure(way: str) -> tuple[float, float]:
 
 def settings(arguments: argparse.Namespace) -> tuple[Any, Any]:
     """The demo's config and token shards."""
+    from mashbill.artifacts import open_store
     from mashbill.config import load_config
-    from mashbill.stages import open_store
     from mashbill.tokens import TokenStore
 
     config = load_config(arguments.config, {"proxy.device": arguments.device})

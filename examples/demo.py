@@ -18,11 +18,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from airflow_server import AirflowServer
 
-from mashbill.artifacts import read_progress
-from mashbill.cli.pipeline import print_summary
+from mashbill.artifacts import open_store, read_progress
+from mashbill.cli.run import print_summary
 from mashbill.config import PipelineConfig, load_config
 from mashbill.errors import MashbillError
-from mashbill.stages import finished_stages, open_store
+from mashbill.stages import finished_stages
 
 ROOT = Path(__file__).parents[1]
 DAG = "pretraining"

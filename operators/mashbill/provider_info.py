@@ -2,7 +2,7 @@
 
 from typing import Any
 
-OPERATOR_MODULES = ("base", "curation", "mixing", "training")
+OPERATOR_MODULES = ("base", "curation", "search", "training")
 
 
 def get_provider_info() -> dict[str, Any]:

@@ -50,10 +50,8 @@ def corpus_config(
         rows = []
         for name, source in sets.items():
             path, *fields = source.split(", ", 1)
-            rows.append(
-                f'{{ name = "{name}", sources = [{{ path = "{path}"{", " + fields[0] if fields else ""} '
-                "}}] }}"
-            )
+            more = f", {fields[0]}" if fields else ""
+            rows.append(f'{{ name = "{name}", sources = [{{ path = "{path}"{more} }}] }}')
         return "[" + ", ".join(rows) + "]"
 
     text = (

@@ -7,7 +7,7 @@ import pandas as pd
 
 from mashbill.config import PlanConfig
 from mashbill.mixtures import ScheduleTable, draw_mixtures
-from mashbill.mixtures.planning import spread_over_phases
+from mashbill.mixtures.design import spread_over_phases
 
 DOMAINS = SETS = ("scarce", "plenty", "other")
 TRANSFER = np.array([[0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.2, 0.2, 0.6]])

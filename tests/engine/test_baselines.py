@@ -12,10 +12,10 @@ from mashbill.config import PipelineConfig
 from mashbill.errors import ConfigError
 from mashbill.mixtures import MixtureTable
 from mashbill.models.transformer import Transformer
-from mashbill.proxies.doremi import doremi, updated_weights
-from mashbill.proxies.online import bandit_mixture, skill_it, skill_mixture, updated_rewards
-from mashbill.proxies.reweighting import ReweightedProxy, mean_by_domain
-from mashbill.proxies.skill_graph import learn_skill_graph
+from mashbill.proxies.methods.doremi import doremi, updated_weights
+from mashbill.proxies.methods.online import bandit_mixture, skill_it, skill_mixture, updated_rewards
+from mashbill.proxies.methods.reweighted_proxy import ReweightedProxy, mean_by_domain
+from mashbill.proxies.methods.skill_graph import learn_skill_graph
 from mashbill.tokens import TokenStore
 
 PROXY = """

@@ -5,10 +5,10 @@ import pytest
 
 from mashbill.config import MixConfig, PlanConfig
 from mashbill.mixtures import draw_mixtures, epoch_ceiling
-from mashbill.regression.advising import advise
-from mashbill.regression.fit import FittedRegression
-from mashbill.regression.gaussian_process import GaussianProcess
-from mashbill.regression.selecting import choose
+from mashbill.regression.advice import advise
+from mashbill.regression.fitted import FittedRegression
+from mashbill.regression.laws.gaussian_process import GaussianProcess
+from mashbill.regression.optimum import choose
 
 DOMAINS, RUNS = 200, 48
 

@@ -12,9 +12,10 @@ from scipy.stats import spearmanr
 from mashbill.artifacts import Artifact
 from mashbill.config import PipelineConfig
 from mashbill.errors import DataError, RunError
-from mashbill.regression.advising import advise
-from mashbill.regression.choice import describe
-from mashbill.regression.ensemble import (
+from mashbill.regression.advice import advise
+from mashbill.regression.cross_validation import cross_validate
+from mashbill.regression.fitted import FittedRegression
+from mashbill.regression.laws.ensemble import (
     MEMBERS,
     REGRESSORS,
     choose_regressor,
@@ -22,13 +23,13 @@ from mashbill.regression.ensemble import (
     member_shares,
     new_regressor,
 )
-from mashbill.regression.fit import FittedRegression, read_runs
-from mashbill.regression.gaussian_process import GaussianProcess, kernel
+from mashbill.regression.laws.gaussian_process import GaussianProcess, kernel
+from mashbill.regression.laws.registry import Linear
 from mashbill.regression.objective import Objective
-from mashbill.regression.regressors import Linear
-from mashbill.regression.search import between, minimise, simulate
 from mashbill.regression.sensitivity import sensitivity
-from mashbill.regression.validation import cross_validate
+from mashbill.regression.simplex import between, minimise, simulate
+from mashbill.search.choose import describe
+from mashbill.search.fit import read_runs
 
 REGMIX = Path(__file__).parents[1] / "data" / "regmix"
 TARGETS = slice(0, 3)

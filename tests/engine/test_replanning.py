@@ -17,8 +17,8 @@ from mashbill.config import PipelineConfig
 from mashbill.errors import ConfigError
 from mashbill.reports.gather import reused
 from mashbill.reports.report import TEMPLATES
+from mashbill.search.revision import changed_share
 from mashbill.stages import job_of, stage_named
-from mashbill.stages.revision import changed_share
 
 CONFIG = """
 [deduplication]

@@ -11,7 +11,7 @@ from corpus_writer import SMALL_SWEEP, easy_and_hard, run_stage
 from mashbill.artifacts import Artifact
 from mashbill.config import PipelineConfig
 from mashbill.errors import RunError
-from mashbill.regression.fit import read_runs
+from mashbill.search.fit import read_runs
 from mashbill.stages import job_of, stage_named
 
 CONFIG = (

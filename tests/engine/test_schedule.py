@@ -15,7 +15,7 @@ from mashbill.artifacts import Artifact
 from mashbill.config import PipelineConfig, PlanConfig
 from mashbill.errors import DataError
 from mashbill.mixtures import MixtureTable, Schedule, ScheduleTable
-from mashbill.mixtures.planning import spread_over_phases
+from mashbill.mixtures.design import spread_over_phases
 
 
 @given(st.lists(st.floats(0.01, 1), min_size=2, max_size=8), st.integers(2, 5), st.integers(0, 10**6))

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from phased_law import DOMAINS, SETS, law, write_tables
 
 from mashbill.mixtures import Schedule, ScheduleTable
-from mashbill.regression.phased_runs import read_phased_runs
-from mashbill.regression.schedule_search import Limits
+from mashbill.regression.trajectories.limits import Limits
+from mashbill.regression.trajectories.runs import read_phased_runs
 
 TARGET = ["--target", "scarce"]
 

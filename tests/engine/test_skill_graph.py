@@ -7,7 +7,7 @@ import numpy as np
 from corpus_writer import corpus_config, run_stage, run_stages, write_jsonl
 
 from mashbill.config import BaselinesConfig, PipelineConfig
-from mashbill.proxies.skill_graph import approximate_graph, learn_skill_graph, pair_graph
+from mashbill.proxies.methods.skill_graph import approximate_graph, learn_skill_graph, pair_graph
 from mashbill.tokens import TokenStore
 
 SETTINGS = """

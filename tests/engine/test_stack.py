@@ -16,9 +16,9 @@ from mashbill.config import ModelShape, PipelineConfig, ProxyConfig
 from mashbill.models.huggingface import load_model
 from mashbill.models.sizes import training_bytes
 from mashbill.models.transformer import Transformer
+from mashbill.proxies.devices import LOGITS_BYTES, members_within
 from mashbill.proxies.learners import Alone, Together
 from mashbill.proxies.proxy import CHECKPOINT, Member, ProxyResult, train_members
-from mashbill.proxies.stacking import LOGITS_BYTES, members_within
 from mashbill.stages import job_of, stage_named
 from mashbill.tokens import TokenStore
 

@@ -14,7 +14,7 @@ from mashbill.config import ModelShape
 from mashbill.errors import DataError
 from mashbill.models.attention import causal_attention
 from mashbill.models.huggingface import load_model, save_model
-from mashbill.models.measuring import bits_per_byte
+from mashbill.models.measurement import bits_per_byte
 from mashbill.models.optimisation import learning_rate_at
 from mashbill.models.sizes import flops_per_token, memory_per_rank, parameter_count
 from mashbill.models.transformer import Transformer

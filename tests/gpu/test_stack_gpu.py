@@ -6,8 +6,8 @@ import torch
 
 from mashbill.config import ModelShape, ProxyConfig
 from mashbill.models.transformer import Transformer
+from mashbill.proxies.devices import stack_size
 from mashbill.proxies.learners import WARMUP_STEPS, Alone, Together
-from mashbill.proxies.stacking import stack_size
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 

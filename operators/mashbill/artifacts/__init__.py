@@ -5,7 +5,7 @@ from mashbill.artifacts.links import link_tree
 from mashbill.artifacts.manifest import FileEntry, Manifest
 from mashbill.artifacts.progress import Progress, ProgressFile, read_progress
 from mashbill.artifacts.stage_run import Counts, StageRun
-from mashbill.artifacts.store import Artifact, ArtifactStore
+from mashbill.artifacts.store import Artifact, ArtifactStore, open_store
 
 __all__ = [
     "Artifact",
@@ -18,5 +18,6 @@ __all__ = [
     "StageRun",
     "fingerprint",
     "link_tree",
+    "open_store",
     "read_progress",
 ]

@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from mashbill.artifacts.manifest import MANIFEST, Manifest
+from mashbill.config import PipelineConfig
 from mashbill.errors import DataError
 from mashbill.storage import Storage, open_storage
 
@@ -134,3 +135,8 @@ class ArtifactStore:
         except ValidationError as error:
             where = f"{self.storage.root}/{key}/{MANIFEST}"
             raise DataError(where, "is not a manifest", "delete the folder and rerun the stage") from error
+
+
+def open_store(config: PipelineConfig) -> ArtifactStore:
+    """The artifact store that a config names."""
+    return ArtifactStore(config.resolve(config.artifacts), Path(config.resolve(config.scratch)))

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from mashbill.cli import mixtures, proxies
-from mashbill.cli.pipeline import describe_stages, run_pipeline
+from mashbill.cli.run import describe_stages, run_pipeline
 from mashbill.errors import MashbillError
 
 app = typer.Typer(
@@ -88,7 +88,7 @@ def score(
     text_field: Annotated[str, typer.Option(help="Field or column that holds the text.")] = "text",
 ) -> None:
     """Score files of text with a fastText classifier, as parquet of probability and margin."""
-    from mashbill.cli.scoring import score_files
+    from mashbill.cli.score import score_files
 
     score_files(inputs, classifier, output, label, text_field)
 

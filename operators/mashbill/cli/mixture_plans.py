@@ -82,9 +82,9 @@ def _plan_again(
 
     from mashbill.config import MixConfig
     from mashbill.mixtures import LossTable, MixtureTable
-    from mashbill.regression.reusing import plan_again
-    from mashbill.regression.selecting import choose
+    from mashbill.regression.optimum import choose
     from mashbill.regression.tables import load_model
+    from mashbill.search.reuse import plan_again
 
     model = load_model(folder, "--reuse")
     fitted, free = model.fitted, np.ones(len(model.fitted.domains))

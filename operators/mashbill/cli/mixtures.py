@@ -61,7 +61,7 @@ def fit(
     json_: JsonOption = False,
 ) -> None:
     """Fit a regression from mixtures to losses; auto takes the best by cross-validation."""
-    from mashbill.regression.ensemble import REGRESSORS
+    from mashbill.regression.laws.ensemble import REGRESSORS
     from mashbill.regression.tables import fit_tables, save_model
 
     if regressor not in {"auto", *REGRESSORS}:
@@ -181,7 +181,8 @@ def select(
 
     from mashbill.config import MixConfig
     from mashbill.mixtures import MixtureTable
-    from mashbill.regression.selecting import bounds, read_mixture, read_ratios, select_mixture
+    from mashbill.regression.limits import bounds
+    from mashbill.regression.optimum import read_mixture, read_ratios, select_mixture
     from mashbill.regression.tables import load_model
 
     loaded = load_model(model)
@@ -232,7 +233,7 @@ def compare(
 ) -> None:
     """Put mixtures side by side by predicted target loss."""
     from mashbill.mixtures import MixtureTable
-    from mashbill.regression.selecting import compare_mixtures, read_mixture
+    from mashbill.regression.optimum import compare_mixtures, read_mixture
     from mashbill.regression.tables import load_model
 
     loaded, named = load_model(model), {}
@@ -264,7 +265,8 @@ def advise(
     import numpy as np
 
     from mashbill.mixtures import MixtureTable
-    from mashbill.regression.selecting import advise_on, bounds, read_mixture
+    from mashbill.regression.limits import bounds
+    from mashbill.regression.optimum import advise_on, read_mixture
     from mashbill.regression.tables import load_model
 
     loaded = load_model(model)

@@ -49,7 +49,7 @@ def schedule(
     json_: JsonOption = False,
 ) -> None:
     """Choose a mixture for each phase, where the loss curves say that order is worth more than its noise."""
-    from mashbill.regression.schedule import schedule_tables, write_schedule
+    from mashbill.search.schedule import schedule_tables, write_schedule
 
     facts = schedule_tables(
         schedules,

@@ -4,7 +4,10 @@ from mashbill.config.baselines import BaselinesConfig
 from mashbill.config.corpus import CorpusConfig, DeduplicationConfig, Domain, Source
 from mashbill.config.engine import EngineConfig
 from mashbill.config.filters import FiltersConfig
-from mashbill.config.mixing import (
+from mashbill.config.load import ProxyRun, load_config, load_proxy_run, parse_overrides
+from mashbill.config.pipeline import PipelineConfig
+from mashbill.config.quality import BootstrapConfig, QualityConfig, SelectionConfig
+from mashbill.config.search import (
     GateConfig,
     LadderConfig,
     MixConfig,
@@ -19,8 +22,6 @@ from mashbill.config.mixing import (
     SweepConfig,
     TokensConfig,
 )
-from mashbill.config.pipeline import PipelineConfig, ProxyRun, load_config, load_proxy_run, parse_overrides
-from mashbill.config.quality import BootstrapConfig, QualityConfig, SelectionConfig
 from mashbill.config.training import EvaluationConfig, TrainingConfig
 from mashbill.config.validation import ValidationConfig
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from mashbill.config.mixing import ModelShape
+from mashbill.config.search import ModelShape
 from mashbill.config.section import Section, Share
 
 

@@ -22,9 +22,9 @@ import pyarrow.parquet as pq
 from mashbill.artifacts import Counts, StageRun
 from mashbill.config import PipelineConfig
 from mashbill.dedup.index import write_settings, write_signatures
-from mashbill.dedup.matching import Matching, join, match, name_heads, send_hashes
+from mashbill.dedup.matches import Matching, join, match, name_heads, send_hashes
 from mashbill.dedup.minhash import match_probability
-from mashbill.dedup.numbering import Numbering, Partition, partitions_of
+from mashbill.dedup.numbers import Numbering, Partition, partitions_of
 from mashbill.dedup.repeated import Repeated, find_repeated, seen_before, staying, without_repeated
 from mashbill.errors import ConfigError, DataError
 from mashbill.partitions import SORTING, buckets_for, spread

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 
 from mashbill.config import DeduplicationConfig
 from mashbill.dedup.lines import Pieces
-from mashbill.dedup.matching import Matching
-from mashbill.dedup.numbering import Partition
+from mashbill.dedup.matches import Matching
+from mashbill.dedup.numbers import Partition
 from mashbill.partitions import Exchange, buckets_for, scattered, spread
 
 ROW_BYTES = 16

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from mashbill.filters.characters import ALPHA, DIGIT, character_table
-from mashbill.filters.hashing import OFFSET, combine
+from mashbill.filters.hashes import OFFSET, combine
 from mashbill.filters.words import decode
 from mashbill.partitions import buffers
 

@@ -8,7 +8,7 @@ import numba
 import numpy as np
 
 from mashbill.filters.characters import SPACE, TERMINAL
-from mashbill.filters.hashing import find_slot, hash_points, table_mask
+from mashbill.filters.hashes import find_slot, hash_points, table_mask
 from mashbill.filters.words import decode, split_words
 
 FINEWEB_REASONS = (

@@ -8,7 +8,7 @@ import numba
 import numpy as np
 
 from mashbill.filters.characters import ALPHA, BREAK, PUNCTUATION, SPACE
-from mashbill.filters.hashing import hash_points
+from mashbill.filters.hashes import hash_points
 from mashbill.filters.words import decode, split_words
 
 QUALITY_REASONS = (

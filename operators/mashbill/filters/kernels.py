@@ -12,7 +12,7 @@ from mashbill.filters.c4 import C4_REASONS, c4_quality
 from mashbill.filters.characters import character_table
 from mashbill.filters.fineweb import FINEWEB_REASONS, fineweb_quality
 from mashbill.filters.gopher import QUALITY_REASONS, gopher_quality
-from mashbill.filters.hashing import hash_text
+from mashbill.filters.hashes import hash_text
 from mashbill.filters.repetition import REPETITION_REASONS, gopher_repetition
 from mashbill.partitions import buffers, from_buffers
 

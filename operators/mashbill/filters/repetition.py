@@ -9,7 +9,7 @@ import numba
 import numpy as np
 
 from mashbill.filters.characters import SPACE
-from mashbill.filters.hashing import combine, find_slot, hash_points, table_mask
+from mashbill.filters.hashes import combine, find_slot, hash_points, table_mask
 from mashbill.filters.words import decode, split_words
 
 REPETITION_REASONS = (

@@ -9,7 +9,7 @@ from mashbill.operators.curation import (
     SelectDocuments,
     TokenizeDocuments,
 )
-from mashbill.operators.mixing import (
+from mashbill.operators.search import (
     ChooseMixture,
     ClimbLadder,
     FindBaselines,

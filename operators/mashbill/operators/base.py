@@ -11,9 +11,10 @@ from typing import Any, ClassVar
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
+from mashbill.artifacts import open_store
 from mashbill.config import PipelineConfig, load_config
 from mashbill.errors import ConfigError, DataError
-from mashbill.stages import STAGES, StageJob, open_store
+from mashbill.stages import STAGES, StageJob
 
 Overrides = Mapping[str, Any] | Sequence[Any]
 

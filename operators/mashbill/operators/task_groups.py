@@ -14,13 +14,13 @@ from typing import Any
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import TaskGroup
 
-from mashbill.operators import curation, mixing, training
+from mashbill.operators import curation, search, training
 from mashbill.operators.base import ListParts, Overrides, RunPart, StageOperator
 from mashbill.stages import STAGES
 
 OPERATORS: dict[str, type[StageOperator]] = {
     operator.stage: operator
-    for module in (curation, mixing, training)
+    for module in (curation, search, training)
     for operator in vars(module).values()
     if isinstance(operator, type) and issubclass(operator, StageOperator) and operator.stage
 }
@@ -122,7 +122,7 @@ class TrainingTaskGroup(StageTaskGroup):
             # Airflow 3.3 may lose an answer that comes while the task is being parked, and asks again
             retries=3,
         )
-        branch = mixing.AskWhereInDoubt(
+        branch = search.AskWhereInDoubt(
             task_id="needs_approval", gate=gate, approval="approve", go_on=first.task_id
         )
         self.outputs["gate"].operator >> branch >> [approval, first]

@@ -9,10 +9,10 @@ from mashbill.artifacts import Artifact, Counts, StageRun
 from mashbill.config import PipelineConfig
 from mashbill.mixtures import MixtureTable
 from mashbill.models.huggingface import load_model, save_model
-from mashbill.proxies.doremi import doremi, train_reference
-from mashbill.proxies.online import online_mixing, skill_it
-from mashbill.proxies.reweighting import Found, ReweightedProxy
-from mashbill.proxies.stacking import device_of
+from mashbill.proxies.devices import device_of
+from mashbill.proxies.methods.doremi import doremi, train_reference
+from mashbill.proxies.methods.online import online_mixing, skill_it
+from mashbill.proxies.methods.reweighted_proxy import Found, ReweightedProxy
 from mashbill.tokens import TokenStore
 
 BASELINE_TAG = 304

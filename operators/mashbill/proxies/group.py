@@ -16,8 +16,8 @@ from mashbill.artifacts import Artifact, Counts, Progress, StageRun
 from mashbill.config import ProxyConfig
 from mashbill.errors import DataError
 from mashbill.mixtures import LossTable, MixtureTable, Schedule, ScheduleTable
+from mashbill.proxies.devices import device_of, stack_size
 from mashbill.proxies.stack_process import train_in_processes
-from mashbill.proxies.stacking import device_of, stack_size
 from mashbill.tokens import TokenStore
 
 MIN_PROXIES = 2

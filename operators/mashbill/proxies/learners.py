@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from mashbill.config import ProxyConfig
-from mashbill.models.measuring import bits_per_byte, stacked_bits_per_byte
+from mashbill.models.measurement import bits_per_byte, stacked_bits_per_byte
 from mashbill.models.optimisation import resolve_precision, weight_decay_groups
 from mashbill.models.sizes import ADAM_BETAS
 from mashbill.models.stack import Stack

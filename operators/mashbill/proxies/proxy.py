@@ -22,8 +22,8 @@ from mashbill.models.allocator import keep_freed_memory
 from mashbill.models.huggingface import save_weights
 from mashbill.models.optimisation import learning_rate_at
 from mashbill.models.transformer import Transformer
+from mashbill.proxies.devices import device_of
 from mashbill.proxies.learners import FINE, Alone, Learner, Together
-from mashbill.proxies.stacking import device_of
 from mashbill.tokens import TokenStore
 
 CHECKPOINT_SECONDS = 30.0

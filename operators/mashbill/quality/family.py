@@ -17,7 +17,7 @@ from mashbill.quality.predictive_strength import (
     predictive_strength,
     rank_correlation,
 )
-from mashbill.quality.sampling import reference_texts, sample_documents
+from mashbill.quality.samples import reference_texts, sample_documents
 
 
 def preselect_examples(run: StageRun) -> tuple[list[str], list[str], dict[str, Any]]:
@@ -26,7 +26,7 @@ def preselect_examples(run: StageRun) -> tuple[list[str], list[str], dict[str, A
     Raises:
         ConfigError: fewer than two models are left, or an ability is missing.
     """
-    from mashbill.models.measuring import family_bits_per_character
+    from mashbill.models.measurement import family_bits_per_character
 
     config = run.config.quality
     folders = [Path(run.config.resolve(f)) for f in config.family] or sorted(
@@ -95,7 +95,7 @@ def _abilities(run: StageRun, folders: list[Path]) -> dict[str, float]:
                 f"give the score of every model: {', '.join(missing)}",
             )
         return {folder.name: given[folder.name] for folder in folders}
-    from mashbill.models.measuring import family_bits_per_byte
+    from mashbill.models.measurement import family_bits_per_byte
 
     run.progress(0.02, "measuring abilities")
     references = reference_texts(run, run.config.quality.ability_references or run.config.reference_names)

@@ -21,7 +21,7 @@ from mashbill.errors import ConfigError, DataError
 from mashbill.partitions import spread
 from mashbill.quality.classifier import POSITIVE, train_classifier
 from mashbill.quality.family import preselect_examples
-from mashbill.quality.sampling import document_files, reference_texts, sample_documents
+from mashbill.quality.samples import document_files, reference_texts, sample_documents
 
 CLASSIFIER = "classifier.bin"
 SCHEMA = pa.schema(

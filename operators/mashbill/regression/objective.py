@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mashbill.regression.gaussian_process import GaussianProcess
-from mashbill.regression.regressors import Regressor
+from mashbill.regression.laws.gaussian_process import GaussianProcess
+from mashbill.regression.laws.registry import Regressor
 
 
 @dataclass(frozen=True)

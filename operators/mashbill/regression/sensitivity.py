@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from mashbill.regression.search import between, draw_around
+from mashbill.regression.simplex import between, draw_around
 
 FLAT_TAG = 506
 DRAWS = 4_000

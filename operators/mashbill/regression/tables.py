@@ -15,11 +15,11 @@ import numpy as np
 
 from mashbill.errors import ConfigError, DataError
 from mashbill.mixtures import LossTable, MixtureTable
-from mashbill.regression.ensemble import FOLDS, REGRESSORS, choose_regressor, compare, fit_regressor
-from mashbill.regression.fit import FittedRegression
-from mashbill.regression.regressors import MIN_RUNS, least_runs
+from mashbill.regression.cross_validation import conformal_half_width, spearman
+from mashbill.regression.fitted import FittedRegression
+from mashbill.regression.laws.ensemble import FOLDS, REGRESSORS, choose_regressor, compare, fit_regressor
+from mashbill.regression.laws.registry import MIN_RUNS, least_runs
 from mashbill.regression.runs import join_tables, ordered, read_losses, stacked_mixtures, weigh_columns
-from mashbill.regression.validation import conformal_half_width, spearman
 
 COVERAGE = 0.9
 MODEL, FACTS = "regression.joblib", "model.json"

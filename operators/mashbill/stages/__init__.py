@@ -1,7 +1,7 @@
 """The stages of the pipeline: one table, and the code that runs its rows."""
 
-from mashbill.stages.pipeline import finished_stages, job_of, run_stage_here, stages_up_to
-from mashbill.stages.running import StageJob, open_store
+from mashbill.stages.job import StageJob
+from mashbill.stages.local_run import finished_stages, job_of, run_stage_here, stages_up_to
 from mashbill.stages.stage import Stage
 from mashbill.stages.table import STAGES, stage_named
 
@@ -11,7 +11,6 @@ __all__ = [
     "StageJob",
     "finished_stages",
     "job_of",
-    "open_store",
     "run_stage_here",
     "stage_named",
     "stages_up_to",

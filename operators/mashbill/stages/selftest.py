@@ -19,7 +19,7 @@ from mashbill.config import CorpusConfig, Domain, PipelineConfig, Source
 from mashbill.corpus.readers import read_source_file
 from mashbill.corpus.sources import all_sources, source_files
 from mashbill.errors import DataError
-from mashbill.stages.pipeline import job_of, stages_up_to
+from mashbill.stages.local_run import job_of, stages_up_to
 
 PLANT_TAG = 611
 LEAST_EDITED = 20

@@ -124,8 +124,8 @@ _ROWS = (
             "ratios.csv": "domains that keep their ratios",
             "kept_mixtures.csv, kept_losses.csv": "earlier runs that count",
         },
-        run="mashbill.stages.replanning:plan",
-        earlier="mashbill.stages.earlier:reuse_identity",
+        run="mashbill.search.replan:plan",
+        earlier="mashbill.search.earlier:reuse_identity",
     ),
     Stage(
         name="sweep",
@@ -156,9 +156,9 @@ _ROWS = (
             "losses.csv": "their final bits per byte",
             "rounds.json": "what each promised",
         },
-        run="mashbill.stages.rounds:collect_rounds",
-        parts="mashbill.stages.rounds:round_names",
-        run_part="mashbill.stages.rounds:run_round",
+        run="mashbill.search.rounds:collect_rounds",
+        parts="mashbill.search.rounds:round_names",
+        run_part="mashbill.search.rounds:run_round",
         in_order=True,
     ),
     Stage(
@@ -182,7 +182,7 @@ _ROWS = (
             "regression.joblib": "the fitted regressor",
             "cross_validation.json": "the regressors compared",
         },
-        run="mashbill.regression.fit:fit",
+        run="mashbill.search.fit:fit",
         version=3,
     ),
     Stage(
@@ -209,7 +209,7 @@ _ROWS = (
             "mixture.csv": "the chosen mixture",
             "choice.json": "prediction, interval, baselines and sensitivity",
         },
-        run="mashbill.regression.choice:mix",
+        run="mashbill.search.choose:mix",
         version=2,
     ),
     Stage(
@@ -219,7 +219,7 @@ _ROWS = (
         sections=("schedule", "mix", "training"),
         inputs=("tokenize", "plan", "sweep", "mix"),
         outputs={"schedule.csv": "the schedule", "schedule.json": "its gain, noise and validation"},
-        run="mashbill.regression.schedule:schedule",
+        run="mashbill.search.schedule:schedule",
     ),
     Stage(
         name="validate",
@@ -242,7 +242,7 @@ _ROWS = (
         sections=("gate",),
         inputs=("mix",),
         outputs={"decision.json": "train, ask or refuse, and why"},
-        run="mashbill.regression.gate:gate",
+        run="mashbill.search.gate:gate",
     ),
     Stage(
         name="train",
@@ -262,7 +262,7 @@ _ROWS = (
         sections=("evaluation", "mix"),
         inputs=("tokenize", "mix", "schedule", "train"),
         outputs={"evaluation.json": "bits per byte, predicted and measured; generated samples"},
-        run="mashbill.training.evaluation:evaluate",
+        run="mashbill.evaluation.evaluate:evaluate",
     ),
     Stage(
         name="report",

@@ -9,9 +9,9 @@ from typing import Any
 
 from mashbill.artifacts import Artifact, Counts, StageRun
 from mashbill.config import PipelineConfig
+from mashbill.launch.torchrun import accelerator, torchrun
 from mashbill.mixtures import Schedule
 from mashbill.tokens import TokenStore
-from mashbill.training.launch import accelerator, torchrun
 from mashbill.training.recipe import deepspeed_config, forecast
 
 TABLES = ("curve", "evaluations")

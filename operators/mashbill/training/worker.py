@@ -18,13 +18,13 @@ import torch
 import torch.distributed as dist
 
 from mashbill.config import PipelineConfig
+from mashbill.launch.torchrun import STATE
 from mashbill.mixtures import MixtureLoader, Schedule
 from mashbill.models.huggingface import save_weights
-from mashbill.models.measuring import bits_per_byte
+from mashbill.models.measurement import bits_per_byte
 from mashbill.models.optimisation import learning_rate_at, weight_decay_groups
 from mashbill.models.transformer import Transformer
 from mashbill.tokens import TokenStore
-from mashbill.training.launch import STATE
 from mashbill.training.recipe import deepspeed_config, training_steps
 
 CURVE = ("step", "tokens", "loss", "learning_rate", "tokens_per_second")

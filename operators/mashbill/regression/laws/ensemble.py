@@ -6,9 +6,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from mashbill.regression.regressors import SINGLE, Regressor
+from mashbill.regression.cross_validation import CrossValidation, cross_validate, measured_by, split_folds
+from mashbill.regression.laws.registry import SINGLE, Regressor
 from mashbill.regression.threads import one_thread
-from mashbill.regression.validation import CrossValidation, cross_validate, measured_by, split_folds
 
 ENSEMBLE = "ensemble"
 MEMBERS = ("gp", "power", "lightgbm")

@@ -10,10 +10,14 @@ import numpy as np
 from mashbill.config import PlanConfig
 from mashbill.errors import DataError
 from mashbill.mixtures import Schedule
-from mashbill.regression.schedule_search import Limits, minimise_schedule
-from mashbill.regression.search import between, minimise, simulate
-from mashbill.regression.trajectories import FittedTrajectories, MeanRegression, ScheduleRegression
-from mashbill.regression.validation import conformal_half_width
+from mashbill.regression.cross_validation import conformal_half_width
+from mashbill.regression.simplex import between, minimise, simulate
+from mashbill.regression.trajectories.limits import Limits, minimise_schedule
+from mashbill.regression.trajectories.transitions import (
+    FittedTrajectories,
+    MeanRegression,
+    ScheduleRegression,
+)
 
 STARTS = 2_000
 

@@ -14,7 +14,7 @@ import torch
 from mashbill.artifacts import Progress
 from mashbill.config import BaselinesConfig, ProxyConfig
 from mashbill.models.transformer import Transformer
-from mashbill.proxies.reweighting import Found, ReweightedProxy, mean_by_domain
+from mashbill.proxies.methods.reweighted_proxy import Found, ReweightedProxy, mean_by_domain
 from mashbill.tokens import TokenStore
 
 

@@ -4,9 +4,9 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
-from mashbill.regression.exponential import Exponential
-from mashbill.regression.gaussian_process import GaussianProcess
-from mashbill.regression.power_law import PowerLaw
+from mashbill.regression.laws.exponential import Exponential
+from mashbill.regression.laws.gaussian_process import GaussianProcess
+from mashbill.regression.laws.power import PowerLaw
 
 MIN_RUNS = 8
 

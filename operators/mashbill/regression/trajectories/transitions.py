@@ -26,9 +26,9 @@ from typing import Any, Protocol, Self
 import numpy as np
 
 from mashbill.errors import DataError
-from mashbill.regression.gaussian_process import GaussianProcess
-from mashbill.regression.phased_runs import PhasedRuns
-from mashbill.regression.validation import spearman, split_folds
+from mashbill.regression.cross_validation import spearman, split_folds
+from mashbill.regression.laws.gaussian_process import GaussianProcess
+from mashbill.regression.trajectories.runs import PhasedRuns
 
 MIN_RUNS = 8
 LEAST_LOSS = 1e-3

@@ -13,7 +13,7 @@ from mashbill.artifacts import Counts, StageRun
 from mashbill.config import EvaluationConfig
 from mashbill.errors import RunError
 from mashbill.models.huggingface import load_model
-from mashbill.models.measuring import bits_per_byte
+from mashbill.models.measurement import bits_per_byte
 from mashbill.tokens import TokenStore
 
 MAX_LOGIT_DIFFERENCE = 1e-3

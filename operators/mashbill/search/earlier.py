@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mashbill.artifacts import Artifact, ArtifactStore
+from mashbill.artifacts import Artifact, ArtifactStore, open_store
 from mashbill.artifacts.manifest import Manifest
 from mashbill.config import PipelineConfig
 from mashbill.errors import ConfigError, DataError
 from mashbill.mixtures import MixtureTable
-from mashbill.stages.running import open_store
 
 LAST = "last"
 COMMON = 2  # domains that both must have

@@ -13,11 +13,12 @@ import numpy as np
 
 from mashbill.artifacts import Counts, StageRun
 from mashbill.mixtures import MixtureTable, epoch_ceiling, within_ceiling
-from mashbill.regression.fit import FittedRegression
-from mashbill.regression.kept import read_bundle
-from mashbill.regression.search import CANDIDATE_TAG
-from mashbill.regression.selecting import bounds, choose, limits_in_force, outside_sampled, sensitivity_of
-from mashbill.regression.validation import conformal_half_width
+from mashbill.mixtures.reuse import read_bundle
+from mashbill.regression.cross_validation import conformal_half_width
+from mashbill.regression.fitted import FittedRegression
+from mashbill.regression.limits import bounds, limits_in_force
+from mashbill.regression.optimum import choose, outside_sampled, sensitivity_of
+from mashbill.regression.simplex import CANDIDATE_TAG
 from mashbill.tokens import TokenStore
 
 PAIRS = 2_000

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mashbill.mixtures import within_ceiling
-from mashbill.regression.search import LEAST_SHARE, LOOSEST, TIGHTEST, draw_around
+from mashbill.regression.simplex import LEAST_SHARE, LOOSEST, TIGHTEST, draw_around
 
 SCHEDULE_TAG = 508
 ROUNDS, DRAWS, ELITES = 12, 800, 30

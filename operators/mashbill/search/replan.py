@@ -15,18 +15,17 @@ import joblib
 import numpy as np
 from pydantic import ValidationError
 
-from mashbill.artifacts import ArtifactStore, Counts, StageRun
+from mashbill.artifacts import ArtifactStore, Counts, StageRun, open_store
 from mashbill.config import PipelineConfig, ProxyConfig
 from mashbill.errors import ConfigError
 from mashbill.mixtures import MixtureTable, epoch_ceiling
-from mashbill.mixtures.planning import plan as plan_from_the_start
-from mashbill.mixtures.planning import write_plan
-from mashbill.regression.fit import FittedRegression
-from mashbill.regression.kept import FACTS, LOSSES, MIXTURES, RATIOS
-from mashbill.regression.reusing import plan_again, runs_that_count
-from mashbill.stages.earlier import EarlierSearch, find_earlier
-from mashbill.stages.revision import changed_share
-from mashbill.stages.running import open_store
+from mashbill.mixtures.reuse import FACTS, LOSSES, MIXTURES, RATIOS
+from mashbill.regression.fitted import FittedRegression
+from mashbill.search.earlier import EarlierSearch, find_earlier
+from mashbill.search.plan import plan as plan_from_the_start
+from mashbill.search.plan import write_plan
+from mashbill.search.reuse import plan_again, runs_that_count
+from mashbill.search.revision import changed_share
 from mashbill.tokens import TokenStore
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from mashbill.config import PlanConfig
 from mashbill.mixtures import LossTable, MixtureTable, draw_mixtures
 from mashbill.mixtures.bundle import Bundle, bundle_domains
-from mashbill.regression.fit import FittedRegression
+from mashbill.regression.fitted import FittedRegression
 
 GONE_WEIGHT = 1e-3  # a run with less than this on domains that are gone or revised still counts
 KEPT_FROM = 1_000_000_000  # index of the first run that is kept, out of the way of new ones

@@ -12,8 +12,8 @@ import numpy as np
 
 from mashbill.config import PlanConfig
 from mashbill.mixtures.bundle import Bundle
-from mashbill.regression.gaussian_process import GaussianProcess
-from mashbill.regression.search import between, draw_around, minimise, simulate
+from mashbill.regression.laws.gaussian_process import GaussianProcess
+from mashbill.regression.simplex import between, draw_around, minimise, simulate
 
 ADVICE_TAG = 507
 POOL, WITHIN, NEAR, SURFACES = 20_000, 6_000, 1_500, 400

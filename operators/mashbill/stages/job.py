@@ -5,10 +5,9 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 
 import mashbill
-from mashbill.artifacts import Artifact, ArtifactStore, Progress, ProgressFile, StageRun, fingerprint
+from mashbill.artifacts import Artifact, Progress, ProgressFile, StageRun, fingerprint, open_store
 from mashbill.artifacts.manifest import Manifest, describe_files
 from mashbill.artifacts.statistics import write_statistics
 from mashbill.config import PipelineConfig
@@ -16,11 +15,6 @@ from mashbill.errors import RunError
 from mashbill.stages.stage import Stage
 
 log = logging.getLogger(__name__)
-
-
-def open_store(config: PipelineConfig) -> ArtifactStore:
-    """The artifact store that a config names."""
-    return ArtifactStore(config.resolve(config.artifacts), Path(config.resolve(config.scratch)))
 
 
 class StageJob:

@@ -1,8 +1,6 @@
-"""The fit stage: compare the regressors by cross-validation, fit the chosen one on all runs, keep its
-residuals."""
+"""The fit stage: regressors compared by cross-validation, the chosen one fitted on all runs."""
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,45 +8,12 @@ import joblib
 import numpy as np
 
 from mashbill.artifacts import Counts, StageRun
-from mashbill.errors import DataError
 from mashbill.mixtures import LossTable, MixtureTable
-from mashbill.regression.ensemble import REGRESSORS, choose_regressor, compare, fit_regressor
-from mashbill.regression.kept import with_kept_runs
-from mashbill.regression.regressors import Regressor
+from mashbill.mixtures.reuse import with_kept_runs
+from mashbill.regression.cross_validation import CrossValidation
+from mashbill.regression.fitted import FittedRegression
+from mashbill.regression.laws.ensemble import REGRESSORS, choose_regressor, compare, fit_regressor
 from mashbill.regression.runs import align, finished
-from mashbill.regression.validation import CrossValidation
-
-
-@dataclass(frozen=True)
-class FittedRegression:
-    """What ``regression.joblib`` holds.
-
-    Attributes:
-        name: name of the regressor.
-        regressor: fitted on all finished runs.
-        domains, sets: names of the weights' and of the losses' columns.
-        weights, losses: the runs it was fitted on.
-        out_of_fold: [runs, sets] predictions by models that had not seen the run.
-    """
-
-    name: str
-    regressor: Regressor
-    domains: tuple[str, ...]
-    sets: tuple[str, ...]
-    weights: np.ndarray
-    losses: np.ndarray
-    out_of_fold: np.ndarray
-
-    def target_weights(self, target: dict[str, float]) -> np.ndarray:
-        """[sets] weights of a target."""
-        missing = [name for name in target if name not in self.sets]
-        if missing:
-            raise DataError(
-                f"mix.target.{missing[0]}",
-                "is no set the sweep measured",
-                f"choose among {', '.join(self.sets)}",
-            )
-        return np.array([target.get(name, 0.0) for name in self.sets])
 
 
 def fit(run: StageRun) -> Counts:

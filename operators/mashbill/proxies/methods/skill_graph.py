@@ -17,7 +17,7 @@ import numpy as np
 
 from mashbill.artifacts import Progress
 from mashbill.config import BaselinesConfig, ProxyConfig
-from mashbill.proxies.reweighting import ReweightedProxy
+from mashbill.proxies.methods.reweighted_proxy import ReweightedProxy
 from mashbill.tokens import TokenStore
 
 PAIR_EDGE = 0.5

@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from functools import partial
 from multiprocessing.queues import SimpleQueue
 
-from mashbill.artifacts import Artifact
+from mashbill.artifacts import Artifact, open_store
 from mashbill.config import PipelineConfig
 from mashbill.errors import RunError
-from mashbill.stages.running import StageJob, open_store
+from mashbill.stages.job import StageJob
 from mashbill.stages.stage import Stage
 from mashbill.stages.table import STAGES, stage_named
 

@@ -15,12 +15,12 @@ import numpy as np
 from mashbill.artifacts import Counts, StageRun
 from mashbill.errors import ConfigError, DataError
 from mashbill.mixtures import MixtureTable, Schedule, ScheduleTable, epoch_ceiling
-from mashbill.regression.phased_runs import PhasedRuns, read_phased_runs
+from mashbill.regression.limits import bounds
 from mashbill.regression.runs import ordered, weigh_columns
-from mashbill.regression.schedule_search import Limits
-from mashbill.regression.scheduling import UnderWay, choose_schedule, left_after
-from mashbill.regression.selecting import bounds
-from mashbill.regression.trajectories import fit_trajectories
+from mashbill.regression.trajectories.limits import Limits
+from mashbill.regression.trajectories.optimum import UnderWay, choose_schedule, left_after
+from mashbill.regression.trajectories.runs import PhasedRuns, read_phased_runs
+from mashbill.regression.trajectories.transitions import fit_trajectories
 from mashbill.tokens import TokenStore
 
 NAMED = ("mix.floors", "mix.ceilings")

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from mashbill.config import DeduplicationConfig, EngineConfig
 from mashbill.dedup.components import LINK_BYTES, Stars, distinct, union
 from mashbill.dedup.minhash import band_hashes, text_hashes
-from mashbill.dedup.numbering import Numbering, Partition
+from mashbill.dedup.numbers import Numbering, Partition
 from mashbill.partitions import SORTING, Exchange, scattered, spread
 
 MIX = np.uint64(0x94D049BB133111EB)

@@ -13,12 +13,12 @@ import numpy as np
 from mashbill.artifacts import Artifact, Counts, StageRun
 from mashbill.config import PipelineConfig
 from mashbill.mixtures import LossTable, MixtureTable, epoch_ceiling
+from mashbill.mixtures.reuse import read_bundle, with_kept_runs
 from mashbill.proxies.group import RESULT, final_losses, folder_name, train_group
 from mashbill.proxies.sweep import chosen_config
-from mashbill.regression.advising import Advice, advise, draw_in_bundle
-from mashbill.regression.fit import read_runs
-from mashbill.regression.gaussian_process import GaussianProcess
-from mashbill.regression.kept import read_bundle, with_kept_runs
+from mashbill.regression.advice import Advice, advise, draw_in_bundle
+from mashbill.regression.laws.gaussian_process import GaussianProcess
+from mashbill.search.fit import read_runs
 from mashbill.tokens import TokenStore
 
 ROUND_TAG = 306

@@ -7,8 +7,8 @@ import numpy as np
 
 from mashbill.artifacts import Progress
 from mashbill.config import BaselinesConfig, ProxyConfig
-from mashbill.proxies.reweighting import Found, ReweightedProxy, mean_by_domain
-from mashbill.proxies.skill_graph import learn_skill_graph
+from mashbill.proxies.methods.reweighted_proxy import Found, ReweightedProxy, mean_by_domain
+from mashbill.proxies.methods.skill_graph import learn_skill_graph
 from mashbill.tokens import TokenStore
 
 

@@ -1,0 +1,134 @@
+"""Reading a config from TOML and overrides, with errors that name file, field and mend."""
+
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from mashbill.config.pipeline import PipelineConfig
+from mashbill.config.search import ProxyConfig, SweepConfig
+from mashbill.config.section import Section
+from mashbill.errors import ConfigError
+
+
+def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) -> PipelineConfig:
+    """Read a config file.
+
+    Args:
+        path: a TOML file.
+        overrides: values by dotted key (``sweep.tokens``) that win over the file's.
+    Returns:
+        The config, its root made absolute.
+    Raises:
+        ConfigError: the file is missing, is not TOML, or a field is wrong.
+    """
+    path = Path(path)
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            str(path), error.strerror or "cannot be read", "give the path of a TOML config file"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(str(path), f"is not TOML ({error})", "correct that line") from error
+    for key, value in (overrides or {}).items():
+        _set(raw, key, value)
+    if isinstance(raw.get("root", "."), str):
+        raw["root"] = str((path.parent / raw.get("root", ".")).resolve())
+    try:
+        return PipelineConfig.model_validate(raw)
+    except ValidationError as error:
+        raise _config_error(str(path), error) from error
+
+
+class ProxyRun(Section):
+    """What proxies outside a pipeline are determined by."""
+
+    proxy: ProxyConfig = Field(ProxyConfig(), description="The proxy's shape and training.")
+    sweep: SweepConfig = Field(SweepConfig(), description="Tokens and evaluations of each.")
+    seed: int = Field(0, ge=0, description="Everything random is a function of this and an index.")
+
+
+def load_proxy_run(path: Path | None, overrides: Mapping[str, Any]) -> ProxyRun:
+    """The sections that proxies need, of a config file or from overrides alone.
+
+    Raises:
+        ConfigError: the file or a field is wrong.
+    """
+    if path is not None:
+        config = load_config(path, overrides)
+        return ProxyRun(proxy=config.proxy, sweep=config.sweep, seed=config.seed)
+    raw: dict[str, Any] = {}
+    for key, value in overrides.items():
+        _set(raw, key, value)
+    try:
+        return ProxyRun.model_validate(raw)
+    except ValidationError as error:
+        raise _config_error("--set", error) from error
+
+
+def parse_overrides(assignments: Iterable[str]) -> dict[str, Any]:
+    """Turn ``section.key=value`` strings into overrides; a value is read as JSON where it is JSON, else as
+    text.
+
+    Raises:
+        ConfigError: an assignment has no equals sign.
+    """
+    overrides: dict[str, Any] = {}
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        if not equals or not key:
+            raise ConfigError(f"--set {assignment}", "is not an assignment", "write section.key=value")
+        try:
+            overrides[key.strip()] = json.loads(value)
+        except json.JSONDecodeError:
+            overrides[key.strip()] = value
+    return overrides
+
+
+def _set(raw: dict[str, Any], key: str, value: Any) -> None:
+    *sections, field = key.split(".")
+    for section in sections:
+        raw = raw.setdefault(section, {})
+        if not isinstance(raw, dict):
+            raise ConfigError(f"--set {key}", f"{section} is not a section", "name a field as section.key")
+    raw[field] = value
+
+
+def _config_error(path: str, error: ValidationError) -> ConfigError:
+    first = error.errors()[0]
+    parts = [part for part in first["loc"] if part != "constrained-int"]  # a branch of a union, no field
+    field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).lstrip(".")
+    where = f"{path}: {field}" if field else path
+    match first["type"]:
+        case "extra_forbidden":
+            return ConfigError(where, "is not a setting", f"{_nearest(first['loc'])}")
+        case "missing":
+            return ConfigError(where, "is required and missing", "add it")
+        case "value_error":
+            what, _, mend = first["msg"].removeprefix("Value error, ").partition("; ")
+            return ConfigError(where, what, mend or "correct it")
+        case _:
+            return ConfigError(where, f"{first['msg'].lower()}, not {first['input']!r:.80}", "correct it")
+
+
+def _nearest(location: tuple[int | str, ...]) -> str:
+    import difflib
+
+    fields = _fields_at(location[:-1])
+    close = difflib.get_close_matches(str(location[-1]), fields, n=1)
+    return f"did you mean {close[0]}?" if close else f"remove it; known here: {', '.join(fields)}"
+
+
+def _fields_at(location: tuple[int | str, ...]) -> list[str]:
+    model: Any = PipelineConfig
+    for part in location:
+        if isinstance(part, int):
+            continue
+        annotation = model.model_fields[part].annotation
+        nested = [a for a in getattr(annotation, "__args__", ()) if hasattr(a, "model_fields")]
+        model = nested[0] if nested else annotation
+    return list(model.model_fields)

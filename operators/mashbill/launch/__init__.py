@@ -1,0 +1,1 @@
+"""Starting processes: one way for worker pools, plain processes and torchrun."""

@@ -1,0 +1,1 @@
+"""Laws from mixtures to losses: regressors behind one small interface, by name."""

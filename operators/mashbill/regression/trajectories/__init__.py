@@ -1,0 +1,1 @@
+"""Regression over loss curves: runs in phases, what a phase makes of its start, and the best schedule."""
