@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from builders.checkout import ROOT
+
 HEAVY = (
     "torch",
     "daft",
@@ -28,6 +29,7 @@ started = time.process_time()
 module = __import__({name!r})
 seconds = time.process_time() - started
 from airflow.sdk import DAG
+
 made = getattr(module, {name!r})()
 print(json.dumps({{
     "seconds": seconds,

@@ -15,7 +15,8 @@ from typing import Any
 import psutil
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from builders.checkout import ROOT
+
 PATIENCE_SECONDS = 400
 
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[2]
+from builders.checkout import ROOT
+
 CHART = ROOT / "helm" / "mashbill"
 CONFIG = ROOT / "dags" / "configs" / "smoke.toml"
 EVERYTHING = [

@@ -1,0 +1,278 @@
+"""The regressors on RegMix's published sweep, and the choice and the gate that follow from them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import spearmanr
+
+from builders.checkout import REGMIX
+from builders.corpus import corpus_config, folder_as_artifact, run_stage, write_jsonl
+from mashbill.artifacts import Artifact
+from mashbill.config import PipelineConfig
+from mashbill.errors import DataError, RunError
+from mashbill.regression.advice import advise
+from mashbill.regression.cross_validation import cross_validate
+from mashbill.regression.fitted import FittedRegression
+from mashbill.regression.laws.ensemble import (
+    MEMBERS,
+    REGRESSORS,
+    choose_regressor,
+    compare,
+    member_shares,
+    new_regressor,
+)
+from mashbill.regression.laws.gaussian_process import GaussianProcess, kernel
+from mashbill.regression.laws.registry import Linear
+from mashbill.regression.objective import Objective
+from mashbill.regression.sensitivity import sensitivity
+from mashbill.regression.simplex import between, minimise, simulate
+from mashbill.search.choose import describe
+from mashbill.search.fit import read_runs
+
+TARGETS = slice(0, 3)
+
+
+def published(kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """[runs, domains] mixtures and [runs, targets] losses of RegMix's 1M sweep."""
+    mixtures = pd.read_csv(REGMIX / f"{kind}_mixture_1m.csv", index_col=0).to_numpy()
+    losses = pd.read_csv(REGMIX / f"{kind}_pile_loss_1m.csv", index_col=0)
+    return mixtures, losses[[c for c in losses.columns if "loss" in c]].to_numpy()[:, TARGETS]
+
+
+def rank_correlation(name: str, runs: int) -> float:
+    weights, losses = published("train")
+    unseen, measured = published("test")
+    predicted = new_regressor(name).fit(weights[:runs], losses[:runs]).predict(unseen)
+    return float(np.mean([spearmanr(p, m).statistic for p, m in zip(predicted.T, measured.T, strict=True)]))
+
+
+def test_the_process_ranks_unseen_runs_with_an_eighth_of_the_proxies() -> None:
+    found = {name: rank_correlation(name, 64) for name in ("linear", "lightgbm", "gp", "ensemble")}
+    assert found["linear"] < 0.8
+    assert found["lightgbm"] > 0.95
+    assert min(found["ensemble"], found["gp"]) > 0.98
+
+
+def test_out_of_fold_predictions_never_saw_their_run() -> None:
+    weights, losses = published("train")
+    weights, losses = weights[:24], losses[:24, :1]
+    before = cross_validate(Linear, weights, losses, 4, 0).predicted
+    changed = losses.copy()
+    changed[5] += 100
+    after = cross_validate(Linear, weights, changed, 4, 0).predicted
+    assert after[5] == pytest.approx(before[5])
+    assert not np.allclose(after, before)
+
+
+@pytest.mark.parametrize("name", REGRESSORS)
+def test_every_regressor_is_deterministic(name: str) -> None:
+    weights, losses = published("train")
+    first, second = (
+        new_regressor(name).fit(weights[:20], losses[:20, :1]).predict(weights[20:25]) for _ in range(2)
+    )
+    assert np.array_equal(first, second)
+    assert first.shape == (5, 1)
+
+
+def test_the_exponential_law_stays_bounded_where_no_run_was() -> None:
+    """From fewer runs than domains, corners of the simplex lie far outside; a law without a bound answers in
+    thousands there."""
+    weights, losses = published("train")
+    corners = new_regressor("exponential").fit(weights[:14], losses[:14]).predict(np.eye(weights.shape[1]))
+    assert (corners < losses[:14].max(axis=0) + 2 * np.ptp(losses[:14], axis=0) + 10).all()
+    assert np.isfinite(corners).all()
+
+
+def test_the_choice_and_the_shares_follow_cross_validation() -> None:
+    weights, losses = published("train")
+    compared = compare(REGRESSORS, weights[:40], losses[:40], 4, 0)
+    means = {name: cv.spearman.mean() for name, cv in compared.items()}
+    assert choose_regressor(compared) == "gp"
+    assert choose_regressor({**compared, "gp": compared["linear"]}) == max(
+        (n for n in means if n != "gp"), key=lambda n: means[n]
+    )
+    shares = member_shares(compared, losses[:40])
+    assert sum(shares.values()) == pytest.approx(np.ones(losses.shape[1]))
+    assert max(shares, key=lambda name: shares[name].mean()) == max(
+        MEMBERS, key=lambda name: -compared[name].mae.mean()
+    )
+    assert any(len(set(own.round(9))) > 1 for own in shares.values())  # a target has its own
+    assert compared["ensemble"].mae.mean() < max(compared[name].mae.mean() for name in MEMBERS)
+
+
+def test_the_process_interpolates_and_its_doubt_grows_away_from_the_runs() -> None:
+    """Means agree with the textbook's formula; drawn losses spread little at a run and more between runs."""
+    weights, losses = published("train")
+    weights, losses = weights[:60], losses[:60]
+    model = GaussianProcess().fit(weights, losses)
+    process = model.processes[0]
+    points = process.features(weights)
+    across = kernel(process.features(weights[:5]), points, process.lengths, process.heights)
+    expected = (across @ process.coefficients[:, :, None])[:, :, 0].T.numpy()
+    assert process.mean(weights[:5]) == pytest.approx(expected, abs=2e-3)
+    corner = np.eye(weights.shape[1])[:1]
+    both = np.concatenate([weights[:1], corner])
+    doubt = process.covariance(both).diagonal(axis1=1, axis2=2)
+    assert (doubt[:, 1] > doubt[:, 0]).all()
+    assert (doubt[:, 0] < np.exp(process.heights.numpy()) / 4).all()
+    draws = model.draw(both, 300, 0)
+    assert draws.shape == (300, 2, 3)
+    assert draws[:, 0].mean(axis=0) == pytest.approx(model.predict(weights[:1])[0], abs=0.05)
+
+
+def fitted(regressor: str = "linear", runs: int = 64) -> FittedRegression:
+    weights, losses = published("train")
+    weights, losses = weights[:runs], losses[:runs]
+    folds = cross_validate(lambda: new_regressor(regressor), weights, losses, 4, 0)
+    domains = tuple(f"d{i}" for i in range(weights.shape[1]))
+    return FittedRegression(
+        regressor,
+        new_regressor(regressor).fit(weights, losses),
+        domains,
+        ("a", "b", "c"),
+        weights,
+        losses,
+        folds.predicted,
+    )
+
+
+def test_intervals_hold_on_unseen_runs() -> None:
+    fit = fitted()
+    unseen, measured = published("test")
+    target = np.array([1.0, 0.0, 0.0])
+    inside = []
+    for weights, loss in zip(unseen[:100], measured[:100], strict=True):
+        told = describe(fit, {"chosen": weights, "natural": fit.weights[0]}, target, 0.9, 0)
+        low, high = told["predicted"]["interval"]
+        inside.append(low <= loss @ target <= high)
+    assert np.mean(inside) > 0.8
+
+
+def test_candidates_keep_under_the_epoch_limit(tmp_path: Path) -> None:
+    config = small_config(tmp_path)
+    natural, ceiling = np.array([0.7, 0.3]), np.array([1.0, 0.35])
+    candidates = simulate(natural, ceiling, 500, config.plan, 0)
+    assert candidates.sum(axis=1) == pytest.approx(1)
+    assert candidates[:, 1].max() <= 0.35 + 1e-9
+    assert np.array_equal(candidates, simulate(natural, ceiling, 500, config.plan, 0))
+
+
+def test_target_that_was_not_measured_is_named() -> None:
+    with pytest.raises(
+        DataError, match=r"mix\.target\.lost: is no set the sweep measured; choose among a, b, c"
+    ):
+        fitted().target_weights({"lost": 1.0})
+
+
+def test_run_without_its_loss_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "mixtures.csv").write_text("index,a,b\n0,0.5,0.5\n1,0.4,0.6\n")
+    (tmp_path / "losses.csv").write_text("index,r\n0,1.5\n")
+    with pytest.raises(DataError, match=r"losses.csv: index 1: is missing, and"):
+        read_runs(tmp_path)
+
+
+def small_config(folder: Path, extra: str = "") -> PipelineConfig:
+    for name in "abr":
+        write_jsonl(folder / f"{name}.jsonl", ["text"])
+    return corpus_config(folder, {"a": "a.jsonl", "b": "b.jsonl"}, {"r": "r.jsonl"}, extra)
+
+
+def choice_with(folder: Path, gain: float, interval: tuple[float, float]) -> Artifact:
+    (folder / "choice.json").write_text(json.dumps({"gain": gain, "gain_interval": interval}))
+    return folder_as_artifact("mix", folder)
+
+
+@pytest.mark.parametrize("gain, interval, decision", [(0.2, (0.1, 0.3), "train"), (0.05, (-0.1, 0.2), "ask")])
+def test_gate_trains_above_the_noise_and_asks_within_it(
+    tmp_path: Path, gain: float, interval: tuple[float, float], decision: str
+) -> None:
+    config = small_config(tmp_path, '[gate]\nwithin_noise = "ask"')
+    artifact = run_stage(config, "gate", {"mix": choice_with(tmp_path, gain, interval)})
+    record = json.loads((artifact.path / "decision.json").read_text())
+    assert record["decision"] == decision
+    assert f"{gain:.4f}" in record["reason"]
+
+
+def test_gate_refuses_where_told_to_and_leaves_nothing(tmp_path: Path) -> None:
+    config = small_config(tmp_path, '[gate]\nwithin_noise = "refuse"')
+    with pytest.raises(RunError, match=r"gate: .*within the noise; train more proxies"):
+        run_stage(config, "gate", {"mix": choice_with(tmp_path, 0.01, (-0.1, 0.1))})
+    assert not list((tmp_path / "artifacts").glob("gate/*"))
+
+
+def test_direct_search_finds_a_known_minimum_within_limits() -> None:
+    """A bowl around a known mixture: found where the limits allow it, else its nearest corner."""
+    bottom = np.array([0.5, 0.3, 0.15, 0.05, 0.0])
+
+    def bowl(mixtures: np.ndarray) -> np.ndarray:
+        return ((mixtures - bottom) ** 2).sum(axis=1)
+
+    start, free = np.full(5, 0.2), np.ones(5)
+    assert minimise(bowl, start, np.zeros(5), free, 0) == pytest.approx(bottom, abs=0.02)
+    ceiling, floor = np.array([0.3, 1, 1, 1, 1.0]), np.array([0, 0, 0, 0, 0.1])
+    found = minimise(bowl, start, floor, ceiling, 0)
+    assert found.sum() == pytest.approx(1)
+    assert (found <= ceiling + 1e-9).all()
+    assert (found >= floor - 1e-9).all()
+    assert found[0] == pytest.approx(0.3, abs=0.01)
+    assert found[4] == pytest.approx(0.1, abs=0.01)
+
+
+def test_caution_and_closeness_draw_the_choice_to_what_is_known() -> None:
+    fit = fitted("gp", 48)
+    process, target, prior = fit.regressor, np.array([1.0, 0, 0]), fit.weights.mean(axis=0)
+    assert isinstance(process, GaussianProcess)
+    floor, ceiling = np.zeros(17), np.ones(17)
+    chosen = {
+        (caution, closeness): minimise(
+            Objective(process, target, process, caution, prior, closeness), prior, floor, ceiling, 0
+        )
+        for caution, closeness in ((0.0, 0.0), (3.0, 0.0), (0.0, 1.0))
+    }
+    doubt = {key: process.deviation(mixture[None])[0, 0] for key, mixture in chosen.items()}
+    distance = {key: np.abs(mixture - prior).sum() for key, mixture in chosen.items()}
+    assert doubt[3.0, 0.0] < doubt[0.0, 0.0]
+    assert distance[0.0, 1.0] < distance[0.0, 0.0]
+
+
+def test_sensitivity_says_which_domains_matter() -> None:
+    def loss(mixtures: np.ndarray) -> np.ndarray:
+        return -np.log(mixtures[:, 0] + 0.01) + 0.1 * mixtures[:, 2]
+
+    chosen = np.array([0.8, 0.1, 0.1])
+    table = sensitivity(loss, ("needed", "neutral", "harmful"), chosen, np.zeros(3), np.ones(3), slack=0.05)
+    assert table["needed"]["without"] > 1
+    assert table["harmful"]["without"] < 0 < table["harmful"]["doubled"]
+    assert abs(table["neutral"]["without"]) < 0.2
+    low, high = table["needed"]["as_good"]
+    assert 0.7 < low <= 0.8 <= high
+    lifted = between(chosen[None], np.array([0, 0.2, 0]), np.ones(3))[0]
+    assert lifted == pytest.approx([0.8 - 0.8 * 0.1 / 0.9, 0.2, 0.1 - 0.1 * 0.1 / 0.9])
+
+
+def test_advice_names_the_run_that_is_missing() -> None:
+    """Runs are all far from the mixtures that are best: advice leads there, keeps to its limits, and its
+    promise shrinks with more runs."""
+    weights, losses = published("train")
+    target = np.array([1.0, 0, 0])
+    natural, floor, ceiling = weights.mean(axis=0), np.zeros(17), np.full(17, 0.6)
+    worst = np.argsort(-(losses @ target))[:40]
+    gains = {}
+    for name, runs in {"worst": worst, "all": np.arange(300)}.items():
+        process = GaussianProcess().fit(weights[runs], losses[runs])
+        advice = advise(process, target, natural, floor, ceiling, count=5, seed=0)
+        assert advice.mixtures.shape == (5, 17)
+        assert (advice.mixtures <= ceiling + 1e-9).all()
+        assert len(np.unique(advice.mixtures.round(6), axis=0)) == 5
+        gains[name] = advice.gain
+    assert gains["worst"] > gains["all"] > 0
+    process = GaussianProcess().fit(weights[worst], losses[worst])
+    rest = np.setdiff1d(np.arange(512), worst)
+    advice = advise(process, target, natural, floor, np.ones(17), count=8, seed=0, pool=weights[rest])
+    told = [int(np.flatnonzero((weights[rest] == row).all(axis=1))[0]) for row in advice.mixtures]
+    measured = (losses @ target)[rest]
+    assert np.median(measured[told]) < np.quantile(measured, 0.3)
+    assert measured[told].min() < np.quantile(measured, 0.1)

@@ -1,0 +1,83 @@
+"""Adaptive rounds: each builds on those before it, they stop where they promise too little, and a killed one
+goes on."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from builders.corpus import SMALL_SWEEP, easy_and_hard, run_stage
+from mashbill.artifacts import Artifact
+from mashbill.config import PipelineConfig
+from mashbill.errors import RunError
+from mashbill.search.fit import read_runs
+from mashbill.stages import job_of, stage_named
+
+CONFIG = (
+    SMALL_SWEEP
+    + """[sweep]
+tokens = 10000
+[refine]
+rounds = 2
+proxies = 2
+min_gain = 0.0
+[ladder]
+rungs = [{ model = { layers = 1, width = 32, heads = 2, kv_heads = 2, feed_forward = 64, context = 32 } }]
+mixtures = 4
+[mix]
+target = { easy = 1.0 }
+[training]
+tokens = 10000
+max_epochs = 1000
+"""
+)
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[PipelineConfig, dict[str, Artifact]]:
+    config, done = easy_and_hard(tmp_path_factory.mktemp("rounds"), CONFIG)
+    for stage in ("plan", "sweep"):
+        done[stage] = run_stage(config, stage, done)
+    return config, done
+
+
+def test_rounds_build_on_those_before_them(swept: tuple[PipelineConfig, dict[str, Artifact]]) -> None:
+    config, done = swept
+    job = job_of(stage_named("refine"), config, done)
+    assert job.part_names() == ["round-001", "round-002"]
+    with pytest.raises(RunError, match="round-001 is not finished"):
+        job.run_part("round-002")
+    refined = job.run()
+    assert refined.manifest.counts["proxies"] == 4
+    table = pd.read_csv(refined.path / "mixtures.csv")
+    assert table["index"].tolist() == [100_000, 100_001, 200_000, 200_001]
+    assert len(table.drop(columns="index").round(9).drop_duplicates()) == 4
+    mixtures, losses = read_runs(done["sweep"].path, refined.path)
+    assert len(mixtures.index) == len(losses.index) == 10
+    rounds = json.loads((refined.path / "rounds.json").read_text())
+    assert [r["round"] for r in rounds] == ["round-001", "round-002"]
+    assert all(r["gain_90"] >= 0 for r in rounds)
+
+
+def test_rounds_stop_where_they_promise_too_little(swept: tuple[PipelineConfig, dict[str, Artifact]]) -> None:
+    config, done = swept
+    patient = config.model_copy(update={"refine": config.refine.model_copy(update={"min_gain": 100.0})})
+    refined = run_stage(patient, "refine", done)
+    assert refined.manifest.counts["proxies"] == 0
+    assert not (Path(refined.path) / "losses.csv").exists()
+    fitted = run_stage(patient, "fit", {**done, "refine": refined})
+    assert fitted.manifest.counts["runs"] == 6
+
+
+def test_the_ladder_says_whether_the_order_holds(swept: tuple[PipelineConfig, dict[str, Artifact]]) -> None:
+    config, done = swept
+    ladder = run_stage(config, "ladder", done)
+    facts = json.loads((ladder.path / "ladder.json").read_text())
+    small, large = facts["rungs"]
+    assert large["parameters"] > small["parameters"]
+    assert small["losses"] == sorted(small["losses"])
+    assert len(set(large["losses"])) == 4
+    assert facts["agreement"][0][0] == facts["agreement"][1][1] == pytest.approx(1)
+    assert facts["agreement"][0][1] == facts["agreement"][1][0]
+    assert ladder.manifest.counts["least_agreement"] == pytest.approx(facts["agreement"][0][1], abs=1e-3)

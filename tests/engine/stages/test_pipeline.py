@@ -1,0 +1,109 @@
+"""The whole pipeline from the shell, on a few megabytes of real text: it ends with a report, and a kill costs
+little."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from builders.checkout import ROOT
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the smoke config and its text."""
+    folder = tmp_path_factory.mktemp("smoke")
+    (folder / "dags" / "configs").mkdir(parents=True)
+    shutil.copy(ROOT / "dags" / "configs" / "smoke.toml", folder / "dags" / "configs")
+    script = [
+        sys.executable,
+        str(ROOT / "examples" / "smoke_text.py"),
+        "--output",
+        str(folder / ".demo" / "smoke" / "text"),
+    ]
+    subprocess.run(script, check=True)
+    return folder
+
+
+def command(home: Path, stage: str) -> list[str]:
+    return [
+        sys.executable,
+        "-m",
+        "mashbill.cli.main",
+        "run",
+        stage,
+        "--config",
+        str(home / "dags" / "configs" / "smoke.toml"),
+        "--json",
+    ]
+
+
+def parts(home: Path, stage: str) -> dict[str, float]:
+    """When each finished part of a stage was committed."""
+    manifests = (home / ".demo" / "smoke" / "artifacts" / stage).glob("*.parts/*/manifest.json")
+    return {path.parent.name: path.stat().st_mtime for path in manifests}
+
+
+def test_killed_sweep_goes_on_without_retraining_finished_groups(home: Path) -> None:
+    subprocess.run(command(home, "plan"), check=True, capture_output=True)
+    process = subprocess.Popen(
+        command(home, "sweep"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    deadline = time.monotonic() + 120
+    while not parts(home, "sweep") and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    before = parts(home, "sweep")
+    assert before, "no group finished"
+    process = subprocess.Popen(
+        command(home, "sweep"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    kill_a_worker(process)
+    answer, said = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    assert "a worker process died" in said
+    after = parts(home, "sweep")
+    assert {name: after[name] for name in before} == before
+    assert json.loads(answer)["sweep"]["counts"]["proxies"] == 8
+
+
+def kill_a_worker(process: subprocess.Popen[str]) -> None:
+    """Kill one of a run's worker processes as soon as there is one."""
+    while process.poll() is None:
+        for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+            line = Path(f"/proc/{child}/cmdline")
+            if line.exists() and "spawn_main" in line.read_text():
+                os.kill(int(child), signal.SIGKILL)
+                return
+        time.sleep(0.02)
+    pytest.fail("the run ended before a worker was there")
+
+
+def test_pipeline_runs_from_text_to_report(home: Path) -> None:
+    result = subprocess.run(command(home, "all"), capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    stages = json.loads(result.stdout)
+    for stage in ("deduplicate", "select"):
+        counts = stages[stage]["counts"]
+        assert counts["documents_in"] == counts["documents_out"] + sum(counts["removed"].values())
+    ingest = stages["ingest"]["counts"]
+    assert ingest["documents_in"] == ingest["documents_out"] + sum(ingest["rejected"].values())
+    report = Path(stages["report"]["address"])
+    summary = json.loads((report / "summary.json").read_text())
+    assert sum(summary["mixture"].values()) == pytest.approx(1, abs=1e-6)
+    assert set(summary["measured"]) == {"chosen", "natural"}
+    assert "<svg" in (report / "report.html").read_text()
+
+
+def test_second_run_reuses_everything(home: Path) -> None:
+    first = subprocess.run(command(home, "all"), capture_output=True, text=True, check=True)
+    again = subprocess.run(command(home, "all"), capture_output=True, text=True, check=True)
+    assert first.stdout == again.stdout
+    assert again.stderr.count("reused") == len(json.loads(again.stdout))

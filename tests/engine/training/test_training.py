@@ -1,0 +1,156 @@
+"""The final training under real torchrun and DeepSpeed, two processes: ZeRO stages agree, a killed worker
+costs no step."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from builders.checkout import TESTS
+from builders.corpus import TINY_MODEL, corpus_config, folder_as_artifact, run_stage, run_stages, write_jsonl
+from mashbill.artifacts import Artifact
+from mashbill.config import PipelineConfig
+
+TRAINING = f"""
+[deduplication]
+near = false
+[tokens]
+vocabulary = 300
+training_bytes = 50_000
+validation_share = 0.2
+max_validation_bytes = 2_000
+[training]
+{TINY_MODEL}
+tokens = 5_120
+batch_sequences = 8
+micro_batch_sequences = 4
+checkpoint_steps = 5
+evaluations = 2
+precision = "fp32"
+max_restarts = 0
+"""
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Artifact]]:
+    """Tokens, a mixture and a decision to train."""
+    folder = tmp_path_factory.mktemp("training")
+    write_jsonl(folder / "a.jsonl", [f"The number {i} comes before {i + 1}." for i in range(400)])
+    write_jsonl(folder / "b.jsonl", [f"{i} times {i} is {i * i}." for i in range(400)])
+    write_jsonl(folder / "r.jsonl", ["A reference document."])
+    config = corpus_config(folder, {"a": "a.jsonl", "b": "b.jsonl"}, {"r": "r.jsonl"}, TRAINING)
+    done = run_stages(config, "deduplicate")
+    tokens = run_stage(config, "tokenize", {"ingest": done["ingest"], "select": done["deduplicate"]})
+    (folder / "mix").mkdir()
+    (folder / "mix" / "choice.json").write_text(
+        json.dumps({"mixture": {"a": 0.6, "b": 0.4}, "baselines": {}})
+    )
+    mix = folder_as_artifact("mix", folder / "mix")
+    phases = [
+        {"share": 0.5, "mixture": {"a": 1.0, "b": 0.0}},
+        {"share": 0.5, "mixture": {"a": 0.2, "b": 0.8}},
+    ]
+    (folder / "mix" / "schedule.json").write_text(json.dumps({"schedule": phases}))
+    others = {name: folder_as_artifact(name, folder / "mix") for name in ("schedule", "gate")}
+    return folder, {"tokenize": tokens, "mix": mix, **others}
+
+
+def with_training(folder: Path, artifacts: Path, **settings: object) -> PipelineConfig:
+    config = corpus_config(folder, {"a": "a.jsonl", "b": "b.jsonl"}, {"r": "r.jsonl"}, TRAINING)
+    return config.model_copy(
+        update={"artifacts": str(artifacts), "training": config.training.model_copy(update=settings)}
+    )
+
+
+def losses(artifact: Artifact) -> list[float]:
+    with (artifact.path / "curves.csv").open() as file:
+        return [float(row["loss"]) for row in csv.DictReader(file)]
+
+
+def test_zero_stages_and_one_process_train_the_same_model(
+    prepared: tuple[Path, dict[str, Artifact]], tmp_path: Path
+) -> None:
+    folder, inputs = prepared
+    curves = {}
+    for stage, processes in ((0, 1), (1, 2), (3, 2)):
+        config = with_training(
+            folder, tmp_path / f"zero{stage}", zero_stage=stage, processes_per_node=processes
+        )
+        curves[stage] = losses(run_stage(config, "train", inputs))
+    assert len(curves[0]) == 20
+    assert curves[0][-1] < curves[0][0] - 0.5
+    assert curves[1] == pytest.approx(curves[0], abs=2e-4)
+    assert curves[3] == pytest.approx(curves[0], abs=2e-4)
+
+
+def test_training_killed_with_all_its_processes_goes_on_as_if_nothing_had_been(
+    prepared: tuple[Path, dict[str, Artifact]], tmp_path: Path
+) -> None:
+    folder, inputs = prepared
+    whole = losses(run_stage(with_training(folder, tmp_path / "whole"), "train", inputs))
+    config = with_training(folder, tmp_path / "killed")
+    checkpoints = tmp_path / "killed" / ".work"
+    script = (
+        "import sys, pickle; sys.path.insert(0, sys.argv[1]); from builders.corpus import run_stage;"
+        "run_stage(*pickle.loads(bytes.fromhex(sys.argv[2])))"
+    )
+    import pickle
+
+    job = pickle.dumps((config, "train", inputs)).hex()
+    process = subprocess.Popen([sys.executable, "-c", script, str(TESTS), job], start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not list(checkpoints.rglob("latest")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert process.poll() is None, "it ended before the first checkpoint"
+    family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    for member in family:
+        os.kill(member.pid, signal.SIGKILL)
+    process.wait()
+    resumed = losses(run_stage(config, "train", inputs))
+    assert resumed == pytest.approx(whole, abs=1e-6)
+
+
+def test_exported_model_loads_in_transformers_with_our_logits(
+    prepared: tuple[Path, dict[str, Artifact]], tmp_path: Path
+) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from mashbill.models.huggingface import load_model
+
+    folder, inputs = prepared
+    artifact = run_stage(with_training(folder, tmp_path, zero_stage=2), "train", inputs)
+    model_folder = artifact.path / "models" / "chosen"
+    tokens = torch.arange(20).reshape(1, 20)
+    theirs = AutoModelForCausalLM.from_pretrained(model_folder, dtype=torch.float32)
+    ours = load_model(model_folder)
+    with torch.no_grad():
+        assert torch.allclose(ours(tokens), theirs(tokens).logits, atol=1e-4)
+    tokenizer = AutoTokenizer.from_pretrained(model_folder)
+    written = theirs.generate(
+        **tokenizer("The number", return_tensors="pt"), max_new_tokens=5, do_sample=False
+    )
+    assert len(tokenizer.decode(written[0])) > len("The number")
+
+
+def test_a_scheduled_model_reads_phase_after_phase(
+    prepared: tuple[Path, dict[str, Artifact]], tmp_path: Path
+) -> None:
+    folder, inputs = prepared
+    config = with_training(folder, tmp_path / "scheduled", mixtures=("scheduled",), processes_per_node=1)
+    config = config.model_copy(update={"schedule": config.schedule.model_copy(update={"phases": 2})})
+    artifact = run_stage(config, "train", inputs)
+    recipe = json.loads((artifact.path / "recipes.json").read_text())["scheduled"]
+    assert recipe["mixture"] == pytest.approx({"a": 0.6, "b": 0.4})
+    assert [phase["mixture"]["a"] for phase in recipe["phases"]] == [1.0, 0.2]
+    with (artifact.path / "evaluations.csv").open() as file:
+        middle, end = list(csv.DictReader(file))
+    learnt = {name: float(middle[name]) - float(end[name]) for name in ("a", "b")}
+    assert learnt["b"] > learnt["a"]  # b comes in the second half
