@@ -17,6 +17,8 @@ from regression import published
 
 from mashbill.regression.advice import advise
 from mashbill.regression.laws.gaussian_process import GaussianProcess
+from mashbill.regression.limits import no_limits
+from mashbill.regression.simplex import SearchSpace
 
 START, BATCH, MOST = 32, 16, 128
 
@@ -31,7 +33,8 @@ def regrets(weights: np.ndarray, losses: np.ndarray, seed: int, advised: bool) -
     """
     order = np.random.default_rng(seed).permutation(len(weights)).tolist()
     seen, found = order[:START], []
-    floor, ceiling = np.zeros(weights.shape[1]), np.ones(weights.shape[1])
+    domains = [str(i) for i in range(weights.shape[1])]
+    space = SearchSpace(weights.mean(axis=0), no_limits(len(domains)))
     while True:
         process = GaussianProcess().fit(weights[seen], losses[seen])
         found.append(float(losses[int(process.predict(weights)[:, 0].argmin()), 0] - losses.min()))
@@ -40,17 +43,10 @@ def regrets(weights: np.ndarray, losses: np.ndarray, seed: int, advised: bool) -
         rest = [i for i in order if i not in set(seen)]
         if advised:
             advice = advise(
-                process,
-                np.ones(1),
-                weights.mean(axis=0),
-                floor,
-                ceiling,
-                count=BATCH,
-                seed=seed,
-                pool=weights[rest],
+                process, np.ones(1), space, domains=domains, count=BATCH, seed=seed, pool=weights[rest]
             )
             seen = seen + [
-                rest[int(np.abs(weights[rest] - row).sum(axis=1).argmin())] for row in advice.mixtures
+                rest[int(np.abs(weights[rest] - row).sum(axis=1).argmin())] for row in advice.weights
             ]
         else:
             seen = seen + rest[:BATCH]

@@ -13,22 +13,28 @@ epochs of a final run of ``--final-tokens``. Runs that are done are reused.
 import argparse
 import json
 import statistics
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from measure import ROOT, machine
 
 from mashbill.config import ModelShape, PlanConfig, ProxyConfig, load_config
-from mashbill.mixtures import Schedule, ScheduleTable, draw_mixtures, epoch_ceiling, within_ceiling
+from mashbill.mixtures import (
+    Schedule,
+    ScheduleChoice,
+    ScheduleTable,
+    draw_mixtures,
+    epoch_ceiling,
+    within_ceiling,
+)
 from mashbill.mixtures.design import spread_over_phases
 from mashbill.proxies.proxy import train_proxy
 from mashbill.regression.laws.gaussian_process import GaussianProcess
 from mashbill.regression.simplex import minimise
-from mashbill.regression.trajectories.limits import Limits
-from mashbill.regression.trajectories.optimum import choose_schedule
+from mashbill.regression.trajectories.limits import ScheduleLimits
+from mashbill.regression.trajectories.optimum import Terms, choose_schedule
 from mashbill.regression.trajectories.runs import PhasedRuns
-from mashbill.regression.trajectories.transitions import fit_trajectories
 from mashbill.stages.local_run import finished_stages
 from mashbill.tokens import TokenStore
 from mashbill.tokens.shards import ValidationSet
@@ -87,20 +93,20 @@ def sweep(store: TokenStore, arguments: argparse.Namespace) -> PhasedRuns:
     return PhasedRuns(table.index, store.domains, store.set_names, shares[0], weights, losses)
 
 
-def choose(store: TokenStore, runs: PhasedRuns, target: np.ndarray, final_tokens: float) -> dict[str, Any]:
-    """What the regression over loss curves chooses; ``by_means`` is the best single mixture by a process over
-    mean mixtures."""
-    have = np.array([store.counts(d, "train")["tokens"] for d in store.domains], np.float64)
-    repeats, everything = epoch_ceiling(have, final_tokens, EPOCHS), np.ones(len(have))
-    limits = Limits(runs.shares, 0 * everything, everything, repeats)
-    facts = choose_schedule(
-        fit_trajectories(runs, 5, 0), target, have / have.sum(), limits, caution=1.0, coverage=0.9, seed=0
-    )
+def choose(
+    store: TokenStore, runs: PhasedRuns, target: Mapping[str, float], final_tokens: float
+) -> tuple[ScheduleChoice, dict[str, float]]:
+    """What the regression over loss curves chooses, and the best mixture by a process over mean mixtures."""
+    have = store.train_amounts()
+    repeats, natural = epoch_ceiling(have, final_tokens, EPOCHS), have / have.sum()
+    limits = ScheduleLimits(runs.shares, np.zeros(len(have)), np.ones(len(have)), repeats)
+    choice = choose_schedule(runs, limits, Terms(target, natural=natural), where="the target")
     process = GaussianProcess().fit(runs.means, runs.losses[:, -1])
-    drawn = within_ceiling(draw_mixtures(have / have.sum(), 2_000, PlanConfig(), 0), repeats)
-    start = drawn[int((process.predict(drawn) @ target).argmin())]
-    found = minimise(lambda rows: process.predict(rows) @ target, start, 0 * everything, repeats, 0)
-    return {**facts, "by_means": dict(zip(store.domains, found.tolist(), strict=True))}
+    weights = runs.target_weights(target, "the target")
+    drawn = within_ceiling(draw_mixtures(natural, 2_000, PlanConfig(), 0), repeats)
+    start = drawn[int((process.predict(drawn) @ weights).argmin())]
+    found = minimise(lambda rows: process.predict(rows) @ weights, start, limits.constant, seed=0)
+    return choice, dict(zip(store.domains, found.tolist(), strict=True))
 
 
 def main() -> None:
@@ -118,30 +124,31 @@ def main() -> None:
     config = load_config(arguments.config)
     store = ShortStore(Path(arguments.store) if arguments.store else finished_stages(config)["tokenize"].path)
     target = np.array([config.target.get(name, 0.0) for name in store.set_names])
-    facts = choose(store, sweep(store, arguments), target, arguments.final_tokens)
+    runs = sweep(store, arguments)
+    facts, by_means = choose(store, runs, config.target, arguments.final_tokens)
     print(
         f"\n### Schedules of {arguments.phases} phases, {arguments.runs} proxies of {arguments.tokens:,} "
         f"tokens\n\n{machine()}\n"
     )
     print("| regression | rank correlation of unseen runs | mean error, bits per byte |\n|---|---|---|")
     for name, label in (("trajectories", "over loss curves, rolled out"), ("static", "over mean mixtures")):
-        row = facts["validation"][name]
-        print(f"| {label} | {row['spearman']:.3f} | {row['mae']:.4f} |")
-    print(f"\n{facts['reason'].capitalize()}. Taken: {facts['taken']}.\n")
+        row = getattr(facts.cross_validation, name)
+        print(f"| {label} | {row.spearman:.3f} | {row.mae:.4f} |")
+    print(f"\n{facts.reason.capitalize()}. Taken: {facts.taken}.\n")
     print(
         "| domain | "
         + " | ".join(f"phase {i + 1}" for i in range(arguments.phases))
         + " | mean | single mixture |"
     )
     print("|---" * (arguments.phases + 3) + "|")
-    candidate = Schedule.from_json(facts["candidate"])
+    candidate = Schedule.from_json([phase.model_dump() for phase in facts.candidate])
     for i, name in enumerate(store.domains):
         row = " | ".join(f"{w:.3f}" for w in candidate.weights[:, i])
-        print(f"| {name} | {row} | {candidate.mean[name]:.3f} | {facts['constant'][name]:.3f} |")
+        print(f"| {name} | {row} | {candidate.mean[name]:.3f} | {facts.constant[name]:.3f} |")
     trained_on = {
         "the schedule": candidate,
-        "the best single mixture": Schedule.constant(facts["constant"]),
-        "the best single mixture by means": Schedule.constant(facts["by_means"]),
+        "the best single mixture": Schedule.constant(facts.constant),
+        "the best single mixture by means": Schedule.constant(by_means),
         "the schedule's mean": Schedule.constant(candidate.mean),
         "the schedule reversed": Schedule(candidate.domains, candidate.shares[::-1], candidate.weights[::-1]),
     }

@@ -4,6 +4,7 @@ from mashbill.artifacts.fingerprint import fingerprint
 from mashbill.artifacts.links import link_tree
 from mashbill.artifacts.manifest import FileEntry, Manifest
 from mashbill.artifacts.progress import Progress, ProgressFile, read_progress
+from mashbill.artifacts.record import Part, Place, Record, RecordOf, file_in
 from mashbill.artifacts.stage_run import Counts, StageRun
 from mashbill.artifacts.store import Artifact, ArtifactStore, open_store
 
@@ -13,9 +14,14 @@ __all__ = [
     "Counts",
     "FileEntry",
     "Manifest",
+    "Part",
+    "Place",
     "Progress",
     "ProgressFile",
+    "Record",
+    "RecordOf",
     "StageRun",
+    "file_in",
     "fingerprint",
     "link_tree",
     "open_store",

@@ -1,21 +1,27 @@
-"""What the commands of ``mashbill mixtures`` are given, tables of tokens and weights by name, and how they
-answer."""
+"""What the commands of ``mashbill mixtures`` are given: options, tables of tokens, and weights by name."""
 
-import json
-import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from mashbill.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    import numpy as np
+    from mashbill.regression.limits import Repeats
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+ModelOption = Annotated[Path, typer.Option("--model", help="Folder that `mashbill mixtures fit` wrote.")]
+MixturesOption = Annotated[Path, typer.Option("--mixtures", help="CSV of mixtures.")]
+LossesOption = Annotated[Path, typer.Option("--losses", help="CSV of losses, joined on index.")]
+SkipOption = Annotated[bool, typer.Option("--skip-failed", help="Leave out runs with a missing loss.")]
+LeastOption = Annotated[
+    list[str] | None, typer.Option("--min", metavar="D=w", help="Least weight of a domain.")
+]
+MostOption = Annotated[
+    list[str] | None, typer.Option("--max", metavar="D=w", help="Most weight of a domain.")
+]
+PriorOption = Annotated[Path | None, typer.Option(help="CSV with one mixture: the natural proportions.")]
 
 
 def read_tokens(path: Path) -> dict[str, float]:
@@ -95,19 +101,13 @@ def read_limits(given: list[str], option: str) -> dict[str, float]:
     return limits
 
 
-def repeat_ceiling(
-    domains: Sequence[str], available: Path | None, tokens: float | None, max_epochs: float
-) -> "np.ndarray | None":
-    """[domains] largest weights under the limit on repeats; None where neither tokens nor what is available
-    are given.
+def read_repeats(available: Path | None, tokens: float | None, max_epochs: float) -> "Repeats | None":
+    """The limit on repeats; None where neither tokens nor what is available are given.
 
     Raises:
-        ConfigError: one is given without the other, or the limit leaves the run without enough tokens.
-        DataError: the table lacks a domain, or has one more.
+        ConfigError: one is given without the other, or an amount is not above 0.
     """
-    import numpy as np
-
-    from mashbill.mixtures import epoch_ceiling
+    from mashbill.regression.limits import Repeats
 
     for option, amount in (("--tokens", tokens), ("--max-epochs", max_epochs)):
         if amount is not None and not 0 < amount < float("inf"):
@@ -117,31 +117,5 @@ def repeat_ceiling(
         if (available is None) != (tokens is None):
             raise ConfigError(given, f"limits repeats only with {lacking}", f"give {lacking} too")
         return None
-    have = read_tokens(available)
-    for name in domains:
-        if name not in have:
-            raise DataError(f"{available}: domain {name}", "is missing", "add its tokens")
-    unknown = [name for name in have if name not in domains]
-    if unknown:
-        raise DataError(
-            f"{available}: domain {unknown[0]}",
-            "is no domain of the model",
-            f"choose among {', '.join(domains)}",
-        )
-    amounts = np.array([have[name] for name in domains])
-    return epoch_ceiling(amounts, tokens, max_epochs, f"{available}: --max-epochs {max_epochs:g}")
-
-
-def warn(*messages: str) -> None:
-    """Warnings, a line each, on the error stream: what is printed for machines stays pure."""
-    for message in messages:
-        print(f"warning: {message}", file=sys.stderr)  # noqa: T201
-
-
-def say(as_json: bool, value: Any, *shown: Any) -> None:
-    """Answer in JSON, or show tables and sentences."""
-    if as_json:
-        print(json.dumps(value))  # noqa: T201
-        return
-    for item in shown:
-        Console().print(item)
+    where = f"{available}: --max-epochs {max_epochs:g}"
+    return Repeats(read_tokens(available), tokens, max_epochs, where, str(available))

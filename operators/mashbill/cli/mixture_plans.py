@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mashbill.cli.mixture_options import JsonOption, read_tokens, repeat_ceiling, say
+from mashbill.cli.answers import say
+from mashbill.cli.mixture_options import JsonOption, read_repeats, read_tokens
 from mashbill.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ def plan(
             "give its model: --reuse",
         )
     amounts = np.array(list(have.values()))
-    ceiling = repeat_ceiling(tuple(have), domains, tokens, max_epochs) if tokens is not None else None
+    repeats = read_repeats(domains, tokens, max_epochs) if tokens is not None else None
+    ceiling = repeats.ceiling(tuple(have)) if repeats else None
     if design not in {"regmix", "space-filling"}:
         raise ConfigError(f"--design {design}", "is not a design", "choose regmix or space-filling")
     config = PlanConfig.model_validate({"design": design}).model_copy(update={"mixtures": count})
@@ -78,41 +80,44 @@ def _plan_again(
     json_: bool,
 ) -> None:
     """Plan with an earlier model: write the new mixtures, the kept ratios, and the runs that still count."""
-    import numpy as np
-
     from mashbill.config import MixConfig
-    from mashbill.mixtures import LossTable, MixtureTable
-    from mashbill.regression.optimum import choose
+    from mashbill.mixtures import LossTable
+    from mashbill.mixtures.reuse import write_bundle
+    from mashbill.regression.limits import no_limits
+    from mashbill.regression.optimum import search
+    from mashbill.regression.simplex import SearchSpace
     from mashbill.regression.tables import load_model
     from mashbill.search.reuse import plan_again
 
     model = load_model(folder, "--reuse")
-    fitted, free = model.fitted, np.ones(len(model.fitted.domains))
-    weights = choose(fitted, model.weights, fitted.weights.mean(axis=0), 0 * free, free, MixConfig(), seed)
+    fitted = model.fitted
+    space = SearchSpace(fitted.weights.mean(axis=0), no_limits(len(fitted.domains)))
+    weights = search(model, space, MixConfig(), seed=seed)
     chosen = dict(zip(fitted.domains, weights.tolist(), strict=True))
     again = plan_again(fitted, chosen, have, revised=revised, seed=seed, ceiling=ceiling, config=config)
-    measured = LossTable(again.kept_losses.index, fitted.sets, again.kept_losses.losses * model.signs)
-    again.mixtures.write(output)
+    measured = again.kept.losses
     beside = {
         part: output.with_name(f"{output.stem}_{part}.csv") for part in ("ratios", "kept", "kept_losses")
     }
-    MixtureTable(np.arange(1), again.bundle.domains, again.bundle.ratios[None]).write(beside["ratios"])
-    again.kept.write(beside["kept"])
-    measured.write(beside["kept_losses"])
-    ratios = {d: float(r) for d, r in zip(again.bundle.domains, again.bundle.ratios, strict=True) if r > 0}
-    searched, runs, count = list(again.bundle.names[1:]), len(again.kept.index), len(again.mixtures.index)
+    again.mixtures.write(output)
+    write_bundle(again.bundle, beside["ratios"])
+    again.kept.mixtures.write(beside["kept"])
+    signed = LossTable(measured.index, measured.columns, measured.losses * model.signs)
+    signed.write(beside["kept_losses"])
+    searched, runs, count = list(again.searched), len(again.kept), len(again.mixtures.index)
     files = {"output": str(output), **{name: str(path) for name, path in beside.items()}}
-    said = (
-        f"{count} mixtures of {len(searched)} domains and one of {len(ratios)} that keep their ratios: "
-        f"{output}"
-    )
-    more = (
-        f"{runs} earlier runs still count: {beside['kept']}, {beside['kept_losses']}. Select with "
-        f"--ratios {beside['ratios']}."
-    )
+    kept = f"{len(searched)} domains and one of {len(again.ratios)} that keep their ratios"
+    more = f"{runs} earlier runs still count: {beside['kept']}, {beside['kept_losses']}."
+    answer = {
+        "mixtures": count,
+        "kept_ratios": again.ratios,
+        "searched": searched,
+        "kept_runs": runs,
+        **files,
+    }
     say(
         json_,
-        {"mixtures": count, "kept_ratios": ratios, "searched": searched, "kept_runs": runs, **files},
-        said,
-        more,
+        answer,
+        f"{count} mixtures of {kept}: {output}",
+        f"{more} Select with --ratios {beside['ratios']}.",
     )

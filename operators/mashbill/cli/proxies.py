@@ -8,7 +8,8 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from mashbill.cli.mixture_options import JsonOption, say
+from mashbill.cli.answers import say
+from mashbill.cli.mixture_options import JsonOption
 
 app = typer.Typer(
     help="Small models, one a mixture, whose losses a regression learns from.", no_args_is_help=True

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from mashbill.artifacts import Artifact, read_progress
+from mashbill.artifacts import Artifact, file_in, read_progress
 from mashbill.config import load_config, parse_overrides
 from mashbill.errors import RunError
 from mashbill.stages import STAGES, StageJob, finished_stages, job_of, run_stage_here, stages_up_to
@@ -43,18 +43,24 @@ def run_pipeline(
 
 def print_summary(report: Artifact) -> None:
     """The mixture chosen, predicted against measured, and where the report is."""
-    summary = json.loads((report.path / "summary.json").read_text())
+    from mashbill.reports.gather import Summary
+    from mashbill.reports.report import PAGE
+
+    summary = Summary.read(report)
     out = Console()
     table = Table("domain", "chosen", title="mixture", title_justify="left")
-    for domain, weight in sorted(summary["mixture"].items(), key=lambda item: -item[1]):
+    for domain, weight in sorted(summary.mixture.items(), key=lambda item: -item[1]):
         table.add_row(domain, f"{weight:.3f}")
     out.print(table)
     losses = Table("model", "predicted", "measured", title="target loss, bits per byte", title_justify="left")
-    measured = summary.get("measured") or {}
-    for model, loss in summary["predicted"].items():
-        losses.add_row(model, f"{loss:.3f}", f"{measured[model]:.3f}" if model in measured else "not trained")
+    for model, loss in summary.predicted.items():
+        losses.add_row(
+            model,
+            f"{loss:.3f}",
+            f"{summary.measured[model]:.3f}" if model in summary.measured else "not trained",
+        )
     out.print(losses)
-    out.print(f"report: {report.path / 'report.html'}", soft_wrap=True)
+    out.print(f"report: {file_in(report, PAGE)}", soft_wrap=True)
 
 
 def describe_stages(path: Path | None, assignments: list[str], *, as_json: bool) -> None:
@@ -86,13 +92,12 @@ def describe_stages(path: Path | None, assignments: list[str], *, as_json: bool)
 
 
 def _pass_gate(gate: Artifact, *, approve: bool) -> None:
-    decision = json.loads((gate.path / "decision.json").read_text())
-    if decision["decision"] == "ask" and not approve:
-        raise RunError(
-            "gate",
-            f"asks a person: {decision['reason']}",
-            "look at the predicted gain and rerun with --approve",
-        )
+    from mashbill.mixtures import Decision
+
+    decision = Decision.read(gate)
+    if decision.decision == "ask" and not approve:
+        mend = "look at the predicted gain and rerun with --approve"
+        raise RunError("gate", f"asks a person: {decision.reason}", mend)
 
 
 def _run(job: StageJob) -> Artifact:

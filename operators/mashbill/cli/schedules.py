@@ -1,12 +1,15 @@
 """``mashbill mixtures schedule``: a mixture for each phase of a run, from proxies' loss curves."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
-from mashbill.cli.mixture_options import JsonOption, read_limits, read_tokens, read_weights, say
+from mashbill.cli.answers import say, schedule_tables
+from mashbill.cli.mixture_options import JsonOption, read_limits, read_repeats, read_weights
+
+if TYPE_CHECKING:
+    pass
 
 
 def schedule(
@@ -49,48 +52,25 @@ def schedule(
     json_: JsonOption = False,
 ) -> None:
     """Choose a mixture for each phase, where the loss curves say that order is worth more than its noise."""
-    from mashbill.search.schedule import schedule_tables, write_schedule
+    from mashbill.mixtures import MixtureTable
+    from mashbill.regression.limits import bounds
+    from mashbill.regression.runs import ordered, weigh_columns
+    from mashbill.regression.trajectories.limits import ScheduleLimits
+    from mashbill.regression.trajectories.optimum import Terms, choose_schedule
+    from mashbill.regression.trajectories.runs import read_phased_runs
+    from mashbill.regression.trajectories.under_way import read_under_way
 
-    facts = schedule_tables(
-        schedules,
-        trajectories,
-        read_weights(target, "--target"),
-        phases=phases,
-        least=read_limits(min_ or [], "--min"),
-        most=read_limits(max_ or [], "--max"),
-        available=read_tokens(available) if available else None,
-        tokens=tokens,
-        max_epochs=max_epochs,
-        prior=prior,
-        running=running,
-        observed=observed,
-        caution=caution,
-        seed=seed,
-    )
-    write_schedule(facts, output)
-    say(json_, facts, _weights(facts), _validation(facts), f"{facts['reason']}: {output}")
-
-
-def _weights(facts: dict[str, Any]) -> Table:
-    """The schedule, a column a phase."""
-    found = facts["schedule"]
-    heads = (f"{phase['share']:.0%}" for phase in found)
-    table = Table("domain", *heads, "mean", title="weights by phase", title_justify="left")
-    for name, mean in sorted(facts["mean"].items(), key=lambda item: -float(item[1])):
-        table.add_row(name, *(f"{phase['mixture'][name]:.3f}" for phase in found), f"{mean:.3f}")
-    return table
-
-
-def _validation(facts: dict[str, Any]) -> Table:
-    """Predictions of unseen runs, with order and without."""
-    table = Table(
-        "regression",
-        "Spearman",
-        "mean error",
-        title=f"target, {facts['validation']['runs']} runs, out of fold",
-        title_justify="left",
-    )
-    for name in ("trajectories", "static"):
-        row = facts["validation"][name]
-        table.add_row(name, f"{row['spearman']:.3f}", f"{row['mae']:.4f}")
-    return table
+    least, most = read_limits(min_ or [], "--min"), read_limits(max_ or [], "--max")
+    repeats = read_repeats(available, tokens, max_epochs)
+    runs = read_phased_runs(schedules, trajectories, phases)
+    natural = ordered(MixtureTable.read(prior), runs.domains)[0] if prior else None
+    wanted = weigh_columns(read_weights(target, "--target"), runs.sets, str(trajectories))
+    terms = Terms(wanted, natural=natural, caution=caution, seed=seed)
+    under_way = read_under_way(running, observed, runs)
+    limits = bounds(runs.domains, least, most, repeats=repeats)
+    shares = runs.shares
+    if under_way is not None:
+        limits, shares = limits.left(under_way.spent, under_way.left, runs.domains), under_way.shares
+    choice = choose_schedule(runs, ScheduleLimits(shares, limits), terms, under_way=under_way)
+    choice.followed.table().write(output)
+    say(json_, choice, *schedule_tables(choice), f"{choice.reason}: {output}")

@@ -36,6 +36,11 @@ REJECTED_SCHEMA = pa.schema(
         ("excerpt", pa.string()),
     ]
 )
+OUTPUTS = {
+    "documents/": "parquet of (id, domain, source, text, metadata), partitioned by domain",
+    "references/": "the same for reference sets",
+    "rejected/": "what was refused, and why",
+}
 
 
 def ingest(run: StageRun) -> Counts:

@@ -31,9 +31,16 @@ from mashbill.partitions import SORTING, buckets_for, spread
 
 EXCERPT_CHARACTERS = 300
 EXACT, NEAR, LINES = "exact", "near", "repeated_lines"
-REMOVED, CLUSTERS = "removed.parquet", "clusters.parquet"
+REMOVED, CLUSTERS, FACTS = "removed.parquet", "clusters.parquet", "duplicates.json"
 KEYS = ("documents_in", "documents_out", "bytes_in", "bytes_out")
 KEY_BYTES = 16
+OUTPUTS = {
+    "documents/": "the documents that stay",
+    REMOVED: "what was removed, which document it repeats, and why",
+    CLUSTERS: "groups of duplicates and their sizes",
+    "index/": "signatures of what stayed, for a later corpus to be deduplicated against",
+    FACTS: "how likely pairs are found, by similarity, and how large groups are",
+}
 
 
 @dataclass(frozen=True)
@@ -78,7 +85,7 @@ def deduplicate(run: StageRun) -> Counts:
     write_settings(run.output, config)
     curve = [[s, match_probability(s, config)] for s in np.linspace(0, 1, 41).tolist()]
     facts = {"threshold_curve": curve if config.near else [], "cluster_sizes": sorted(sizes.items())}
-    (run.output / "duplicates.json").write_text(json.dumps(facts))
+    (run.output / FACTS).write_text(json.dumps(facts))
     return counts
 
 

@@ -1,7 +1,6 @@
 """The evaluate stage: bits per byte of the exported models, whether transformers reads them as we do, what
 they write."""
 
-import json
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,11 +11,16 @@ import torch
 from mashbill.artifacts import Counts, StageRun
 from mashbill.config import EvaluationConfig
 from mashbill.errors import RunError
+from mashbill.evaluation.record import Evaluation, MeasuredModel, Sample
+from mashbill.mixtures import Choice, ScheduleChoice
+from mashbill.mixtures.choice import CHOSEN, NATURAL
 from mashbill.models.huggingface import load_model
 from mashbill.models.measurement import bits_per_byte
 from mashbill.tokens import TokenStore
 
 MAX_LOGIT_DIFFERENCE = 1e-3
+SCHEDULED = "scheduled"
+OUTPUTS = {Evaluation.FILE: "bits per byte, predicted and measured; generated samples"}
 
 
 def evaluate(run: StageRun) -> Counts:
@@ -26,34 +30,28 @@ def evaluate(run: StageRun) -> Counts:
         RunError: transformers computes other logits from an export than we do.
     """
     store, config = TokenStore(run.inputs["tokenize"].path), run.config
-    choice = json.loads((run.inputs["mix"].path / "choice.json").read_text())
-    models: dict[str, Any] = {}
+    choice = Choice.read(run.inputs["mix"])
+    models: dict[str, MeasuredModel] = {}
     folders = sorted((run.inputs["train"].path / "models").iterdir())
     for i, folder in enumerate(folders):
         run.progress(i / len(folders), f"measuring {folder.name}")
-        models[folder.name] = _measure(folder, store, config.evaluation, config.target)
-    measured = {name: entry["target"] for name, entry in models.items()}
-    predicted = {
-        "chosen": choice["predicted"]["loss"],
-        **{name: b["loss"] for name, b in choice["baselines"].items()},
-    }
-    if "scheduled" in measured:
-        predicted["scheduled"] = json.loads((run.inputs["schedule"].path / "schedule.json").read_text())[
-            "predicted"
-        ]["loss"]
-    result = {
-        "models": models,
-        "predicted": predicted,
-        "measured": measured,
-        "gain_predicted": choice["gain"],
-        "gain_measured": _gain(measured, "chosen", "natural"),
-        "schedule_gain_measured": _gain(measured, "scheduled", "chosen"),
-    }
-    (run.output / "evaluation.json").write_text(json.dumps(result, ensure_ascii=False, indent=1))
-    return {
-        **{f"bits_per_byte_{name}": round(value, 4) for name, value in measured.items()},
-        "gain_measured": result["gain_measured"],
-    }
+        models[folder.name] = _measure(folder, store, config.evaluation, target=config.target)
+    measured = {name: model.target for name, model in models.items()}
+    predicted = {name: prediction.loss for name, prediction in choice.predictions.items()}
+    if SCHEDULED in measured:
+        followed = ScheduleChoice.read(run.inputs["schedule"]).predicted
+        predicted[SCHEDULED] = followed.loss if followed else predicted[CHOSEN]
+    gain = _gain(measured, CHOSEN, NATURAL)
+    Evaluation(
+        models=models,
+        predicted=predicted,
+        measured=measured,
+        gain_predicted=choice.gain,
+        gain_measured=gain,
+        schedule_gain_measured=_gain(measured, SCHEDULED, CHOSEN),
+    ).write(run.output)
+    figures = {f"bits_per_byte_{name}": round(value, 4) for name, value in measured.items()}
+    return {**figures, "gain_measured": gain}
 
 
 def _gain(measured: Mapping[str, float], of: str, over: str) -> float | None:
@@ -62,8 +60,8 @@ def _gain(measured: Mapping[str, float], of: str, over: str) -> float | None:
 
 
 def _measure(
-    folder: Path, store: TokenStore, config: EvaluationConfig, target: dict[str, float]
-) -> dict[str, Any]:
+    folder: Path, store: TokenStore, config: EvaluationConfig, *, target: dict[str, float]
+) -> MeasuredModel:
     from transformers import AutoModelForCausalLM
 
     model = load_model(folder)
@@ -80,18 +78,18 @@ def _measure(
             f"has logits that differ by {difference:g} under transformers",
             "report it: the export is wrong",
         )
-    return {
-        "bits_per_byte": values,
-        "target": sum(weight * values[name] for name, weight in target.items()),
-        "export_max_logit_difference": difference,
-        "samples": [
-            {"prompt": prompt, "text": _continue(theirs, folder, prompt, config.generate_tokens)}
-            for prompt in config.prompts
-        ],
-    }
+    count = config.generate_tokens
+    return MeasuredModel(
+        bits_per_byte=values,
+        target=sum(weight * values[name] for name, weight in target.items()),
+        export_max_logit_difference=difference,
+        samples=tuple(
+            Sample(prompt=p, text=_continue(theirs, folder, p, count=count)) for p in config.prompts
+        ),
+    )
 
 
-def _continue(model: Any, folder: Path, prompt: str, count: int) -> str:
+def _continue(model: Any, folder: Path, prompt: str, *, count: int) -> str:
     """What a model writes after a prompt, sampled with a fixed seed."""
     from transformers import PreTrainedTokenizerFast
 

@@ -21,6 +21,7 @@ from mashbill.filters.kernels import C4, Filter, FineWeb, GopherQuality, GopherR
 from mashbill.partitions import spread
 
 EXCERPT_CHARACTERS = 300
+FACTS = "filters.json"
 REMOVED_SCHEMA = pa.schema(
     [
         ("id", pa.string()),
@@ -30,6 +31,11 @@ REMOVED_SCHEMA = pa.schema(
         ("excerpt", pa.string()),
     ]
 )
+OUTPUTS = {
+    "documents/": "the documents that stay",
+    "removed.parquet": "what was removed, and why",
+    FACTS: "what each filter removed (in a dry run: would, alone and in sequence), with samples",
+}
 
 
 @dataclass
@@ -221,7 +227,7 @@ def _report(run: StageRun, filters: Sequence[Filter], outcomes: Sequence[Outcome
         "figures": dict(sum((o.figures for o in outcomes), Counter())),
         "samples": _samples(removed, run.config.filters.samples),
     }
-    (run.output / "filters.json").write_text(json.dumps(report, ensure_ascii=False, indent=1))
+    (run.output / FACTS).write_text(json.dumps(report, ensure_ascii=False, indent=1))
     totals = {key: sum(row[key] for row in by_domain.values()) for key in keys}
     trimmed = sum(o.bytes_trimmed for o in outcomes)
     would = {"would_remove": dict(reasons)} if dry else {}

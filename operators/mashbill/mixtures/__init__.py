@@ -1,17 +1,42 @@
-"""Mixtures: what they are, how they are planned, and how token batches follow them."""
+"""Mixtures: what they are, how they are planned, how token batches follow them, and the records of their
+search."""
 
+from mashbill.mixtures.baselines import BaselineMixtures
+from mashbill.mixtures.choice import Choice, Decision, PredictedMixture, Prediction, Sensitivity
 from mashbill.mixtures.design import draw_mixtures, fill_simplex
 from mashbill.mixtures.limits import epoch_ceiling, within_ceiling
 from mashbill.mixtures.loader import MixtureLoader
 from mashbill.mixtures.mixture import LossTable, MixtureTable
+from mashbill.mixtures.plan import MixturePlan
+from mashbill.mixtures.recipe import Recipe, Recipes
+from mashbill.mixtures.rounds import Round, Rounds
 from mashbill.mixtures.schedule import Schedule, ScheduleTable
+from mashbill.mixtures.schedule_choice import ScheduleChoice
+from mashbill.mixtures.sweep_runs import SweepRuns
+from mashbill.mixtures.trajectory_table import TrajectoryTable
+from mashbill.mixtures.validation import Validation
 
 __all__ = [
+    "BaselineMixtures",
+    "Choice",
+    "Decision",
     "LossTable",
     "MixtureLoader",
+    "MixturePlan",
     "MixtureTable",
+    "PredictedMixture",
+    "Prediction",
+    "Recipe",
+    "Recipes",
+    "Round",
+    "Rounds",
     "Schedule",
+    "ScheduleChoice",
     "ScheduleTable",
+    "Sensitivity",
+    "SweepRuns",
+    "TrajectoryTable",
+    "Validation",
     "draw_mixtures",
     "epoch_ceiling",
     "fill_simplex",

@@ -86,13 +86,18 @@ class Table:
         """Where a cell is: the file, the row's index and the column."""
         return f"{self.source}: index {self.index[row]}, column {self.columns[column]}"
 
-    def row(self, i: int) -> dict[str, Any]:
+    def row(self, i: int) -> dict[str, float]:
         """The i-th row, by column."""
         return {name: float(value) for name, value in zip(self.columns, self.values[i], strict=True)}
 
 
 class MixtureTable(Table):
     """Mixtures: a weight for each domain; every row sums to 1 after reading."""
+
+    @classmethod
+    def numbered(cls, domains: Sequence[str], weights: np.ndarray) -> Self:
+        """A table of [mixtures, domains] weights, numbered from 0."""
+        return cls(np.arange(len(weights)), tuple(domains), weights)
 
     @property
     def domains(self) -> tuple[str, ...]:

@@ -1,41 +1,74 @@
-"""What a plan that reuses an earlier search keeps of it: runs that still count, and domains that keep their
-ratios."""
+"""What a plan keeps of an earlier search: domains that keep their ratios, and runs that still count."""
 
-import json
 from pathlib import Path
 
 import numpy as np
+from pydantic import Field
 
-from mashbill.mixtures import LossTable, MixtureTable
+from mashbill.artifacts import Place, Record, file_in
 from mashbill.mixtures.bundle import Bundle
+from mashbill.mixtures.mixture import MixtureTable
+from mashbill.mixtures.sweep_runs import SweepRuns
 
-FACTS, RATIOS, MIXTURES, LOSSES = "reuse.json", "ratios.csv", "kept_mixtures.csv", "kept_losses.csv"
+RATIOS, MIXTURES, LOSSES = "ratios.csv", "kept_mixtures.csv", "kept_losses.csv"
 
 
-def read_bundle(plan: Path) -> Bundle | None:
-    """The domains that keep their ratios, and those that are searched; None where a plan keeps none.
+class Reuse(Record):
+    """What became of an earlier search's domains and runs.
 
-    Args:
-        plan: folder of the plan.
+    Attributes:
+        choice: address of the earlier choice; None where there was none.
+        added, removed: domains that are new, and that are gone.
+        revised: share of documents that came or went, of the sets that are searched again for it.
+        reason: what is planned, and why.
+        kept: ratios of the domains that keep them; searched: the others.
+        kept_runs: earlier runs that count; runs: why they do or don't.
     """
-    if not (plan / RATIOS).exists():
+
+    FILE = "reuse.json"
+    choice: str | None = None
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    revised: dict[str, float] = Field(default_factory=dict)
+    reason: str
+    kept: dict[str, float] = Field(default_factory=dict)
+    searched: tuple[str, ...] = ()
+    kept_runs: int = 0
+    runs: str = ""
+
+
+def read_reuse(plan: Place) -> Reuse | None:
+    """What a plan kept of an earlier search; None where none was asked for."""
+    return Reuse.read(plan) if file_in(plan, Reuse.FILE).exists() else None
+
+
+def write_bundle(bundle: Bundle, path: Path) -> None:
+    """Write the ratios of a bundle as a table of one mixture."""
+    MixtureTable(np.arange(1), bundle.domains, bundle.ratios[None]).write(path)
+
+
+def read_bundle(plan: Place) -> Bundle | None:
+    """The domains that keep their ratios, and those that are searched; None where a plan keeps none."""
+    path = file_in(plan, RATIOS)
+    if not path.exists():
         return None
-    table, searched = MixtureTable.read(plan / RATIOS), json.loads((plan / FACTS).read_text())["searched"]
+    table, searched = MixtureTable.read(path), Reuse.read(plan).searched
     return Bundle(table.domains, table.weights[0], np.array([table.domains.index(name) for name in searched]))
 
 
-def with_kept_runs(mixtures: MixtureTable, losses: LossTable, plan: Path) -> tuple[MixtureTable, LossTable]:
-    """Today's runs and the earlier ones that count, of the sets that both measured.
+def write_kept_runs(runs: SweepRuns, folder: Path) -> None:
+    """Write the earlier runs that count beside a plan."""
+    runs.mixtures.write(folder / MIXTURES)
+    runs.losses.write(folder / LOSSES)
 
-    Args:
-        mixtures, losses: today's runs, in the same order.
-        plan: folder of the plan.
-    """
-    if not (plan / MIXTURES).exists():
-        return mixtures, losses
-    kept, measured = MixtureTable.read(plan / MIXTURES), LossTable.read(plan / LOSSES)
-    sets = tuple(name for name in losses.columns if name in measured.columns)
-    index = np.concatenate([mixtures.index, kept.index])
-    weights = np.concatenate([mixtures.weights, kept.having(mixtures.columns).weights])
-    values = np.concatenate([losses.having(sets).losses, measured.having(sets).losses])
-    return MixtureTable(index, mixtures.columns, weights), LossTable(index, sets, values)
+
+def read_kept_runs(plan: Place) -> SweepRuns | None:
+    """The earlier runs that count; None where there are none."""
+    path = file_in(plan, MIXTURES)
+    return SweepRuns.read_tables(path, file_in(plan, LOSSES)) if path.exists() else None
+
+
+def runs_that_count(plan: Place, *sweeps: Place) -> SweepRuns:
+    """Today's finished runs, and the earlier ones that a plan keeps, of the sets that both measured."""
+    today, kept = SweepRuns.read(*sweeps).finished, read_kept_runs(plan)
+    return today if kept is None else today.and_also(kept)

@@ -43,6 +43,10 @@ class Schedule:
         """Where each phase ends in a run of so many steps or sequences; the last at its end."""
         return [*(round(float(share) * length) for share in np.cumsum(self.shares)[:-1]), length]
 
+    def table(self) -> "ScheduleTable":
+        """The schedule as a table of one."""
+        return ScheduleTable(np.arange(1), self.domains, self.shares[None], self.weights[None])
+
     def as_json(self) -> list[dict[str, Any]]:
         """The phases as JSON values."""
         rows = zip(self.shares.tolist(), self.weights.tolist(), strict=True)
@@ -72,6 +76,12 @@ class ScheduleTable:
     domains: tuple[str, ...]
     shares: np.ndarray
     weights: np.ndarray
+
+    @classmethod
+    def of(cls, mixtures: MixtureTable) -> Self:
+        """Mixtures as schedules of one phase."""
+        ones = np.ones((len(mixtures.index), 1))
+        return cls(mixtures.index, mixtures.columns, ones, mixtures.weights[:, None])
 
     def schedule(self, i: int) -> Schedule:
         """The i-th schedule."""
@@ -111,8 +121,7 @@ class ScheduleTable:
                 "give a CSV with columns index, phase, share and one a domain",
             ) from error
         if "phase" not in frame:
-            table = MixtureTable.read(path)
-            return cls(table.index, table.columns, np.ones((len(table.index), 1)), table.weights[:, None])
+            return cls.of(MixtureTable.read(path))
         for column in ("index", "share"):
             if column not in frame:
                 raise DataError(

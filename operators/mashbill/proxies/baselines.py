@@ -1,13 +1,13 @@
 """The baselines stage: other methods' mixtures, found with the sweep's own proxies, one part a method."""
 
-import json
 from collections.abc import Mapping
 
 import numpy as np
 
 from mashbill.artifacts import Artifact, Counts, StageRun
 from mashbill.config import PipelineConfig
-from mashbill.mixtures import MixtureTable
+from mashbill.mixtures import BaselineMixtures, MixturePlan, MixtureTable
+from mashbill.mixtures.choice import MIXTURE
 from mashbill.models.huggingface import load_model, save_model
 from mashbill.proxies.devices import device_of
 from mashbill.proxies.methods.doremi import doremi, train_reference
@@ -16,6 +16,11 @@ from mashbill.proxies.methods.reweighted_proxy import Found, ReweightedProxy
 from mashbill.tokens import TokenStore
 
 BASELINE_TAG = 304
+HISTORY = "history.csv"
+OUTPUTS = {
+    BaselineMixtures.FILE: "mixtures by name",
+    f"*_{HISTORY}": "how a method's mixture changed over its run",
+}
 
 
 def baseline_parts(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> list[str]:
@@ -40,34 +45,34 @@ def run_baseline(run: StageRun) -> Counts:
             store, config.proxy, config.baselines, tokens=tokens, seed=seed, progress=run.progress
         )
     kept = found.history[np.linspace(0, len(found.history) - 1, min(200, len(found.history))).astype(int)]
-    MixtureTable(np.arange(1), store.domains, found.mixture[None]).write(run.output / "mixture.csv")
-    MixtureTable(np.arange(len(kept)), store.domains, kept).write(run.output / "history.csv")
+    MixtureTable(np.arange(1), store.domains, found.mixture[None]).write(run.output / MIXTURE)
+    MixtureTable(np.arange(len(kept)), store.domains, kept).write(run.output / HISTORY)
     return {"tokens": found.tokens}
 
 
 def collect_baselines(run: StageRun) -> Counts:
     """Gather the methods' mixtures into ``baselines.json``, tempered and given ones beside them."""
-    natural = MixtureTable.read(run.inputs["plan"].path / "natural.csv")
-    tempered = natural.weights[0] ** run.config.plan.temperature
-    mixtures = {"tempered": dict(zip(natural.domains, (tempered / tempered.sum()).tolist(), strict=True))}
+    plan = MixturePlan.read(run.inputs["plan"])
+    tempered = plan.natural**run.config.plan.temperature
+    mixtures = {"tempered": dict(zip(plan.domains, (tempered / tempered.sum()).tolist(), strict=True))}
     for name, given in run.config.baselines.given.items():
-        mixtures[name] = {domain: given.get(domain, 0.0) for domain in natural.domains}
+        mixtures[name] = {domain: given.get(domain, 0.0) for domain in plan.domains}
     tokens = 0
     for name, artifact in run.parts.items():
-        mixtures[name] = MixtureTable.read(artifact.path / "mixture.csv").row(0)
-        (run.output / f"{name}_history.csv").write_bytes((artifact.path / "history.csv").read_bytes())
+        mixtures[name] = MixtureTable.read(artifact.path / MIXTURE).row(0)
+        (run.output / f"{name}_{HISTORY}").write_bytes((artifact.path / HISTORY).read_bytes())
         tokens += artifact.manifest.counts["tokens"]
-    (run.output / "baselines.json").write_text(json.dumps(mixtures, indent=1))
+    BaselineMixtures(mixtures).write(run.output)
     return {"baselines": len(mixtures), "tokens": tokens}
 
 
 def _doremi(run: StageRun, store: TokenStore, tokens: int, seed: int) -> Found:
     config, kept = run.config, run.scratch / "reference"
-    natural = MixtureTable.read(run.inputs["plan"].path / "natural.csv")
-    row = natural.row(0)
+    plan = MixturePlan.read(run.inputs["plan"])
+    natural = dict(zip(plan.domains, plan.natural.tolist(), strict=True))
     if not (kept / "tokenizer_config.json").exists():  # written last
         proxy = ReweightedProxy(store, config.proxy, tokens, seed)
-        weights = np.array([row[name] for name in store.domains])
+        weights = np.array([natural[name] for name in store.domains])
         model = train_reference(proxy, weights, lambda share, words: run.progress(share / 2, words))
         save_model(model, kept, store.tokenizer_path, store.end_of_text)
     found = doremi(

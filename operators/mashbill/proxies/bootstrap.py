@@ -15,10 +15,16 @@ import numpy as np
 from mashbill.artifacts import Artifact, ArtifactStore, Counts, StageRun
 from mashbill.config import PipelineConfig
 from mashbill.mixtures import MixtureTable, draw_mixtures, epoch_ceiling
+from mashbill.mixtures.sweep_runs import MIXTURES
 from mashbill.proxies.group import collect_groups, group_names, group_rows, train_group
 from mashbill.tokens import TokenStore, write_token_store
 
 BOOTSTRAP_TAG = 302
+OUTPUTS = {
+    "proxies/": "one model folder each",
+    "tokenizer.json": "their tokenizer",
+    MIXTURES: "their mixtures",
+}
 
 
 def bootstrap_parts(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> list[str]:
@@ -59,7 +65,7 @@ def collect_bootstrap(run: StageRun) -> Counts:
     sweep = _last_sweep(run.config)
     if sweep and not run.parts:
         shutil.copytree(sweep.path / "proxies", run.output / "proxies")
-        shutil.copyfile(sweep.path / "mixtures.csv", run.output / "mixtures.csv")
+        shutil.copyfile(sweep.path / MIXTURES, run.output / MIXTURES)
         return {
             "proxies": len(list((run.output / "proxies").iterdir())),
             "from_sweep": sweep.fingerprint[:16],

@@ -15,7 +15,14 @@ import numpy as np
 from mashbill.artifacts import Artifact, Counts, Progress, StageRun
 from mashbill.config import ProxyConfig
 from mashbill.errors import DataError
-from mashbill.mixtures import LossTable, MixtureTable, Schedule, ScheduleTable
+from mashbill.mixtures import (
+    LossTable,
+    MixtureTable,
+    Schedule,
+    ScheduleTable,
+    SweepRuns,
+    TrajectoryTable,
+)
 from mashbill.proxies.devices import device_of, stack_size
 from mashbill.proxies.stack_process import train_in_processes
 from mashbill.tokens import TokenStore
@@ -202,16 +209,13 @@ def write_tables(
     Raises:
         DataError: fewer than two proxies finished.
     """
-    import pandas as pd
-
     losses = final_losses(records, sets)
     failed = int(np.isnan(losses).any(axis=1).sum())
     if len(records) - failed < MIN_PROXIES:
         raise DataError("proxies", f"{failed} of {len(records)} diverged", "lower proxy.learning_rate")
-    mixtures.write(output / "mixtures.csv")
-    LossTable(mixtures.index, sets, losses).write(output / "losses.csv")
     points = [{"index": record["index"], **point} for record in records for point in record["trajectory"]]
-    pd.DataFrame(points).to_csv(output / "trajectories.csv", index=False)
+    runs = SweepRuns(mixtures, LossTable(mixtures.index, sets, losses), TrajectoryTable.of(points))
+    runs.write(output)
     tokens, seconds = (sum(record[key] for record in records) for key in ("tokens", "seconds"))
     rate = round(tokens / max(seconds, 1e-9))
     return {
@@ -229,6 +233,13 @@ def group_records(
     found = {p.name: p for artifact in parts.values() for p in (artifact.path / "proxies").iterdir()}
     folders = [found[folder_name(int(index), place)] for index in mixtures.index]
     return folders, [json.loads((folder / RESULT).read_text()) for folder in folders]
+
+
+def trained_runs(folder: Path, mixtures: MixtureTable, sets: Sequence[str]) -> SweepRuns:
+    """The runs of one part's proxies, once they are trained."""
+    paths = [folder / "proxies" / folder_name(int(index)) / RESULT for index in mixtures.index]
+    losses = final_losses([json.loads(path.read_text()) for path in paths], sets)
+    return SweepRuns(mixtures, LossTable(mixtures.index, tuple(sets), losses))
 
 
 def final_losses(records: Sequence[Mapping[str, Any]], sets: Sequence[str]) -> np.ndarray:

@@ -6,20 +6,38 @@ olmix (arXiv 2602.12237) finds that proxies of 1M parameters rank 1B models poor
 """
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from mashbill.artifacts import Artifact, Counts, StageRun
+from mashbill.artifacts import Artifact, Counts, Part, Record, StageRun
 from mashbill.config import ModelShape, PipelineConfig, Rung
-from mashbill.mixtures import LossTable, MixtureTable
+from mashbill.mixtures import MixtureTable, SweepRuns
 from mashbill.models.sizes import parameter_count
 from mashbill.proxies.group import train_group
 from mashbill.proxies.sweep import chosen_config
 from mashbill.tokens import TokenStore
 
 LADDER_TAG = 307
+
+
+class LadderRung(Part):
+    """One size and budget, and the target losses of the ladder's mixtures there."""
+
+    parameters: int
+    tokens: int
+    losses: tuple[float, ...]
+
+
+class Ladder(Record):
+    """Sizes and budgets, the sweep's first, and the rank correlation of each pair of them."""
+
+    FILE = "ladder.json"
+    rungs: tuple[LadderRung, ...]
+    agreement: tuple[tuple[float, ...], ...]
+
+
+OUTPUTS = {Ladder.FILE: "target losses by size, and the rank correlation of each pair of sizes"}
 
 
 def ladder_parts(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> list[str]:
@@ -48,39 +66,39 @@ def train_rung(run: StageRun) -> Counts:
 
 def collect_ladder(run: StageRun) -> Counts:
     """Target losses by size, and how well each pair of sizes agrees on the order of the mixtures."""
-    from scipy.stats import spearmanr
-
     config, store = run.config, TokenStore(run.inputs["tokenize"].path)
-    rungs: list[dict[str, Any]] = []
+    rungs: list[LadderRung] = []
     if run.parts:
         mixtures, small = _spread_mixtures(run)
-        rungs.append(_rung(config.proxy.model, store, config.sweep.tokens, small.tolist()))
+        rungs.append(_rung(config.proxy.model, store, config.sweep.tokens, losses=small.tolist()))
         for rung, artifact in zip(config.ladder.rungs, run.parts.values(), strict=True):
             losses = [target_loss(artifact, int(index), config.target) for index in mixtures.index]
             shape, tokens = _size(config, rung)
-            rungs.append(_rung(shape, store, tokens, losses))
-    agreement = [
-        [float(spearmanr(a["losses"], b["losses"], nan_policy="omit").statistic) for b in rungs]
-        for a in rungs
-    ]
-    (run.output / "ladder.json").write_text(json.dumps({"rungs": rungs, "agreement": agreement}, indent=1))
+            rungs.append(_rung(shape, store, tokens, losses=losses))
+    agreement = [[_agreement(a.losses, b.losses) for b in rungs] for a in rungs]
+    Ladder(rungs=tuple(rungs), agreement=tuple(map(tuple, agreement))).write(run.output)
     spent = sum(artifact.manifest.counts["tokens"] for artifact in run.parts.values())
     worst = {"least_agreement": round(min(agreement[0]), 3)} if rungs else {}
     return {"sizes": len(rungs), "tokens": spent, **worst}
 
 
+def _agreement(one: Sequence[float], other: Sequence[float]) -> float:
+    from scipy.stats import spearmanr
+
+    return float(spearmanr(one, other, nan_policy="omit").statistic)
+
+
 def _spread_mixtures(run: StageRun) -> tuple[MixtureTable, np.ndarray]:
     """Mixtures of the sweep, evenly spread over the order of their target losses, and [mixtures] those
     losses."""
-    sweep = run.inputs["sweep"].path
-    mixtures, table = MixtureTable.read(sweep / "mixtures.csv"), LossTable.read(sweep / "losses.csv")
-    losses = table.losses @ np.array([run.config.target.get(name, 0.0) for name in table.columns])
+    runs = SweepRuns.read(run.inputs["sweep"])
+    mixtures, losses = runs.mixtures, runs.target_losses(run.config.target)
     finished = np.flatnonzero(~np.isnan(losses))
     order = finished[np.argsort(losses[finished], kind="stable")]
     rows = order[
         np.unique(np.linspace(0, len(order) - 1, min(run.config.ladder.mixtures, len(order))).astype(int))
     ]
-    return MixtureTable(mixtures.index[rows], mixtures.columns, mixtures.weights[rows]), losses[rows]
+    return mixtures.only(rows), losses[rows]
 
 
 def _size(config: PipelineConfig, rung: Rung) -> tuple[ModelShape, int]:
@@ -88,8 +106,9 @@ def _size(config: PipelineConfig, rung: Rung) -> tuple[ModelShape, int]:
     return rung.model or config.proxy.model, rung.tokens or config.sweep.tokens
 
 
-def _rung(shape: Any, store: TokenStore, tokens: int, losses: list[float]) -> dict[str, Any]:
-    return {"parameters": parameter_count(shape, store.vocabulary), "tokens": tokens, "losses": losses}
+def _rung(shape: ModelShape, store: TokenStore, tokens: int, *, losses: Sequence[float]) -> LadderRung:
+    parameters = parameter_count(shape, store.vocabulary)
+    return LadderRung(parameters=parameters, tokens=tokens, losses=tuple(losses))
 
 
 def target_loss(artifact: Artifact, index: int, target: Mapping[str, float]) -> float:

@@ -5,15 +5,14 @@ settings with the lowest mean loss; how well the others agree on the order of th
 choice hangs on the settings.
 """
 
-import json
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
-from mashbill.artifacts import Artifact, Counts, StageRun
+from mashbill.artifacts import Artifact, Counts, Record, StageRun
 from mashbill.config import Optimisation, PipelineConfig, ProxyConfig
-from mashbill.mixtures import LossTable, MixtureTable, ScheduleTable
+from mashbill.mixtures import LossTable, MixturePlan
+from mashbill.mixtures.sweep_runs import LOSSES, MIXTURES, TRAJECTORIES
 from mashbill.proxies.group import (
     collect_groups,
     final_losses,
@@ -27,51 +26,78 @@ from mashbill.tokens import TokenStore
 SWEEP_TAG = 301
 
 
+class ComparedSettings(Optimisation):
+    """Settings of the optimiser, and what became of the mixtures trained with them.
+
+    Attributes:
+        failed: proxies that diverged.
+        mean_loss: over the mixtures that all settings finished.
+        agreement: mean rank correlation with the chosen settings over the sets; None from fewer than 3
+            mixtures.
+    """
+
+    failed: int
+    mean_loss: float
+    agreement: float | None
+
+
+class SettingsComparison(Record):
+    """The settings that each mixture was trained with; chosen: place of those with the fewest failures, then
+    the lowest mean loss."""
+
+    FILE = "settings.json"
+    chosen: int
+    settings: tuple[ComparedSettings, ...]
+
+
+OUTPUTS = {
+    LOSSES: "final bits per byte, one proxy a row",
+    TRAJECTORIES: "bits per byte at several steps",
+    SettingsComparison.FILE: "the settings of the optimiser compared, where mixtures were trained with "
+    "several",
+    MIXTURES: "the mixtures as trained",
+    "proxies/": "one model folder each",
+}
+
+
 def sweep_parts(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> list[str]:
     """Names of the groups."""
-    mixtures = MixtureTable.read(inputs["plan"].path / "mixtures.csv")
-    return group_names(len(mixtures.index), config.sweep.group_size)
+    planned = MixturePlan.read(inputs["plan"]).mixtures
+    return group_names(len(planned.index), config.sweep.group_size)
 
 
 def run_sweep_part(run: StageRun) -> Counts:
     """Train one group."""
-    config = run.config
-    mixtures = MixtureTable.read(run.inputs["plan"].path / "mixtures.csv")
-    rows = group_rows(run.part or "", len(mixtures.index), config.sweep.group_size)
-    store, sweep, phased = (
-        TokenStore(run.inputs["tokenize"].path),
-        config.sweep,
-        run.inputs["plan"].path / "schedules.csv",
-    )
+    config, plan = run.config, MixturePlan.read(run.inputs["plan"])
     return train_group(
         run,
-        store,
-        mixtures,
-        rows,
+        TokenStore(run.inputs["tokenize"].path),
+        plan.mixtures,
+        group_rows(run.part or "", len(plan.mixtures.index), config.sweep.group_size),
         sweep_configs(config),
-        tokens=sweep.tokens,
-        evaluations=sweep.evaluations,
+        tokens=config.sweep.tokens,
+        evaluations=config.sweep.evaluations,
         tag=SWEEP_TAG,
-        schedules=ScheduleTable.read(phased) if phased.exists() else None,
+        schedules=plan.schedules,
     )
 
 
 def collect_sweep(run: StageRun) -> Counts:
     """Gather the groups into one table of losses."""
-    mixtures = MixtureTable.read(run.inputs["plan"].path / "mixtures.csv")
+    mixtures = MixturePlan.read(run.inputs["plan"]).mixtures
     sets = TokenStore(run.inputs["tokenize"].path).set_names
     configs = sweep_configs(run.config)
     tables = [
         final_losses(group_records(run.parts, mixtures, place)[1], sets) for place in range(len(configs))
     ]
     compared = compare_settings(tables, configs)
-    (run.output / "settings.json").write_text(json.dumps(compared, indent=1))
+    compared.write(run.output)
     for place, losses in enumerate(tables):
         if len(tables) > 1:
             LossTable(mixtures.index, sets, losses).write(run.output / f"losses_{place}.csv")
-    counts = collect_groups(run.parts, mixtures, sets, run.output, compared["chosen"])
+    counts = collect_groups(run.parts, mixtures, sets, run.output, compared.chosen)
     tokens = sum(artifact.manifest.counts["tokens"] for artifact in run.parts.values())
-    return {**counts, "tokens": tokens, "settings": compared["chosen"]}
+    return {**counts, "tokens": tokens, "settings": compared.chosen}
 
 
 def sweep_configs(config: PipelineConfig) -> list[ProxyConfig]:
@@ -84,16 +110,12 @@ def chosen_config(config: PipelineConfig, sweep: Artifact) -> ProxyConfig:
     return sweep_configs(config)[int(sweep.manifest.counts["settings"])]
 
 
-def compare_settings(tables: list[np.ndarray], configs: list[ProxyConfig]) -> dict[str, Any]:
+def compare_settings(tables: list[np.ndarray], configs: list[ProxyConfig]) -> SettingsComparison:
     """Which settings serve best, and how well each agrees with them on the order of the mixtures.
 
     Args:
         tables: [mixtures, sets] losses under each of the settings; NaN where a proxy failed.
         configs: the settings.
-    Returns:
-        chosen (place of those with the fewest failures, then the lowest mean loss), and for each its fields,
-        failed, mean_loss over the mixtures that all finished, and agreement (mean rank correlation with the
-        chosen over the sets; None from fewer than 3 mixtures).
     """
     from scipy.stats import spearmanr
 
@@ -104,19 +126,16 @@ def compare_settings(tables: list[np.ndarray], configs: list[ProxyConfig]) -> di
 
     def agreement(table: np.ndarray) -> float | None:
         pairs = zip(table[finished].T, tables[chosen][finished].T, strict=True)
-        return (
-            float(np.mean([spearmanr(one, other).statistic for one, other in pairs]))
-            if finished.sum() > 2
-            else None
-        )
+        enough = finished.sum() > 2
+        return float(np.mean([spearmanr(one, other).statistic for one, other in pairs])) if enough else None
 
     rows = [
-        {
+        ComparedSettings(
             **{name: getattr(config, name) for name in Optimisation.model_fields},
-            "failed": failed[place],
-            "mean_loss": means[place],
-            "agreement": agreement(table),
-        }
+            failed=failed[place],
+            mean_loss=means[place],
+            agreement=agreement(table),
+        )
         for place, (table, config) in enumerate(zip(tables, configs, strict=True))
     ]
-    return {"chosen": chosen, "settings": rows}
+    return SettingsComparison(chosen=chosen, settings=tuple(rows))

@@ -7,7 +7,6 @@ pair by pair and what a seed does to all of them drops out.
 """
 
 import itertools
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,12 +14,18 @@ import numpy as np
 
 from mashbill.artifacts import Artifact, Counts, StageRun
 from mashbill.config import ModelShape, PipelineConfig
-from mashbill.mixtures import MixtureTable
+from mashbill.mixtures import Choice, MixtureTable, Validation
+from mashbill.mixtures.choice import NATURAL
+from mashbill.mixtures.validation import MeasuredMixture, ReversedPair, ValidatedSize
 from mashbill.models.sizes import parameter_count
 from mashbill.proxies.group import train_group
 from mashbill.proxies.ladder import target_loss
 from mashbill.tokens import TokenStore
 
+OUTPUTS = {
+    Validation.FILE: "by size: measured and predicted loss and rank of each mixture, and how well the "
+    "orders agree"
+}
 VALIDATION_TAG = (
     100_301  # plus the size; far from the sweep's, the rounds' and the ladder's, so that no seed is theirs
 )
@@ -33,7 +38,7 @@ def validation_parts(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> 
     return [
         f"size-{size}-{name}"
         for size in range(len(_sizes(config)))
-        for name in _mixtures(config, _choice(inputs))
+        for name in _mixtures(config, Choice.read(inputs["mix"]))
     ]
 
 
@@ -42,7 +47,7 @@ def train_again(run: StageRun) -> Counts:
     config, store = run.config, TokenStore(run.inputs["tokenize"].path)
     number, name = (run.part or "").removeprefix("size-").split("-", 1)
     shape, tokens = _sizes(config)[int(number)]
-    mixture = _mixtures(config, _choice(run.inputs))[name]
+    mixture = _mixtures(config, Choice.read(run.inputs["mix"]))[name]
     seeds = np.arange(config.validation.seeds)
     weights = np.array([mixture[domain] for domain in store.domains])
     table = MixtureTable(
@@ -62,86 +67,69 @@ def train_again(run: StageRun) -> Counts:
 
 
 def collect_validation(run: StageRun) -> Counts:
-    """Write ``validation.json``: measured against predicted, by size; models that diverged are counted."""
-    config, store, choice = run.config, TokenStore(run.inputs["tokenize"].path), _choice(run.inputs)
-    sizes: list[dict[str, Any]] = []
+    """Measured against predicted, by size; models that diverged are counted."""
+    config, store = run.config, TokenStore(run.inputs["tokenize"].path)
+    choice, sizes = Choice.read(run.inputs["mix"]), []
     if run.parts:
         names = list(_mixtures(config, choice))
-        predicted = np.array([_predicted(choice, name) for name in names])
+        predicted = np.array([choice.predictions[name].loss for name in names])
         for number, (shape, tokens) in enumerate(_sizes(config)):
             parts = [run.parts[f"size-{number}-{name}"] for name in names]
-            losses = np.array(
-                [
-                    [target_loss(part, i, choice["target"]) for i in range(config.validation.seeds)]
-                    for part in parts
-                ]
-            )
-            sizes.append(
-                {
-                    "parameters": parameter_count(shape, store.vocabulary),
-                    "tokens": tokens,
-                    **compare(names, predicted, losses),
-                }
-            )
-    (run.output / "validation.json").write_text(
-        json.dumps({"target": choice["target"], "sizes": sizes}, indent=1)
-    )
+            seeds = range(config.validation.seeds)
+            losses = np.array([[target_loss(part, i, choice.target) for i in seeds] for part in parts])
+            parameters = parameter_count(shape, store.vocabulary)
+            sizes.append(compare(names, predicted, losses, parameters=parameters, tokens=tokens))
+    Validation(target=choice.target, sizes=tuple(sizes)).write(run.output)
     totals = {
         key: sum(part.manifest.counts[key] for part in run.parts.values())
         for key in ("proxies", "failed", "tokens")
     }
-    agreements = [size["spearman"] for size in sizes if size["spearman"] is not None]
-    return {
-        **totals,
-        "sizes": len(sizes),
-        **({"least_agreement": round(min(agreements), 3)} if agreements else {}),
-    }
+    agreements = [size.spearman for size in sizes if size.spearman is not None]
+    least = {"least_agreement": round(min(agreements), 3)} if agreements else {}
+    return {**totals, "sizes": len(sizes), **least}
 
 
-def compare(names: list[str], predicted: np.ndarray, losses: np.ndarray) -> dict[str, Any]:
+def compare(
+    names: list[str], predicted: np.ndarray, losses: np.ndarray, *, parameters: int, tokens: int
+) -> ValidatedSize:
     """Measured target losses beside predicted ones.
 
     Args:
         names: of the mixtures.
         predicted: [mixtures] bits per byte.
         losses: [mixtures, seeds] bits per byte; NaN where a model diverged.
-    Returns:
-        ``mixtures``, best measured first: mean, least and greatest loss over the seeds that finished, how
-        many diverged, predicted loss, ranks from 1 by both (ties share the better one) among the mixtures
-        that were measured, whether they agree, and over the seeds that natural finished too the mean gain
-        over it, its standard error and how often it was beaten (None without one to compare); ``spearman`` of
-        predicted and mean measured loss (None where fewer than two were measured, or all are equal);
-        ``reversed``: pairs whose measured means stand against the prediction, and in how many of the shared
-        seeds they do.
+        parameters, tokens: of the models.
     """
     finished = ~np.isnan(losses)
     measured = np.flatnonzero(finished.any(axis=1))
     mean = np.array([losses[i, finished[i]].mean() if i in measured else np.nan for i in range(len(names))])
-    natural = losses[names.index("natural")] if "natural" in names else np.full(losses.shape[1], np.nan)
+    natural = losses[names.index(NATURAL)] if NATURAL in names else np.full(losses.shape[1], np.nan)
     by_measured, by_predicted = _ranks(mean, measured), _ranks(predicted, measured)
     rows = []
     for i in [*measured[np.argsort(mean[measured], kind="stable")], *np.flatnonzero(~finished.any(axis=1))]:
         kept = losses[i, finished[i]]
         rows.append(
-            {
-                "name": names[i],
-                "mean": float(mean[i]) if len(kept) else None,
-                "least": float(kept.min()) if len(kept) else None,
-                "greatest": float(kept.max()) if len(kept) else None,
-                "diverged": int((~finished[i]).sum()),
-                "predicted": float(predicted[i]),
-                "measured_rank": by_measured[i],
-                "predicted_rank": by_predicted[i],
-                "agrees": by_measured[i] == by_predicted[i],
-                **({} if names[i] == "natural" else _against(natural, losses[i])),
-            }
+            MeasuredMixture(
+                name=names[i],
+                mean=float(mean[i]) if len(kept) else None,
+                least=float(kept.min()) if len(kept) else None,
+                greatest=float(kept.max()) if len(kept) else None,
+                diverged=int((~finished[i]).sum()),
+                predicted=float(predicted[i]),
+                measured_rank=by_measured[i],
+                predicted_rank=by_predicted[i],
+                agrees=by_measured[i] == by_predicted[i],
+                **({} if names[i] == NATURAL else _against(natural, losses[i])),
+            )
         )
-    return {
-        "seeds": losses.shape[1],
-        "mixtures": rows,
-        "spearman": _spearman(predicted[measured], mean[measured]),
-        "reversed": _reversed(names, predicted, losses, mean),
-    }
+    return ValidatedSize(
+        parameters=parameters,
+        tokens=tokens,
+        seeds=losses.shape[1],
+        mixtures=tuple(rows),
+        spearman=_spearman(predicted[measured], mean[measured]),
+        reversed=_reversed(names, predicted, losses, mean=mean),
+    )
 
 
 def _against(natural: np.ndarray, losses: np.ndarray) -> dict[str, Any]:
@@ -157,20 +145,24 @@ def _against(natural: np.ndarray, losses: np.ndarray) -> dict[str, Any]:
 
 
 def _reversed(
-    names: list[str], predicted: np.ndarray, losses: np.ndarray, mean: np.ndarray
-) -> list[dict[str, Any]]:
+    names: list[str], predicted: np.ndarray, losses: np.ndarray, *, mean: np.ndarray
+) -> tuple[ReversedPair, ...]:
     """Pairs that were predicted one way round and measured the other, the widest apart in prediction
     first."""
     pairs = []
     for a, b in itertools.permutations(range(len(names)), 2):
         if predicted[a] < predicted[b] and mean[a] > mean[b]:
             differences = (losses[a] - losses[b])[~np.isnan(losses[a] - losses[b])]
-            seeds = {"seeds": int((differences > 0).sum()), "compared": len(differences)}
-            gap = float(predicted[b] - predicted[a])
             pairs.append(
-                {"predicted_better": names[a], "measured_better": names[b], "predicted_gap": gap, **seeds}
+                ReversedPair(
+                    predicted_better=names[a],
+                    measured_better=names[b],
+                    predicted_gap=float(predicted[b] - predicted[a]),
+                    seeds=int((differences > 0).sum()),
+                    compared=len(differences),
+                )
             )
-    return sorted(pairs, key=lambda pair: -pair["predicted_gap"])
+    return tuple(sorted(pairs, key=lambda pair: -pair.predicted_gap))
 
 
 def _ranks(values: np.ndarray, among: np.ndarray) -> list[int | None]:
@@ -196,19 +188,7 @@ def _sizes(config: PipelineConfig) -> list[tuple[ModelShape, int]]:
     ]
 
 
-def _choice(inputs: Mapping[str, Artifact]) -> dict[str, Any]:
-    return json.loads((inputs["mix"].path / "choice.json").read_text())
-
-
-def _mixtures(config: PipelineConfig, choice: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+def _mixtures(config: PipelineConfig, choice: Choice) -> dict[str, dict[str, float]]:
     """The mixtures to train, by name."""
-    known = {
-        "chosen": choice["mixture"],
-        **{name: entry["mixture"] for name, entry in choice["baselines"].items()},
-    }
+    known = choice.mixtures
     return {name: known[name] for name in config.validation.mixtures or known}
-
-
-def _predicted(choice: Mapping[str, Any], name: str) -> float:
-    entry = choice["predicted"] if name == "chosen" else choice["baselines"][name]
-    return float(entry["loss"])

@@ -19,6 +19,8 @@ from mashbill.quality.predictive_strength import (
 )
 from mashbill.quality.samples import reference_texts, sample_documents
 
+STRENGTH = "strength.parquet"
+
 
 def preselect_examples(run: StageRun) -> tuple[list[str], list[str], dict[str, Any]]:
     """Positives, negatives and what is known of them; writes ``strength.parquet``.
@@ -67,7 +69,7 @@ def preselect_examples(run: StageRun) -> tuple[list[str], list[str], dict[str, A
             "side": pa.array(side.tolist(), pa.string()),
         }
     )
-    pq.write_table(table, run.output / "strength.parquet", compression="zstd")
+    pq.write_table(table, run.output / STRENGTH, compression="zstd")
     means = (
         table.filter(pc.is_finite(table["strength"]))
         .group_by("domain")

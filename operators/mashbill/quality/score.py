@@ -20,13 +20,19 @@ from mashbill.config import PipelineConfig
 from mashbill.errors import ConfigError, DataError
 from mashbill.partitions import spread
 from mashbill.quality.classifier import POSITIVE, train_classifier
-from mashbill.quality.family import preselect_examples
+from mashbill.quality.family import STRENGTH, preselect_examples
 from mashbill.quality.samples import document_files, reference_texts, sample_documents
 
-CLASSIFIER = "classifier.bin"
+CLASSIFIER, FACTS = "classifier.bin", "quality.json"
 SCHEMA = pa.schema(
     [("id", pa.string()), ("domain", pa.string()), ("margin", pa.float64()), ("bytes", pa.int64())]
 )
+OUTPUTS = {
+    "scores/": "margin of every document",
+    CLASSIFIER: "the fastText model",
+    STRENGTH: "the sample, its compression by each model and its predictive strength",
+    FACTS: "abilities, held-out accuracy",
+}
 
 
 def model_identity(config: PipelineConfig) -> Any:
@@ -69,7 +75,7 @@ def score(run: StageRun) -> Counts:
         run.progress(0.7, "training the classifier")
         facts |= train_classifier(positives, negatives, config, run.config.seed, run.output / CLASSIFIER)
         scorers = [FastTextScorer.load(run.output / CLASSIFIER)]
-    (run.output / "quality.json").write_text(json.dumps(facts, ensure_ascii=False, indent=1))
+    (run.output / FACTS).write_text(json.dumps(facts, ensure_ascii=False, indent=1))
     counts = _score_documents(run, scorers, label)
     return {**counts, **{k: facts[k] for k in ("method", "held_out_accuracy") if k in facts}}
 

@@ -23,6 +23,12 @@ from mashbill.quality.sketch import QuantileSketch, buckets
 BINS = 40
 SAMPLE_CHARACTERS = 500
 NOISE_TAG = 411
+SAMPLES, FACTS = "samples.json", "quality.json"
+OUTPUTS = {
+    "documents/": "the documents that are kept",
+    SAMPLES: "kept and dropped documents",
+    FACTS: "score distributions by domain",
+}
 
 
 @dataclass(frozen=True)
@@ -69,8 +75,8 @@ def select(run: StageRun) -> Counts:
             "bytes_in": int(size.sum()),
             "bytes_out": int(size[keep].sum()),
         }
-    (run.output / "samples.json").write_text(json.dumps(samples, ensure_ascii=False, indent=1))
-    (run.output / "quality.json").write_text(json.dumps({"domains": quality, "share_error": error}, indent=1))
+    (run.output / SAMPLES).write_text(json.dumps(samples, ensure_ascii=False, indent=1))
+    (run.output / FACTS).write_text(json.dumps({"domains": quality, "share_error": error}, indent=1))
     totals = {
         key: sum(row[key] for row in by_domain.values())
         for key in ("documents_in", "documents_out", "bytes_in", "bytes_out")

@@ -6,49 +6,61 @@ over the present choice on the average surface (parallel expected improvement, b
 gives away to the best of each surface is the most that more runs can win.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 
-from mashbill.config import PlanConfig
-from mashbill.mixtures.bundle import Bundle
+from mashbill.artifacts import Part, Record
 from mashbill.regression.laws.gaussian_process import GaussianProcess
-from mashbill.regression.simplex import between, draw_around, minimise, simulate
+from mashbill.regression.simplex import SearchSpace, draw_around, minimise
 
 ADVICE_TAG = 507
 POOL, WITHIN, NEAR, SURFACES = 20_000, 6_000, 1_500, 400
 JITTER_STRENGTHS = (20.0, 100.0, 500.0)
 
 
-@dataclass(frozen=True)
-class Advice:
+class Proposal(Part):
+    """A mixture to train, and on which share of the surfaces it is best of all that were looked at."""
+
+    mixture: dict[str, float]
+    chance: float
+
+
+class Advice(Record):
     """What to train next.
 
     Attributes:
-        mixtures: [mixtures, domains] that together promise the most, the most promising first.
-        chances: [mixtures] share of the surfaces on which each is best of all that were looked at.
-        choice: [domains] the best mixture as things stand.
+        next: mixtures that together promise the most, the most promising first.
+        choice: the best mixture as things stand.
         gain: loss that the best of a surface has below the choice, on average: what more runs can win at
             most.
         gain_90: the same on the surface where it is greater than on 90% of them.
+        noise: error of the regression that made the choice, where it is known; worth_it: whether gain_90 is
+            above.
     """
 
-    mixtures: np.ndarray
-    chances: np.ndarray
-    choice: np.ndarray
+    next: tuple[Proposal, ...]
+    choice: dict[str, float]
     gain: float
     gain_90: float
+    noise: float | None = None
+    worth_it: bool | None = None
+
+    @property
+    def weights(self) -> np.ndarray:
+        """[mixtures, domains] of the mixtures to train."""
+        return np.array([list(entry.mixture.values()) for entry in self.next])
 
 
 def advise(
     process: GaussianProcess,
     target: np.ndarray,
-    natural: np.ndarray,
-    floor: np.ndarray,
-    ceiling: np.ndarray,
+    space: SearchSpace,
     *,
+    domains: Sequence[str],
     count: int,
     seed: int,
+    noise: float | None = None,
     pool: np.ndarray | None = None,
 ) -> Advice:
     """Advise on the next runs.
@@ -56,46 +68,35 @@ def advise(
     Args:
         process: fitted on the runs so far.
         target: [targets] weights.
-        natural: [domains] proportions around which mixtures are simulated.
-        floor, ceiling: [domains] limits of the mixtures.
+        space: the mixtures that may be trained.
+        domains: their names.
         count: mixtures to propose.
         seed: seed of simulation and surfaces.
-        pool: [mixtures, domains] the only ones that can be trained; None means any within the limits.
+        noise: error of the regression, where there is one.
+        pool: [mixtures, domains] the only ones that can be trained; None means any of the space.
     """
-    looked_at = _promising(process, target, natural, floor, ceiling, seed, pool)
+    looked_at = _promising(process, target, space, seed=seed, pool=pool)
     surfaces = process.draw(looked_at, SURFACES, seed) @ target
     best = surfaces.argmin(axis=1)
     at_choice = surfaces[:, 0]
     gains = at_choice - surfaces.min(axis=1)
     wins = np.bincount(best, minlength=len(looked_at))
-    order = _together(surfaces, at_choice, min(count, len(looked_at)))
+    order = _most_together(surfaces, at_choice, min(count, len(looked_at)))
+    gain_90 = float(np.quantile(gains, 0.9))
+    verdict = {} if noise is None else {"noise": noise, "worth_it": bool(gain_90 > noise)}
     return Advice(
-        looked_at[order],
-        wins[order] / SURFACES,
-        looked_at[0],
-        float(gains.mean()),
-        float(np.quantile(gains, 0.9)),
+        next=tuple(
+            Proposal(mixture=_named(domains, looked_at[i]), chance=float(wins[i] / SURFACES)) for i in order
+        ),
+        choice=_named(domains, looked_at[0]),
+        gain=float(gains.mean()),
+        gain_90=gain_90,
+        **verdict,
     )
 
 
-def draw_in_bundle(
-    bundle: Bundle, natural: np.ndarray, floor: np.ndarray, ceiling: np.ndarray, seed: int
-) -> np.ndarray:
-    """[mixtures, domains] mixtures within limits in which some domains keep their ratios: a pool to advise
-    on."""
-    reduced = bundle.reduce(natural)
-    drawn = simulate(reduced, np.ones(len(reduced)), POOL, PlanConfig(), seed)
-    return bundle.expand(between(drawn, *bundle.limits(floor, ceiling)))
-
-
 def _promising(
-    process: GaussianProcess,
-    target: np.ndarray,
-    natural: np.ndarray,
-    floor: np.ndarray,
-    ceiling: np.ndarray,
-    seed: int,
-    pool: np.ndarray | None,
+    process: GaussianProcess, target: np.ndarray, space: SearchSpace, *, seed: int, pool: np.ndarray | None
 ) -> np.ndarray:
     """[mixtures, domains] that may be best given the doubt about them, the one that is best on average
     first."""
@@ -103,14 +104,13 @@ def _promising(
     def mean(mixtures: np.ndarray) -> np.ndarray:
         return process.predict(mixtures) @ target
 
-    candidates = pool
-    if candidates is None:
-        drawn = between(simulate(natural, np.ones(len(natural)), POOL, PlanConfig(), seed), floor, ceiling)
-        best = minimise(mean, drawn[int(mean(drawn).argmin())], floor, ceiling, seed)
+    candidates = space.draw(POOL, seed) if pool is None else pool
+    if pool is None and space.bundle is None:
+        best = minimise(mean, candidates[int(mean(candidates).argmin())], space.limits, seed=seed)
         random = np.random.default_rng([seed, ADVICE_TAG])
         strength = np.repeat(JITTER_STRENGTHS, POOL // 10)[:, None]
-        near = between(draw_around(random, (best + 0.1 / len(best)) * strength), floor, ceiling)
-        candidates = np.concatenate([best[None], drawn, near])
+        near = space.limits.applied(draw_around(random, (best + 0.1 / len(best)) * strength))
+        candidates = np.concatenate([best[None], candidates, near])
     middle = mean(candidates)
     order = np.argsort(middle, kind="stable")[:WITHIN]
     candidates, middle = candidates[order], middle[order]
@@ -119,7 +119,7 @@ def _promising(
     return candidates[np.argsort(hopeful, kind="stable")[:NEAR]]
 
 
-def _together(surfaces: np.ndarray, at_choice: np.ndarray, count: int) -> list[int]:
+def _most_together(surfaces: np.ndarray, at_choice: np.ndarray, count: int) -> list[int]:
     """Places of the mixtures with the greatest expected improvement together, found one after another."""
     order: list[int] = []
     served = at_choice.copy()
@@ -129,3 +129,7 @@ def _together(surfaces: np.ndarray, at_choice: np.ndarray, count: int) -> list[i
         order.append(int(drop.argmax()))
         served = np.minimum(served, surfaces[:, order[-1]])
     return order
+
+
+def _named(domains: Sequence[str], weights: np.ndarray) -> dict[str, float]:
+    return dict(zip(domains, weights.tolist(), strict=True))

@@ -1,11 +1,25 @@
-"""A fitted regression: the regressor, the runs it learnt from, and what it predicts of runs it never saw."""
+"""A fitted regression: the regressor, the runs it learnt from, what it predicts of runs it never saw, its
+target."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Self
 
+import joblib
 import numpy as np
 
+from mashbill.artifacts import Part, Place, Progress, Record, file_in
 from mashbill.errors import DataError
+from mashbill.mixtures import Prediction, SweepRuns
+from mashbill.regression.cross_validation import CrossValidation, conformal_half_width
+from mashbill.regression.laws.ensemble import REGRESSORS, choose_regressor, compare, fit_regressor
+from mashbill.regression.laws.gaussian_process import GaussianProcess
 from mashbill.regression.laws.registry import Regressor
+
+MODEL = "regression.joblib"
+UNREADABLE = (OSError, ValueError, KeyError, EOFError, AttributeError, ImportError, UnpicklingError)
 
 
 @dataclass(frozen=True)
@@ -28,13 +42,188 @@ class FittedRegression:
     losses: np.ndarray
     out_of_fold: np.ndarray
 
-    def target_weights(self, target: dict[str, float]) -> np.ndarray:
-        """[sets] weights of a target."""
-        missing = [name for name in target if name not in self.sets]
+    @property
+    def residuals(self) -> np.ndarray:
+        """[runs, sets] measured less predicted, out of fold."""
+        return self.losses - self.out_of_fold
+
+    @property
+    def process(self) -> GaussianProcess:
+        """The regression's Gaussian process, or one fitted to the same runs."""
+        if isinstance(self.regressor, GaussianProcess):
+            return self.regressor
+        return GaussianProcess().fit(self.weights, self.losses)
+
+    def write(self, folder: Path) -> None:
+        """Write it into a folder."""
+        joblib.dump(self, folder / MODEL)
+
+    @classmethod
+    def read(cls, place: Place) -> Self:
+        """The regression that an artifact or a folder holds.
+
+        Raises:
+            DataError: there is none, or it was written by another version.
+        """
+        path = file_in(place, MODEL)
+        try:
+            return joblib.load(path)
+        except UNREADABLE as error:
+            reason = " ".join(str(error).split())
+            raise DataError(str(path), f"holds no fitted regression ({reason})", "fit it again") from error
+
+
+@dataclass(frozen=True)
+class TargetModel:
+    """A regression and what it is for.
+
+    Attributes:
+        fitted: the regression; columns to be maximised are negated in it.
+        target: weight of each set.
+        maximized: columns where higher is better.
+    """
+
+    fitted: FittedRegression
+    target: Mapping[str, float]
+    maximized: tuple[str, ...] = ()
+
+    @property
+    def weights(self) -> np.ndarray:
+        """[sets] weight of each set in the target.
+
+        Raises:
+            DataError: a set of the target was not measured.
+        """
+        missing = [name for name in self.target if name not in self.fitted.sets]
         if missing:
-            raise DataError(
-                f"mix.target.{missing[0]}",
-                "is no set the sweep measured",
-                f"choose among {', '.join(self.sets)}",
-            )
-        return np.array([target.get(name, 0.0) for name in self.sets])
+            mend = f"choose among {', '.join(self.fitted.sets)}"
+            raise DataError(f"mix.target.{missing[0]}", "is no set the sweep measured", mend)
+        return np.array([self.target.get(name, 0.0) for name in self.fitted.sets])
+
+    @property
+    def signs(self) -> np.ndarray:
+        """[sets] -1 where higher is better."""
+        return np.array([-1.0 if name in self.maximized else 1.0 for name in self.fitted.sets])
+
+    @property
+    def residuals(self) -> np.ndarray:
+        """[runs] of the target, measured less predicted, out of fold."""
+        return self.fitted.residuals @ self.weights
+
+    @property
+    def noise(self) -> float:
+        """Median absolute error of the target's prediction, out of fold."""
+        return float(np.median(np.abs(self.residuals)))
+
+    def loss(self, mixtures: np.ndarray) -> np.ndarray:
+        """[mixtures] predicted target losses of [mixtures, domains]."""
+        return self.fitted.regressor.predict(mixtures) @ self.weights
+
+    def predictions(self, mixtures: Mapping[str, np.ndarray], coverage: float) -> dict[str, Prediction]:
+        """Predicted target losses of named mixtures, with conformal intervals of a coverage."""
+        half = conformal_half_width(self.residuals, coverage)
+        predict, target = self.fitted.regressor.predict, self.weights
+        losses = {name: float(predict(weights[None])[0] @ target) for name, weights in mixtures.items()}
+        return {
+            name: Prediction(loss=loss, interval=(loss - half, loss + half)) for name, loss in losses.items()
+        }
+
+
+class SetError(Part):
+    """How well one set is predicted, out of fold: rank correlation and mean absolute error."""
+
+    spearman: float
+    mae: float
+
+
+class RegressorErrors(Part):
+    """How well one regressor predicts, over all sets and by set."""
+
+    mean_spearman: float
+    mean_mae: float
+    targets: dict[str, SetError]
+
+
+class TargetPredictions(Part):
+    """Measured and predicted target losses by run, out of fold."""
+
+    index: tuple[int, ...]
+    measured: tuple[float, ...]
+    predicted: tuple[float, ...]
+
+
+class RegressorComparison(Record):
+    """The regressors compared by cross-validation within the runs, and what the chosen one predicted."""
+
+    FILE = "cross_validation.json"
+    chosen: str
+    runs: int
+    domains: tuple[str, ...]
+    regressors: dict[str, RegressorErrors]
+    predictions: dict[str, TargetPredictions]
+
+    @classmethod
+    def of(cls, model: TargetModel, compared: Mapping[str, CrossValidation], index: np.ndarray) -> Self:
+        """The record of a comparison.
+
+        Args:
+            model: what was fitted, and for what.
+            compared: the regressors' cross-validation.
+            index: [runs] of the runs.
+        """
+        fitted, weights = model.fitted, model.weights
+        predictions = TargetPredictions(
+            index=tuple(index.tolist()),
+            measured=tuple((fitted.losses @ weights).tolist()),
+            predicted=tuple((fitted.out_of_fold @ weights).tolist()),
+        )
+        return cls(
+            chosen=fitted.name,
+            runs=len(index),
+            domains=fitted.domains,
+            regressors={name: _errors(cv, fitted.sets) for name, cv in compared.items()},
+            predictions={"target": predictions},
+        )
+
+
+def fit_runs(
+    runs: SweepRuns,
+    regressor: str,
+    among: Sequence[str] = REGRESSORS,
+    *,
+    folds: int,
+    seed: int,
+    progress: Progress = lambda share, words: None,
+) -> tuple[FittedRegression, dict[str, CrossValidation]]:
+    """Compare regressors on finished runs by cross-validation, and fit one of them on all.
+
+    Args:
+        runs: finished ones.
+        regressor: its name, or auto for the best of those that are compared.
+        among: which are compared.
+        folds, seed: of the cross-validation.
+        progress: told of each regressor.
+    Returns:
+        The fitted regression, and the comparison by name.
+    """
+    weights, losses = runs.mixtures.weights, runs.losses.losses
+    compared = compare(among, weights, losses, folds=folds, seed=seed, progress=progress)
+    chosen = choose_regressor(compared) if regressor == "auto" else regressor
+    progress(0.9, f"fitting {chosen}")
+    model = fit_regressor(chosen, weights, losses, compared)
+    out_of_fold = compared[chosen].predicted
+    return (
+        FittedRegression(
+            chosen, model, runs.mixtures.domains, runs.losses.columns, weights, losses, out_of_fold
+        ),
+        compared,
+    )
+
+
+def _errors(cv: CrossValidation, sets: Sequence[str]) -> RegressorErrors:
+    rows = zip(sets, cv.spearman.tolist(), cv.mae.tolist(), strict=True)
+    return RegressorErrors(
+        mean_spearman=round(float(cv.spearman.mean()), 4),
+        mean_mae=round(float(cv.mae.mean()), 5),
+        targets={name: SetError(spearman=round(rank, 4), mae=round(mae, 5)) for name, rank, mae in rows},
+    )

@@ -2,28 +2,14 @@
 index."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from mashbill.config.groups import share_weights
 from mashbill.errors import DataError
-from mashbill.mixtures import LossTable, MixtureTable
-
-
-@dataclass(frozen=True)
-class Runs:
-    """Finished runs.
-
-    Attributes:
-        mixtures, losses: a row a run, in the same order.
-        skipped: runs left out as a loss of theirs is missing.
-    """
-
-    mixtures: MixtureTable
-    losses: LossTable
-    skipped: int
+from mashbill.mixtures import LossTable, MixtureTable, SweepRuns
+from mashbill.mixtures.sweep_runs import align
 
 
 def weigh_columns(target: Mapping[str, float], columns: Sequence[str], where: str) -> dict[str, float]:
@@ -79,8 +65,8 @@ def join_tables(
     *,
     maximized: Sequence[str] = (),
     skip_failed: bool = False,
-) -> Runs:
-    """Runs that have a mixture and losses.
+) -> SweepRuns:
+    """Runs that have a mixture and losses, those whose losses are missing among them.
 
     Args:
         mixtures: of all runs.
@@ -99,31 +85,7 @@ def join_tables(
         np.concatenate([t.losses for t in losses]),
         _sources(losses),
     )
-    joined = align(mixtures, stacked)
-    return finished(mixtures, joined)
-
-
-def align(mixtures: MixtureTable, losses: LossTable) -> LossTable:
-    """Losses in the mixtures' order.
-
-    Raises:
-        DataError: an index is in one table only.
-    """
-    for one, other in ((mixtures, losses), (losses, mixtures)):
-        alone = np.setdiff1d(one.index, other.index)
-        if len(alone):
-            what = f"is missing, and {one.source} has it" + (
-                f" (as {len(alone) - 1} more)" if len(alone) > 1 else ""
-            )
-            raise DataError(f"{other.source}: index {alone[0]}", what, "keep the same runs in both")
-    places = {index: row for row, index in enumerate(losses.index)}
-    return losses.only(np.array([places[index] for index in mixtures.index]))
-
-
-def finished(mixtures: MixtureTable, losses: LossTable) -> Runs:
-    """The runs whose losses are all there, of tables in the same order."""
-    there = ~np.isnan(losses.losses).any(axis=1)
-    return Runs(mixtures.only(there), losses.only(there), int((~there).sum()))
+    return SweepRuns(mixtures, align(mixtures, stacked))
 
 
 def ordered(mixtures: MixtureTable, domains: Sequence[str], known_by: str = "the model") -> np.ndarray:

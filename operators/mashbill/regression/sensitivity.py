@@ -1,11 +1,12 @@
 """Which domains a choice hangs on, and how flat the optimum is."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
-from mashbill.regression.simplex import between, draw_around
+from mashbill.mixtures import Sensitivity
+from mashbill.regression.limits import Limits
+from mashbill.regression.simplex import draw_around
 
 FLAT_TAG = 506
 DRAWS = 4_000
@@ -15,25 +16,20 @@ def sensitivity(
     loss: Callable[[np.ndarray], np.ndarray],
     domains: Sequence[str],
     chosen: np.ndarray,
-    floor: np.ndarray,
-    ceiling: np.ndarray,
+    limits: Limits,
     *,
     slack: float,
     seed: int = 0,
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Sensitivity]:
     """What each domain does to the predicted loss of a choice.
 
     Args:
         loss: [mixtures, domains] to [mixtures] predicted target losses.
         domains: names.
         chosen: [domains] the choice.
-        floor, ceiling: [domains] limits.
+        limits: of mixtures that may be as good.
         slack: a loss so much above the choice's counts as good.
         seed: seed of the mixtures around the choice.
-    Returns:
-        By domain: ``weight``; ``without``, ``halved`` and ``doubled``, the change of the loss when the weight
-        changes so and the others make room in proportion, whatever the limits; ``as_good``, the least and the
-        greatest weight among mixtures around the choice and within the limits whose loss is within the slack.
     """
     changed = []
     for i in range(len(domains)):
@@ -44,22 +40,22 @@ def sensitivity(
             changed.append(np.insert((1 - weight) * rest, i, weight))
     losses = loss(np.stack([chosen, *changed]))
     deltas = (losses[1:] - losses[0]).reshape(len(domains), 3)
-    around = _around(chosen, floor, ceiling, seed)
+    around = _around(chosen, limits, seed)
     good = np.concatenate([chosen[None], around[loss(around) <= losses[0] + slack]])
     return {
-        name: {
-            "weight": float(chosen[i]),
-            "without": float(deltas[i, 0]),
-            "halved": float(deltas[i, 1]),
-            "doubled": float(deltas[i, 2]),
-            "as_good": [float(good[:, i].min()), float(good[:, i].max())],
-        }
+        name: Sensitivity(
+            weight=float(chosen[i]),
+            without=float(deltas[i, 0]),
+            halved=float(deltas[i, 1]),
+            doubled=float(deltas[i, 2]),
+            as_good=(float(good[:, i].min()), float(good[:, i].max())),
+        )
         for i, name in enumerate(domains)
     }
 
 
-def _around(chosen: np.ndarray, floor: np.ndarray, ceiling: np.ndarray, seed: int) -> np.ndarray:
+def _around(chosen: np.ndarray, limits: Limits, seed: int) -> np.ndarray:
     """[draws, domains] mixtures near and far around the choice."""
     random = np.random.default_rng([seed, FLAT_TAG])
     strength = np.exp(random.uniform(np.log(10), np.log(1_000), (DRAWS, 1)))
-    return between(draw_around(random, (chosen + 0.1 / len(chosen)) * strength), floor, ceiling)
+    return limits.applied(draw_around(random, (chosen + 0.1 / len(chosen)) * strength))

@@ -1,66 +1,74 @@
 """Fitting, judging and using a regression on tables of mixtures and losses, whoever trained the runs.
 
-A fitted model is a folder: ``regression.joblib`` and ``model.json`` (target, columns, cross-validation).
+A fitted model is a folder: the regression, and a card that says what it is for and how well it predicts.
 """
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any
 
-import joblib
 import numpy as np
 
+from mashbill.artifacts import Part, Record
 from mashbill.errors import ConfigError, DataError
-from mashbill.mixtures import LossTable, MixtureTable
+from mashbill.mixtures import LossTable, MixtureTable, SweepRuns
 from mashbill.regression.cross_validation import conformal_half_width, spearman
-from mashbill.regression.fitted import FittedRegression
-from mashbill.regression.laws.ensemble import FOLDS, REGRESSORS, choose_regressor, compare, fit_regressor
+from mashbill.regression.fitted import FittedRegression, SetError, TargetModel, fit_runs
+from mashbill.regression.laws.ensemble import FOLDS, REGRESSORS
 from mashbill.regression.laws.registry import MIN_RUNS, least_runs
 from mashbill.regression.runs import join_tables, ordered, read_losses, stacked_mixtures, weigh_columns
 
 COVERAGE = 0.9
-MODEL, FACTS = "regression.joblib", "model.json"
 
 
-@dataclass(frozen=True)
-class TableModel:
-    """A regression and what it is for.
+class ModelCard(Record):
+    """What a model is for, and how well it predicts.
 
     Attributes:
-        fitted: on the runs of the tables; columns to be maximised are negated in it.
-        target: weight of each column.
-        maximized: columns where higher is better.
+        regressor: its name.
+        runs: that it was fitted on; skipped_runs: left out, as losses of theirs are missing.
+        domains, targets: how many.
+        cross_validation: error of each column, out of fold.
+        warnings: of what the runs cannot tell.
+        target: weight of each column; maximized: columns where higher is better.
     """
 
-    fitted: FittedRegression
-    target: Mapping[str, float]
+    FILE = "model.json"
+    regressor: str
+    runs: int
+    skipped_runs: int
+    domains: int
+    targets: int
+    cross_validation: dict[str, SetError]
+    warnings: tuple[str, ...]
+    target: dict[str, float]
     maximized: tuple[str, ...]
 
-    @property
-    def weights(self) -> np.ndarray:
-        """[columns] weight of each column of the regression in the target."""
-        return np.array([self.target.get(name, 0.0) for name in self.fitted.sets])
 
-    @property
-    def signs(self) -> np.ndarray:
-        """[columns] -1 where higher is better."""
-        return np.array([-1.0 if name in self.maximized else 1.0 for name in self.fitted.sets])
+class ColumnJudgement(Part):
+    """How well one column of unseen runs is predicted.
 
-    def half_widths(self) -> np.ndarray:
-        """[columns] half the width of each column's interval."""
-        residuals = self.fitted.losses - self.fitted.out_of_fold
-        return np.array([conformal_half_width(column, COVERAGE) for column in residuals.T])
+    Attributes:
+        spearman, pearson: correlations; mae: mean absolute error.
+        regret: measured loss of the run predicted best less the best measured; chosen_rank: of that run, from
+            1.
+        coverage_90: share of the runs inside the 90% interval.
+    """
 
-    def predict(self, mixtures: MixtureTable) -> np.ndarray:
-        """[mixtures, columns] predictions, in the columns' own sign.
+    spearman: float
+    pearson: float
+    mae: float
+    regret: float
+    chosen_rank: int
+    coverage_90: float
 
-        Raises:
-            DataError: the table lacks a domain of the model.
-        """
-        return self.fitted.regressor.predict(ordered(mixtures, self.fitted.domains)) * self.signs
+
+class Judgement(Part):
+    """How well a model predicts runs it has not seen."""
+
+    runs: int
+    skipped_runs: int
+    mean_spearman: float
+    targets: dict[str, ColumnJudgement]
 
 
 def fit_tables(
@@ -72,7 +80,7 @@ def fit_tables(
     regressor: str = "auto",
     seed: int = 0,
     skip_failed: bool = False,
-) -> tuple[TableModel, dict[str, Any]]:
+) -> tuple[TargetModel, ModelCard]:
     """Fit a regression on CSVs of mixtures and of losses, joined on their index.
 
     Args:
@@ -82,9 +90,6 @@ def fit_tables(
         regressor: its name, or auto for the best by cross-validation of those that can bear so few runs.
         seed: seed of the folds.
         skip_failed: leave out runs with a missing loss.
-    Returns:
-        The model, and its report: regressor, runs, skipped_runs, domains, targets, cross_validation by
-            column, warnings.
     Raises:
         DataError: too few runs, a column that is missing or constant, a missing or negative loss, an index in
             one file only.
@@ -92,35 +97,117 @@ def fit_tables(
     tables = read_losses(losses)
     target = _by_column(target, tables[0], ", ".join(map(str, losses)), maximized)
     columns = tuple(name for name in tables[0].columns if name in target)
-    mixed = stacked_mixtures(mixtures)
-    runs = join_tables(
-        mixed, [table.having(columns) for table in tables], maximized=maximized, skip_failed=skip_failed
+    given = [table.having(columns) for table in tables]
+    joined = join_tables(stacked_mixtures(mixtures), given, maximized=maximized, skip_failed=skip_failed)
+    runs = joined.finished
+    names = _able(regressor, runs.mixtures, runs.losses.source)
+    _check_constant(runs.losses)
+    warnings = _fixed_domains(runs.mixtures)
+    signs = np.array([-1.0 if name in maximized else 1.0 for name in columns])
+    signed = SweepRuns(runs.mixtures, LossTable(runs.losses.index, columns, runs.losses.losses * signs))
+    fitted, compared = fit_runs(signed, regressor, names, folds=FOLDS, seed=seed)
+    best = compared[fitted.name]
+    errors = zip(columns, best.spearman.tolist(), best.mae.tolist(), strict=True)
+    card = ModelCard(
+        regressor=fitted.name,
+        runs=len(runs),
+        skipped_runs=len(joined) - len(runs),
+        domains=len(fitted.domains),
+        targets=len(columns),
+        cross_validation={name: SetError(spearman=rank, mae=mae) for name, rank, mae in errors},
+        warnings=tuple(warnings),
+        target=dict(target),
+        maximized=tuple(maximized),
     )
-    mixed, lost = runs.mixtures, runs.losses
-    names = _able(regressor, mixed, lost.source)
-    _check_constant(lost)
-    warnings = _fixed_domains(mixed)
-    values = lost.losses * np.array([-1.0 if name in maximized else 1.0 for name in columns])
-    compared = compare(names, mixed.weights, values, FOLDS, seed)
-    chosen = choose_regressor(compared) if regressor == "auto" else regressor
-    model = fit_regressor(chosen, mixed.weights, values, compared)
-    fitted = FittedRegression(
-        chosen, model, mixed.domains, columns, mixed.weights, values, compared[chosen].predicted
+    return TargetModel(fitted, target, tuple(maximized)), card
+
+
+def predict(model: TargetModel, mixtures: MixtureTable) -> np.ndarray:
+    """[mixtures, columns] predictions, in the columns' own sign.
+
+    Raises:
+        DataError: the table lacks a domain of the model.
+    """
+    return model.fitted.regressor.predict(ordered(mixtures, model.fitted.domains)) * model.signs
+
+
+def save_model(model: TargetModel, card: ModelCard, folder: Path) -> None:
+    """Write a model's folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model.fitted.write(folder)
+    card.write(folder)
+
+
+def load_model(folder: Path, option: str = "--model") -> TargetModel:
+    """Read a model's folder; errors name the option that gave it.
+
+    Raises:
+        ConfigError: it holds none.
+    """
+    try:
+        card = ModelCard.read(folder)
+        return TargetModel(FittedRegression.read(folder), card.target, card.maximized)
+    except DataError as error:
+        what = f"holds no fitted model ({error.where} {error.what})"
+        raise ConfigError(
+            f"{option} {folder}", what, "give the folder that `mashbill mixtures fit` wrote"
+        ) from error
+
+
+def evaluate_tables(
+    model: TargetModel, mixtures: Path, losses: Path, *, skip_failed: bool = False
+) -> Judgement:
+    """How well a model predicts runs it has not seen.
+
+    Args:
+        model: the model.
+        mixtures, losses: tables of those runs.
+        skip_failed: leave out runs with a missing loss.
+    Raises:
+        DataError: a column or domain is missing, a loss is missing or negative, a column is constant, or
+            fewer than two runs are left.
+    """
+    fitted, table = model.fitted, LossTable.read(losses)
+    missing = [name for name in fitted.sets if name not in table.columns]
+    if missing:
+        where, what = f"{losses}: column {missing[0]}", "is missing, and the model predicts it"
+        raise DataError(where, what, "give the losses of the same metrics")
+    given = [table.having(fitted.sets)]
+    mixed = MixtureTable.read(mixtures)
+    joined = join_tables(mixed, given, maximized=model.maximized, skip_failed=skip_failed)
+    runs = joined.finished
+    if len(runs) < 2:
+        raise DataError(str(losses), f"has {len(runs)} finished runs", "an order needs at least 2")
+    _check_constant(runs.losses)
+    measured, predicted = runs.losses.losses, predict(model, runs.mixtures)
+    ranks = spearman(predicted, measured)
+    columns = {}
+    for i, name in enumerate(fitted.sets):
+        half = conformal_half_width(fitted.residuals[:, i], COVERAGE)
+        columns[name] = _judge(
+            predicted[:, i], measured[:, i], float(ranks[i]), sign=model.signs[i], half=half
+        )
+    skipped = len(joined) - len(runs)
+    return Judgement(
+        runs=len(runs), skipped_runs=skipped, mean_spearman=float(np.mean(ranks)), targets=columns
     )
-    best = compared[chosen]
-    report = {
-        "regressor": chosen,
-        "runs": len(mixed.index),
-        "skipped_runs": runs.skipped,
-        "domains": len(mixed.domains),
-        "targets": len(columns),
-        "cross_validation": {
-            name: {"spearman": float(best.spearman[i]), "mae": float(best.mae[i])}
-            for i, name in enumerate(columns)
-        },
-        "warnings": warnings,
-    }
-    return TableModel(fitted, target, tuple(maximized)), report
+
+
+def _judge(
+    predicted: np.ndarray, measured: np.ndarray, rank: float, *, sign: float, half: float
+) -> ColumnJudgement:
+    """The judgement of [runs] predictions of one column; its intervals are twice ``half`` wide."""
+    errors, better = np.abs(predicted - measured), measured * sign
+    chosen = int(np.argmin(predicted * sign))
+    pearson = float(np.corrcoef(predicted, measured)[0, 1]) if np.ptp(predicted) else 0.0
+    return ColumnJudgement(
+        spearman=rank,
+        pearson=pearson,
+        mae=float(errors.mean()),
+        regret=float(better[chosen] - better.min()),
+        chosen_rank=int((better < better[chosen]).sum()) + 1,
+        coverage_90=float((errors <= half).mean()),
+    )
 
 
 def _by_column(
@@ -175,84 +262,3 @@ def _fixed_domains(mixtures: MixtureTable) -> list[str]:
         "train some mixtures with more or less of it"
         for i in fixed
     ]
-
-
-def save_model(model: TableModel, report: Mapping[str, Any], folder: Path) -> None:
-    """Write a model's folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    joblib.dump(model.fitted, folder / MODEL)
-    (folder / FACTS).write_text(
-        json.dumps({**report, "target": dict(model.target), "maximized": list(model.maximized)}, indent=1)
-    )
-
-
-def load_model(folder: Path, option: str = "--model") -> TableModel:
-    """Read a model's folder; errors name the option that gave it.
-
-    Raises:
-        ConfigError: it holds none.
-    """
-    try:
-        facts = json.loads((folder / FACTS).read_text())
-        return TableModel(joblib.load(folder / MODEL), facts["target"], tuple(facts["maximized"]))
-    except (OSError, ValueError, KeyError, EOFError, AttributeError, ImportError, UnpicklingError) as error:
-        what = f"holds no fitted model ({' '.join(str(error).split())})"
-        raise ConfigError(
-            f"{option} {folder}", what, "give the folder that `mashbill mixtures fit` wrote"
-        ) from error
-
-
-def evaluate_tables(
-    model: TableModel, mixtures: Path, losses: Path, *, skip_failed: bool = False
-) -> dict[str, Any]:
-    """How well a model predicts runs it has not seen.
-
-    Args:
-        model: the model.
-        mixtures, losses: tables of those runs.
-        skip_failed: leave out runs with a missing loss.
-    Returns:
-        runs, skipped_runs, mean_spearman, and by column spearman, pearson, mae, regret (measured loss of the
-        run predicted best less the best measured), chosen_rank (of that run, from 1) and coverage_90.
-    Raises:
-        DataError: a column or domain is missing, a loss is missing or negative, a column is constant, or
-            fewer than two runs are left.
-    """
-    table = LossTable.read(losses)
-    missing = [name for name in model.fitted.sets if name not in table.columns]
-    if missing:
-        raise DataError(
-            f"{losses}: column {missing[0]}",
-            "is missing, and the model predicts it",
-            "give the losses of the same metrics",
-        )
-    given = [table.having(model.fitted.sets)]
-    runs = join_tables(MixtureTable.read(mixtures), given, maximized=model.maximized, skip_failed=skip_failed)
-    if len(runs.losses.index) < 2:
-        raise DataError(
-            str(losses), f"has {len(runs.losses.index)} finished runs", "an order needs at least 2"
-        )
-    _check_constant(runs.losses)
-    measured, predicted = runs.losses.losses, model.predict(runs.mixtures)
-    widths, ranks = model.half_widths(), spearman(predicted, measured)
-    targets = {}
-    for i, name in enumerate(model.fitted.sets):
-        sign = model.signs[i]
-        chosen = int(np.argmin(predicted[:, i] * sign))
-        better = measured[:, i] * sign
-        targets[name] = {
-            "spearman": float(ranks[i]),
-            "pearson": float(np.corrcoef(predicted[:, i], measured[:, i])[0, 1])
-            if np.ptp(predicted[:, i])
-            else 0.0,
-            "mae": float(np.abs(predicted[:, i] - measured[:, i]).mean()),
-            "regret": float(better[chosen] - better.min()),
-            "chosen_rank": int((better < better[chosen]).sum()) + 1,
-            "coverage_90": float((np.abs(predicted[:, i] - measured[:, i]) <= widths[i]).mean()),
-        }
-    return {
-        "runs": len(measured),
-        "skipped_runs": runs.skipped,
-        "mean_spearman": float(np.mean(ranks)),
-        "targets": targets,
-    }

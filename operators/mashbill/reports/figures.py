@@ -9,6 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
+from mashbill.mixtures.schedule_choice import Phase
+
 PANELS = 25  # domains that a figure with one panel each shows
 COLORS = {
     "chosen": "#c2611f",
@@ -131,18 +133,18 @@ def sweep_scatter(
     return _svg(figure)
 
 
-def weights_by_phase(phases: Sequence[Mapping[str, Any]], constant: Mapping[str, float]) -> str:
+def weights_by_phase(phases: Sequence[Phase], constant: Mapping[str, float]) -> str:
     """Each domain's weight over the run, a step a phase; a dotted line marks the best single mixture."""
     domains = list(constant)
     columns = min(5, len(domains))
     rows = -(-len(domains) // columns)
     figure, grid = _new(9.4, 1.5 * rows + 0.3, rows, columns, sharey=True)
-    edges = np.cumsum([0.0, *(phase["share"] for phase in phases)])
-    highest = max(max(phase["mixture"].values()) for phase in (*phases, {"mixture": constant}))
+    edges = np.cumsum([0.0, *(phase.share for phase in phases)])
+    highest = max(max(weights.values()) for weights in (*(phase.mixture for phase in phases), constant))
     for axes, name in zip(np.ravel(grid), domains, strict=False):
         axes.axhline(constant[name], color=COLORS["chosen"], linewidth=1, linestyle=":")
         axes.stairs(
-            [phase["mixture"][name] for phase in phases],
+            [phase.mixture[name] for phase in phases],
             edges,
             baseline=None,
             color=COLORS["scheduled"],
@@ -158,11 +160,10 @@ def weights_by_phase(phases: Sequence[Mapping[str, Any]], constant: Mapping[str,
     return _svg(figure)
 
 
-def validation_scatter(predictions: Mapping[str, Sequence[float]]) -> str:
-    """Out-of-fold predictions against measured losses."""
+def prediction_scatter(measured: Sequence[float], predicted: Sequence[float]) -> str:
+    """Out-of-fold predictions of [runs] target losses against measured ones."""
     figure, axes = _new(3.6, 3.2)
-    measured, predicted = np.array(predictions["measured"]), np.array(predictions["predicted"])
-    ends = [min(measured.min(), predicted.min()), max(measured.max(), predicted.max())]
+    ends = [min(*measured, *predicted), max(*measured, *predicted)]
     axes.plot(ends, ends, color=INK, linewidth=0.8, linestyle=":")
     axes.plot(measured, predicted, "o", color=COLORS["chosen"], markersize=4, alpha=0.8)
     axes.set_xlabel("measured, bits per byte")

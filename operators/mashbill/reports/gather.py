@@ -1,13 +1,24 @@
-"""What the report says, read from the artifacts: one dictionary that the template walks."""
+"""What the report says, read from the artifacts: one set of facts that the template walks."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from mashbill.artifacts import Artifact
+from mashbill.artifacts import Artifact, Part, Record
 from mashbill.config import PipelineConfig
+from mashbill.dedup import deduplicate
+from mashbill.evaluation.record import Evaluation
+from mashbill.filters import apply
+from mashbill.mixtures import Choice, Decision, Recipe, Recipes, Round, Rounds, ScheduleChoice, Validation
+from mashbill.mixtures.choice import CHOSEN, NATURAL
+from mashbill.mixtures.reuse import Reuse, read_reuse
+from mashbill.proxies.ladder import Ladder
+from mashbill.proxies.sweep import SettingsComparison
+from mashbill.quality import score, selection
+from mashbill.regression.fitted import RegressorComparison
 
 REASON_SAMPLES = 3
 VERSIONS = (
@@ -22,74 +33,137 @@ VERSIONS = (
 )
 
 
-def gather(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> dict[str, Any]:
-    """Everything but the figures."""
-    choice, evaluation = _json(inputs["mix"], "choice.json"), _json(inputs["evaluate"], "evaluation.json")
-    schedule = _json(inputs["schedule"], "schedule.json")
-    return {
-        "name": config.name,
-        "choice": choice,
-        "evaluation": evaluation,
-        "predicted_against_measured": _losses(choice, schedule, evaluation),
-        "stages": [_stage(name, artifact) for name, artifact in inputs.items()],
-        "domains": _domains(config, inputs),
-        "weights": [
-            {"name": name, "chosen": weight, "natural": choice["baselines"]["natural"]["mixture"][name]}
-            for name, weight in choice["mixture"].items()
-        ],
-        "rejected": _rejected(inputs["ingest"]),
-        "filters": _json(inputs["filter"], "filters.json"),
-        "clusters": _json(inputs["deduplicate"], "duplicates.json"),
-        "duplicates": _duplicates(inputs["deduplicate"]),
-        "samples": _json(inputs["select"], "samples.json"),
-        "quality": _json(inputs["score"], "quality.json"),
-        "validation": _json(inputs["fit"], "cross_validation.json"),
-        "settings": _json(inputs["sweep"], "settings.json"),
-        "reuse": reused(inputs["plan"]),
-        "ladder": _json(inputs["ladder"], "ladder.json"),
-        "measured_again": _json(inputs["validate"], "validation.json"),
-        "rounds": _json(inputs["refine"], "rounds.json"),
-        "schedule": schedule,
-        "decision": _json(inputs["gate"], "decision.json"),
-        "recipes": _json(inputs["train"], "recipes.json"),
-        "config": config.model_dump_json(indent=2),
-        "versions": {name: _version(name) for name in VERSIONS},
-    }
+class Row(Part):
+    """One row of the table of domains: how a domain fared from stage to stage."""
+
+    name: str
+    records: int
+    ingested: int
+    filtered: int
+    unique: int
+    selected: int
+    megabytes: float
+    tokens: int
+    natural: float
+    chosen: float
+    epochs: float
 
 
-def summary(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The main figures, for machines and for the last lines of a run."""
-    evaluation = facts["evaluation"]
-    return {
-        "mixture": facts["choice"]["mixture"],
-        "predicted": evaluation["predicted"],
-        "measured": evaluation["measured"],
-        "gain_predicted": evaluation["gain_predicted"],
-        "gain_measured": evaluation["gain_measured"],
-        "schedule_gain_measured": evaluation["schedule_gain_measured"],
-        "counts": {stage["name"]: stage["counts"] for stage in facts["stages"]},
-    }
+@dataclass(frozen=True)
+class Facts:
+    """Everything that the template walks but the figures, read from the artifacts.
+
+    Attributes:
+        name: of the pipeline; stages: what each did; domains: how each fared.
+        choice, schedule, decision, validation, evaluation, recipes: records of the later stages.
+        rejected, filters, clusters, duplicates, samples, quality: what curation kept and removed.
+        settings, reuse, ladder, rounds, regression: of the mixture search.
+        config: as JSON; versions: of packages.
+    """
+
+    name: str
+    stages: Sequence[Mapping[str, Any]]
+    domains: Sequence[Row]
+    choice: Choice
+    schedule: ScheduleChoice
+    decision: Decision
+    validation: Validation
+    evaluation: Evaluation
+    recipes: Mapping[str, Recipe]
+    rejected: Mapping[str, Any]
+    filters: Any
+    clusters: Any
+    duplicates: Mapping[str, Any]
+    samples: Any
+    quality: Any
+    settings: SettingsComparison
+    reuse: Reuse | None
+    ladder: Ladder
+    rounds: Sequence[Round]
+    regression: RegressorComparison
+    config: str
+    versions: Mapping[str, str]
+
+    @property
+    def weights(self) -> list[dict[str, Any]]:
+        """Chosen and natural weight of each component."""
+        natural = self.choice.baselines[NATURAL].mixture
+        return [{"name": d, "chosen": w, "natural": natural[d]} for d, w in self.choice.mixture.items()]
+
+    @property
+    def predicted_against_measured(self) -> list[dict[str, Any]]:
+        """Predicted target loss of each mixture, and the measured one where a model was trained."""
+        predictions = self.choice.predictions
+        if self.schedule.taken and self.schedule.predicted:
+            chosen = {CHOSEN: predictions.pop(CHOSEN), "scheduled": self.schedule.predicted}
+            predictions = {**chosen, **predictions}
+        measured = self.evaluation.measured
+        return [
+            {"name": name, "loss": p.loss, "interval": p.interval, "measured": measured.get(name)}
+            for name, p in predictions.items()
+        ]
 
 
-def reused(plan: Artifact) -> Any:
-    """What a plan kept of an earlier search; None where none was asked for."""
-    return _json(plan, "reuse.json") if (plan.path / "reuse.json").exists() else None
+class Summary(Record):
+    """The main figures, for machines and for the last lines of a run.
+
+    Attributes:
+        mixture: the choice; predicted, measured: target losses by mixture.
+        gain_predicted, gain_measured: of the choice over natural; schedule_gain_measured: over the choice.
+        counts: what each stage counted.
+    """
+
+    FILE = "summary.json"
+    mixture: dict[str, float]
+    predicted: dict[str, float]
+    measured: dict[str, float]
+    gain_predicted: float
+    gain_measured: float | None
+    schedule_gain_measured: float | None
+    counts: dict[str, dict[str, Any]]
 
 
-def _losses(
-    choice: Mapping[str, Any], schedule: Mapping[str, Any], evaluation: Mapping[str, Any]
-) -> list[dict[str, Any]]:
-    scheduled = {"scheduled": schedule["predicted"]} if schedule["taken"] else {}
-    entries = {"chosen": choice["predicted"], **scheduled, **choice["baselines"]}
-    return [
-        {
-            "name": name,
-            "loss": entry["loss"],
-            "interval": entry["interval"],
-            "measured": evaluation["measured"].get(name),
-        }
-        for name, entry in entries.items()
-    ]
+def gather(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> Facts:
+    """Read the artifacts of a run."""
+    choice = Choice.read(inputs["mix"])
+    return Facts(
+        name=config.name,
+        stages=[_stage(name, artifact) for name, artifact in inputs.items()],
+        domains=_domains(config, inputs, choice),
+        choice=choice,
+        schedule=ScheduleChoice.read(inputs["schedule"]),
+        decision=Decision.read(inputs["gate"]),
+        validation=Validation.read(inputs["validate"]),
+        evaluation=Evaluation.read(inputs["evaluate"]),
+        recipes=Recipes.read(inputs["train"]).root,
+        rejected=_rejected(inputs["ingest"]),
+        filters=_json(inputs["filter"], apply.FACTS),
+        clusters=_json(inputs["deduplicate"], deduplicate.FACTS),
+        duplicates=_duplicates(inputs["deduplicate"]),
+        samples=_json(inputs["select"], selection.SAMPLES),
+        quality=_json(inputs["score"], score.FACTS),
+        settings=SettingsComparison.read(inputs["sweep"]),
+        reuse=read_reuse(inputs["plan"]),
+        ladder=Ladder.read(inputs["ladder"]),
+        rounds=Rounds.read(inputs["refine"]).root,
+        regression=RegressorComparison.read(inputs["fit"]),
+        config=config.model_dump_json(indent=2),
+        versions={name: _version(name) for name in VERSIONS},
+    )
+
+
+def summary(facts: Facts) -> Summary:
+    """The main figures."""
+    evaluation = facts.evaluation
+    return Summary(
+        mixture=facts.choice.mixture,
+        predicted=evaluation.predicted,
+        measured=evaluation.measured,
+        gain_predicted=evaluation.gain_predicted,
+        gain_measured=evaluation.gain_measured,
+        schedule_gain_measured=evaluation.schedule_gain_measured,
+        counts={stage["name"]: stage["counts"] for stage in facts.stages},
+    )
 
 
 def _stage(name: str, artifact: Artifact) -> dict[str, Any]:
@@ -105,31 +179,27 @@ def _stage(name: str, artifact: Artifact) -> dict[str, Any]:
     }
 
 
-def _domains(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> list[dict[str, Any]]:
+def _domains(config: PipelineConfig, inputs: Mapping[str, Artifact], choice: Choice) -> list[Row]:
     """How each domain fared from stage to stage."""
-    tables = {
-        s: inputs[s].manifest.counts["by_domain"]
-        for s in ("ingest", "filter", "deduplicate", "select", "tokenize")
-    }
-    choice = _json(inputs["mix"], "choice.json")
-    rows = []
+    stages = ("ingest", "filter", "deduplicate", "select", "tokenize")
+    tables = {stage: inputs[stage].manifest.counts["by_domain"] for stage in stages}
+    natural, rows = choice.baselines[NATURAL].mixture, []
     for name in config.domain_names:
         bins = config.binned_names(name)
-        rows.append(
-            {
-                "name": name,
-                "records": tables["ingest"][name]["documents_in"],
-                "ingested": tables["ingest"][name]["documents_out"],
-                "filtered": tables["filter"][name]["documents_out"],
-                "unique": tables["deduplicate"][name]["documents_out"],
-                "selected": tables["select"][name]["documents_out"],
-                "megabytes": tables["select"][name]["bytes_out"] / 1e6,
-                "tokens": sum(tables["tokenize"][b]["tokens_train"] for b in bins),
-                "natural": sum(choice["baselines"]["natural"]["mixture"][b] for b in bins),
-                "chosen": sum(choice["mixture"][b] for b in bins),
-                "epochs": max(choice["epochs"][b] for b in bins),
-            }
+        row = Row(
+            name=name,
+            records=tables["ingest"][name]["documents_in"],
+            ingested=tables["ingest"][name]["documents_out"],
+            filtered=tables["filter"][name]["documents_out"],
+            unique=tables["deduplicate"][name]["documents_out"],
+            selected=tables["select"][name]["documents_out"],
+            megabytes=tables["select"][name]["bytes_out"] / 1e6,
+            tokens=sum(tables["tokenize"][b]["tokens_train"] for b in bins),
+            natural=sum(natural[b] for b in bins),
+            chosen=sum(choice.mixture[b] for b in bins),
+            epochs=max(choice.epochs[b] for b in bins),
         )
+        rows.append(row)
     return rows
 
 

@@ -8,7 +8,7 @@ from mashbill.artifacts import Artifact, ArtifactStore, open_store
 from mashbill.artifacts.manifest import Manifest
 from mashbill.config import PipelineConfig
 from mashbill.errors import ConfigError, DataError
-from mashbill.mixtures import MixtureTable
+from mashbill.mixtures import Choice
 
 LAST = "last"
 COMMON = 2  # domains that both must have
@@ -62,8 +62,8 @@ def find_earlier(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> Earl
             search = _search_at(store, address, manifest)
         except DataError:  # something it was made from was deleted
             continue
-        domains = MixtureTable.read(store.open(address).path / "mixture.csv").domains
-        if len(set(domains) & set(config.mixture_names)) >= COMMON:
+        domains = set(Choice.read(store.open(address)).mixture)
+        if len(domains & set(config.mixture_names)) >= COMMON:
             return search
     return None
 

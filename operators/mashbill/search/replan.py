@@ -6,27 +6,35 @@ domain (olmix, arXiv 2602.12237); mixtures of the added and the revised are plan
 runs count again where they can be compared.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import joblib
 import numpy as np
 from pydantic import ValidationError
 
 from mashbill.artifacts import ArtifactStore, Counts, StageRun, open_store
 from mashbill.config import PipelineConfig, ProxyConfig
 from mashbill.errors import ConfigError
-from mashbill.mixtures import MixtureTable, epoch_ceiling
-from mashbill.mixtures.reuse import FACTS, LOSSES, MIXTURES, RATIOS
+from mashbill.mixtures import Choice, SweepRuns, epoch_ceiling
+from mashbill.mixtures.plan import NATURAL, SCHEDULES
+from mashbill.mixtures.reuse import LOSSES, MIXTURES, RATIOS, Reuse, write_bundle, write_kept_runs
+from mashbill.mixtures.sweep_runs import MIXTURES as PLANNED
 from mashbill.regression.fitted import FittedRegression
 from mashbill.search.earlier import EarlierSearch, find_earlier
-from mashbill.search.plan import plan as plan_from_the_start
-from mashbill.search.plan import write_plan
-from mashbill.search.reuse import plan_again, runs_that_count
+from mashbill.search.plan import plan_from_the_start, planned
+from mashbill.search.reuse import earlier_runs, plan_again
 from mashbill.search.revision import changed_share
 from mashbill.tokens import TokenStore
+
+OUTPUTS = {
+    PLANNED: "one mixture a row",
+    NATURAL: "the natural mixture",
+    SCHEDULES: "with plan.phases: how each mixture is spread over them",
+    Reuse.FILE: "with plan.reuse: what is kept of an earlier search, what is searched, and why",
+    RATIOS: "domains that keep their ratios",
+    f"{MIXTURES}, {LOSSES}": "earlier runs that count",
+}
 
 
 @dataclass(frozen=True)
@@ -51,25 +59,30 @@ def plan(run: StageRun) -> Counts:
         return plan_from_the_start(run)
     earlier = find_earlier(run.config, run.inputs)
     if earlier is None:
-        return _from_the_start(run, "there is no earlier choice of at least two of these domains", {})
+        reason = "there is no earlier choice of at least two of these domains"
+        counts, reuse = _from_the_start(run, reason)
+        reuse.write(run.output)
+        return counts
     store = open_store(run.config)
-    fitted: FittedRegression = joblib.load(store.open(earlier.mix.inputs["fit"]).path / "regression.joblib")
+    fitted = FittedRegression.read(store.open(earlier.mix.inputs["fit"]))
     run.progress(0.1, "comparing documents with the earlier search's")
     changes = compare_corpora(run, store, earlier, fitted)
-    facts = _facts(earlier, changes)
     why_not = _not_comparable(run.config, earlier, fitted, changes)
     run.progress(0.8, "planning")
     if not (changes.added or changes.removed or set(changes.revised) & set(run.config.mixture_names)):
-        counts = _from_the_start(run, "no domain changed, so mixtures of all are planned", facts)
+        counts, reuse = _from_the_start(run, "no domain changed, so mixtures of all are planned")
     else:
-        counts = _of_what_changed(run, store, earlier, fitted, changes)
+        counts, reuse = _of_what_changed(run, Choice.read(store.open(earlier.address)), fitted, changes)
     kept_runs = 0 if why_not else _write_kept_runs(run, fitted, changes)
-    written = json.loads((run.output / FACTS).read_text())
-    written |= {
+    found = {
+        "choice": earlier.address,
+        "added": changes.added,
+        "removed": changes.removed,
+        "revised": {name: changes.shares[name] for name in changes.revised},
         "kept_runs": kept_runs,
         "runs": why_not or "earlier runs that read nothing gone or revised count again",
     }
-    (run.output / FACTS).write_text(json.dumps(written, indent=1))
+    reuse.model_copy(update=found).write(run.output)
     return {**counts, "kept_runs": kept_runs}
 
 
@@ -97,79 +110,52 @@ def compare_corpora(
 
 
 def _of_what_changed(
-    run: StageRun, store: ArtifactStore, earlier: EarlierSearch, fitted: FittedRegression, changes: Changes
-) -> Counts:
+    run: StageRun, choice: Choice, fitted: FittedRegression, changes: Changes
+) -> tuple[Counts, Reuse]:
     """Plan mixtures of the added and the revised domains beside the others, which keep their ratios."""
-    config, tokens = run.config, TokenStore(run.inputs["tokenize"].path)
-    have = {name: float(tokens.counts(name, "train")["tokens"]) for name in tokens.domains}
-    chosen = MixtureTable.read(store.open(earlier.address).path / "mixture.csv").row(0)
-    ceiling = epoch_ceiling(np.array(list(have.values())), config.sweep.tokens, config.plan.max_epochs)
+    config, store = run.config, TokenStore(run.inputs["tokenize"].path)
+    amounts = store.train_amounts()
+    have = dict(zip(store.domains, amounts.tolist(), strict=True))
+    ceiling = epoch_ceiling(amounts, config.sweep.tokens, config.plan.max_epochs)
     revised = [name for name in changes.revised if name in have]
-    facts = _facts(earlier, changes)
+    chosen, seed = choice.mixture, config.seed
     try:
         again = plan_again(
-            fitted, chosen, have, revised=revised, seed=config.seed, ceiling=ceiling, config=config.plan
+            fitted, chosen, have, revised=revised, seed=seed, ceiling=ceiling, config=config.plan
         )
     except ConfigError as error:
-        return _from_the_start(run, f"what is kept {error.what}", facts)
-    bundle, natural = again.bundle, np.array(list(tokens.natural().values()))
-    write_plan(again.mixtures, natural, config.plan, config.seed, run.output)
-    MixtureTable(np.arange(1), bundle.domains, bundle.ratios[None]).write(run.output / RATIOS)
-    searched = list(bundle.names[1:])
-    kept = {
-        name: float(r) for name, r in zip(bundle.domains, bundle.ratios, strict=True) if name not in searched
-    }
-    reason = f"{len(kept)} domains keep their ratios, {len(searched)} are searched"
-    (run.output / FACTS).write_text(
-        json.dumps({**facts, "reason": reason, "kept": kept, "searched": searched}, indent=1)
-    )
-    count = len(again.mixtures.index)
-    limited = int((ceiling < 1).sum())
-    return {
-        "mixtures": count,
+        return _from_the_start(run, f"what is kept {error.what}")
+    natural = np.array(list(store.natural().values()))
+    planned(again.mixtures, natural, config.plan, seed=seed).write(run.output)
+    write_bundle(again.bundle, run.output / RATIOS)
+    reason = f"{len(again.ratios)} domains keep their ratios, {len(again.searched)} are searched"
+    counts = {
+        "mixtures": len(again.mixtures.index),
         "domains": len(have),
-        "limited_domains": limited,
-        "kept_domains": len(kept),
+        "limited_domains": int((ceiling < 1).sum()),
+        "kept_domains": len(again.ratios),
         "reuse": reason,
     }
+    return counts, Reuse(reason=reason, kept=again.ratios, searched=again.searched)
 
 
-def _from_the_start(run: StageRun, reason: str, facts: Mapping[str, Any]) -> Counts:
+def _from_the_start(run: StageRun, reason: str) -> tuple[Counts, Reuse]:
     """Plan mixtures of all domains, and say why."""
     counts = plan_from_the_start(run)
-    nothing: dict[str, Any] = {
-        "choice": None,
-        "added": [],
-        "removed": [],
-        "revised": {},
-        "kept": {},
-        "kept_runs": 0,
-        "runs": "",
-    }
-    record = {**nothing, "searched": list(run.config.mixture_names), **facts, "reason": reason}
-    (run.output / FACTS).write_text(json.dumps(record, indent=1))
-    return {**counts, "kept_domains": 0, "kept_runs": 0, "reuse": reason}
-
-
-def _facts(earlier: EarlierSearch, changes: Changes) -> dict[str, Any]:
-    return {
-        "choice": earlier.address,
-        "added": list(changes.added),
-        "removed": list(changes.removed),
-        "revised": {name: changes.shares[name] for name in changes.revised},
-    }
+    reuse = Reuse(reason=reason, searched=run.config.mixture_names)
+    return {**counts, "kept_domains": 0, "kept_runs": 0, "reuse": reason}, reuse
 
 
 def _write_kept_runs(run: StageRun, fitted: FittedRegression, changes: Changes) -> int:
     """Write the earlier runs that count, with the losses of the sets that did not change; how many they
     are."""
     today = TokenStore(run.inputs["tokenize"].path)
-    mixtures, losses = runs_that_count(fitted, today.domains, changes.revised)
-    sets = [name for name in losses.columns if name in today.set_names and name not in changes.revised]
-    if len(mixtures.index):
-        mixtures.write(run.output / MIXTURES)
-        losses.having(sets).write(run.output / LOSSES)
-    return len(mixtures.index)
+    runs = earlier_runs(fitted, today.domains, changes.revised)
+    columns = runs.losses.columns
+    sets = [name for name in columns if name in today.set_names and name not in changes.revised]
+    if len(runs):
+        write_kept_runs(SweepRuns(runs.mixtures, runs.losses.having(sets)), run.output)
+    return len(runs)
 
 
 def _not_comparable(

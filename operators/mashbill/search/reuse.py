@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mashbill.config import PlanConfig
-from mashbill.mixtures import LossTable, MixtureTable, draw_mixtures
+from mashbill.mixtures import LossTable, MixtureTable, SweepRuns, draw_mixtures
 from mashbill.mixtures.bundle import Bundle, bundle_domains
 from mashbill.regression.fitted import FittedRegression
 
@@ -21,13 +21,23 @@ class Replan:
     Attributes:
         bundle: what is searched again, and what keeps its ratios.
         mixtures: new ones to train.
-        kept, kept_losses: earlier runs that still count.
+        kept: earlier runs that still count.
     """
 
     bundle: Bundle
     mixtures: MixtureTable
-    kept: MixtureTable
-    kept_losses: LossTable
+    kept: SweepRuns
+
+    @property
+    def searched(self) -> tuple[str, ...]:
+        """Domains whose weights are searched again."""
+        return self.bundle.names[1:]
+
+    @property
+    def ratios(self) -> dict[str, float]:
+        """Ratios of the domains that keep them."""
+        pairs = zip(self.bundle.domains, self.bundle.ratios.tolist(), strict=True)
+        return {name: ratio for name, ratio in pairs if name not in self.searched}
 
 
 def plan_again(
@@ -60,13 +70,11 @@ def plan_again(
     most = None if ceiling is None else bundle.limits(np.zeros(len(domains)), ceiling)[1]
     count = config.count(len(bundle.names))
     reduced = draw_mixtures(natural, count, config, seed, ceiling=most)
-    kept, losses = runs_that_count(fitted, domains, revised)
-    return Replan(bundle, MixtureTable(np.arange(count), domains, bundle.expand(reduced)), kept, losses)
+    kept = earlier_runs(fitted, domains, revised)
+    return Replan(bundle, MixtureTable(np.arange(count), domains, bundle.expand(reduced)), kept)
 
 
-def runs_that_count(
-    fitted: FittedRegression, domains: Sequence[str], revised: Sequence[str]
-) -> tuple[MixtureTable, LossTable]:
+def earlier_runs(fitted: FittedRegression, domains: Sequence[str], revised: Sequence[str]) -> SweepRuns:
     """Earlier runs that read nothing that is gone or revised: their mixtures of today's domains, and their
     losses.
 
@@ -84,4 +92,5 @@ def runs_that_count(
             weights[:, place] = fitted.weights[rows, old.index(name)]
     index = np.arange(len(rows)) + KEPT_FROM
     weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1e-12)
-    return MixtureTable(index, tuple(domains), weights), LossTable(index, fitted.sets, fitted.losses[rows])
+    losses = LossTable(index, fitted.sets, fitted.losses[rows])
+    return SweepRuns(MixtureTable(index, tuple(domains), weights), losses)

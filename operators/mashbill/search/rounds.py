@@ -1,10 +1,9 @@
-"""The refine stage: adaptive rounds of proxies. Each round fits a process to all runs so far and trains the
+"""The refine stage: adaptive rounds of proxies. Each fits a process to all runs so far and trains the
 mixtures it asks for.
 
 It stops by itself where more runs promise too little; the rounds that are left then train nothing.
 """
 
-import json
 import os
 from collections.abc import Mapping
 
@@ -12,17 +11,24 @@ import numpy as np
 
 from mashbill.artifacts import Artifact, Counts, StageRun
 from mashbill.config import PipelineConfig
-from mashbill.mixtures import LossTable, MixtureTable, epoch_ceiling
-from mashbill.mixtures.reuse import read_bundle, with_kept_runs
-from mashbill.proxies.group import RESULT, final_losses, folder_name, train_group
+from mashbill.mixtures import MixtureTable, Round, Rounds, SweepRuns, epoch_ceiling
+from mashbill.mixtures.reuse import read_bundle, runs_that_count
+from mashbill.mixtures.sweep_runs import LOSSES, MIXTURES, has_runs
+from mashbill.proxies.group import train_group, trained_runs
 from mashbill.proxies.sweep import chosen_config
-from mashbill.regression.advice import Advice, advise, draw_in_bundle
+from mashbill.regression.advice import Advice, advise
 from mashbill.regression.laws.gaussian_process import GaussianProcess
-from mashbill.search.fit import read_runs
+from mashbill.regression.limits import Limits
+from mashbill.regression.simplex import SearchSpace
 from mashbill.tokens import TokenStore
 
 ROUND_TAG = 306
 FIRST_INDEX = 100_000  # of a round's proxies, times the round
+OUTPUTS = {
+    MIXTURES: "mixtures of all rounds",
+    LOSSES: "their final bits per byte",
+    Rounds.FILE: "what each promised",
+}
 
 
 def round_names(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> list[str]:
@@ -32,51 +38,39 @@ def round_names(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> list[
 
 def run_round(run: StageRun) -> Counts:
     """Train one round's proxies, unless an earlier round has stopped or this one promises too little."""
-    config, store, name = run.config, TokenStore(run.inputs["tokenize"].path), run.part or ""
-    before = list(run.parts.values())
+    config, store = run.config, TokenStore(run.inputs["tokenize"].path)
+    before, number = list(run.parts.values()), int((run.part or "").removeprefix("round-"))
     if before and before[-1].manifest.counts["proxies"] == 0:
         return {**before[-1].manifest.counts}
-    number = int(name.removeprefix("round-"))
-    advice = _advice(run, [run.inputs["sweep"], *before], store, number)
-    facts = {"gain": round(advice.gain, 5), "gain_90": round(advice.gain_90, 5)}
+    advice = _advice(run, store, [run.inputs["sweep"], *before], number)
+    promised = {"gain": round(advice.gain, 5), "gain_90": round(advice.gain_90, 5)}
     if advice.gain_90 < config.refine.min_gain:
         run.progress(1.0, f"more proxies promise {advice.gain_90:.4f} at most: stopped")
-        return {"proxies": 0, "failed": 0, "tokens": 0, **facts}
-    index = FIRST_INDEX * number + np.arange(len(advice.mixtures))
-    table = MixtureTable(index, store.domains, advice.mixtures)
-    sweep = config.sweep
+        return {"proxies": 0, "failed": 0, "tokens": 0, **promised}
+    weights = advice.weights
+    table = MixtureTable(FIRST_INDEX * number + np.arange(len(weights)), store.domains, weights)
     counts = train_group(
         run,
         store,
         table,
-        range(len(index)),
+        range(len(weights)),
         [chosen_config(config, run.inputs["sweep"])],
-        tokens=sweep.tokens,
-        evaluations=sweep.evaluations,
+        tokens=config.sweep.tokens,
+        evaluations=config.sweep.evaluations,
         tag=ROUND_TAG,
         processes=config.workers or os.cpu_count() or 1,  # rounds run one at a time
     )
-    table.write(run.output / "mixtures.csv")
-    records = [json.loads((run.output / "proxies" / folder_name(int(i)) / RESULT).read_text()) for i in index]
-    LossTable(index, store.set_names, final_losses(records, store.set_names)).write(run.output / "losses.csv")
-    return {"proxies": counts["proxies"], "failed": counts["failed"], "tokens": counts["tokens"], **facts}
+    trained_runs(run.output, table, store.set_names).write(run.output)
+    return {key: counts[key] for key in ("proxies", "failed", "tokens")} | promised
 
 
 def collect_rounds(run: StageRun) -> Counts:
     """One table of all rounds, and what each promised; no table where none trained."""
-    trained = [artifact for artifact in run.parts.values() if (artifact.path / "mixtures.csv").exists()]
-    rounds = [{"round": name, **artifact.manifest.counts} for name, artifact in run.parts.items()]
-    (run.output / "rounds.json").write_text(json.dumps(rounds, indent=1))
+    trained = [artifact for artifact in run.parts.values() if has_runs(artifact)]
+    rounds = [Round(round=name, **artifact.manifest.counts) for name, artifact in run.parts.items()]
+    Rounds(tuple(rounds)).write(run.output)
     if trained:
-        mixtures = [MixtureTable.read(artifact.path / "mixtures.csv") for artifact in trained]
-        losses = [LossTable.read(artifact.path / "losses.csv") for artifact in trained]
-        index = np.concatenate([table.index for table in mixtures])
-        MixtureTable(index, mixtures[0].columns, np.concatenate([t.weights for t in mixtures])).write(
-            run.output / "mixtures.csv"
-        )
-        LossTable(index, losses[0].columns, np.concatenate([t.losses for t in losses])).write(
-            run.output / "losses.csv"
-        )
+        SweepRuns.read(*trained).write(run.output)
     totals = {
         key: sum(artifact.manifest.counts[key] for artifact in trained)
         for key in ("proxies", "failed", "tokens")
@@ -84,18 +78,18 @@ def collect_rounds(run: StageRun) -> Counts:
     return {**totals, "rounds": len(trained)}
 
 
-def _advice(run: StageRun, runs: list[Artifact], store: TokenStore, number: int) -> Advice:
+def _advice(run: StageRun, store: TokenStore, sweeps: list[Artifact], number: int) -> Advice:
     """What to train in a round."""
-    config = run.config
-    plan = run.inputs["plan"].path
-    mixtures, losses = with_kept_runs(*read_runs(*(artifact.path for artifact in runs)), plan)
-    have = np.array([store.counts(d, "train")["tokens"] for d in mixtures.domains], np.float64)
+    config, plan = run.config, run.inputs["plan"]
+    runs = runs_that_count(plan, *sweeps)
+    have = store.train_amounts(runs.mixtures.domains)
     ceiling = epoch_ceiling(have, config.sweep.tokens, config.plan.max_epochs)
-    wanted = config.target
-    target = np.array([wanted.get(name, 0.0) for name in losses.columns])
-    process = GaussianProcess().fit(mixtures.weights, losses.losses)
-    seed = int(np.random.SeedSequence([config.seed, ROUND_TAG, number]).generate_state(1)[0])
-    floor, natural = np.zeros(len(have)), have / have.sum()
-    kept = read_bundle(plan)
-    pool = None if kept is None else draw_in_bundle(kept, natural, floor, ceiling, seed)
-    return advise(process, target, natural, floor, ceiling, count=config.refine.proxies, seed=seed, pool=pool)
+    space = SearchSpace(have / have.sum(), Limits(np.zeros(len(have)), ceiling), read_bundle(plan))
+    return advise(
+        GaussianProcess().fit(runs.mixtures.weights, runs.losses.losses),
+        np.array([config.target.get(name, 0.0) for name in runs.losses.columns]),
+        space,
+        domains=runs.mixtures.domains,
+        count=config.refine.proxies,
+        seed=int(np.random.SeedSequence([config.seed, ROUND_TAG, number]).generate_state(1)[0]),
+    )

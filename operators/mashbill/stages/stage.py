@@ -24,7 +24,6 @@ class Stage:
         summary: what it does, in a sentence, for --help, the UI and the reference page.
         sections: config sections it reads; a change in any makes its result stale.
         inputs: stages whose artifacts it reads.
-        outputs: files of its artifact and what they hold.
         run: ``module:function`` that makes the artifact, or collects the parts where the stage splits.
         parts: ``module:function`` that names the parts, for a stage whose work splits.
         run_part: ``module:function`` that makes one part.
@@ -41,7 +40,6 @@ class Stage:
     summary: str
     sections: tuple[str, ...]
     inputs: tuple[str, ...]
-    outputs: Mapping[str, str]
     run: str
     parts: str | None = None
     run_part: str | None = None
@@ -56,6 +54,11 @@ class Stage:
     def one_at_a_time(self) -> bool:
         """Whether no two parts may run at once."""
         return self.exclusive or self.in_order
+
+    @property
+    def outputs(self) -> Mapping[str, str]:
+        """Files of its artifact and what they hold, as the module that writes them says."""
+        return cast("Mapping[str, str]", _load(f"{self.run.partition(':')[0]}:OUTPUTS"))
 
     def load_run(self, *, part: bool) -> Run:
         """The function that makes the artifact, or one part of it."""

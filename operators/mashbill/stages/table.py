@@ -7,19 +7,12 @@ from types import MappingProxyType
 from mashbill.errors import ConfigError
 from mashbill.stages.stage import Stage
 
-DOCUMENTS = "parquet of (id, domain, source, text, metadata), partitioned by domain"
-
 _ROWS = (
     Stage(
         name="ingest",
         summary="Read the sources into partitioned documents; put what cannot be read aside, with reasons.",
         sections=("corpus",),
         inputs=(),
-        outputs={
-            "documents/": DOCUMENTS,
-            "references/": "the same for reference sets",
-            "rejected/": "what was refused, and why",
-        },
         run="mashbill.corpus.ingest:ingest",
         external="mashbill.corpus.sources:source_identity",
     ),
@@ -29,12 +22,6 @@ _ROWS = (
         "data; decontaminate.",
         sections=("filters",),
         inputs=("ingest",),
-        outputs={
-            "documents/": DOCUMENTS,
-            "removed.parquet": "what was removed, and why",
-            "filters.json": "what each filter removed (in a dry run: would, alone and in sequence), with "
-            "samples",
-        },
         run="mashbill.filters.apply:filter_documents",
         external="mashbill.filters.apply:filter_identity",
     ),
@@ -43,12 +30,6 @@ _ROWS = (
         summary="Remove exact and near duplicates across domains.",
         sections=("deduplication",),
         inputs=("filter",),
-        outputs={
-            "documents/": DOCUMENTS,
-            "removed.parquet": "what was removed, which document it repeats, and why",
-            "clusters.parquet": "groups of duplicates and their sizes",
-            "index/": "signatures of what stayed, for a later corpus to be deduplicated against",
-        },
         run="mashbill.dedup.deduplicate:deduplicate",
         external="mashbill.dedup.deduplicate:index_identity",
         version=3,
@@ -58,11 +39,6 @@ _ROWS = (
         summary="Train a family of proxies on different mixtures, whose disagreement tells documents apart.",
         sections=("bootstrap", "proxy", "plan", "tokens", "quality"),
         inputs=("ingest", "deduplicate"),
-        outputs={
-            "proxies/": "one model folder each",
-            "tokenizer.json": "their tokenizer",
-            "mixtures.csv": "their mixtures",
-        },
         run="mashbill.proxies.bootstrap:collect_bootstrap",
         parts="mashbill.proxies.bootstrap:bootstrap_parts",
         run_part="mashbill.proxies.bootstrap:run_bootstrap_part",
@@ -76,12 +52,6 @@ _ROWS = (
         "document.",
         sections=("quality",),
         inputs=("ingest", "deduplicate", "bootstrap"),
-        outputs={
-            "scores/": "margin of every document",
-            "classifier.bin": "the fastText model",
-            "strength.parquet": "the sample, its compression by each model and its predictive strength",
-            "quality.json": "abilities, held-out accuracy",
-        },
         run="mashbill.quality.score:score",
         external="mashbill.quality.score:model_identity",
     ),
@@ -90,11 +60,6 @@ _ROWS = (
         summary="Keep the best-scored share of the text.",
         sections=("selection",),
         inputs=("deduplicate", "score"),
-        outputs={
-            "documents/": DOCUMENTS,
-            "samples.json": "kept and dropped documents",
-            "quality.json": "score distributions by domain",
-        },
         run="mashbill.quality.selection:select",
     ),
     Stage(
@@ -102,11 +67,6 @@ _ROWS = (
         summary="Train or load a tokenizer and write memory-mapped token shards with a document-level split.",
         sections=("tokens",),
         inputs=("ingest", "select"),
-        outputs={
-            "tokenizer.json": "the tokenizer",
-            "shards/": "tokens of each domain and reference, by split",
-            "tokens.json": "counts",
-        },
         run="mashbill.tokens.tokenize:tokenize",
         external="mashbill.tokens.tokenizer:tokenizer_identity",
         version=2,
@@ -117,13 +77,6 @@ _ROWS = (
         "alone, with plan.reuse.",
         sections=("plan", "sweep"),
         inputs=("tokenize",),
-        outputs={
-            "mixtures.csv": "one mixture a row",
-            "natural.csv": "the natural mixture",
-            "reuse.json": "with plan.reuse: what is kept of an earlier search, what is searched, and why",
-            "ratios.csv": "domains that keep their ratios",
-            "kept_mixtures.csv, kept_losses.csv": "earlier runs that count",
-        },
         run="mashbill.search.replan:plan",
         earlier="mashbill.search.earlier:reuse_identity",
     ),
@@ -132,14 +85,6 @@ _ROWS = (
         summary="Train one proxy a mixture and measure its bits per byte on every validation set.",
         sections=("proxy", "sweep", "plan"),
         inputs=("tokenize", "plan"),
-        outputs={
-            "losses.csv": "final bits per byte, one proxy a row",
-            "trajectories.csv": "bits per byte at several steps",
-            "settings.json": "the settings of the optimiser compared, where mixtures were trained with "
-            "several",
-            "mixtures.csv": "the mixtures as trained",
-            "proxies/": "one model folder each",
-        },
         run="mashbill.proxies.sweep:collect_sweep",
         parts="mashbill.proxies.sweep:sweep_parts",
         run_part="mashbill.proxies.sweep:run_sweep_part",
@@ -151,11 +96,6 @@ _ROWS = (
         summary="Train more proxies, round by round, where they can still change the choice.",
         sections=("refine", "proxy", "sweep", "plan", "mix"),
         inputs=("tokenize", "plan", "sweep"),
-        outputs={
-            "mixtures.csv": "mixtures of all rounds",
-            "losses.csv": "their final bits per byte",
-            "rounds.json": "what each promised",
-        },
         run="mashbill.search.rounds:collect_rounds",
         parts="mashbill.search.rounds:round_names",
         run_part="mashbill.search.rounds:run_round",
@@ -167,7 +107,6 @@ _ROWS = (
         "holds.",
         sections=("ladder", "proxy", "sweep", "mix"),
         inputs=("tokenize", "sweep"),
-        outputs={"ladder.json": "target losses by size, and the rank correlation of each pair of sizes"},
         run="mashbill.proxies.ladder:collect_ladder",
         parts="mashbill.proxies.ladder:ladder_parts",
         run_part="mashbill.proxies.ladder:train_rung",
@@ -178,10 +117,6 @@ _ROWS = (
         summary="Fit regressors from mixtures to losses and compare them by cross-validation.",
         sections=("regression", "mix"),
         inputs=("plan", "sweep", "refine"),
-        outputs={
-            "regression.joblib": "the fitted regressor",
-            "cross_validation.json": "the regressors compared",
-        },
         run="mashbill.search.fit:fit",
         version=3,
     ),
@@ -190,10 +125,6 @@ _ROWS = (
         summary="Find other methods' mixtures with the same proxies, to put beside the choice.",
         sections=("baselines", "proxy", "sweep", "plan"),
         inputs=("tokenize", "plan"),
-        outputs={
-            "baselines.json": "mixtures by name",
-            "*_history.csv": "how a method's mixture changed over its run",
-        },
         run="mashbill.proxies.baselines:collect_baselines",
         parts="mashbill.proxies.baselines:baseline_parts",
         run_part="mashbill.proxies.baselines:run_baseline",
@@ -205,10 +136,6 @@ _ROWS = (
         summary="Choose the mixture with the lowest predicted target loss, within the epoch limit.",
         sections=("mix", "plan", "training"),
         inputs=("tokenize", "plan", "sweep", "fit", "baselines"),
-        outputs={
-            "mixture.csv": "the chosen mixture",
-            "choice.json": "prediction, interval, baselines and sensitivity",
-        },
         run="mashbill.search.choose:mix",
         version=2,
     ),
@@ -218,7 +145,6 @@ _ROWS = (
         "worth it.",
         sections=("schedule", "mix", "training"),
         inputs=("tokenize", "plan", "sweep", "mix"),
-        outputs={"schedule.csv": "the schedule", "schedule.json": "its gain, noise and validation"},
         run="mashbill.search.schedule:schedule",
     ),
     Stage(
@@ -227,10 +153,6 @@ _ROWS = (
         "measured loss.",
         sections=("validation", "proxy", "sweep"),
         inputs=("tokenize", "mix"),
-        outputs={
-            "validation.json": "by size: measured and predicted loss and rank of each mixture, and how "
-            "well the orders agree"
-        },
         run="mashbill.proxies.validation:collect_validation",
         parts="mashbill.proxies.validation:validation_parts",
         run_part="mashbill.proxies.validation:train_again",
@@ -241,7 +163,6 @@ _ROWS = (
         summary="Say whether the predicted gain over natural is worth the cluster.",
         sections=("gate",),
         inputs=("mix",),
-        outputs={"decision.json": "train, ask or refuse, and why"},
         run="mashbill.search.gate:gate",
     ),
     Stage(
@@ -249,7 +170,6 @@ _ROWS = (
         summary="Train the final models with DeepSpeed under torchrun, one a mixture.",
         sections=("training",),
         inputs=("tokenize", "mix", "schedule", "gate"),
-        outputs={"models/": "one Hugging Face folder a mixture", "curves.csv": "loss by step"},
         run="mashbill.training.train:collect_models",
         parts="mashbill.training.train:train_parts",
         run_part="mashbill.training.train:run_train_part",
@@ -261,7 +181,6 @@ _ROWS = (
         summary="Measure the final models' bits per byte by domain, and check their export.",
         sections=("evaluation", "mix"),
         inputs=("tokenize", "mix", "schedule", "train"),
-        outputs={"evaluation.json": "bits per byte, predicted and measured; generated samples"},
         run="mashbill.evaluation.evaluate:evaluate",
     ),
     Stage(
@@ -289,7 +208,6 @@ _ROWS = (
             "train",
             "evaluate",
         ),
-        outputs={"report.html": "the page", "summary.json": "its main figures"},
         run="mashbill.reports.report:report",
         version=2,
     ),

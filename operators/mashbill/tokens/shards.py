@@ -4,7 +4,7 @@ A document's tokens are followed by the end-of-text token, so that readers may r
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -99,6 +99,10 @@ class TokenStore:
     def counts(self, name: str, split: str) -> dict[str, int]:
         """Documents, tokens and bytes of a split of a set."""
         return cast("dict[str, int]", self.sets[name][split])
+
+    def train_amounts(self, domains: Sequence[str] | None = None) -> np.ndarray:
+        """[domains] training tokens that there are; of all domains, or of some in the order given."""
+        return np.array([self.counts(d, "train")["tokens"] for d in domains or self.domains], np.float64)
 
     def natural(self) -> dict[str, float]:
         """Each domain's share of the training tokens; the shares sum to 1."""

@@ -14,11 +14,16 @@ from mashbill.artifacts import Counts, Progress, StageRun
 from mashbill.config import EngineConfig, TokensConfig
 from mashbill.errors import DataError
 from mashbill.partitions import spread
-from mashbill.tokens.shards import ShardWriter, write_index
+from mashbill.tokens.shards import INDEX, ShardWriter, write_index
 from mashbill.tokens.splits import smallest_share, validation_mask
 from mashbill.tokens.tokenizer import end_of_text_id, load_tokenizer, train_tokenizer
 
 BATCH_DOCUMENTS = 512
+OUTPUTS = {
+    "tokenizer.json": "the tokenizer",
+    "shards/": "tokens of each domain and reference, by split",
+    INDEX: "counts",
+}
 
 
 def tokenize(run: StageRun) -> Counts:

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from builders.phased_law import DOMAINS, SETS, law, write_tables
 from mashbill.mixtures import Schedule, ScheduleTable
-from mashbill.regression.trajectories.limits import Limits
+from mashbill.regression.limits import Limits
+from mashbill.regression.trajectories.limits import ScheduleLimits
 from mashbill.regression.trajectories.runs import read_phased_runs
 
 TARGET = ["--target", "scarce"]
@@ -52,7 +53,10 @@ def test_what_is_scarce_comes_last_where_the_last_phase_counts_most(
     facts = answer(ordered, *scarcity(ordered), "--output", tmp_path / "schedule.csv")
     assert facts["taken"]
     assert facts["gain"] > facts["noise"] > 0
-    assert facts["validation"]["trajectories"]["spearman"] > facts["validation"]["static"]["spearman"]
+    assert (
+        facts["cross_validation"]["trajectories"]["spearman"]
+        > facts["cross_validation"]["static"]["spearman"]
+    )
     chosen = ScheduleTable.read(tmp_path / "schedule.csv").schedule(0)
     assert chosen.as_json() == [{**p, "mixture": pytest.approx(p["mixture"])} for p in facts["schedule"]]
     assert chosen.mean["scarce"] <= 0.3 + 1e-6
@@ -201,11 +205,12 @@ def test_schedules_are_brought_within_their_limits(
     ceiling: list[float],
     repeats: list[float],
 ) -> None:
-    limits = Limits(simplex(shares), np.array(floor), np.array(ceiling), np.array(repeats))
+    held = Limits(np.array(floor), np.array(ceiling), np.array(repeats))
+    limits = ScheduleLimits(simplex(shares), held)
     weights = np.array([simplex(row) for row in rows])[None]
     fitted = limits.apply(weights)
     assert np.allclose(fitted.sum(axis=2), 1)
-    assert (fitted >= limits.floor - 1e-9).all()
-    assert (fitted <= limits.ceiling + 1e-6).all()
-    assert (np.einsum("p,spd->sd", limits.shares, fitted) <= limits.repeats + 1e-6).all()
+    assert (fitted >= np.array(floor) - 1e-9).all()
+    assert (fitted <= np.array(ceiling) + 1e-6).all()
+    assert (np.einsum("p,spd->sd", limits.shares, fitted) <= np.array(repeats) + 1e-6).all()
     assert np.allclose(limits.apply(fitted), fitted, atol=1e-6)

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from builders.corpus import SMALL_SWEEP, corpus_config, easy_and_hard, folder_as_artifact, run_stage
+from builders.choices import write_choice
+from builders.corpus import SMALL_SWEEP, corpus_config, easy_and_hard, run_stage
 from mashbill.artifacts import Artifact
 from mashbill.config import PipelineConfig, ValidationConfig
 from mashbill.errors import ConfigError
@@ -74,16 +75,10 @@ def test_a_seed_gives_every_mixture_the_same_start_and_is_none_of_the_sweeps(
     config, done = mixed
     swept = MixtureTable.read(done["sweep"].path / "mixtures.csv").row(0)
     first = LossTable.read(done["sweep"].path / "losses.csv").row(0)["easy"]
-    entry = {"mixture": swept, "loss": 3.0}
-    choice = {
-        "mixture": swept,
-        "predicted": {"loss": 3.0},
-        "baselines": {"natural": entry, "twin": entry},
-        "target": {"easy": 1.0},
-    }
-    (tmp_path / "choice.json").write_text(json.dumps(choice))
+    beside = {"natural": swept, "twin": swept}
+    mix = write_choice(tmp_path, swept, {"easy": 1.0}, beside=beside)
     alone = config.model_copy(update={"validation": ValidationConfig(seeds=2)})
-    artifact = run_stage(alone, "validate", {**done, "mix": folder_as_artifact("mix", tmp_path)})
+    artifact = run_stage(alone, "validate", {**done, "mix": mix})
     rows = json.loads((artifact.path / "validation.json").read_text())["sizes"][0]["mixtures"]
     chosen, natural, twin = rows
     assert chosen["least"] < chosen["greatest"]
@@ -108,7 +103,14 @@ def test_it_is_off_by_default_and_the_gate_does_not_wait_for_it(
 def test_orders_that_disagree_are_named_and_diverged_models_counted() -> None:
     nan = float("nan")
     losses = np.array([[3.0, 3.2, nan], [3.1, 3.0, 3.3], [4.0, 4.2, 4.1], [nan, nan, nan]])
-    facts = compare(["chosen", "natural", "doremi", "online"], np.array([2.9, 3.0, 2.95, 2.8]), losses)
+    size = compare(
+        ["chosen", "natural", "doremi", "online"],
+        np.array([2.9, 3.0, 2.95, 2.8]),
+        losses,
+        parameters=1,
+        tokens=1,
+    )
+    facts = size.model_dump(exclude_unset=True)
     assert [(row["name"], row["measured_rank"], row["predicted_rank"]) for row in facts["mixtures"]] == [
         ("chosen", 1, 1),
         ("natural", 2, 3),

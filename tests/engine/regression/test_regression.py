@@ -9,13 +9,15 @@ import pytest
 from scipy.stats import spearmanr
 
 from builders.checkout import REGMIX
-from builders.corpus import corpus_config, folder_as_artifact, run_stage, write_jsonl
+from builders.choices import write_choice
+from builders.corpus import corpus_config, run_stage, write_jsonl
 from mashbill.artifacts import Artifact
 from mashbill.config import PipelineConfig
 from mashbill.errors import DataError, RunError
+from mashbill.mixtures import SweepRuns
 from mashbill.regression.advice import advise
 from mashbill.regression.cross_validation import cross_validate
-from mashbill.regression.fitted import FittedRegression
+from mashbill.regression.fitted import FittedRegression, TargetModel
 from mashbill.regression.laws.ensemble import (
     MEMBERS,
     REGRESSORS,
@@ -26,11 +28,10 @@ from mashbill.regression.laws.ensemble import (
 )
 from mashbill.regression.laws.gaussian_process import GaussianProcess, kernel
 from mashbill.regression.laws.registry import Linear
+from mashbill.regression.limits import Limits, no_limits
 from mashbill.regression.objective import Objective
 from mashbill.regression.sensitivity import sensitivity
-from mashbill.regression.simplex import between, minimise, simulate
-from mashbill.search.choose import describe
-from mashbill.search.fit import read_runs
+from mashbill.regression.simplex import SearchSpace, minimise
 
 TARGETS = slice(0, 3)
 
@@ -59,10 +60,10 @@ def test_the_process_ranks_unseen_runs_with_an_eighth_of_the_proxies() -> None:
 def test_out_of_fold_predictions_never_saw_their_run() -> None:
     weights, losses = published("train")
     weights, losses = weights[:24], losses[:24, :1]
-    before = cross_validate(Linear, weights, losses, 4, 0).predicted
+    before = cross_validate(Linear, weights, losses, folds=4, seed=0).predicted
     changed = losses.copy()
     changed[5] += 100
-    after = cross_validate(Linear, weights, changed, 4, 0).predicted
+    after = cross_validate(Linear, weights, changed, folds=4, seed=0).predicted
     assert after[5] == pytest.approx(before[5])
     assert not np.allclose(after, before)
 
@@ -88,7 +89,7 @@ def test_the_exponential_law_stays_bounded_where_no_run_was() -> None:
 
 def test_the_choice_and_the_shares_follow_cross_validation() -> None:
     weights, losses = published("train")
-    compared = compare(REGRESSORS, weights[:40], losses[:40], 4, 0)
+    compared = compare(REGRESSORS, weights[:40], losses[:40], folds=4, seed=0)
     means = {name: cv.spearman.mean() for name, cv in compared.items()}
     assert choose_regressor(compared) == "gp"
     assert choose_regressor({**compared, "gp": compared["linear"]}) == max(
@@ -126,7 +127,7 @@ def test_the_process_interpolates_and_its_doubt_grows_away_from_the_runs() -> No
 def fitted(regressor: str = "linear", runs: int = 64) -> FittedRegression:
     weights, losses = published("train")
     weights, losses = weights[:runs], losses[:runs]
-    folds = cross_validate(lambda: new_regressor(regressor), weights, losses, 4, 0)
+    folds = cross_validate(lambda: new_regressor(regressor), weights, losses, folds=4, seed=0)
     domains = tuple(f"d{i}" for i in range(weights.shape[1]))
     return FittedRegression(
         regressor,
@@ -143,35 +144,35 @@ def test_intervals_hold_on_unseen_runs() -> None:
     fit = fitted()
     unseen, measured = published("test")
     target = np.array([1.0, 0.0, 0.0])
+    model = TargetModel(fit, {"a": 1.0})
     inside = []
     for weights, loss in zip(unseen[:100], measured[:100], strict=True):
-        told = describe(fit, {"chosen": weights, "natural": fit.weights[0]}, target, 0.9, 0)
-        low, high = told["predicted"]["interval"]
+        low, high = model.predictions({"unseen": weights}, 0.9)["unseen"].interval
         inside.append(low <= loss @ target <= high)
     assert np.mean(inside) > 0.8
 
 
-def test_candidates_keep_under_the_epoch_limit(tmp_path: Path) -> None:
-    config = small_config(tmp_path)
+def test_candidates_keep_under_the_epoch_limit() -> None:
     natural, ceiling = np.array([0.7, 0.3]), np.array([1.0, 0.35])
-    candidates = simulate(natural, ceiling, 500, config.plan, 0)
+    space = SearchSpace(natural, Limits(np.zeros(2), ceiling))
+    candidates = space.draw(500, 0)
     assert candidates.sum(axis=1) == pytest.approx(1)
     assert candidates[:, 1].max() <= 0.35 + 1e-9
-    assert np.array_equal(candidates, simulate(natural, ceiling, 500, config.plan, 0))
+    assert np.array_equal(candidates, space.draw(500, 0))
 
 
 def test_target_that_was_not_measured_is_named() -> None:
     with pytest.raises(
         DataError, match=r"mix\.target\.lost: is no set the sweep measured; choose among a, b, c"
     ):
-        fitted().target_weights({"lost": 1.0})
+        _ = TargetModel(fitted(), {"lost": 1.0}).weights
 
 
 def test_run_without_its_loss_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "mixtures.csv").write_text("index,a,b\n0,0.5,0.5\n1,0.4,0.6\n")
     (tmp_path / "losses.csv").write_text("index,r\n0,1.5\n")
     with pytest.raises(DataError, match=r"losses.csv: index 1: is missing, and"):
-        read_runs(tmp_path)
+        SweepRuns.read(tmp_path)
 
 
 def small_config(folder: Path, extra: str = "") -> PipelineConfig:
@@ -181,8 +182,8 @@ def small_config(folder: Path, extra: str = "") -> PipelineConfig:
 
 
 def choice_with(folder: Path, gain: float, interval: tuple[float, float]) -> Artifact:
-    (folder / "choice.json").write_text(json.dumps({"gain": gain, "gain_interval": interval}))
-    return folder_as_artifact("mix", folder)
+    weights = {"a": 0.5, "b": 0.5}
+    return write_choice(folder, weights, {"r": 1.0}, gain=gain, gain_interval=interval)
 
 
 @pytest.mark.parametrize("gain, interval, decision", [(0.2, (0.1, 0.3), "train"), (0.05, (-0.1, 0.2), "ask")])
@@ -210,10 +211,10 @@ def test_direct_search_finds_a_known_minimum_within_limits() -> None:
     def bowl(mixtures: np.ndarray) -> np.ndarray:
         return ((mixtures - bottom) ** 2).sum(axis=1)
 
-    start, free = np.full(5, 0.2), np.ones(5)
-    assert minimise(bowl, start, np.zeros(5), free, 0) == pytest.approx(bottom, abs=0.02)
+    start = np.full(5, 0.2)
+    assert minimise(bowl, start, no_limits(5), seed=0) == pytest.approx(bottom, abs=0.02)
     ceiling, floor = np.array([0.3, 1, 1, 1, 1.0]), np.array([0, 0, 0, 0, 0.1])
-    found = minimise(bowl, start, floor, ceiling, 0)
+    found = minimise(bowl, start, Limits(floor, ceiling), seed=0)
     assert found.sum() == pytest.approx(1)
     assert (found <= ceiling + 1e-9).all()
     assert (found >= floor - 1e-9).all()
@@ -225,10 +226,9 @@ def test_caution_and_closeness_draw_the_choice_to_what_is_known() -> None:
     fit = fitted("gp", 48)
     process, target, prior = fit.regressor, np.array([1.0, 0, 0]), fit.weights.mean(axis=0)
     assert isinstance(process, GaussianProcess)
-    floor, ceiling = np.zeros(17), np.ones(17)
     chosen = {
         (caution, closeness): minimise(
-            Objective(process, target, process, caution, prior, closeness), prior, floor, ceiling, 0
+            Objective(process, target, process, caution, prior, closeness), prior, no_limits(17), seed=0
         )
         for caution, closeness in ((0.0, 0.0), (3.0, 0.0), (0.0, 1.0))
     }
@@ -243,13 +243,13 @@ def test_sensitivity_says_which_domains_matter() -> None:
         return -np.log(mixtures[:, 0] + 0.01) + 0.1 * mixtures[:, 2]
 
     chosen = np.array([0.8, 0.1, 0.1])
-    table = sensitivity(loss, ("needed", "neutral", "harmful"), chosen, np.zeros(3), np.ones(3), slack=0.05)
-    assert table["needed"]["without"] > 1
-    assert table["harmful"]["without"] < 0 < table["harmful"]["doubled"]
-    assert abs(table["neutral"]["without"]) < 0.2
-    low, high = table["needed"]["as_good"]
+    table = sensitivity(loss, ("needed", "neutral", "harmful"), chosen, no_limits(3), slack=0.05)
+    assert table["needed"].without > 1
+    assert table["harmful"].without < 0 < table["harmful"].doubled
+    assert abs(table["neutral"].without) < 0.2
+    low, high = table["needed"].as_good
     assert 0.7 < low <= 0.8 <= high
-    lifted = between(chosen[None], np.array([0, 0.2, 0]), np.ones(3))[0]
+    lifted = Limits(np.array([0, 0.2, 0]), np.ones(3)).applied(chosen[None])[0]
     assert lifted == pytest.approx([0.8 - 0.8 * 0.1 / 0.9, 0.2, 0.1 - 0.1 * 0.1 / 0.9])
 
 
@@ -258,21 +258,23 @@ def test_advice_names_the_run_that_is_missing() -> None:
     promise shrinks with more runs."""
     weights, losses = published("train")
     target = np.array([1.0, 0, 0])
-    natural, floor, ceiling = weights.mean(axis=0), np.zeros(17), np.full(17, 0.6)
+    natural, domains = weights.mean(axis=0), tuple(f"d{i}" for i in range(17))
+    space = SearchSpace(natural, Limits(np.zeros(17), np.full(17, 0.6)))
     worst = np.argsort(-(losses @ target))[:40]
     gains = {}
     for name, runs in {"worst": worst, "all": np.arange(300)}.items():
         process = GaussianProcess().fit(weights[runs], losses[runs])
-        advice = advise(process, target, natural, floor, ceiling, count=5, seed=0)
-        assert advice.mixtures.shape == (5, 17)
-        assert (advice.mixtures <= ceiling + 1e-9).all()
-        assert len(np.unique(advice.mixtures.round(6), axis=0)) == 5
+        advice = advise(process, target, space, domains=domains, count=5, seed=0)
+        assert advice.weights.shape == (5, 17)
+        assert (advice.weights <= 0.6 + 1e-9).all()
+        assert len(np.unique(advice.weights.round(6), axis=0)) == 5
         gains[name] = advice.gain
     assert gains["worst"] > gains["all"] > 0
     process = GaussianProcess().fit(weights[worst], losses[worst])
     rest = np.setdiff1d(np.arange(512), worst)
-    advice = advise(process, target, natural, floor, np.ones(17), count=8, seed=0, pool=weights[rest])
-    told = [int(np.flatnonzero((weights[rest] == row).all(axis=1))[0]) for row in advice.mixtures]
+    free = SearchSpace(natural, no_limits(17))
+    advice = advise(process, target, free, domains=domains, count=8, seed=0, pool=weights[rest])
+    told = [int(np.flatnonzero((weights[rest] == row).all(axis=1))[0]) for row in advice.weights]
     measured = (losses @ target)[rest]
     assert np.median(measured[told]) < np.quantile(measured, 0.3)
     assert measured[told].min() < np.quantile(measured, 0.1)

@@ -15,7 +15,7 @@ from builders.corpus import corpus_config, run_stage, run_stages, write_jsonl
 from mashbill.artifacts import Artifact
 from mashbill.config import PipelineConfig
 from mashbill.errors import ConfigError
-from mashbill.reports.gather import reused
+from mashbill.mixtures.reuse import read_reuse
 from mashbill.reports.report import TEMPLATES
 from mashbill.search.revision import changed_share
 from mashbill.stages import job_of, stage_named
@@ -162,12 +162,14 @@ def test_an_address_that_is_no_choice_is_refused(searches: Any) -> None:
 
 def test_the_report_says_what_was_kept(searches: Any) -> None:
     (_, before), (_, after) = searches
-    assert reused(after["plan"])["kept"] == facts(after)["kept"]
+    found = read_reuse(after["plan"])
+    assert found is not None
+    assert found.kept == facts(after)["kept"]
     pages = Environment(loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined).get_template(
         "reuse.html"
     )
-    assert "there is no earlier choice" in pages.render(reuse=reused(before["plan"]))
-    said = pages.render(reuse=reused(after["plan"]))
+    assert "there is no earlier choice" in pages.render(reuse=read_reuse(before["plan"]))
+    said = pages.render(reuse=found)
     assert "2 domains keep their ratios, 2 are searched" in said
     assert all(
         words in said

@@ -11,7 +11,7 @@ from builders.corpus import SMALL_SWEEP, easy_and_hard, run_stage
 from mashbill.artifacts import Artifact
 from mashbill.config import PipelineConfig
 from mashbill.errors import RunError
-from mashbill.search.fit import read_runs
+from mashbill.mixtures import SweepRuns
 from mashbill.stages import job_of, stage_named
 
 CONFIG = (
@@ -53,8 +53,7 @@ def test_rounds_build_on_those_before_them(swept: tuple[PipelineConfig, dict[str
     table = pd.read_csv(refined.path / "mixtures.csv")
     assert table["index"].tolist() == [100_000, 100_001, 200_000, 200_001]
     assert len(table.drop(columns="index").round(9).drop_duplicates()) == 4
-    mixtures, losses = read_runs(done["sweep"].path, refined.path)
-    assert len(mixtures.index) == len(losses.index) == 10
+    assert len(SweepRuns.read(done["sweep"], refined).finished) == 10
     rounds = json.loads((refined.path / "rounds.json").read_text())
     assert [r["round"] for r in rounds] == ["round-001", "round-002"]
     assert all(r["gain_90"] >= 0 for r in rounds)

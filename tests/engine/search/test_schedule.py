@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders.corpus import SMALL_SWEEP, easy_and_hard, folder_as_artifact, run_stage
+from builders.choices import write_choice
+from builders.corpus import SMALL_SWEEP, easy_and_hard, run_stage
 from mashbill.artifacts import Artifact
 from mashbill.config import PipelineConfig, PlanConfig
 from mashbill.errors import DataError
@@ -128,9 +129,7 @@ def test_proxies_follow_their_schedules_and_are_measured_at_every_phase_end(swep
 def test_with_one_phase_the_chosen_mixture_stays(swept: Swept, tmp_path: Path) -> None:
     config, done = swept
     mixture = {"easy": 0.25, "hard": 0.75}
-    (tmp_path / "mix").mkdir()
-    (tmp_path / "mix" / "choice.json").write_text(json.dumps({"mixture": mixture}))
-    off = run_stage(config, "schedule", {**done, "mix": folder_as_artifact("mix", tmp_path / "mix")})
+    off = run_stage(config, "schedule", {**done, "mix": write_choice(tmp_path, mixture, {"easy": 1.0})})
     assert off.manifest.counts == {"phases": 1, "taken": False}
     assert ScheduleTable.read(off.path / "schedule.csv").schedule(0).as_json() == [
         {"share": 1.0, "mixture": mixture}

@@ -1,11 +1,12 @@
 """All regressors by name, compared on the same folds; the ensemble weighs its members by their out-of-fold
 predictions."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Mapping, Sequence
+from typing import Self
 
 import numpy as np
 
+from mashbill.artifacts import Progress
 from mashbill.regression.cross_validation import CrossValidation, cross_validate, measured_by, split_folds
 from mashbill.regression.laws.registry import SINGLE, Regressor
 from mashbill.regression.threads import one_thread
@@ -33,7 +34,7 @@ class Ensemble:
     def fit(self, weights: np.ndarray, losses: np.ndarray) -> Self:
         """Learn from [runs, domains] mixtures and [runs, targets] losses."""
         if not self.shares:
-            self.shares = member_shares(compare(MEMBERS, weights, losses, FOLDS, 0), losses)
+            self.shares = member_shares(compare(MEMBERS, weights, losses, folds=FOLDS, seed=0), losses)
         self.members: dict[str, Regressor] = {
             name: SINGLE[name]().fit(weights, losses) for name in self.shares
         }
@@ -54,9 +55,10 @@ def compare(
     names: Sequence[str],
     weights: np.ndarray,
     losses: np.ndarray,
+    *,
     folds: int,
     seed: int,
-    told: Callable[[float, str], Any] = lambda share, message: None,
+    progress: Progress = lambda share, words: None,
 ) -> dict[str, CrossValidation]:
     """Cross-validate regressors on the same folds; the ensemble from its members' predictions, each member
     fitted once a fold.
@@ -65,12 +67,12 @@ def compare(
         names: the regressors.
         weights, losses: [runs, domains] mixtures, and [runs, targets].
         folds, seed: of the cross-validation.
-        told: hears the share done and what comes next.
+        progress: told of each regressor.
     """
     single = [name for name in SINGLE if name in names or (ENSEMBLE in names and name in MEMBERS)]
     compared = {}
     for i, name in enumerate(single):
-        told(i / len(single), f"cross-validating {name}")
+        progress(i / len(single), f"cross-validating {name}")
         with one_thread():
             compared[name] = cross_validate(SINGLE[name], weights, losses, folds, seed)
     if ENSEMBLE in names:

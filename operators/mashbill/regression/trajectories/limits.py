@@ -1,42 +1,30 @@
-"""The search for the best schedule: the cross-entropy method over phases, within floors and ceilings of each
-and repeats of all together.
+"""What schedules keep to: floors and ceilings of each phase, and repeats of all phases together.
 
 An epoch limit is about amounts, so it binds on the mean over the phases: a domain of which there is little
 may fill one phase and be missing from the others. Floors and ceilings bind in every phase.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from mashbill.mixtures import within_ceiling
-from mashbill.regression.simplex import LEAST_SHARE, LOOSEST, TIGHTEST, draw_around
+from mashbill.regression.limits import Limits
 
-SCHEDULE_TAG = 508
-ROUNDS, DRAWS, ELITES = 12, 800, 30
 TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
-class Limits:
+class ScheduleLimits:
     """What schedules keep to.
 
     Attributes:
         shares: [phases]; they sum to 1.
-        floor, ceiling: [domains] of every phase.
-        repeats: [domains] greatest mean weights.
+        limits: floors and ceilings of every phase, and repeats of all phases together.
     """
 
     shares: np.ndarray
-    floor: np.ndarray
-    ceiling: np.ndarray
-    repeats: np.ndarray
-
-    @property
-    def constant_ceiling(self) -> np.ndarray:
-        """[domains] greatest weights of a mixture that stays the same."""
-        return np.minimum(self.ceiling, self.repeats)
+    limits: Limits
 
     def apply(self, weights: np.ndarray) -> np.ndarray:
         """Schedules brought within the limits; those that keep to them stay as they are.
@@ -50,12 +38,13 @@ class Limits:
         Returns:
             [schedules, phases, domains] the same within the limits.
         """
-        room = 1 - self.floor.sum()
+        floor, limits = self.limits.floor, self.limits
+        room = 1 - floor.sum()
         if room < TOLERANCE:
-            return np.broadcast_to(self.floor / self.floor.sum(), weights.shape).copy()
-        above = np.maximum(weights - self.floor, 0)
+            return np.broadcast_to(floor / floor.sum(), weights.shape).copy()
+        above = np.maximum(weights - floor, 0)
         above /= np.maximum(above.sum(axis=2, keepdims=True), 1e-300)
-        highest, most = (self.ceiling - self.floor) / room, (self.constant_ceiling - self.floor) / room
+        highest, most = (limits.ceiling - floor) / room, (limits.highest - floor) / room
         fitted = _scale_down(above, self.shares, highest, most)
         mean = np.einsum("p,spd->sd", self.shares, fitted)
         wrong = (np.abs(fitted.sum(axis=2) - 1).max(axis=1) > TOLERANCE) | (mean > most + TOLERANCE).any(
@@ -65,7 +54,7 @@ class Limits:
         if wrong.any():
             even = np.einsum("p,spd->sd", self.shares, above[wrong])
             fitted[wrong] = within_ceiling(even / even.sum(axis=1, keepdims=True), most)[:, None]
-        return self.floor + room * fitted
+        return floor + room * fitted
 
 
 def _scale_down(above: np.ndarray, shares: np.ndarray, highest: np.ndarray, most: np.ndarray) -> np.ndarray:
@@ -88,35 +77,3 @@ def _scale_down(above: np.ndarray, shares: np.ndarray, highest: np.ndarray, most
             free * (1 - result.sum(axis=2, keepdims=True)), total, out=np.zeros_like(free), where=total > 0
         )
     return result
-
-
-def minimise_schedule(
-    objective: Callable[[np.ndarray], np.ndarray], starts: np.ndarray, limits: Limits, seed: int
-) -> np.ndarray:
-    """The best schedule met by the cross-entropy method, from the best of the starts and from the first of
-    them.
-
-    Args:
-        objective: [schedules, phases, domains] to [schedules], lower is better.
-        starts: [starts, phases, domains] within the limits; the answer is never worse than any of them.
-        limits: of the schedules.
-        seed: seed of the draws.
-    Returns:
-        [phases, domains].
-    """
-    values = objective(starts)
-    best, lowest = starts[int(values.argmin())], float(values.min())
-    for turn, start in enumerate((starts[0], best)):
-        random = np.random.default_rng([seed, SCHEDULE_TAG, turn])
-        mean = start
-        for strength in np.geomspace(LOOSEST, TIGHTEST, ROUNDS):
-            concentrations = np.repeat(np.maximum(mean, LEAST_SHARE)[None] * strength, DRAWS, axis=0)
-            drawn = limits.apply(
-                draw_around(random, concentrations.reshape(-1, mean.shape[1])).reshape(concentrations.shape)
-            )
-            found = objective(drawn)
-            order = np.argsort(found, kind="stable")[:ELITES]
-            mean = drawn[order].mean(axis=0)
-            if found[order[0]] < lowest:
-                best, lowest = drawn[order[0]], float(found[order[0]])
-    return best

@@ -1,44 +1,91 @@
-"""Choosing a schedule from fitted trajectories, before a run or while it is under way, and whether it is
-worth more than one mixture."""
+"""Choosing a schedule from runs in phases, before a run or while one is under way, and whether it is worth
+more than one mixture.
 
-from collections.abc import Callable
+The search is the cross-entropy method over phases, within the limits of each and the repeats of all together.
+"""
+
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from mashbill.artifacts import Progress
 from mashbill.config import PlanConfig
-from mashbill.errors import DataError
-from mashbill.mixtures import Schedule
+from mashbill.mixtures import Prediction, Schedule, ScheduleChoice
+from mashbill.mixtures.schedule_choice import phases_of
 from mashbill.regression.cross_validation import conformal_half_width
-from mashbill.regression.simplex import between, minimise, simulate
-from mashbill.regression.trajectories.limits import Limits, minimise_schedule
+from mashbill.regression.simplex import LEAST_SHARE, LOOSEST, TIGHTEST, draw_around, minimise, simulate
+from mashbill.regression.trajectories.limits import ScheduleLimits
+from mashbill.regression.trajectories.runs import PhasedRuns
 from mashbill.regression.trajectories.transitions import (
+    Compared,
     FittedTrajectories,
     MeanRegression,
     ScheduleRegression,
+    fit_trajectories,
 )
+from mashbill.regression.trajectories.under_way import UnderWay
 
+SCHEDULE_TAG = 508
 STARTS = 2_000
+ROUNDS, DRAWS, ELITES = 12, 800, 30
 
 
 @dataclass(frozen=True)
-class UnderWay:
-    """A run of which some phases are done.
+class Terms:
+    """What a schedule is chosen for, and on which terms.
 
     Attributes:
-        schedule: what it has followed and would go on with, in the phases of the regression.
-        done: phases that are over.
-        observed: [sets] losses at the end of the last of them.
+        target: weight of each set.
+        natural: [domains] proportions around which schedules are drawn; None means the mean of the runs'
+            mixtures.
+        caution: standard errors of its gain that count against a schedule.
+        coverage: coverage of the intervals.
+        folds, seed: of the cross-validation and the search.
+        fallback: weight by domain where order does not count; None means the best by the mean mixture.
     """
 
-    schedule: Schedule
-    done: int
-    observed: np.ndarray
+    target: Mapping[str, float]
+    natural: np.ndarray | None = None
+    caution: float = 1.0
+    coverage: float = 0.9
+    folds: int = 5
+    seed: int = 0
+    fallback: Mapping[str, float] | None = None
+
+
+def choose_schedule(
+    runs: PhasedRuns,
+    limits: ScheduleLimits,
+    terms: Terms,
+    *,
+    under_way: UnderWay | None = None,
+    progress: Progress = lambda share, words: None,
+) -> ScheduleChoice:
+    """The best schedule within limits, and whether it is worth more than one mixture.
+
+    For a run under way: than going on as it was.
+
+    Args:
+        runs: finished runs in phases.
+        limits: of the phases that are left.
+        terms: target, caution and the like.
+        under_way: the run that is being continued; None means before it.
+        progress: told of folds and of the search.
+    Raises:
+        DataError: too few runs, or fewer than two phases.
+    """
+    fitted = fit_trajectories(
+        runs, folds=terms.folds, seed=terms.seed, progress=lambda done, words: progress(0.6 * done, words)
+    )
+    natural = runs.means.mean(axis=0) if terms.natural is None else terms.natural
+    target = np.array([terms.target.get(name, 0.0) for name in runs.sets])
+    search = _Search(fitted, target, natural, limits, terms, under_way)
+    return search.choice(lambda done, words: progress(0.6 + 0.4 * done, words))
 
 
 @dataclass(frozen=True)
-class Forecast:
+class RollOut:
     """Predictions of the target for what is left of a run.
 
     Attributes:
@@ -58,162 +105,144 @@ class Forecast:
     def gain_doubt(self, weights: np.ndarray, instead: np.ndarray) -> np.ndarray:
         """[schedules] standard error of what each gains on another [phases left, domains]: a jackknife over
         the folds' regressions."""
-        gains = np.stack(
-            [self._by(one, instead[None]) - self._by(one, weights) for one in self.fitted.partial]
-        )
+        folds = self.fitted.partial
+        gains = np.stack([self._by(one, instead[None]) - self._by(one, weights) for one in folds])
         return np.sqrt((len(gains) - 1) * gains.var(axis=0))
 
     def _by(self, regression: ScheduleRegression, weights: np.ndarray) -> np.ndarray:
         return regression.predict(weights, self.observed) @ self.target
 
 
-def choose_schedule(
-    fitted: FittedTrajectories,
-    target: np.ndarray,
-    natural: np.ndarray,
-    limits: Limits,
-    *,
-    caution: float,
-    coverage: float,
-    seed: int,
-    fallback: np.ndarray | None = None,
-    under_way: UnderWay | None = None,
-    told: Callable[[float, str], Any] = lambda share, message: None,
-) -> dict[str, Any]:
-    """The best schedule within the limits, and whether it is worth more than one mixture; for a run under
-    way, than going on as it was.
+@dataclass(frozen=True)
+class _Search:
+    """The search for one schedule.
+
+    Attributes:
+        limits: of the phases that are left.
+    """
+
+    fitted: FittedTrajectories
+    target: np.ndarray
+    natural: np.ndarray
+    limits: ScheduleLimits
+    terms: Terms
+    under_way: UnderWay | None
+
+    def choice(self, progress: Progress) -> ScheduleChoice:
+        """Search, and say what is followed and why."""
+        left, seed, under_way = len(self.limits.shares), self.terms.seed, self.under_way
+        roll_out = RollOut(self.fitted, self.target, under_way.observed if under_way else None)
+        constant = self._best_constant(lambda rows: roll_out.loss(np.repeat(rows[:, None], left, axis=1)))
+        progress(0.2, "searching for a schedule")
+        flat = np.repeat(constant[None], left, axis=0)
+        instead = (
+            self.limits.apply(under_way.schedule.weights[None, under_way.done :])[0] if under_way else flat
+        )
+
+        def cautious(weights: np.ndarray) -> np.ndarray:
+            value, caution = roll_out.loss(weights), self.terms.caution
+            return value + caution * roll_out.gain_doubt(weights, instead) if caution else value
+
+        drawn = simulate(self.natural, STARTS * left, PlanConfig(), seed=seed).reshape(STARTS, left, -1)
+        starts = np.concatenate([instead[None], flat[None], self.limits.apply(drawn)])
+        found = minimise_schedule(cautious, starts, self.limits, seed=seed)
+        progress(0.9, "measuring the schedule")
+        return self._weighed(roll_out, found, flat, instead)
+
+    def _weighed(
+        self, roll_out: RollOut, found: np.ndarray, flat: np.ndarray, instead: np.ndarray
+    ) -> ScheduleChoice:
+        """The choice between [phases left, domains] schedules: the best found, the best constant, what was so
+        far."""
+        coverage, compared = self.terms.coverage, self.fitted.compared(self.target)
+        gain = float(roll_out.loss(instead[None])[0] - roll_out.loss(found[None])[0])
+        doubt = float(roll_out.gain_doubt(found[None], instead)[0])
+        noise = doubt * _quantile(coverage, len(self.fitted.partial))
+        taken = compared.order_counts and gain > noise
+        stays, candidate = self._constant_instead(), self._whole(found)
+        schedule = candidate if taken else stays
+        ahead = found if taken else _left_of(stays, len(self.limits.shares))
+        half = conformal_half_width(
+            (self.fitted.runs.losses[:, -1] - self.fitted.out_of_fold) @ self.target, coverage
+        )
+        return ScheduleChoice(
+            phases=len(self.fitted.runs.shares),
+            schedule=phases_of(schedule),
+            mean=schedule.mean,
+            candidate=phases_of(candidate),
+            constant=dict(zip(self.fitted.runs.domains, flat[0].tolist(), strict=True)),
+            predicted=_with_interval(float(roll_out.loss(ahead[None])[0]), half),
+            predicted_constant=_with_interval(float(roll_out.loss(flat[None])[0]), half),
+            gain=gain,
+            noise=noise,
+            above_noise=bool(gain > noise),
+            order_counts=compared.order_counts,
+            taken=bool(taken),
+            cross_validation=compared.validation,
+            reason=_reason(compared, gain, noise, under_way=self.under_way is not None),
+        )
+
+    def _best_constant(self, loss: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """[domains] the mixture with the lowest loss among those that stay the same."""
+        limits, seed = self.limits.limits, self.terms.seed
+        drawn = limits.applied(simulate(self.natural, STARTS, PlanConfig(), seed=seed))
+        return minimise(loss, drawn[int(loss(drawn).argmin())], limits, seed=seed)
+
+    def _constant_instead(self) -> Schedule:
+        """What is followed where a schedule is not worth it: a run under way goes on as it was."""
+        if self.under_way is not None:
+            return self.under_way.schedule
+        runs, fallback = self.fitted.runs, self.terms.fallback
+        if fallback is not None:
+            return Schedule.constant({name: fallback[name] for name in runs.domains})
+        process = MeanRegression(np.ones(1)).fit(runs.means[:, None], runs.losses)
+        best = self._best_constant(lambda rows: process.predict(rows[:, None]) @ self.target)
+        return Schedule.constant(dict(zip(runs.domains, best.tolist(), strict=True)))
+
+    def _whole(self, found: np.ndarray) -> Schedule:
+        """The schedule of the whole run: phases that are done, then those found."""
+        if self.under_way is None:
+            return Schedule(self.fitted.runs.domains, self.limits.shares, found)
+        before = self.under_way.schedule
+        done = before.weights[: self.under_way.done]
+        return Schedule(before.domains, before.shares, np.concatenate([done, found]))
+
+
+def minimise_schedule(
+    objective: Callable[[np.ndarray], np.ndarray], starts: np.ndarray, limits: ScheduleLimits, *, seed: int
+) -> np.ndarray:
+    """The best schedule met by the cross-entropy method, from the best of the starts and from the first of
+    them.
 
     Args:
-        fitted: the regressions.
-        target: [sets] weights.
-        natural: [domains] proportions around which schedules are drawn.
-        limits: of the phases that are left.
-        caution: standard errors of its gain that count against a schedule.
-        coverage: coverage of the intervals.
-        seed: seed of the search.
-        fallback: [domains] mixture where order does not count; None means the best by the mean mixture.
-        under_way: the run that is being continued; None means before it.
-        told: hears the share done and what comes next.
+        objective: [schedules, phases, domains] to [schedules], lower is better.
+        starts: [starts, phases, domains] within the limits; the answer is never worse than any of them.
+        limits: of the schedules.
+        seed: seed of the draws.
     Returns:
-        ``schedule`` (phases with share and mixture), ``candidate`` (the best schedule found, taken or not),
-        ``constant`` (the best single mixture by the same regression), ``predicted`` and
-        ``predicted_constant`` (loss and interval), ``gain``, ``noise``, ``above_noise``, ``order_counts``,
-        ``validation`` and ``reason``.
+        [phases, domains].
     """
-    left = len(limits.shares)
-    forecast = Forecast(fitted, target, under_way.observed if under_way else None)
-    constant = _best_constant(
-        lambda rows: forecast.loss(np.repeat(rows[:, None], left, axis=1)), natural, limits, seed
-    )
-    told(0.2, "searching for a schedule")
-    flat = np.repeat(constant[None], left, axis=0)
-    instead = limits.apply(under_way.schedule.weights[None, under_way.done :])[0] if under_way else flat
-
-    def cautious(weights: np.ndarray) -> np.ndarray:
-        value = forecast.loss(weights)
-        return value + caution * forecast.gain_doubt(weights, instead) if caution else value
-
-    drawn = simulate(natural, np.ones(len(natural)), STARTS * left, PlanConfig(), seed).reshape(
-        STARTS, left, -1
-    )
-    found = minimise_schedule(
-        cautious, np.concatenate([instead[None], flat[None], limits.apply(drawn)]), limits, seed
-    )
-    gain = float(forecast.loss(instead[None])[0] - forecast.loss(found[None])[0])
-    noise = float(forecast.gain_doubt(found[None], instead)[0]) * _quantile(coverage, len(fitted.partial))
-    compared = fitted.compared(target)
-    taken = compared["order_counts"] and gain > noise
-    told(0.9, "measuring the schedule")
-    half = conformal_half_width((fitted.runs.losses[:, -1] - fitted.out_of_fold) @ target, coverage)
-    stays = _constant_instead(fitted, target, natural, limits, seed, fallback, under_way)
-    schedule = _whole(fitted, limits, found, under_way) if taken else stays
-    ahead = found if taken else _left_of(stays, left)
-    return {
-        "schedule": schedule.as_json(),
-        "mean": schedule.mean,
-        "candidate": _whole(fitted, limits, found, under_way).as_json(),
-        "constant": dict(zip(fitted.runs.domains, constant.tolist(), strict=True)),
-        "predicted": _with_interval(float(forecast.loss(ahead[None])[0]), half),
-        "predicted_constant": _with_interval(float(forecast.loss(flat[None])[0]), half),
-        "gain": gain,
-        "noise": noise,
-        "above_noise": bool(gain > noise),
-        "order_counts": compared["order_counts"],
-        "taken": bool(taken),
-        "validation": {
-            "runs": len(fitted.runs.index),
-            **{name: compared[name] for name in ("trajectories", "static")},
-        },
-        "reason": _reason(compared, gain, noise, under_way),
-    }
-
-
-def left_after(limits: Limits, under_way: UnderWay) -> Limits:
-    """The limits of what is left of a run: its phases, and what the repeats still allow.
-
-    Raises:
-        DataError: the schedule of the run has not the phases of the regression.
-    """
-    schedule, done = under_way.schedule, under_way.done
-    if len(schedule.shares) != len(limits.shares) or np.abs(schedule.shares - limits.shares).max() > 1e-6:
-        said = ", ".join(f"{share:.4g}" for share in limits.shares)
-        raise DataError(
-            "--running",
-            f"has {len(schedule.shares)} phases",
-            f"give the phases of --schedules, whose shares are {said}",
-        )
-    rest = limits.shares[done:]
-    spent = limits.shares[:done] @ schedule.weights[:done]
-    return Limits(
-        rest / rest.sum(), limits.floor, limits.ceiling, np.clip((limits.repeats - spent) / rest.sum(), 0, 1)
-    )
-
-
-def _best_constant(
-    loss: Callable[[np.ndarray], np.ndarray], natural: np.ndarray, limits: Limits, seed: int
-) -> np.ndarray:
-    """[domains] the mixture with the lowest loss among those that stay the same."""
-    ceiling = limits.constant_ceiling
-    drawn = between(
-        simulate(natural, np.ones(len(natural)), STARTS, PlanConfig(), seed), limits.floor, ceiling
-    )
-    return minimise(loss, drawn[int(loss(drawn).argmin())], limits.floor, ceiling, seed)
-
-
-def _constant_instead(
-    fitted: FittedTrajectories,
-    target: np.ndarray,
-    natural: np.ndarray,
-    limits: Limits,
-    seed: int,
-    fallback: np.ndarray | None,
-    under_way: UnderWay | None,
-) -> Schedule:
-    """What is followed where a schedule is not worth it: a run under way goes on as it was."""
-    if under_way is not None:
-        return under_way.schedule
-    domains = fitted.runs.domains
-    if fallback is None:
-        process = MeanRegression(np.ones(1)).fit(fitted.runs.means[:, None], fitted.runs.losses)
-        fallback = _best_constant(lambda rows: process.predict(rows[:, None]) @ target, natural, limits, seed)
-    return Schedule.constant(dict(zip(domains, fallback.tolist(), strict=True)))
-
-
-def _whole(
-    fitted: FittedTrajectories, limits: Limits, found: np.ndarray, under_way: UnderWay | None
-) -> Schedule:
-    """The schedule of the whole run: phases that are done, then those found."""
-    if under_way is None:
-        return Schedule(fitted.runs.domains, limits.shares, found)
-    before = under_way.schedule
-    return Schedule(before.domains, before.shares, np.concatenate([before.weights[: under_way.done], found]))
+    values = objective(starts)
+    best, lowest = starts[int(values.argmin())], float(values.min())
+    for turn, start in enumerate((starts[0], best)):
+        random = np.random.default_rng([seed, SCHEDULE_TAG, turn])
+        mean = start
+        for strength in np.geomspace(LOOSEST, TIGHTEST, ROUNDS):
+            concentrations = np.repeat(np.maximum(mean, LEAST_SHARE)[None] * strength, DRAWS, axis=0)
+            drawn = draw_around(random, concentrations.reshape(-1, mean.shape[1]))
+            drawn = limits.apply(drawn.reshape(concentrations.shape))
+            found = objective(drawn)
+            order = np.argsort(found, kind="stable")[:ELITES]
+            mean = drawn[order].mean(axis=0)
+            if found[order[0]] < lowest:
+                best, lowest = drawn[order[0]], float(found[order[0]])
+    return best
 
 
 def _left_of(schedule: Schedule, left: int) -> np.ndarray:
     """[phases left, domains] of a schedule; one phase stands for all."""
-    return (
-        np.repeat(schedule.weights, left, axis=0) if len(schedule.weights) == 1 else schedule.weights[-left:]
-    )
+    one = len(schedule.weights) == 1
+    return np.repeat(schedule.weights, left, axis=0) if one else schedule.weights[-left:]
 
 
 def _quantile(coverage: float, folds: int) -> float:
@@ -223,22 +252,20 @@ def _quantile(coverage: float, folds: int) -> float:
     return float(t.ppf((1 + coverage) / 2, folds - 1))
 
 
-def _with_interval(loss: float, half: float) -> dict[str, Any]:
-    return {"loss": loss, "interval": [loss - half, loss + half]}
+def _with_interval(loss: float, half: float) -> Prediction:
+    return Prediction(loss=loss, interval=(loss - half, loss + half))
 
 
-def _reason(compared: dict[str, Any], gain: float, noise: float, under_way: UnderWay | None) -> str:
+def _reason(compared: Compared, gain: float, noise: float, *, under_way: bool) -> str:
     """Why the schedule is what it is, in a sentence."""
-    stays = "one mixture" if under_way is None else "the run goes on as it was"
-    if not compared["order_counts"]:
-        with_order, without = (compared[name]["rmse"] for name in ("trajectories", "static"))
-        return (
-            f"order does not count: out of fold the error is {with_order:.4f} with it and "
-            f"{without:.4f} without; {stays}"
-        )
+    stays = "the run goes on as it was" if under_way else "one mixture"
+    if not compared.order_counts:
+        with_order, without = compared.validation.trajectories.rmse, compared.validation.static.rmse
+        errors = f"out of fold the error is {with_order:.4f} with it and {without:.4f} without"
+        return f"order does not count: {errors}; {stays}"
     if gain <= 0:
         return f"no schedule within the limits is predicted to be better; {stays}"
     if gain <= noise:
         return f"the gain of {gain:.4f} is within its noise of {noise:.4f}; {stays}"
-    over = "the best single mixture" if under_way is None else "going on as it was"
+    over = "going on as it was" if under_way else "the best single mixture"
     return f"a gain of {gain:.4f} on {over}, above its noise of {noise:.4f}"

@@ -19,13 +19,15 @@ Source: the setting is RegMix-D's (arXiv 2606.18663: loss trajectories, offline 
 features and phases are ours.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 import numpy as np
 
+from mashbill.artifacts import Progress
 from mashbill.errors import DataError
+from mashbill.mixtures.schedule_choice import Error, TrajectoryValidation
 from mashbill.regression.cross_validation import spearman, split_folds
 from mashbill.regression.laws.gaussian_process import GaussianProcess
 from mashbill.regression.trajectories.runs import PhasedRuns
@@ -142,39 +144,51 @@ class FittedTrajectories:
     out_of_fold: np.ndarray
     static: np.ndarray
 
-    def compared(self, target: np.ndarray) -> dict[str, Any]:
+    def compared(self, target: np.ndarray) -> "Compared":
         """How well the final target loss of unseen runs is predicted, with order and without.
 
         Args:
             target: [sets] weights.
-        Returns:
-            ``trajectories`` and ``static``, each with spearman, mae and rmse; ``order_counts``: whether the
-            mean squared error with order is lower by more than the standard error of the difference.
         """
         measured = self.runs.losses[:, -1] @ target
-        squares, found = {}, {}
-        for name, predicted in (("trajectories", self.out_of_fold), ("static", self.static)):
-            errors = predicted @ target - measured
-            squares[name] = errors**2
-            rank = float(spearman((predicted @ target)[:, None], measured[:, None])[0])
-            found[name] = {
-                "spearman": rank,
-                "mae": float(np.abs(errors).mean()),
-                "rmse": float(np.sqrt(squares[name].mean())),
-            }
-        ahead = squares["static"] - squares["trajectories"]
-        return {**found, "order_counts": bool(ahead.mean() > ahead.std(ddof=1) / np.sqrt(len(ahead)))}
+        rolled, static = self.out_of_fold @ target, self.static @ target
+        ahead = (static - measured) ** 2 - (rolled - measured) ** 2
+        validation = TrajectoryValidation(
+            runs=len(measured), trajectories=_error(rolled, measured), static=_error(static, measured)
+        )
+        return Compared(validation, bool(ahead.mean() > ahead.std(ddof=1) / np.sqrt(len(ahead))))
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Predictions of unseen runs, with order and without.
+
+    Attributes:
+        validation: errors of both.
+        order_counts: whether the mean squared error with order is lower by more than the standard error of
+            the difference.
+    """
+
+    validation: TrajectoryValidation
+    order_counts: bool
+
+
+def _error(predicted: np.ndarray, measured: np.ndarray) -> Error:
+    """Errors of [runs] predictions."""
+    errors = predicted - measured
+    rank = float(spearman(predicted[:, None], measured[:, None])[0])
+    return Error(spearman=rank, mae=float(np.abs(errors).mean()), rmse=float(np.sqrt((errors**2).mean())))
 
 
 def fit_trajectories(
-    runs: PhasedRuns, folds: int, seed: int, told: Callable[[float, str], Any] = lambda share, message: None
+    runs: PhasedRuns, *, folds: int, seed: int, progress: Progress = lambda share, words: None
 ) -> FittedTrajectories:
     """Fit and cross-validate; a fold is of whole runs.
 
     Args:
         runs: the runs.
         folds, seed: of the cross-validation.
-        told: hears the share done and what comes next.
+        progress: told of each fold.
     Raises:
         DataError: too few runs, or fewer than two phases.
     """
@@ -190,15 +204,14 @@ def fit_trajectories(
         )
     rolled, static = np.empty_like(runs.losses[:, -1]), np.empty_like(runs.losses[:, -1])
     partial = []
+    mean = MeanRegression(runs.shares)
     splits = split_folds(len(runs.index), folds, seed)
     for i, (held, seen) in enumerate(splits):
-        told(i / (len(splits) + 1), f"cross-validating the trajectories, fold {i + 1} of {len(splits)}")
+        progress(i / (len(splits) + 1), f"cross-validating the trajectories, fold {i + 1} of {len(splits)}")
         partial.append(TransitionRegression().fit(runs.weights[seen], runs.losses[seen]))
         rolled[held] = partial[-1].predict(runs.weights[held])
-        static[held] = (
-            MeanRegression(runs.shares).fit(runs.weights[seen], runs.losses[seen]).predict(runs.weights[held])
-        )
-    told(len(splits) / (len(splits) + 1), "fitting the trajectories")
+        static[held] = mean.fit(runs.weights[seen], runs.losses[seen]).predict(runs.weights[held])
+    progress(len(splits) / (len(splits) + 1), "fitting the trajectories")
     return FittedTrajectories(
         runs, TransitionRegression().fit(runs.weights, runs.losses), partial, rolled, static
     )
