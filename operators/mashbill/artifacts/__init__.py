@@ -1,6 +1,7 @@
 """Results of stages: directories with a manifest, found again by fingerprint."""
 
 from mashbill.artifacts.fingerprint import fingerprint
+from mashbill.artifacts.json_file import write_json
 from mashbill.artifacts.links import link_tree
 from mashbill.artifacts.manifest import FileEntry, Manifest
 from mashbill.artifacts.progress import Progress, ProgressFile, read_progress
@@ -20,4 +21,5 @@ __all__ = [
     "link_tree",
     "open_store",
     "read_progress",
+    "write_json",
 ]

@@ -1,11 +1,12 @@
 """How far running stages are: small files that any process may read while another works."""
 
 import json
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from mashbill.artifacts.json_file import write_json
 
 Progress = Callable[[float, str], None]
 """Called with the share done, in [0, 1], and a few words on what was just done."""
@@ -25,11 +26,7 @@ class ProgressFile:
         if now - self.last < self.interval_seconds and done < 1:
             return
         self.last = now
-        temporary = self.path.with_suffix(f".{os.getpid()}")
-        temporary.write_text(
-            json.dumps({"done": min(max(done, 0.0), 1.0), "message": message, "time": time.time()})
-        )
-        temporary.replace(self.path)
+        write_json(self.path, {"done": min(max(done, 0.0), 1.0), "message": message, "time": time.time()})
 
     def remove(self) -> None:
         """Forget the progress: the work ended."""

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from mashbill.artifacts import Artifact, Counts, Progress, StageRun
+from mashbill.artifacts import Artifact, Counts, Progress, StageRun, write_json
+from mashbill.artifacts.json_file import PART
 from mashbill.config import ProxyConfig
 from mashbill.errors import DataError
 from mashbill.mixtures import LossTable, MixtureTable, Schedule, ScheduleTable
@@ -74,7 +75,11 @@ def train_group(
     )
     counts = {"proxies": 0, "tokens": 0, "seconds": 0.0, "failed": 0}
     for member in members:
-        shutil.copytree(run.scratch / member.name, run.output / "proxies" / member.name)
+        shutil.copytree(
+            run.scratch / member.name,
+            run.output / "proxies" / member.name,
+            ignore=shutil.ignore_patterns(f"*{PART}"),  # of a checkpoint that a kill cut off
+        )
         record = json.loads((run.scratch / member.name / RESULT).read_text())
         counts["proxies"] += 1
         counts["tokens"] += record["tokens"]
@@ -167,7 +172,7 @@ def train_stack(
     )
     for member, folder, result in zip(stack, folders, results, strict=True):
         folder.mkdir(parents=True, exist_ok=True)
-        _write_json(folder / RESULT, {"index": int(member.name.partition(".")[0]), **result_as_json(result)})
+        write_json(folder / RESULT, {"index": int(member.name.partition(".")[0]), **result_as_json(result)})
 
 
 def collect_groups(
@@ -242,9 +247,3 @@ def final_losses(records: Sequence[Mapping[str, Any]], sets: Sequence[str]) -> n
 
 def _scaled(progress: Progress, done: int, of: int, name: str) -> Progress:
     return lambda share, words: progress((done + share) / of, f"proxy {name}: {words}")
-
-
-def _write_json(path: Path, value: Any) -> None:
-    temporary = path.with_suffix(".part")
-    temporary.write_text(json.dumps(value))
-    temporary.replace(path)

@@ -4,7 +4,7 @@ does."""
 import json
 from pathlib import Path
 
-from mashbill.artifacts import Counts, Progress
+from mashbill.artifacts import Counts, Progress, write_json
 from mashbill.config import ProxyConfig, SweepConfig
 from mashbill.errors import DataError
 from mashbill.mixtures import ScheduleTable
@@ -78,4 +78,4 @@ def _begin(output: Path, identity: dict[str, object]) -> None:
             str(output), "holds proxies of other mixtures or settings", "give another folder, or delete it"
         )
     output.mkdir(parents=True, exist_ok=True)
-    note.write_text(json.dumps(identity))
+    write_json(note, identity)

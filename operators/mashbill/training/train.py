@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mashbill.artifacts import Artifact, Counts, StageRun
+from mashbill.artifacts import Artifact, Counts, StageRun, write_json
 from mashbill.config import PipelineConfig
 from mashbill.launch.torchrun import accelerator, torchrun
 from mashbill.mixtures import Schedule
@@ -46,7 +46,7 @@ def run_train_part(run: StageRun) -> Counts:
         "output": str(run.output),
         "accelerator": accelerator(config.training),
     }
-    (run.scratch / "job.json").write_text(json.dumps(job))
+    write_json(run.scratch / "job.json", job)
     torchrun(run.scratch / "job.json", config.training, run.scratch, run.progress)
     for table in TABLES:
         shutil.copyfile(run.scratch / f"{table}.csv", run.output / f"{table}.csv")

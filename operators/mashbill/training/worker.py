@@ -17,6 +17,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
+from mashbill.artifacts import write_json
 from mashbill.config import PipelineConfig
 from mashbill.launch.torchrun import STATE
 from mashbill.mixtures import MixtureLoader, Schedule
@@ -91,7 +92,7 @@ class Worker:
                 [self.step, self.step * batch_tokens, loss, rate, round(batch_tokens / seconds)],
             )
             if self.rank == 0:
-                _replace(self.scratch / STATE, {"step": self.step, "steps": self.steps, "loss": loss})
+                write_json(self.scratch / STATE, {"step": self.step, "steps": self.steps, "loss": loss})
             if self.step in measured_at:
                 self._evaluate(batch_tokens)
             if self.step % self.training.checkpoint_steps == 0 and self.step < self.steps:
@@ -177,12 +178,6 @@ class Worker:
                 if new:
                     writer.writerow(head)
                 writer.writerow(row)
-
-
-def _replace(path: Path, value: Any) -> None:
-    temporary = path.with_suffix(".part")
-    temporary.write_text(json.dumps(value))
-    temporary.replace(path)
 
 
 def main() -> None:

@@ -233,5 +233,8 @@ def test_a_killed_group_retrains_no_finished_member(
         {path: path.stat().st_mtime_ns for path in finished if path.exists()}
     )
     kept: dict[Path, int] = {}
-    job.run_part("group-0000")
+    (scratch / "0001").mkdir(exist_ok=True)
+    (scratch / "0001" / "checkpoint.part").touch()  # a checkpoint that the kill cut off
+    part = job.run_part("group-0000")
     assert kept == finished
+    assert not [entry.path for entry in part.manifest.files if entry.path.endswith(".part")]
