@@ -4,7 +4,7 @@ from mashbill.artifacts.fingerprint import fingerprint
 from mashbill.artifacts.json_file import write_json
 from mashbill.artifacts.links import link_tree
 from mashbill.artifacts.manifest import FileEntry, Manifest
-from mashbill.artifacts.progress import Progress, ProgressFile, read_progress
+from mashbill.artifacts.progress import Progress, ProgressFile, ProgressState, read_progress
 from mashbill.artifacts.stage_run import Counts, StageRun
 from mashbill.artifacts.store import Artifact, ArtifactStore, open_store
 
@@ -16,6 +16,7 @@ __all__ = [
     "Manifest",
     "Progress",
     "ProgressFile",
+    "ProgressState",
     "StageRun",
     "fingerprint",
     "link_tree",

@@ -141,6 +141,6 @@ class _Watch:
                     self.parts[name] = self.bars.add_task(
                         "", total=1.0, name=name.partition(".")[2], words=""
                     )
-                self.bars.update(self.parts[name], completed=state["done"], words=state["message"])
+                self.bars.update(self.parts[name], completed=state.done, words=state.message)
         for name in [n for n in self.parts if n not in running]:
             self.bars.remove_task(self.parts.pop(name))

@@ -6,16 +6,17 @@ Airflow does the same with mapped tasks; both go through StageJob, so their resu
 import logging
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from functools import partial
 from multiprocessing.queues import SimpleQueue
 
 from mashbill.artifacts import Artifact, open_store
 from mashbill.config import PipelineConfig
 from mashbill.errors import RunError
+from mashbill.launch.child import end_with
+from mashbill.launch.processes import single_threaded
 from mashbill.stages.job import StageJob
 from mashbill.stages.stage import Stage
 from mashbill.stages.table import STAGES, stage_named
@@ -94,8 +95,9 @@ def _spread(job: StageJob, parts: list[str], watch: Watch) -> None:
     turns = context.SimpleQueue()
     for gpu in gpus[:workers]:
         turns.put(gpu)
+    given = (os.getpid(), turns if gpus else None)
     addresses = {name: artifact.address for name, artifact in job.inputs.items()}
-    with _single_threaded(), ProcessPoolExecutor(workers, context, _take_gpu, (turns, bool(gpus))) as pool:
+    with single_threaded(), ProcessPoolExecutor(workers, context, _begin_worker, given) as pool:
         waiting: set[Future[None]] = {
             pool.submit(_run_part, job.stage.name, job.config, addresses, part) for part in parts
         }
@@ -123,9 +125,10 @@ def gpus_for(job: StageJob) -> list[str]:
     )
 
 
-def _take_gpu(turns: "SimpleQueue[str]", gpus: bool) -> None:
-    """Let a worker process see one GPU, which no other has."""
-    if gpus:
+def _begin_worker(parent: int, turns: "SimpleQueue[str] | None") -> None:
+    """End a worker process with its parent, and let it see one GPU, which no other has."""
+    end_with(parent)
+    if turns is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = turns.get()
 
 
@@ -134,19 +137,3 @@ def _run_part(stage: str, config: PipelineConfig, addresses: Mapping[str, str], 
     StageJob(
         STAGES[stage], config, {name: store.open(address) for name, address in addresses.items()}
     ).run_part(part)
-
-
-@contextmanager
-def _single_threaded() -> Iterator[None]:
-    """Workers started here compute on one thread each: two on shared cores ran at a tenth of the speed."""
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

@@ -15,6 +15,7 @@ from mashbill.tokens import TokenStore
 from mashbill.training.recipe import deepspeed_config, forecast
 
 TABLES = ("curve", "evaluations")
+WORKER = "mashbill.training.worker"
 
 
 def train_parts(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> list[str]:
@@ -47,7 +48,7 @@ def run_train_part(run: StageRun) -> Counts:
         "accelerator": accelerator(config.training),
     }
     write_json(run.scratch / "job.json", job)
-    torchrun(run.scratch / "job.json", config.training, run.scratch, run.progress)
+    torchrun(WORKER, run.scratch / "job.json", config.training, scratch=run.scratch, progress=run.progress)
     for table in TABLES:
         shutil.copyfile(run.scratch / f"{table}.csv", run.output / f"{table}.csv")
     recipe = {
