@@ -15,7 +15,7 @@ from mashbill.artifacts import Artifact, Counts, StageRun
 from mashbill.config import ModelShape, PipelineConfig, Rung
 from mashbill.mixtures import LossTable, MixtureTable
 from mashbill.models.sizes import parameter_count
-from mashbill.proxies.group import train_group
+from mashbill.proxies.group import proxy_result, train_group
 from mashbill.proxies.sweep import chosen_config
 from mashbill.tokens import TokenStore
 
@@ -56,7 +56,9 @@ def collect_ladder(run: StageRun) -> Counts:
         mixtures, small = _spread_mixtures(run)
         rungs.append(_rung(config.proxy.model, store, config.sweep.tokens, small.tolist()))
         for rung, artifact in zip(config.ladder.rungs, run.parts.values(), strict=True):
-            losses = [target_loss(artifact, int(index), config.target) for index in mixtures.index]
+            losses = [
+                proxy_result(artifact, int(index)).target_loss(config.target) for index in mixtures.index
+            ]
             shape, tokens = _size(config, rung)
             rungs.append(_rung(shape, store, tokens, losses))
     agreement = [
@@ -90,13 +92,3 @@ def _size(config: PipelineConfig, rung: Rung) -> tuple[ModelShape, int]:
 
 def _rung(shape: Any, store: TokenStore, tokens: int, losses: list[float]) -> dict[str, Any]:
     return {"parameters": parameter_count(shape, store.vocabulary), "tokens": tokens, "losses": losses}
-
-
-def target_loss(artifact: Artifact, index: int, target: Mapping[str, float]) -> float:
-    """Bits per byte of the target at the end of a proxy; NaN where it failed."""
-    record = json.loads((artifact.path / "proxies" / f"{index:04d}" / "result.json").read_text())
-    return (
-        float("nan")
-        if record["failed"]
-        else float(sum(w * record["trajectory"][-1][s] for s, w in target.items()))
-    )

@@ -8,7 +8,9 @@ from mashbill.artifacts import Counts, Progress, write_json
 from mashbill.config import ProxyConfig, SweepConfig
 from mashbill.errors import DataError
 from mashbill.mixtures import ScheduleTable
-from mashbill.proxies.group import RESULT, Budget, folder_name, plan_members, train_planned, write_tables
+from mashbill.proxies.group import plan_members, train_planned, write_tables
+from mashbill.proxies.result import ProxyResult, folder_name
+from mashbill.proxies.stacks import Budget
 from mashbill.tokens import TokenStore
 
 OWN_TAG = 308
@@ -61,13 +63,11 @@ def train_mixtures(
         members,
         Budget(store.folder, folders, sweep.tokens, sweep.evaluations),
         store.vocabulary,
-        progress,
-        processes,
+        progress=progress,
+        processes=processes,
     )
-    records = [
-        json.loads((folders / folder_name(int(index)) / RESULT).read_text()) for index in mixtures.index
-    ]
-    return write_tables(mixtures, records, store.set_names, output)
+    results = [ProxyResult.read(folders / folder_name(int(index))) for index in mixtures.index]
+    return write_tables(mixtures, results, store.set_names, output)
 
 
 def _begin(output: Path, identity: dict[str, object]) -> None:

@@ -8,7 +8,7 @@ and then lets a killed loop go on where it was.
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from mashbill.models.optimisation import learning_rate_at
 from mashbill.models.transformer import Transformer
 from mashbill.proxies.devices import device_of
 from mashbill.proxies.learners import FINE, Alone, Learner, Together
+from mashbill.proxies.result import ProxyResult
 from mashbill.tokens import TokenStore
 
 CHECKPOINT_SECONDS = 30.0
@@ -46,23 +47,6 @@ class Member:
     seed: int
     config: ProxyConfig
     folder: Path
-
-
-@dataclass
-class ProxyResult:
-    """What became of one proxy.
-
-    Attributes:
-        trajectory: step, tokens and bits per byte of every set, at each evaluation.
-        tokens: tokens trained on.
-        seconds: its share of the time it took.
-        failed: why it failed; empty where it didn't.
-    """
-
-    trajectory: list[dict[str, float]] = field(default_factory=list)
-    tokens: int = 0
-    seconds: float = 0.0
-    failed: str = ""
 
 
 def train_proxy(
@@ -251,13 +235,3 @@ def new_learner(store: TokenStore, members: Sequence[Member]) -> Learner:
     if len(models) == 1 and device == "cpu":
         return Alone(models[0], config)
     return Together(models, [member.config for member in members], device)
-
-
-def result_as_json(result: ProxyResult) -> dict[str, Any]:
-    """A result as JSON values."""
-    return {
-        "trajectory": result.trajectory,
-        "tokens": result.tokens,
-        "seconds": result.seconds,
-        "failed": result.failed,
-    }

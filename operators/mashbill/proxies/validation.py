@@ -17,8 +17,7 @@ from mashbill.artifacts import Artifact, Counts, StageRun
 from mashbill.config import ModelShape, PipelineConfig
 from mashbill.mixtures import MixtureTable
 from mashbill.models.sizes import parameter_count
-from mashbill.proxies.group import train_group
-from mashbill.proxies.ladder import target_loss
+from mashbill.proxies.group import proxy_result, train_group
 from mashbill.tokens import TokenStore
 
 VALIDATION_TAG = (
@@ -70,11 +69,9 @@ def collect_validation(run: StageRun) -> Counts:
         predicted = np.array([_predicted(choice, name) for name in names])
         for number, (shape, tokens) in enumerate(_sizes(config)):
             parts = [run.parts[f"size-{number}-{name}"] for name in names]
+            seeds = range(config.validation.seeds)
             losses = np.array(
-                [
-                    [target_loss(part, i, choice["target"]) for i in range(config.validation.seeds)]
-                    for part in parts
-                ]
+                [[proxy_result(p, seed).target_loss(choice["target"]) for seed in seeds] for p in parts]
             )
             sizes.append(
                 {

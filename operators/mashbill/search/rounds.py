@@ -14,7 +14,8 @@ from mashbill.artifacts import Artifact, Counts, StageRun
 from mashbill.config import PipelineConfig
 from mashbill.mixtures import LossTable, MixtureTable, epoch_ceiling
 from mashbill.mixtures.reuse import read_bundle, with_kept_runs
-from mashbill.proxies.group import RESULT, final_losses, folder_name, train_group
+from mashbill.proxies.group import train_group
+from mashbill.proxies.result import ProxyResult, final_losses, folder_name
 from mashbill.proxies.sweep import chosen_config
 from mashbill.regression.advice import Advice, advise, draw_in_bundle
 from mashbill.regression.laws.gaussian_process import GaussianProcess
@@ -57,8 +58,8 @@ def run_round(run: StageRun) -> Counts:
         processes=config.workers or os.cpu_count() or 1,  # rounds run one at a time
     )
     table.write(run.output / "mixtures.csv")
-    records = [json.loads((run.output / "proxies" / folder_name(int(i)) / RESULT).read_text()) for i in index]
-    LossTable(index, store.set_names, final_losses(records, store.set_names)).write(run.output / "losses.csv")
+    results = [ProxyResult.read(run.output / "proxies" / folder_name(int(i))) for i in index]
+    LossTable(index, store.set_names, final_losses(results, store.set_names)).write(run.output / "losses.csv")
     return {"proxies": counts["proxies"], "failed": counts["failed"], "tokens": counts["tokens"], **facts}
 
 
