@@ -70,7 +70,7 @@ class StageJob:
             RunError: it reads the parts before it, and one is missing.
         """
         return self.find_part(part) or self._make(
-            part, self._parts_before(part) if self.stage.in_order else {}
+            part, self._parts_before(part) if self.stage.placement.in_order else {}
         )
 
     def collect(self) -> Artifact:

@@ -64,7 +64,7 @@ def run_stage_here(job: StageJob, watch: Watch) -> Artifact:
 
 
 def _run_parts(job: StageJob, parts: list[str], watch: Watch) -> None:
-    if job.stage.one_at_a_time:
+    if job.stage.placement.one_at_a_time:
         for part in parts:
             job.run_part(part)
         return
@@ -113,7 +113,7 @@ def _spread(job: StageJob, parts: list[str], watch: Watch) -> None:
 
 def gpus_for(job: StageJob) -> list[str]:
     """GPUs that the stage's parts are spread over, one each; none where they are for the cores."""
-    if not job.stage.accelerated or job.config.proxy.device == "cpu":
+    if not job.stage.placement.gpu or job.config.proxy.device == "cpu":
         return []
     import torch
 
