@@ -64,7 +64,7 @@ def probe(name: str, home: Path) -> dict[str, object]:
     [
         (
             "pretraining",
-            {"ingest", "sweep_part", "schedule", "gate", "approve", "train_part", "report"},
+            {"ingest", "sweep_parts", "sweep_part", "schedule", "gate", "approve", "train_part", "report"},
             set(),
         ),
         ("curation", {"ingest", "bootstrap_part", "tokenize"}, {"plan"}),
@@ -77,6 +77,7 @@ def test_dag_parses_light_with_a_form(name: str, present: set[str], absent: set[
     tasks = set(found["tasks"])  # type: ignore[call-overload]
     assert present <= tasks
     assert not absent & tasks
+    assert not {task for task in tasks if task.endswith("_plan")}  # which is the name of a stage
     params = found["params"]
     assert isinstance(params, dict)
     assert params["selection.keep_share"]["maximum"] == 1.0
