@@ -108,9 +108,9 @@ def _run(job: StageJob) -> Artifact:
         console=console,
         transient=True,
     ) as bars:
-        watch = _Watch(job, bars)
-        job.listener = watch.tell
-        artifact = run_stage_here(job, watch)
+        shown = _StageBars(job, bars)
+        job.progress = shown.progress
+        artifact = run_stage_here(job, shown.refresh)
     words = ", ".join(
         f"{key} {value:,}"
         for key, value in artifact.manifest.counts.items()
@@ -122,7 +122,7 @@ def _run(job: StageJob) -> Artifact:
     return artifact
 
 
-class _Watch:
+class _StageBars:
     """One bar for the stage, and one for each part that worker processes are at."""
 
     def __init__(self, job: StageJob, bars: Progress) -> None:
@@ -130,10 +130,10 @@ class _Watch:
         self.whole = bars.add_task("", total=1.0, name=job.stage.name, words="")
         self.parts: dict[str, TaskID] = {}
 
-    def tell(self, done: float, words: str) -> None:
+    def progress(self, done: float, words: str) -> None:
         self.bars.update(self.whole, completed=done, words=words)
 
-    def __call__(self) -> None:
+    def refresh(self) -> None:
         running = read_progress(self.job.store.storage.workspace())
         for name, state in running.items():
             if name.startswith(f"{self.job.stage.name}."):

@@ -36,7 +36,7 @@ def train_mixtures(
         proxy, sweep: shape, optimisation and budget.
         seed: seed of weights and orders.
         processes: worker processes, one a core; on a GPU one, whatever is given.
-        progress: told of each proxy.
+        progress: called as each proxy is trained.
     Raises:
         DataError: the table is wrong, names a domain that has no tokens, or is not the one that the output
             was begun with.

@@ -23,7 +23,7 @@ from mashbill.models.huggingface import save_weights
 from mashbill.models.optimisation import learning_rate_at
 from mashbill.models.transformer import Transformer
 from mashbill.proxies.devices import device_of
-from mashbill.proxies.learners import FINE, Alone, Learner, Together
+from mashbill.proxies.learners import FINE, Learner, SingleLearner, StackedLearner
 from mashbill.proxies.result import ProxyResult
 from mashbill.tokens import TokenStore
 
@@ -86,7 +86,7 @@ def train_members(
         evaluations: times the validation sets are measured, the last at the end; those on schedules at every
             phase's end, too.
         scratch: folder for the checkpoint, which a killed attempt left or this one leaves if it is killed.
-        progress: told of every evaluation and now and then between.
+        progress: called at every evaluation and now and then between.
         checkpoint_seconds: time between checkpoints.
     Returns:
         One result a member; one that diverged says so, and the others are as if it had not been there.
@@ -233,5 +233,5 @@ def new_learner(store: TokenStore, members: Sequence[Member]) -> Learner:
     config, device = members[0].config, device_of(members[0].config)
     models = [Transformer(config.model, store.vocabulary, member.seed) for member in members]
     if len(models) == 1 and device == "cpu":
-        return Alone(models[0], config)
-    return Together(models, [member.config for member in members], device)
+        return SingleLearner(models[0], config)
+    return StackedLearner(models, [member.config for member in members], device)

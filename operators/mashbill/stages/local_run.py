@@ -21,7 +21,6 @@ from mashbill.stages.job import StageJob
 from mashbill.stages.stage import Stage
 from mashbill.stages.table import STAGES, stage_named
 
-Watch = Callable[[], None]
 ATTEMPTS = 3  # of a stage whose worker processes are killed
 log = logging.getLogger(__name__)
 
@@ -53,17 +52,17 @@ def finished_stages(config: PipelineConfig) -> dict[str, Artifact]:
     return done
 
 
-def run_stage_here(job: StageJob, watch: Watch) -> Artifact:
+def run_stage_here(job: StageJob, refresh: Callable[[], None]) -> Artifact:
     """Run a stage on this machine, its parts in worker processes where it splits.
 
     Args:
         job: the stage, ready to run.
-        watch: called several times a second while workers run.
+        refresh: called several times a second while workers run, to show what their progress files say.
     """
-    return job.run(partial(_run_parts, watch=watch))
+    return job.run(partial(_run_parts, refresh=refresh))
 
 
-def _run_parts(job: StageJob, parts: list[str], watch: Watch) -> None:
+def _run_parts(job: StageJob, parts: list[str], refresh: Callable[[], None]) -> None:
     if job.stage.placement.one_at_a_time:
         for part in parts:
             job.run_part(part)
@@ -71,7 +70,7 @@ def _run_parts(job: StageJob, parts: list[str], watch: Watch) -> None:
     for attempt in range(ATTEMPTS):
         todo = [part for part in parts if job.find_part(part) is None]
         try:
-            _spread(job, todo, watch)
+            _spread(job, todo, refresh)
             return
         except BrokenProcessPool as error:
             if attempt == ATTEMPTS - 1:
@@ -87,7 +86,7 @@ def _run_parts(job: StageJob, parts: list[str], watch: Watch) -> None:
             )
 
 
-def _spread(job: StageJob, parts: list[str], watch: Watch) -> None:
+def _spread(job: StageJob, parts: list[str], refresh: Callable[[], None]) -> None:
     """Run parts in worker processes."""
     gpus = gpus_for(job)
     workers = min(len(gpus) or job.config.workers or os.cpu_count() or 1, len(parts))
@@ -104,7 +103,7 @@ def _spread(job: StageJob, parts: list[str], watch: Watch) -> None:
         try:
             while waiting:
                 finished, waiting = wait(waiting, timeout=0.25, return_when=FIRST_COMPLETED)
-                watch()
+                refresh()
                 for future in finished:
                     future.result()
         finally:

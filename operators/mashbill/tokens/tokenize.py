@@ -64,7 +64,7 @@ def write_token_store(
         config: the tokenizer and the split.
         seed: seed of the split.
         output: folder to write into.
-        progress: told of each set.
+        progress: called after each set.
         tokenizer_path: a tokenizer.json to load in place of training one.
         max_domain_bytes: text tokenized of each domain, in bytes; None means all.
         engine: where sets are tokenized, side by side; None means on this machine.

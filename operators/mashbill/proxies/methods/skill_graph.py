@@ -41,7 +41,7 @@ def learn_skill_graph(
         tokens: tokens of each proxy.
         seed: of their weights and order, the same for all.
         kept: folder where what each taught is kept, so that a killed attempt goes on with the next.
-        progress: told of each.
+        progress: called after each.
     Returns:
         [domains, domains] how much a domain (column) teaches another (row), 1 on itself; and the tokens
         spent.
