@@ -21,9 +21,8 @@ def stages() -> list[str]:
         lines.append(f"- reads: {', '.join(stage.inputs) or 'the sources'}")
         lines.append(f"- config: {', '.join(f'`[{s}]`' for s in stage.sections) or 'none'}")
         if stage.parts:
-            lines.append(
-                "- splits into parts" + (", run one at a time" if stage.exclusive else ", run side by side")
-            )
+            at_once = "one at a time" if stage.placement.one_at_a_time else "side by side"
+            lines.append(f"- splits into parts, run {at_once}")
         lines += [f"- writes `{path}`: {words}" for path, words in stage.outputs.items()] + [""]
     return lines
 
@@ -33,7 +32,7 @@ def sections(model: type[BaseModel], name: str, seen: set[type[BaseModel]]) -> l
     lines = [
         f"### `{name}`" if name else "### top level",
         "",
-        (model.__doc__ or "").strip().splitlines()[0],
+        " ".join((model.__doc__ or "").partition("\n\n")[0].split()),
         "",
     ]
     lines += ["| field | type | default | meaning |", "|---|---|---|---|"]

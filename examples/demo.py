@@ -133,13 +133,13 @@ def _tell_state(task: dict[str, Any], states: dict[str, str]) -> None:
 
 def _tell_progress(workspace: Path, told: dict[str, tuple[int, float]]) -> None:
     """One line when a stage has moved on by a tenth, or has been silent for 20 seconds."""
-    for name, record in read_progress(workspace).items():
+    for name, state in read_progress(workspace).items():
         tenth, last = told.get(name, (-1, 0.0))
         now = time.monotonic()
-        if int(record["done"] * 10) > tenth or now - last > 20:
-            told[name] = (int(record["done"] * 10), now)
+        if int(state.done * 10) > tenth or now - last > 20:
+            told[name] = (int(state.done * 10), now)
             console.print(
-                f"[dim]{time.strftime('%H:%M:%S')}    {name:30} {record['done']:4.0%}  {record['message']}",
+                f"[dim]{time.strftime('%H:%M:%S')}    {name:30} {state.done:4.0%}  {state.message}",
                 highlight=False,
                 soft_wrap=True,
             )

@@ -40,6 +40,7 @@ print(json.dumps({{
         for k, p in ((k, made.params.get_param(k)) for k in made.params)
     }},
     "retries": sorted({{t.retries for t in made.tasks}}),
+    "one_at_a_time": sorted(t.task_id for t in made.tasks if t.max_active_tis_per_dagrun == 1),
     "tags": sorted(made.tags),
     "doc": bool(made.doc_md),
 }}))
@@ -63,7 +64,7 @@ def probe(name: str, home: Path) -> dict[str, object]:
     [
         (
             "pretraining",
-            {"ingest", "sweep_part", "schedule", "gate", "approve", "train_part", "report"},
+            {"ingest", "sweep_parts", "sweep_part", "schedule", "gate", "approve", "train_part", "report"},
             set(),
         ),
         ("curation", {"ingest", "bootstrap_part", "tokenize"}, {"plan"}),
@@ -76,6 +77,7 @@ def test_dag_parses_light_with_a_form(name: str, present: set[str], absent: set[
     tasks = set(found["tasks"])  # type: ignore[call-overload]
     assert present <= tasks
     assert not absent & tasks
+    assert not {task for task in tasks if task.endswith("_plan")}  # which is the name of a stage
     params = found["params"]
     assert isinstance(params, dict)
     assert params["selection.keep_share"]["maximum"] == 1.0
@@ -86,6 +88,10 @@ def test_dag_parses_light_with_a_form(name: str, present: set[str], absent: set[
     assert all(params[key]["description"] for key in params)
     assert found["doc"]
     assert "mashbill" in found["tags"]  # type: ignore[operator]
+
+
+def test_only_parts_that_share_no_machine_or_read_one_another_run_one_at_a_time(tmp_path: Path) -> None:
+    assert probe("pretraining", tmp_path)["one_at_a_time"] == ["refine_part", "train_part"]
 
 
 def test_provider_is_discovered(tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ def test_gate_asks_a_person_in_airflow_and_goes_on_when_approved(smoke: Path) ->
             }
 
         wait_until(lambda: states().get("approve") == "awaiting_input")
-        assert states()["train_plan"] in {None, "none", "scheduled"}
+        assert states()["train_parts"] in {None, "none", "scheduled"}
         wait_until(lambda: approved(server, run, states()["approve"]))
         assert {"approve": "success", "train": "success", "report": "success"}.items() <= states().items()
 

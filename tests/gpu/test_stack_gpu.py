@@ -7,7 +7,7 @@ import torch
 from mashbill.config import ModelShape, ProxyConfig
 from mashbill.models.transformer import Transformer
 from mashbill.proxies.devices import stack_size
-from mashbill.proxies.learners import WARMUP_STEPS, Alone, Together
+from mashbill.proxies.learners import WARMUP_STEPS, SingleLearner, StackedLearner
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
@@ -32,8 +32,8 @@ def exact_products() -> None:
 
 def test_a_stack_on_the_gpu_is_the_models_that_the_cpu_trains() -> None:
     models = [Transformer(SHAPE, VOCABULARY, seed) for seed in range(MEMBERS)]
-    together = Together(models, [config()] * MEMBERS, "cuda")
-    alone = [Alone(model, config()) for model in models]
+    together = StackedLearner(models, [config()] * MEMBERS, "cuda")
+    alone = [SingleLearner(model, config()) for model in models]
     text = batches()
     assert STEPS > WARMUP_STEPS + 5  # most steps are replays of the captured graph
     for step in range(STEPS):
@@ -47,10 +47,10 @@ def test_a_stack_on_the_gpu_is_the_models_that_the_cpu_trains() -> None:
 
 def test_a_diverged_member_spoils_no_other_on_the_gpu() -> None:
     models = [Transformer(SHAPE, VOCABULARY, seed) for seed in range(MEMBERS)]
-    healthy = Together(models, [config("bf16")] * MEMBERS, "cuda")
+    healthy = StackedLearner(models, [config("bf16")] * MEMBERS, "cuda")
     with torch.no_grad():
         models[2].model.norm.weight.fill_(float("inf"))
-    spoilt = Together(models, [config("bf16")] * MEMBERS, "cuda")
+    spoilt = StackedLearner(models, [config("bf16")] * MEMBERS, "cuda")
     for text in batches():
         for learner in (healthy, spoilt):
             learner.learn(text, np.full(MEMBERS, 1e-3))
@@ -61,13 +61,13 @@ def test_a_diverged_member_spoils_no_other_on_the_gpu() -> None:
 
 def test_a_resumed_stack_goes_on_as_if_it_had_not_stopped() -> None:
     models = [Transformer(SHAPE, VOCABULARY, seed) for seed in range(MEMBERS)]
-    whole, first = (Together(models, [config()] * MEMBERS, "cuda") for _ in range(2))
+    whole, first = (StackedLearner(models, [config()] * MEMBERS, "cuda") for _ in range(2))
     text, rates = batches(), np.full(MEMBERS, 3e-3)
     for step in range(STEPS):
         whole.learn(text[step], rates)
         if step < STEPS // 2:
             first.learn(text[step], rates)
-    resumed = Together(models, [config()] * MEMBERS, "cuda")
+    resumed = StackedLearner(models, [config()] * MEMBERS, "cuda")
     resumed.load(first.state())
     for step in range(STEPS // 2, STEPS):
         resumed.learn(text[step], rates)
@@ -77,7 +77,7 @@ def test_a_resumed_stack_goes_on_as_if_it_had_not_stopped() -> None:
 def test_as_many_as_the_memory_is_said_to_hold_can_be_trained() -> None:
     size = min(stack_size(config("bf16"), 4_096), 512)
     assert size > 1
-    together = Together(
+    together = StackedLearner(
         [Transformer(SHAPE, 4_096, seed) for seed in range(size)], [config("bf16")] * size, "cuda"
     )
     text = np.random.default_rng(1).integers(0, 4_096, (size, 4, SHAPE.context + 1))

@@ -1,9 +1,10 @@
 """Results of stages: directories with a manifest, found again by fingerprint."""
 
 from mashbill.artifacts.fingerprint import fingerprint
+from mashbill.artifacts.json_file import write_json
 from mashbill.artifacts.links import link_tree
 from mashbill.artifacts.manifest import FileEntry, Manifest
-from mashbill.artifacts.progress import Progress, ProgressFile, read_progress
+from mashbill.artifacts.progress import Progress, ProgressFile, ProgressState, read_progress
 from mashbill.artifacts.record import Part, Place, Record, RecordOf, file_in
 from mashbill.artifacts.stage_run import Counts, StageRun
 from mashbill.artifacts.store import Artifact, ArtifactStore, open_store
@@ -18,6 +19,7 @@ __all__ = [
     "Place",
     "Progress",
     "ProgressFile",
+    "ProgressState",
     "Record",
     "RecordOf",
     "StageRun",
@@ -26,4 +28,5 @@ __all__ = [
     "link_tree",
     "open_store",
     "read_progress",
+    "write_json",
 ]

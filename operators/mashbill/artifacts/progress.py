@@ -1,14 +1,30 @@
-"""How far running stages are: small files that any process may read while another works."""
+"""How far running work is: small files that any process may read while another works."""
 
 import json
-import os
 import time
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+
+from mashbill.artifacts.json_file import write_json
 
 Progress = Callable[[float, str], None]
 """Called with the share done, in [0, 1], and a few words on what was just done."""
+
+
+@dataclass(frozen=True)
+class ProgressState:
+    """What a progress file says.
+
+    Attributes:
+        done: share done, in [0, 1].
+        message: a few words on what was just done.
+        time: when, in seconds since 1970.
+    """
+
+    done: float
+    message: str
+    time: float
 
 
 class ProgressFile:
@@ -25,23 +41,22 @@ class ProgressFile:
         if now - self.last < self.interval_seconds and done < 1:
             return
         self.last = now
-        temporary = self.path.with_suffix(f".{os.getpid()}")
-        temporary.write_text(
-            json.dumps({"done": min(max(done, 0.0), 1.0), "message": message, "time": time.time()})
-        )
-        temporary.replace(self.path)
+        write_json(self.path, asdict(ProgressState(min(max(done, 0.0), 1.0), message, time.time())))
 
     def remove(self) -> None:
         """Forget the progress: the work ended."""
         self.path.unlink(missing_ok=True)
 
 
-def read_progress(workspace: Path) -> dict[str, dict[str, Any]]:
+def read_progress_file(path: Path) -> ProgressState | None:
+    """What a progress file says; None where the work has not begun, or has ended."""
+    try:
+        return ProgressState(**json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def read_progress(workspace: Path) -> dict[str, ProgressState]:
     """Progress of everything running, by ``stage`` or ``stage.part``."""
-    found: dict[str, dict[str, Any]] = {}
-    for path in sorted(workspace.glob("progress/*.json")):
-        try:
-            found[path.stem] = json.loads(path.read_text())
-        except (OSError, ValueError):
-            continue
-    return found
+    states = {path.stem: read_progress_file(path) for path in sorted(workspace.glob("progress/*.json"))}
+    return {name: state for name, state in states.items() if state is not None}

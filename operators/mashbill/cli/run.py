@@ -113,9 +113,9 @@ def _run(job: StageJob) -> Artifact:
         console=console,
         transient=True,
     ) as bars:
-        watch = _Watch(job, bars)
-        job.listener = watch.tell
-        artifact = run_stage_here(job, watch)
+        shown = _StageBars(job, bars)
+        job.progress = shown.progress
+        artifact = run_stage_here(job, shown.refresh)
     words = ", ".join(
         f"{key} {value:,}"
         for key, value in artifact.manifest.counts.items()
@@ -127,7 +127,7 @@ def _run(job: StageJob) -> Artifact:
     return artifact
 
 
-class _Watch:
+class _StageBars:
     """One bar for the stage, and one for each part that worker processes are at."""
 
     def __init__(self, job: StageJob, bars: Progress) -> None:
@@ -135,10 +135,10 @@ class _Watch:
         self.whole = bars.add_task("", total=1.0, name=job.stage.name, words="")
         self.parts: dict[str, TaskID] = {}
 
-    def tell(self, done: float, words: str) -> None:
+    def progress(self, done: float, words: str) -> None:
         self.bars.update(self.whole, completed=done, words=words)
 
-    def __call__(self) -> None:
+    def refresh(self) -> None:
         running = read_progress(self.job.store.storage.workspace())
         for name, state in running.items():
             if name.startswith(f"{self.job.stage.name}."):
@@ -146,6 +146,6 @@ class _Watch:
                     self.parts[name] = self.bars.add_task(
                         "", total=1.0, name=name.partition(".")[2], words=""
                     )
-                self.bars.update(self.parts[name], completed=state["done"], words=state["message"])
+                self.bars.update(self.parts[name], completed=state.done, words=state.message)
         for name in [n for n in self.parts if n not in running]:
             self.bars.remove_task(self.parts.pop(name))

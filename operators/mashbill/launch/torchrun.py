@@ -1,62 +1,55 @@
-"""Launching torchrun: one subprocess whose group dies with us, its progress read from a file, its last words
-in the error."""
+"""Launching torchrun: a module on every process of a node, its progress read from a file, its last words in
+the error."""
 
-import json
 import os
 import shutil
-import signal
-import subprocess
 import sys
-import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from mashbill.artifacts import Progress
+from mashbill.artifacts.progress import read_progress_file
 from mashbill.config import TrainingConfig
 from mashbill.errors import RunError
+from mashbill.launch.processes import start_module, wait_for
 
-STATE = "state.json"
+PROGRESS = "progress.json"
 LOG = "torchrun.log"
-LAST_LINES = 15
-POLL_SECONDS = 0.5
 
 
-def torchrun(job: Path, training: TrainingConfig, scratch: Path, progress: Progress) -> None:
-    """Run the worker on every process of this node until it ends.
+def torchrun(module: str, job: Path, training: TrainingConfig, *, scratch: Path, progress: Progress) -> None:
+    """Run a module on every process of this node until it ends.
 
     Args:
+        module: name of the module; its first argument is the job, and it writes how far it is to the file
+            ``PROGRESS`` beside the log.
         job: the job's JSON file.
         training: processes, nodes, rendezvous, restarts.
-        scratch: folder of the log and the state file.
-        progress: told of every step.
+        scratch: folder of the log and the progress file.
+        progress: called with what the progress file says, twice a second.
     Raises:
         RunError: a tool is missing, or the workers failed more often than they may restart.
     """
     environment = _environment(training)
     check_tools(environment)
-    with (scratch / LOG).open("ab") as log:
-        process = subprocess.Popen(
-            _command(job, training), stdout=log, stderr=log, env=environment, start_new_session=True
-        )
-        try:
-            while process.poll() is None:
-                _tell(scratch / STATE, progress)
-                time.sleep(POLL_SECONDS)
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGTERM)
-                try:
-                    process.wait(10)
-                except subprocess.TimeoutExpired:
-                    os.killpg(process.pid, signal.SIGKILL)
-    if process.returncode:
+    arguments = [*_arguments(training), "-m", module, str(job)]
+    child = start_module("torch.distributed.run", arguments, scratch / LOG, environment=environment)
+
+    def look() -> None:
+        reached = read_progress_file(scratch / PROGRESS)
+        if reached is not None:
+            progress(reached.done, reached.message)
+
+    wait_for([child], look)
+    if child.exit_code:
         raise RunError(
             "torchrun",
-            f"exited with {process.returncode}: {_last_words(scratch / LOG)}",
+            f"exited with {child.exit_code}: {child.last_words()}",
             "see the log; rerun to resume from the last checkpoint",
         )
 
 
-def check_tools(environment: dict[str, str]) -> None:
+def check_tools(environment: Mapping[str, str]) -> None:
     """DeepSpeed builds one small op on first use on a CPU.
 
     Raises:
@@ -70,40 +63,34 @@ def check_tools(environment: dict[str, str]) -> None:
             raise RunError("training", f"needs {tool}, which is not on PATH", mend)
 
 
-def _command(job: Path, training: TrainingConfig) -> list[str]:
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
+def _arguments(training: TrainingConfig) -> list[str]:
+    arguments = [
         f"--nproc-per-node={training.processes_per_node}",
+        f"--max-restarts={training.max_restarts}",
     ]
-    command.append(f"--max-restarts={training.max_restarts}")
     if training.nodes == 1:
-        command.append("--standalone")
-    else:
-        if training.rendezvous is None:
-            raise RunError(
-                "training.rendezvous",
-                f"is missing for {training.nodes} nodes",
-                "set host:port of the first node",
-            )
-        command += [
-            f"--nnodes={training.nodes}",
-            "--rdzv-backend=c10d",
-            f"--rdzv-endpoint={training.rendezvous}",
-        ]
-    return [*command, "-m", "mashbill.training.worker", str(job)]
+        return [*arguments, "--standalone"]
+    if training.rendezvous is None:
+        raise RunError(
+            "training.rendezvous",
+            f"is missing for {training.nodes} nodes",
+            "set host:port of the first node",
+        )
+    return [
+        *arguments,
+        f"--nnodes={training.nodes}",
+        "--rdzv-backend=c10d",
+        f"--rdzv-endpoint={training.rendezvous}",
+    ]
 
 
 def _environment(training: TrainingConfig) -> dict[str, str]:
-    """One compute thread a process, and what DeepSpeed wants on a CPU."""
+    """The tools beside this Python, and what DeepSpeed wants on a CPU."""
     environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": "1",
         "PYTHONUNBUFFERED": "1",
         "PYTHONWARNINGS": "ignore::FutureWarning",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
     }
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', os.defpath)}"
     if accelerator(training) == "cpu":
         environment["DS_ACCELERATOR"] = "cpu"
         if training.nodes == 1:
@@ -118,20 +105,3 @@ def accelerator(training: TrainingConfig) -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def _tell(state: Path, progress: Progress) -> None:
-    try:
-        record = json.loads(state.read_text())
-    except (OSError, ValueError):
-        return
-    progress(
-        record["step"] / record["steps"],
-        f"step {record['step']} of {record['steps']}, loss {record['loss']:.3f}",
-    )
-
-
-def _last_words(log: Path) -> str:
-    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    errors = [line for line in lines if "Error" in line][-3:]
-    return " | ".join(errors or lines[-LAST_LINES:])

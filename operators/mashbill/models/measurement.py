@@ -130,7 +130,7 @@ def family_bits_per_character(
         folders: Hugging Face model folders.
         texts: [documents].
         characters: characters of a document that are compressed at most.
-        progress: told of each model.
+        progress: called at each model.
     Returns:
         [documents, models] bits per character over the tokens that fit the model's context; NaN for empty
         documents.

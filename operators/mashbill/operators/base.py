@@ -74,7 +74,7 @@ class StageOperator(BaseOperator):
         store = open_store(config)
         stage = STAGES[self.stage]
         opened = {name: store.open(self.inputs[name]) for name in stage.inputs if name in self.inputs}
-        return StageJob(stage, config, opened, listener=self._tell)
+        return StageJob(stage, config, opened, progress=self._log_progress)
 
     def pipeline_config(self) -> PipelineConfig:
         """The config with the overrides."""
@@ -82,7 +82,7 @@ class StageOperator(BaseOperator):
         merged = {key: value for layer in layers for key, value in (layer or {}).items() if value is not None}
         return load_config(self.config, merged)
 
-    def _tell(self, done: float, words: str) -> None:
+    def _log_progress(self, done: float, words: str) -> None:
         self.log.info("%3.0f%% %s", 100 * done, words)
 
 

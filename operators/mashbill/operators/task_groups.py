@@ -68,15 +68,15 @@ class StageTaskGroup(TaskGroup):
         }
         if stage.parts is None:
             return OPERATORS[name](task_id=name, doc_md=stage.summary, **settings).output
-        with TaskGroup(f"{name}_parts", prefix_group_id=False, tooltip=stage.summary):
+        with TaskGroup(f"{name}_group", prefix_group_id=False, tooltip=stage.summary):
             parts = ListParts(
-                task_id=f"{name}_plan", stage=name, doc_md=f"Parts of {name} to run.", **settings
+                task_id=f"{name}_parts", stage=name, doc_md=f"Parts of {name} to run.", **settings
             )
             one = RunPart.partial(
                 task_id=f"{name}_part",
                 stage=name,
                 map_index_template="{{ part }}",
-                max_active_tis_per_dagrun=1 if stage.one_at_a_time else None,
+                max_active_tis_per_dagrun=1 if stage.placement.one_at_a_time else None,
                 **settings,
             ).expand(part=parts.output)
             whole = OPERATORS[name](
@@ -108,7 +108,7 @@ class TrainingTaskGroup(StageTaskGroup):
         """Add one stage; before train, the approval."""
         output = super().add_stage(name)
         if name == "train":
-            self._ask_before(self.children["train_parts"].children["train_plan"])  # type: ignore[attr-defined]
+            self._ask_before(self.children["train_group"].children["train_parts"])  # type: ignore[attr-defined]
         return output
 
     def _ask_before(self, first: Any) -> None:

@@ -12,7 +12,7 @@ from mashbill.models.huggingface import load_model, save_model
 from mashbill.proxies.devices import device_of
 from mashbill.proxies.methods.doremi import doremi, train_reference
 from mashbill.proxies.methods.online import online_mixing, skill_it
-from mashbill.proxies.methods.reweighted_proxy import Found, ReweightedProxy
+from mashbill.proxies.methods.reweighted_proxy import MethodMixture, ReweightedProxy
 from mashbill.tokens import TokenStore
 
 BASELINE_TAG = 304
@@ -66,7 +66,7 @@ def collect_baselines(run: StageRun) -> Counts:
     return {"baselines": len(mixtures), "tokens": tokens}
 
 
-def _doremi(run: StageRun, store: TokenStore, tokens: int, seed: int) -> Found:
+def _doremi(run: StageRun, store: TokenStore, tokens: int, seed: int) -> MethodMixture:
     config, kept = run.config, run.scratch / "reference"
     plan = MixturePlan.read(run.inputs["plan"])
     natural = dict(zip(plan.domains, plan.natural.tolist(), strict=True))
@@ -84,4 +84,4 @@ def _doremi(run: StageRun, store: TokenStore, tokens: int, seed: int) -> Found:
         seed=seed + 1,
         progress=lambda share, words: run.progress(0.5 + share / 2, words),
     )
-    return Found(found.mixture, found.history, 2 * found.tokens)
+    return MethodMixture(found.mixture, found.history, 2 * found.tokens)

@@ -3,32 +3,25 @@
 Results are kept in the scratch folder as soon as they are there, so that a killed group goes on where it was.
 """
 
-import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from mashbill.artifacts import Artifact, Counts, Progress, StageRun
+from mashbill.artifacts.json_file import PART
 from mashbill.config import ProxyConfig
 from mashbill.errors import DataError
-from mashbill.mixtures import (
-    LossTable,
-    MixtureTable,
-    Schedule,
-    ScheduleTable,
-    SweepRuns,
-    TrajectoryTable,
-)
+from mashbill.mixtures import LossTable, MixtureTable, ScheduleTable, SweepRuns, TrajectoryTable
 from mashbill.proxies.devices import device_of, stack_size
+from mashbill.proxies.result import ProxyResult, final_losses, folder_name
 from mashbill.proxies.stack_process import train_in_processes
+from mashbill.proxies.stacks import Budget, PlannedProxy, train_stack
 from mashbill.tokens import TokenStore
 
 MIN_PROXIES = 2
-RESULT = "result.json"
+PROXIES = "proxies"
 
 
 def group_names(proxies: int, group_size: int) -> list[str]:
@@ -76,48 +69,22 @@ def train_group(
         members,
         Budget(store.folder, run.scratch, tokens, evaluations),
         store.vocabulary,
-        run.progress,
-        processes,
+        progress=run.progress,
+        processes=processes,
     )
     counts = {"proxies": 0, "tokens": 0, "seconds": 0.0, "failed": 0}
     for member in members:
-        shutil.copytree(run.scratch / member.name, run.output / "proxies" / member.name)
-        record = json.loads((run.scratch / member.name / RESULT).read_text())
+        shutil.copytree(
+            run.scratch / member.name,
+            run.output / PROXIES / member.name,
+            ignore=shutil.ignore_patterns(f"*{PART}"),  # of a checkpoint that a kill cut off
+        )
+        result = ProxyResult.read(run.scratch / member.name)
         counts["proxies"] += 1
-        counts["tokens"] += record["tokens"]
-        counts["seconds"] += record["seconds"]
-        counts["failed"] += bool(record["failed"])
+        counts["tokens"] += result.tokens
+        counts["seconds"] += result.seconds
+        counts["failed"] += bool(result.failed)
     return {**counts, "seconds": round(counts["seconds"], 2)}
-
-
-def folder_name(index: int, place: int = 0) -> str:
-    """Name of a proxy's folder: its index, and which config it was trained with, unless that is the first."""
-    return f"{index:04d}.{place}" if place else f"{index:04d}"
-
-
-@dataclass(frozen=True)
-class Planned:
-    """A proxy to be trained: its folder's name, mixture or schedule, seed and config."""
-
-    name: str
-    mixture: Mapping[str, float] | Schedule
-    seed: int
-    config: ProxyConfig
-
-
-@dataclass(frozen=True)
-class Budget:
-    """What the proxies of a group share: the folder of the token shards, where finished ones are kept,
-    tokens, evaluations."""
-
-    store: Path
-    scratch: Path
-    tokens: int
-    evaluations: int
-
-    def finished(self, stack: Sequence[Planned]) -> bool:
-        """Whether all of a stack were trained before."""
-        return all((self.scratch / member.name / RESULT).exists() for member in stack)
 
 
 def plan_members(
@@ -126,7 +93,7 @@ def plan_members(
     configs: Sequence[ProxyConfig],
     seed: tuple[int, int],
     schedules: ScheduleTable | None = None,
-) -> list[Planned]:
+) -> list[PlannedProxy]:
     """The proxies of some rows; one's seed is a function of the given one and its index, the same under each
     config."""
     members = []
@@ -134,14 +101,12 @@ def plan_members(
         index = int(mixtures.index[row])
         own = int(np.random.SeedSequence([*seed, index]).generate_state(1)[0])
         mixture = mixtures.row(row) if schedules is None else schedules.schedule(row)
-        members += [
-            Planned(folder_name(index, place), mixture, own, config) for place, config in enumerate(configs)
-        ]
+        members += [PlannedProxy(index, mixture, own, config, place) for place, config in enumerate(configs)]
     return members
 
 
 def train_planned(
-    members: Sequence[Planned], budget: Budget, vocabulary: int, progress: Progress, processes: int
+    members: Sequence[PlannedProxy], budget: Budget, vocabulary: int, *, progress: Progress, processes: int
 ) -> None:
     """Train what is not finished, in stacks where there is a GPU, over worker processes where there are
     several."""
@@ -150,31 +115,10 @@ def train_planned(
     stacks = [members[start : start + size] for start in range(0, len(members), size)]
     todo = [stack for stack in stacks if not budget.finished(stack)]
     if min(processes, len(todo)) > 1:
-        train_in_processes(todo, budget, progress, min(processes, len(todo)))
+        train_in_processes(todo, budget, progress=progress, processes=min(processes, len(todo)))
         return
     for done, stack in enumerate(todo):
         train_stack(stack, budget, _scaled(progress, done, len(todo), stack[0].name))
-
-
-def train_stack(
-    stack: Sequence[Planned], budget: Budget, progress: Progress = lambda share, words: None
-) -> None:
-    """Train a stack and keep its results."""
-    from mashbill.proxies.proxy import Member, result_as_json, train_members
-
-    folders = [budget.scratch / member.name for member in stack]
-    members = [Member(m.mixture, m.seed, m.config, folder) for m, folder in zip(stack, folders, strict=True)]
-    results = train_members(
-        TokenStore(budget.store),
-        members,
-        tokens=budget.tokens,
-        evaluations=budget.evaluations,
-        scratch=folders[0],
-        progress=progress,
-    )
-    for member, folder, result in zip(stack, folders, results, strict=True):
-        folder.mkdir(parents=True, exist_ok=True)
-        _write_json(folder / RESULT, {"index": int(member.name.partition(".")[0]), **result_as_json(result)})
 
 
 def collect_groups(
@@ -192,16 +136,17 @@ def collect_groups(
     Raises:
         DataError: fewer than two proxies finished.
     """
-    folders, records = group_records(parts, mixtures, place)
-    counts = write_tables(mixtures, records, sets, output)
-    for index, folder, record in zip(mixtures.index, folders, records, strict=True):
-        if not record["failed"]:
-            shutil.copytree(folder, output / "proxies" / folder_name(int(index)))
+    folders = proxy_folders(parts, mixtures, place)
+    results = [ProxyResult.read(folder) for folder in folders]
+    counts = write_tables(mixtures, results, sets, output)
+    for index, folder, result in zip(mixtures.index, folders, results, strict=True):
+        if not result.failed:
+            shutil.copytree(folder, output / PROXIES / folder_name(int(index)))
     return counts
 
 
 def write_tables(
-    mixtures: MixtureTable, records: Sequence[Mapping[str, Any]], sets: tuple[str, ...], output: Path
+    mixtures: MixtureTable, results: Sequence[ProxyResult], sets: tuple[str, ...], output: Path
 ) -> Counts:
     """Write ``mixtures.csv``, ``losses.csv`` and ``trajectories.csv`` of trained proxies; failed ones have
     NaN.
@@ -209,53 +154,43 @@ def write_tables(
     Raises:
         DataError: fewer than two proxies finished.
     """
-    losses = final_losses(records, sets)
+    losses = final_losses(results, sets)
     failed = int(np.isnan(losses).any(axis=1).sum())
-    if len(records) - failed < MIN_PROXIES:
-        raise DataError("proxies", f"{failed} of {len(records)} diverged", "lower proxy.learning_rate")
-    points = [{"index": record["index"], **point} for record in records for point in record["trajectory"]]
+    if len(results) - failed < MIN_PROXIES:
+        raise DataError("proxies", f"{failed} of {len(results)} diverged", "lower proxy.learning_rate")
+    points = [
+        {"index": int(index), **point}
+        for index, result in zip(mixtures.index, results, strict=True)
+        for point in result.trajectory
+    ]
     runs = SweepRuns(mixtures, LossTable(mixtures.index, sets, losses), TrajectoryTable.of(points))
     runs.write(output)
-    tokens, seconds = (sum(record[key] for record in records) for key in ("tokens", "seconds"))
-    rate = round(tokens / max(seconds, 1e-9))
+    tokens = sum(result.tokens for result in results)
+    rate = round(tokens / max(sum(result.seconds for result in results), 1e-9))
     return {
-        "proxies": len(records),
+        "proxies": len(results),
         "failed": failed,
         "tokens": tokens,
         "tokens_per_second_and_process": rate,
     }
 
 
-def group_records(
-    parts: Mapping[str, Artifact], mixtures: MixtureTable, place: int = 0
-) -> tuple[list[Path], list[dict[str, Any]]]:
-    """[mixtures] folders of the proxies trained with one of the configs, and what became of each."""
-    found = {p.name: p for artifact in parts.values() for p in (artifact.path / "proxies").iterdir()}
-    folders = [found[folder_name(int(index), place)] for index in mixtures.index]
-    return folders, [json.loads((folder / RESULT).read_text()) for folder in folders]
+def proxy_folders(parts: Mapping[str, Artifact], mixtures: MixtureTable, place: int = 0) -> list[Path]:
+    """[mixtures] folders of the proxies trained with one of the configs."""
+    found = {p.name: p for artifact in parts.values() for p in (artifact.path / PROXIES).iterdir()}
+    return [found[folder_name(int(index), place)] for index in mixtures.index]
 
 
 def trained_runs(folder: Path, mixtures: MixtureTable, sets: Sequence[str]) -> SweepRuns:
     """The runs of one part's proxies, once they are trained."""
-    paths = [folder / "proxies" / folder_name(int(index)) / RESULT for index in mixtures.index]
-    losses = final_losses([json.loads(path.read_text()) for path in paths], sets)
-    return SweepRuns(mixtures, LossTable(mixtures.index, tuple(sets), losses))
+    results = [ProxyResult.read(folder / PROXIES / folder_name(int(index))) for index in mixtures.index]
+    return SweepRuns(mixtures, LossTable(mixtures.index, tuple(sets), final_losses(results, sets)))
 
 
-def final_losses(records: Sequence[Mapping[str, Any]], sets: Sequence[str]) -> np.ndarray:
-    """[proxies, sets] bits per byte at the end of each; NaN where it failed."""
-    rows = [
-        [np.nan if record["failed"] else record["trajectory"][-1][name] for name in sets]
-        for record in records
-    ]
-    return np.array(rows, np.float64).reshape(len(records), len(sets))
+def proxy_result(artifact: Artifact, index: int) -> ProxyResult:
+    """What became of one of a group's proxies, by the index of its mixture."""
+    return ProxyResult.read(artifact.path / PROXIES / folder_name(index))
 
 
 def _scaled(progress: Progress, done: int, of: int, name: str) -> Progress:
     return lambda share, words: progress((done + share) / of, f"proxy {name}: {words}")
-
-
-def _write_json(path: Path, value: Any) -> None:
-    temporary = path.with_suffix(".part")
-    temporary.write_text(json.dumps(value))
-    temporary.replace(path)

@@ -5,7 +5,6 @@ olmix (arXiv 2602.12237) finds that proxies of 1M parameters rank 1B models poor
 15M well (above 0.89).
 """
 
-import json
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -14,7 +13,7 @@ from mashbill.artifacts import Artifact, Counts, Part, Record, StageRun
 from mashbill.config import ModelShape, PipelineConfig, Rung
 from mashbill.mixtures import MixtureTable, SweepRuns
 from mashbill.models.sizes import parameter_count
-from mashbill.proxies.group import train_group
+from mashbill.proxies.group import proxy_result, train_group
 from mashbill.proxies.sweep import chosen_config
 from mashbill.tokens import TokenStore
 
@@ -72,7 +71,9 @@ def collect_ladder(run: StageRun) -> Counts:
         mixtures, small = _spread_mixtures(run)
         rungs.append(_rung(config.proxy.model, store, config.sweep.tokens, losses=small.tolist()))
         for rung, artifact in zip(config.ladder.rungs, run.parts.values(), strict=True):
-            losses = [target_loss(artifact, int(index), config.target) for index in mixtures.index]
+            losses = [
+                proxy_result(artifact, int(index)).target_loss(config.target) for index in mixtures.index
+            ]
             shape, tokens = _size(config, rung)
             rungs.append(_rung(shape, store, tokens, losses=losses))
     agreement = [[_agreement(a.losses, b.losses) for b in rungs] for a in rungs]
@@ -109,13 +110,3 @@ def _size(config: PipelineConfig, rung: Rung) -> tuple[ModelShape, int]:
 def _rung(shape: ModelShape, store: TokenStore, tokens: int, *, losses: Sequence[float]) -> LadderRung:
     parameters = parameter_count(shape, store.vocabulary)
     return LadderRung(parameters=parameters, tokens=tokens, losses=tuple(losses))
-
-
-def target_loss(artifact: Artifact, index: int, target: Mapping[str, float]) -> float:
-    """Bits per byte of the target at the end of a proxy; NaN where it failed."""
-    record = json.loads((artifact.path / "proxies" / f"{index:04d}" / "result.json").read_text())
-    return (
-        float("nan")
-        if record["failed"]
-        else float(sum(w * record["trajectory"][-1][s] for s, w in target.items()))
-    )

@@ -1,8 +1,8 @@
 """One step of training, of one proxy alone or of several at once: what the loop in ``proxy.py`` drives.
 
-Alone is a plain module under torch's AdamW: on a CPU, where a small model keeps a core busy. Together is a
-stack: on a GPU, where its step is captured in a CUDA graph after a few warm-up steps, so that a whole step is
-one launch.
+The single learner is a plain module under torch's AdamW: on a CPU, where a small model keeps a core busy. The
+stacked learner is for a GPU, where its step is captured in a CUDA graph after a few warm-up steps, so that a
+whole step is one launch.
 """
 
 from collections.abc import Sequence
@@ -48,7 +48,7 @@ class Learner(Protocol):
         """Go on from a checkpoint."""
 
 
-class Alone:
+class SingleLearner:
     """One proxy.
 
     Args:
@@ -115,7 +115,7 @@ class Alone:
         self.optimiser.load_state_dict(state["optimiser"])
 
 
-class Together:
+class StackedLearner:
     """Several proxies of one shape.
 
     Args:

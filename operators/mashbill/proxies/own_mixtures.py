@@ -4,11 +4,13 @@ does."""
 import json
 from pathlib import Path
 
-from mashbill.artifacts import Counts, Progress
+from mashbill.artifacts import Counts, Progress, write_json
 from mashbill.config import ProxyConfig, SweepConfig
 from mashbill.errors import DataError
 from mashbill.mixtures import ScheduleTable
-from mashbill.proxies.group import RESULT, Budget, folder_name, plan_members, train_planned, write_tables
+from mashbill.proxies.group import plan_members, train_planned, write_tables
+from mashbill.proxies.result import ProxyResult, folder_name
+from mashbill.proxies.stacks import Budget
 from mashbill.tokens import TokenStore
 
 OWN_TAG = 308
@@ -34,7 +36,7 @@ def train_mixtures(
         proxy, sweep: shape, optimisation and budget.
         seed: seed of weights and orders.
         processes: worker processes, one a core; on a GPU one, whatever is given.
-        progress: told of each proxy.
+        progress: called as each proxy is trained.
     Raises:
         DataError: the table is wrong, names a domain that has no tokens, or is not the one that the output
             was begun with.
@@ -61,13 +63,11 @@ def train_mixtures(
         members,
         Budget(store.folder, folders, sweep.tokens, sweep.evaluations),
         store.vocabulary,
-        progress,
-        processes,
+        progress=progress,
+        processes=processes,
     )
-    records = [
-        json.loads((folders / folder_name(int(index)) / RESULT).read_text()) for index in mixtures.index
-    ]
-    return write_tables(mixtures, records, store.set_names, output)
+    results = [ProxyResult.read(folders / folder_name(int(index))) for index in mixtures.index]
+    return write_tables(mixtures, results, store.set_names, output)
 
 
 def _begin(output: Path, identity: dict[str, object]) -> None:
@@ -78,4 +78,4 @@ def _begin(output: Path, identity: dict[str, object]) -> None:
             str(output), "holds proxies of other mixtures or settings", "give another folder, or delete it"
         )
     output.mkdir(parents=True, exist_ok=True)
-    note.write_text(json.dumps(identity))
+    write_json(note, identity)

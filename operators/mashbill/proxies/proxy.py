@@ -8,7 +8,7 @@ and then lets a killed loop go on where it was.
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ from mashbill.models.huggingface import save_weights
 from mashbill.models.optimisation import learning_rate_at
 from mashbill.models.transformer import Transformer
 from mashbill.proxies.devices import device_of
-from mashbill.proxies.learners import FINE, Alone, Learner, Together
+from mashbill.proxies.learners import FINE, Learner, SingleLearner, StackedLearner
+from mashbill.proxies.result import ProxyResult
 from mashbill.tokens import TokenStore
 
 CHECKPOINT_SECONDS = 30.0
@@ -46,23 +47,6 @@ class Member:
     seed: int
     config: ProxyConfig
     folder: Path
-
-
-@dataclass
-class ProxyResult:
-    """What became of one proxy.
-
-    Attributes:
-        trajectory: step, tokens and bits per byte of every set, at each evaluation.
-        tokens: tokens trained on.
-        seconds: its share of the time it took.
-        failed: why it failed; empty where it didn't.
-    """
-
-    trajectory: list[dict[str, float]] = field(default_factory=list)
-    tokens: int = 0
-    seconds: float = 0.0
-    failed: str = ""
 
 
 def train_proxy(
@@ -102,7 +86,7 @@ def train_members(
         evaluations: times the validation sets are measured, the last at the end; those on schedules at every
             phase's end, too.
         scratch: folder for the checkpoint, which a killed attempt left or this one leaves if it is killed.
-        progress: told of every evaluation and now and then between.
+        progress: called at every evaluation and now and then between.
         checkpoint_seconds: time between checkpoints.
     Returns:
         One result a member; one that diverged says so, and the others are as if it had not been there.
@@ -249,15 +233,5 @@ def new_learner(store: TokenStore, members: Sequence[Member]) -> Learner:
     config, device = members[0].config, device_of(members[0].config)
     models = [Transformer(config.model, store.vocabulary, member.seed) for member in members]
     if len(models) == 1 and device == "cpu":
-        return Alone(models[0], config)
-    return Together(models, [member.config for member in members], device)
-
-
-def result_as_json(result: ProxyResult) -> dict[str, Any]:
-    """A result as JSON values."""
-    return {
-        "trajectory": result.trajectory,
-        "tokens": result.tokens,
-        "seconds": result.seconds,
-        "failed": result.failed,
-    }
+        return SingleLearner(models[0], config)
+    return StackedLearner(models, [member.config for member in members], device)

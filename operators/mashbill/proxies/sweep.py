@@ -15,12 +15,12 @@ from mashbill.mixtures import LossTable, MixturePlan
 from mashbill.mixtures.sweep_runs import LOSSES, MIXTURES, TRAJECTORIES
 from mashbill.proxies.group import (
     collect_groups,
-    final_losses,
     group_names,
-    group_records,
     group_rows,
+    proxy_folders,
     train_group,
 )
+from mashbill.proxies.result import ProxyResult, final_losses
 from mashbill.tokens import TokenStore
 
 SWEEP_TAG = 301
@@ -87,9 +87,10 @@ def collect_sweep(run: StageRun) -> Counts:
     mixtures = MixturePlan.read(run.inputs["plan"]).mixtures
     sets = TokenStore(run.inputs["tokenize"].path).set_names
     configs = sweep_configs(run.config)
-    tables = [
-        final_losses(group_records(run.parts, mixtures, place)[1], sets) for place in range(len(configs))
-    ]
+    tables = []
+    for place in range(len(configs)):
+        results = [ProxyResult.read(folder) for folder in proxy_folders(run.parts, mixtures, place)]
+        tables.append(final_losses(results, sets))
     compared = compare_settings(tables, configs)
     compared.write(run.output)
     for place, losses in enumerate(tables):

@@ -18,8 +18,7 @@ from mashbill.mixtures import Choice, MixtureTable, Validation
 from mashbill.mixtures.choice import NATURAL
 from mashbill.mixtures.validation import MeasuredMixture, ReversedPair, ValidatedSize
 from mashbill.models.sizes import parameter_count
-from mashbill.proxies.group import train_group
-from mashbill.proxies.ladder import target_loss
+from mashbill.proxies.group import proxy_result, train_group
 from mashbill.tokens import TokenStore
 
 OUTPUTS = {
@@ -76,7 +75,9 @@ def collect_validation(run: StageRun) -> Counts:
         for number, (shape, tokens) in enumerate(_sizes(config)):
             parts = [run.parts[f"size-{number}-{name}"] for name in names]
             seeds = range(config.validation.seeds)
-            losses = np.array([[target_loss(part, i, choice.target) for i in seeds] for part in parts])
+            losses = np.array(
+                [[proxy_result(part, seed).target_loss(choice.target) for seed in seeds] for part in parts]
+            )
             parameters = parameter_count(shape, store.vocabulary)
             sizes.append(compare(names, predicted, losses, parameters=parameters, tokens=tokens))
     Validation(target=choice.target, sizes=tuple(sizes)).write(run.output)

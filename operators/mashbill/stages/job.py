@@ -24,7 +24,7 @@ class StageJob:
         stage: row of the table.
         config: the whole config.
         inputs: artifacts of the stages it reads, by stage.
-        listener: called with the share done and a message, beside the progress file.
+        progress: called with the share done and a message, beside the progress file.
     """
 
     def __init__(
@@ -32,9 +32,9 @@ class StageJob:
         stage: Stage,
         config: PipelineConfig,
         inputs: Mapping[str, Artifact],
-        listener: Progress | None = None,
+        progress: Progress | None = None,
     ) -> None:
-        self.stage, self.config, self.inputs, self.listener = stage, config, inputs, listener
+        self.stage, self.config, self.inputs, self.progress = stage, config, inputs, progress
         self.store = open_store(config)
         missing = [name for name in stage.inputs if name not in inputs]
         if missing:
@@ -70,7 +70,7 @@ class StageJob:
             RunError: it reads the parts before it, and one is missing.
         """
         return self.find_part(part) or self._make(
-            part, self._parts_before(part) if self.stage.in_order else {}
+            part, self._parts_before(part) if self.stage.placement.in_order else {}
         )
 
     def collect(self) -> Artifact:
@@ -117,19 +117,19 @@ class StageJob:
 
     def _make(self, part: str | None, parts: Mapping[str, Artifact]) -> Artifact:
         output = self.store.output_folder(self.stage.name, self.fingerprint)
-        progress = ProgressFile(self.store.progress_path(self.stage.name, part))
+        file = ProgressFile(self.store.progress_path(self.stage.name, part))
         started, clock = datetime.now(UTC), time.monotonic()
 
-        def tell(done: float, message: str) -> None:
-            progress(done, message)
-            if self.listener is not None:
-                self.listener(done, message)
+        def progress(done: float, message: str) -> None:
+            file(done, message)
+            if self.progress is not None:
+                self.progress(done, message)
 
         try:
             scratch = self.store.scratch_folder(self.stage.name, self.fingerprint, part)
-            tell(0.0, "starting")
+            progress(0.0, "starting")
             counts = self.stage.load_run(part=part is not None)(
-                StageRun(self.config, self.inputs, output, scratch, tell, part, parts)
+                StageRun(self.config, self.inputs, output, scratch, progress, part, parts)
             )
             write_statistics(self.stage.name, counts, output)
             manifest = Manifest(
@@ -152,5 +152,5 @@ class StageJob:
             )
             return self.store.commit(output, manifest)
         finally:
-            progress.remove()
+            file.remove()
             shutil.rmtree(output, ignore_errors=True)

@@ -6,21 +6,21 @@ Airflow does the same with mapped tasks; both go through StageJob, so their resu
 import logging
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from functools import partial
 from multiprocessing.queues import SimpleQueue
 
 from mashbill.artifacts import Artifact, open_store
 from mashbill.config import PipelineConfig
 from mashbill.errors import RunError
+from mashbill.launch.child import end_with
+from mashbill.launch.processes import single_threaded
 from mashbill.stages.job import StageJob
 from mashbill.stages.stage import Stage
 from mashbill.stages.table import STAGES, stage_named
 
-Watch = Callable[[], None]
 ATTEMPTS = 3  # of a stage whose worker processes are killed
 log = logging.getLogger(__name__)
 
@@ -52,25 +52,25 @@ def finished_stages(config: PipelineConfig) -> dict[str, Artifact]:
     return done
 
 
-def run_stage_here(job: StageJob, watch: Watch) -> Artifact:
+def run_stage_here(job: StageJob, refresh: Callable[[], None]) -> Artifact:
     """Run a stage on this machine, its parts in worker processes where it splits.
 
     Args:
         job: the stage, ready to run.
-        watch: called several times a second while workers run.
+        refresh: called several times a second while workers run, to show what their progress files say.
     """
-    return job.run(partial(_run_parts, watch=watch))
+    return job.run(partial(_run_parts, refresh=refresh))
 
 
-def _run_parts(job: StageJob, parts: list[str], watch: Watch) -> None:
-    if job.stage.one_at_a_time:
+def _run_parts(job: StageJob, parts: list[str], refresh: Callable[[], None]) -> None:
+    if job.stage.placement.one_at_a_time:
         for part in parts:
             job.run_part(part)
         return
     for attempt in range(ATTEMPTS):
         todo = [part for part in parts if job.find_part(part) is None]
         try:
-            _spread(job, todo, watch)
+            _spread(job, todo, refresh)
             return
         except BrokenProcessPool as error:
             if attempt == ATTEMPTS - 1:
@@ -86,7 +86,7 @@ def _run_parts(job: StageJob, parts: list[str], watch: Watch) -> None:
             )
 
 
-def _spread(job: StageJob, parts: list[str], watch: Watch) -> None:
+def _spread(job: StageJob, parts: list[str], refresh: Callable[[], None]) -> None:
     """Run parts in worker processes."""
     gpus = gpus_for(job)
     workers = min(len(gpus) or job.config.workers or os.cpu_count() or 1, len(parts))
@@ -94,15 +94,16 @@ def _spread(job: StageJob, parts: list[str], watch: Watch) -> None:
     turns = context.SimpleQueue()
     for gpu in gpus[:workers]:
         turns.put(gpu)
+    given = (os.getpid(), turns if gpus else None)
     addresses = {name: artifact.address for name, artifact in job.inputs.items()}
-    with _single_threaded(), ProcessPoolExecutor(workers, context, _take_gpu, (turns, bool(gpus))) as pool:
+    with single_threaded(), ProcessPoolExecutor(workers, context, _begin_worker, given) as pool:
         waiting: set[Future[None]] = {
             pool.submit(_run_part, job.stage.name, job.config, addresses, part) for part in parts
         }
         try:
             while waiting:
                 finished, waiting = wait(waiting, timeout=0.25, return_when=FIRST_COMPLETED)
-                watch()
+                refresh()
                 for future in finished:
                     future.result()
         finally:
@@ -111,7 +112,7 @@ def _spread(job: StageJob, parts: list[str], watch: Watch) -> None:
 
 def gpus_for(job: StageJob) -> list[str]:
     """GPUs that the stage's parts are spread over, one each; none where they are for the cores."""
-    if not job.stage.accelerated or job.config.proxy.device == "cpu":
+    if not job.stage.placement.gpu or job.config.proxy.device == "cpu":
         return []
     import torch
 
@@ -123,9 +124,10 @@ def gpus_for(job: StageJob) -> list[str]:
     )
 
 
-def _take_gpu(turns: "SimpleQueue[str]", gpus: bool) -> None:
-    """Let a worker process see one GPU, which no other has."""
-    if gpus:
+def _begin_worker(parent: int, turns: "SimpleQueue[str] | None") -> None:
+    """End a worker process with its parent, and let it see one GPU, which no other has."""
+    end_with(parent)
+    if turns is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = turns.get()
 
 
@@ -134,19 +136,3 @@ def _run_part(stage: str, config: PipelineConfig, addresses: Mapping[str, str], 
     StageJob(
         STAGES[stage], config, {name: store.open(address) for name, address in addresses.items()}
     ).run_part(part)
-
-
-@contextmanager
-def _single_threaded() -> Iterator[None]:
-    """Workers started here compute on one thread each: two on shared cores ran at a tenth of the speed."""
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from mashbill.artifacts import Artifact, Counts, StageRun
 from mashbill.config import PipelineConfig
+from mashbill.launch.placement import CORES, Placement
 
 Run = Callable[[StageRun], Counts]
 Parts = Callable[[PipelineConfig, Mapping[str, Artifact]], list[str]]
@@ -30,9 +31,7 @@ class Stage:
         external: ``module:function`` that identifies files it reads outside the artifacts.
         earlier: ``module:function`` that identifies earlier results it reads, given the config and its
             inputs.
-        exclusive: whether a part takes the whole machine, so that parts run one at a time.
-        accelerated: whether a part takes a GPU to itself, where there is one.
-        in_order: whether a part reads those before it; they run one at a time.
+        placement: what a part takes of a machine, and whether parts run side by side.
         version: version of its algorithm and output.
     """
 
@@ -45,15 +44,8 @@ class Stage:
     run_part: str | None = None
     external: str | None = None
     earlier: str | None = None
-    exclusive: bool = False
-    accelerated: bool = False
-    in_order: bool = False
+    placement: Placement = CORES
     version: int = 1
-
-    @property
-    def one_at_a_time(self) -> bool:
-        """Whether no two parts may run at once."""
-        return self.exclusive or self.in_order
 
     @property
     def outputs(self) -> Mapping[str, str]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from mashbill.errors import ConfigError
+from mashbill.launch.placement import IN_ORDER, ONE_GPU, WHOLE_MACHINE
 from mashbill.stages.stage import Stage
 
 _ROWS = (
@@ -42,7 +43,7 @@ _ROWS = (
         run="mashbill.proxies.bootstrap:collect_bootstrap",
         parts="mashbill.proxies.bootstrap:bootstrap_parts",
         run_part="mashbill.proxies.bootstrap:run_bootstrap_part",
-        accelerated=True,
+        placement=ONE_GPU,
         external="mashbill.proxies.bootstrap:family_identity",
         version=3,
     ),
@@ -88,7 +89,7 @@ _ROWS = (
         run="mashbill.proxies.sweep:collect_sweep",
         parts="mashbill.proxies.sweep:sweep_parts",
         run_part="mashbill.proxies.sweep:run_sweep_part",
-        accelerated=True,
+        placement=ONE_GPU,
         version=2,
     ),
     Stage(
@@ -99,7 +100,7 @@ _ROWS = (
         run="mashbill.search.rounds:collect_rounds",
         parts="mashbill.search.rounds:round_names",
         run_part="mashbill.search.rounds:run_round",
-        in_order=True,
+        placement=IN_ORDER,
     ),
     Stage(
         name="ladder",
@@ -110,7 +111,7 @@ _ROWS = (
         run="mashbill.proxies.ladder:collect_ladder",
         parts="mashbill.proxies.ladder:ladder_parts",
         run_part="mashbill.proxies.ladder:train_rung",
-        accelerated=True,
+        placement=ONE_GPU,
     ),
     Stage(
         name="fit",
@@ -128,7 +129,7 @@ _ROWS = (
         run="mashbill.proxies.baselines:collect_baselines",
         parts="mashbill.proxies.baselines:baseline_parts",
         run_part="mashbill.proxies.baselines:run_baseline",
-        accelerated=True,
+        placement=ONE_GPU,
         version=3,
     ),
     Stage(
@@ -156,7 +157,7 @@ _ROWS = (
         run="mashbill.proxies.validation:collect_validation",
         parts="mashbill.proxies.validation:validation_parts",
         run_part="mashbill.proxies.validation:train_again",
-        accelerated=True,
+        placement=ONE_GPU,
     ),
     Stage(
         name="gate",
@@ -173,7 +174,7 @@ _ROWS = (
         run="mashbill.training.train:collect_models",
         parts="mashbill.training.train:train_parts",
         run_part="mashbill.training.train:run_train_part",
-        exclusive=True,
+        placement=WHOLE_MACHINE,
         version=2,
     ),
     Stage(

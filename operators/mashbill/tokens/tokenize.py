@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mashbill.artifacts import Counts, Progress, StageRun
+from mashbill.artifacts import Counts, Progress, StageRun, write_json
 from mashbill.config import EngineConfig, TokensConfig
 from mashbill.errors import DataError
 from mashbill.partitions import spread
@@ -69,7 +69,7 @@ def write_token_store(
         config: the tokenizer and the split.
         seed: seed of the split.
         output: folder to write into.
-        progress: told of each set.
+        progress: called after each set.
         tokenizer_path: a tokenizer.json to load in place of training one.
         max_domain_bytes: text tokenized of each domain, in bytes; None means all.
         engine: where sets are tokenized, side by side; None means on this machine.
@@ -138,8 +138,7 @@ def _tokenize_set(job: TokenJob, named: tuple[str, str, Sequence[Path]]) -> dict
     writers = {split: ShardWriter(job.output, name, split, job.dtype, job.end_of_text) for split in splits}
     _write_set(paths, tokenizer, writers, job.config, job.seed, job.max_domain_bytes)
     counts = {split: writer.close() for split, writer in writers.items()}
-    done.with_suffix(".part").write_text(json.dumps(counts))
-    done.with_suffix(".part").rename(done)
+    write_json(done, counts)
     return counts
 
 

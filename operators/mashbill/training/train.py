@@ -1,11 +1,10 @@
 """The train stage: one torchrun job a mixture, each a part; collected into one artifact of models and
 curves."""
 
-import json
 import shutil
 from collections.abc import Mapping
 
-from mashbill.artifacts import Artifact, Counts, StageRun
+from mashbill.artifacts import Artifact, Counts, StageRun, write_json
 from mashbill.config import PipelineConfig
 from mashbill.launch.torchrun import accelerator, torchrun
 from mashbill.mixtures import Choice, Recipe, Recipes, Schedule, ScheduleChoice
@@ -21,6 +20,7 @@ OUTPUTS = {
     EVALUATIONS: "bits per byte of every set on the way",
     Recipes.FILE: "what each model was trained on, and how",
 }
+WORKER = "mashbill.training.worker"
 
 
 def train_parts(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> list[str]:
@@ -49,8 +49,8 @@ def run_train_part(run: StageRun) -> Counts:
         "output": str(run.output),
         "accelerator": accelerator(config.training),
     }
-    (run.scratch / "job.json").write_text(json.dumps(job))
-    torchrun(run.scratch / "job.json", config.training, run.scratch, run.progress)
+    write_json(run.scratch / "job.json", job)
+    torchrun(WORKER, run.scratch / "job.json", config.training, scratch=run.scratch, progress=run.progress)
     for table in TABLES:
         shutil.copyfile(run.scratch / f"{table}.csv", run.output / f"{table}.csv")
     recipe = Recipe(

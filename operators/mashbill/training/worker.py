@@ -17,8 +17,10 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
+from mashbill.artifacts import ProgressFile
 from mashbill.config import PipelineConfig
-from mashbill.launch.torchrun import STATE
+from mashbill.launch.child import end_with
+from mashbill.launch.torchrun import PROGRESS
 from mashbill.mixtures import MixtureLoader, Schedule
 from mashbill.models.huggingface import save_weights
 from mashbill.models.measurement import bits_per_byte
@@ -43,6 +45,7 @@ class Worker:
         self.config = PipelineConfig.model_validate(job["config"])
         self.training = self.config.training
         self.scratch, self.output = Path(job["scratch"]), Path(job["output"])
+        self.progress = ProgressFile(self.scratch / PROGRESS)
         self.cuda = job["accelerator"] == "cuda"
         deepspeed.init_distributed(dist_backend="nccl" if self.cuda else "gloo")
         self.rank, self.world = dist.get_rank(), dist.get_world_size()
@@ -91,7 +94,7 @@ class Worker:
                 [self.step, self.step * batch_tokens, loss, rate, round(batch_tokens / seconds)],
             )
             if self.rank == 0:
-                _replace(self.scratch / STATE, {"step": self.step, "steps": self.steps, "loss": loss})
+                self.progress(self.step / self.steps, f"step {self.step} of {self.steps}, loss {loss:.3f}")
             if self.step in measured_at:
                 self._evaluate(batch_tokens)
             if self.step % self.training.checkpoint_steps == 0 and self.step < self.steps:
@@ -179,14 +182,9 @@ class Worker:
                 writer.writerow(row)
 
 
-def _replace(path: Path, value: Any) -> None:
-    temporary = path.with_suffix(".part")
-    temporary.write_text(json.dumps(value))
-    temporary.replace(path)
-
-
 def main() -> None:
     """Run the job named on the command line."""
+    end_with(os.getppid())  # torchrun
     worker = Worker(json.loads(Path(sys.argv[1]).read_text()))
     worker.run()
     dist.barrier()

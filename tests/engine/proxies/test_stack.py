@@ -17,7 +17,7 @@ from mashbill.models.huggingface import load_model
 from mashbill.models.sizes import training_bytes
 from mashbill.models.transformer import Transformer
 from mashbill.proxies.devices import LOGITS_BYTES, members_within
-from mashbill.proxies.learners import Alone, Together
+from mashbill.proxies.learners import SingleLearner, StackedLearner
 from mashbill.proxies.proxy import CHECKPOINT, Member, ProxyResult, train_members
 from mashbill.stages import job_of, stage_named
 from mashbill.tokens import TokenStore
@@ -63,8 +63,8 @@ def batches(shape: ModelShape, members: int) -> np.ndarray:
 def test_stacked_equals_alone(shape: ModelShape) -> None:
     settings, text = configs(shape), batches(shape, 4)
     models = [Transformer(shape, VOCABULARY, seed) for seed in range(4)]
-    together = Together(models, settings, "cpu")
-    alone = [Alone(model, config) for model, config in zip(models, settings, strict=True)]
+    together = StackedLearner(models, settings, "cpu")
+    alone = [SingleLearner(model, config) for model, config in zip(models, settings, strict=True)]
     for step in range(STEPS):
         rates = np.array([c.learning_rate * (step + 1) / STEPS for c in settings])
         together.learn(text[step], rates)
@@ -83,10 +83,10 @@ def test_stacked_equals_alone(shape: ModelShape) -> None:
 def test_a_diverged_member_spoils_no_other() -> None:
     shape, text = SHAPES[0], batches(SHAPES[0], 3)
     models = [Transformer(shape, VOCABULARY, seed) for seed in range(3)]
-    healthy = Together(models, configs(shape)[:3], "cpu")
+    healthy = StackedLearner(models, configs(shape)[:3], "cpu")
     with torch.no_grad():
         models[1].model.layers[0].mlp.up_proj.weight.fill_(float("inf"))  # type: ignore[union-attr, operator]
-    spoilt = Together(models, configs(shape)[:3], "cpu")
+    spoilt = StackedLearner(models, configs(shape)[:3], "cpu")
     for step in range(STEPS):
         for learner in (healthy, spoilt):
             learner.learn(text[step], np.full(3, 1e-2))
@@ -218,20 +218,23 @@ def test_a_killed_group_retrains_no_finished_member(
     inputs = {**done, "plan": run_stage(config, "plan", done)}
     finished: dict[Path, int] = {}
 
-    def listener(share: float, words: str) -> None:
+    def progress(share: float, words: str) -> None:
         if share > 0.5:  # the second of three members is at work
             finished.update({path: path.stat().st_mtime_ns for path in scratch.glob("*/result.json")})
             raise Killed
 
     job = job_of(stage_named("sweep"), config, inputs)
     scratch = job.store.scratch_folder("sweep", job.fingerprint, "group-0000")
-    job.listener = listener
+    job.progress = progress
     with pytest.raises(Killed):
         job.run_part("group-0000")
     assert [path.parent.name for path in finished] == ["0000"]
-    job.listener = lambda share, words: kept.update(
+    job.progress = lambda share, words: kept.update(
         {path: path.stat().st_mtime_ns for path in finished if path.exists()}
     )
     kept: dict[Path, int] = {}
-    job.run_part("group-0000")
+    (scratch / "0001").mkdir(exist_ok=True)
+    (scratch / "0001" / "checkpoint.part").touch()  # a checkpoint that the kill cut off
+    part = job.run_part("group-0000")
     assert kept == finished
+    assert not [entry.path for entry in part.manifest.files if entry.path.endswith(".part")]

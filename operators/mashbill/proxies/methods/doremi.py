@@ -14,7 +14,7 @@ import torch
 from mashbill.artifacts import Progress
 from mashbill.config import BaselinesConfig, ProxyConfig
 from mashbill.models.transformer import Transformer
-from mashbill.proxies.methods.reweighted_proxy import Found, ReweightedProxy, mean_by_domain
+from mashbill.proxies.methods.reweighted_proxy import MethodMixture, ReweightedProxy, mean_by_domain
 from mashbill.tokens import TokenStore
 
 
@@ -22,7 +22,7 @@ def train_reference(proxy: ReweightedProxy, natural: np.ndarray, progress: Progr
     """The reference: a proxy on the natural mixture."""
     while proxy.step < proxy.steps:
         loss = proxy.losses(proxy.take(proxy.draw(natural))).mean()
-        _tell(progress, proxy, "reference", loss)
+        _show_step(progress, proxy, "reference", loss)
         proxy.learn(loss)
     return proxy.model.eval()
 
@@ -36,7 +36,7 @@ def doremi(
     tokens: int,
     seed: int,
     progress: Progress,
-) -> Found:
+) -> MethodMixture:
     """Train the proxy, its domain weights ascending on the excess losses.
 
     Args:
@@ -45,7 +45,7 @@ def doremi(
         proxy_config, config: shape and optimisation; step size and smoothing of the weights.
         tokens: tokens of the proxy.
         seed: of its weights and order.
-        progress: told now and then.
+        progress: called now and then.
     Returns:
         The mean of the weights over the run.
     """
@@ -65,10 +65,10 @@ def doremi(
         history.append(weights)
         share = torch.from_numpy(weights * there).float().to(losses.device)
         loss = (mean_by_domain(losses, domains, count)[0] * share).sum() / share.sum()
-        _tell(progress, proxy, "proxy", loss)
+        _show_step(progress, proxy, "proxy", loss)
         proxy.learn(loss)
     taken = np.stack(history)
-    return Found(taken.mean(axis=0), taken, proxy.steps * proxy.batch * proxy_config.model.context)
+    return MethodMixture(taken.mean(axis=0), taken, proxy.steps * proxy.batch * proxy_config.model.context)
 
 
 def known_scores(scores: np.ndarray) -> np.ndarray:
@@ -87,7 +87,7 @@ def updated_weights(weights: np.ndarray, scores: np.ndarray, step: float, smooth
     return (1 - smoothing) * raised / raised.sum() + smoothing / len(weights)
 
 
-def _tell(progress: Progress, proxy: ReweightedProxy, what: str, loss: torch.Tensor) -> None:
+def _show_step(progress: Progress, proxy: ReweightedProxy, what: str, loss: torch.Tensor) -> None:
     if proxy.step % 20 == 0:
         progress(
             proxy.step / proxy.steps,

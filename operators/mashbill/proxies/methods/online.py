@@ -7,7 +7,7 @@ import numpy as np
 
 from mashbill.artifacts import Progress
 from mashbill.config import BaselinesConfig, ProxyConfig
-from mashbill.proxies.methods.reweighted_proxy import Found, ReweightedProxy, mean_by_domain
+from mashbill.proxies.methods.reweighted_proxy import MethodMixture, ReweightedProxy, mean_by_domain
 from mashbill.proxies.methods.skill_graph import learn_skill_graph
 from mashbill.tokens import TokenStore
 
@@ -20,7 +20,7 @@ def online_mixing(
     tokens: int,
     seed: int,
     progress: Progress,
-) -> Found:
+) -> MethodMixture:
     """Domains as the arms of a bandit whose reward is their training loss (EXP3).
 
     Source: Albalak et al. 2023, "Efficient Online Data Mixing For Language Model Pre-Training". Read in the
@@ -33,7 +33,7 @@ def online_mixing(
         proxy_config, config: shape and optimisation; memory of the rewards.
         tokens: tokens of the run.
         seed: of weights and order.
-        progress: told now and then.
+        progress: called now and then.
     """
     proxy, count = ReweightedProxy(store, proxy_config, tokens, seed), len(store.domains)
     rewards, history, before = np.zeros(count), [], 1 / count
@@ -54,7 +54,7 @@ def online_mixing(
             )
         proxy.learn(losses.mean())
     taken = np.stack(history)
-    return Found(taken.mean(axis=0), taken, proxy.steps * proxy.batch * proxy_config.model.context)
+    return MethodMixture(taken.mean(axis=0), taken, proxy.steps * proxy.batch * proxy_config.model.context)
 
 
 def updated_rewards(
@@ -89,7 +89,7 @@ def skill_it(
     seed: int,
     progress: Progress,
     kept: Path,
-) -> Found:
+) -> MethodMixture:
     """Mixtures that follow what is still to be learnt, and what teaches it.
 
     Source: Chen et al. 2023, "Skill-it! A Data-Driven Skills Framework for Understanding and Training
@@ -102,7 +102,7 @@ def skill_it(
         proxy_config, config: shape and optimisation; rounds, step, window and the graph's budget.
         tokens: tokens of the run; each proxy for the graph takes a share of them.
         seed: of weights and order.
-        progress: told now and then.
+        progress: called now and then.
         kept: folder where the graph's proxies are kept.
     """
     share = int(tokens * config.skill_graph_share)
@@ -128,7 +128,9 @@ def skill_it(
         while proxy.step < proxy.steps * (turn + 1) // config.skill_rounds:
             proxy.learn(proxy.losses(proxy.take(proxy.draw(history[-1]))).mean())
     taken = np.stack(history)
-    return Found(taken.mean(axis=0), taken, spent + proxy.steps * proxy.batch * proxy_config.model.context)
+    return MethodMixture(
+        taken.mean(axis=0), taken, spent + proxy.steps * proxy.batch * proxy_config.model.context
+    )
 
 
 def skill_mixture(graph: np.ndarray, losses: np.ndarray, step: float) -> np.ndarray:

@@ -24,7 +24,7 @@ DRAW_TAG = 305
 
 
 @dataclass(frozen=True)
-class Found:
+class MethodMixture:
     """What a method came to.
 
     Attributes:

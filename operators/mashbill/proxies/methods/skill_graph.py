@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mashbill.artifacts import Progress
+from mashbill.artifacts import Progress, write_json
 from mashbill.config import BaselinesConfig, ProxyConfig
 from mashbill.proxies.methods.reweighted_proxy import ReweightedProxy
 from mashbill.tokens import TokenStore
@@ -41,7 +41,7 @@ def learn_skill_graph(
         tokens: tokens of each proxy.
         seed: of their weights and order, the same for all.
         kept: folder where what each taught is kept, so that a killed attempt goes on with the next.
-        progress: told of each.
+        progress: called after each.
     Returns:
         [domains, domains] how much a domain (column) teaches another (row), 1 on itself; and the tokens
         spent.
@@ -54,9 +54,7 @@ def learn_skill_graph(
     for done, taught in enumerate(runs):
         path = kept / f"{'-'.join(map(str, taught))}.json"
         if not path.exists():
-            temporary = path.with_suffix(".part")
-            temporary.write_text(json.dumps(_teach(store, proxy_config, taught, tokens, seed)))
-            temporary.replace(path)
+            write_json(path, _teach(store, proxy_config, taught, tokens, seed))
         record = json.loads(path.read_text())
         falls.append(np.array(record["falls"]))
         spent += record["tokens"]
