@@ -1,7 +1,6 @@
 """Results of stages: directories with a manifest, found again by fingerprint."""
 
 from mashbill.artifacts.fingerprint import fingerprint
-from mashbill.artifacts.links import link_tree
 from mashbill.artifacts.manifest import FileEntry, Manifest
 from mashbill.artifacts.progress import Progress, ProgressFile, read_progress
 from mashbill.artifacts.stage_run import Counts, StageRun
@@ -17,7 +16,6 @@ __all__ = [
     "ProgressFile",
     "StageRun",
     "fingerprint",
-    "link_tree",
     "open_store",
     "read_progress",
 ]

@@ -8,6 +8,7 @@ from typing import Any
 
 from mashbill.artifacts import Artifact
 from mashbill.config import PipelineConfig
+from mashbill.documents import DUPLICATES, REJECTED, DocumentStore, Tally
 
 REASON_SAMPLES = 3
 VERSIONS = (
@@ -37,10 +38,10 @@ def gather(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> dict[str, 
             {"name": name, "chosen": weight, "natural": choice["baselines"]["natural"]["mixture"][name]}
             for name, weight in choice["mixture"].items()
         ],
-        "rejected": _rejected(inputs["ingest"]),
+        "rejected": _rejected(config, inputs["ingest"]),
         "filters": _json(inputs["filter"], "filters.json"),
         "clusters": _json(inputs["deduplicate"], "duplicates.json"),
-        "duplicates": _duplicates(inputs["deduplicate"]),
+        "duplicates": _duplicates(config, inputs["deduplicate"]),
         "samples": _json(inputs["select"], "samples.json"),
         "quality": _json(inputs["score"], "quality.json"),
         "validation": _json(inputs["fit"], "cross_validation.json"),
@@ -107,10 +108,11 @@ def _stage(name: str, artifact: Artifact) -> dict[str, Any]:
 
 def _domains(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> list[dict[str, Any]]:
     """How each domain fared from stage to stage."""
-    tables = {
-        s: inputs[s].manifest.counts["by_domain"]
-        for s in ("ingest", "filter", "deduplicate", "select", "tokenize")
+    flows = {
+        stage: Tally.from_counts(inputs[stage].manifest.counts).flows
+        for stage in ("ingest", "filter", "deduplicate", "select")
     }
+    tokens = inputs["tokenize"].manifest.counts["by_domain"]
     choice = _json(inputs["mix"], "choice.json")
     rows = []
     for name in config.domain_names:
@@ -118,13 +120,13 @@ def _domains(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> list[dic
         rows.append(
             {
                 "name": name,
-                "records": tables["ingest"][name]["documents_in"],
-                "ingested": tables["ingest"][name]["documents_out"],
-                "filtered": tables["filter"][name]["documents_out"],
-                "unique": tables["deduplicate"][name]["documents_out"],
-                "selected": tables["select"][name]["documents_out"],
-                "megabytes": tables["select"][name]["bytes_out"] / 1e6,
-                "tokens": sum(tables["tokenize"][b]["tokens_train"] for b in bins),
+                "records": flows["ingest"][name].documents_in,
+                "ingested": flows["ingest"][name].documents_out,
+                "filtered": flows["filter"][name].documents_out,
+                "unique": flows["deduplicate"][name].documents_out,
+                "selected": flows["select"][name].documents_out,
+                "megabytes": flows["select"][name].bytes_out / 1e6,
+                "tokens": sum(tokens[b]["tokens_train"] for b in bins),
                 "natural": sum(choice["baselines"]["natural"]["mixture"][b] for b in bins),
                 "chosen": sum(choice["mixture"][b] for b in bins),
                 "epochs": max(choice["epochs"][b] for b in bins),
@@ -133,11 +135,11 @@ def _domains(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> list[dic
     return rows
 
 
-def _rejected(ingest: Artifact) -> dict[str, Any]:
+def _rejected(config: PipelineConfig, ingest: Artifact) -> dict[str, Any]:
     """Rejected records by reason, with some of each."""
-    import pyarrow.parquet as pq
-
-    rows = pq.read_table(ingest.path / "rejected" / "rejected.parquet").to_pylist()
+    evaluations = (e.name for e in config.corpus.evaluations)
+    sets = (*config.domain_names, *config.reference_names, *evaluations)
+    rows = DocumentStore.of(ingest).read(*sets, kind=REJECTED).to_pylist()
     found: dict[str, Any] = {}
     for row in rows:
         entry = found.setdefault(row["reason"], {"count": 0, "samples": []})
@@ -147,11 +149,9 @@ def _rejected(ingest: Artifact) -> dict[str, Any]:
     return found
 
 
-def _duplicates(deduplicate: Artifact) -> dict[str, Any]:
+def _duplicates(config: PipelineConfig, deduplicate: Artifact) -> dict[str, Any]:
     """Removed documents by reason and domain, with some of each reason."""
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(deduplicate.path / "removed.parquet")
+    table = DocumentStore.of(deduplicate).read(*config.domain_names, kind=DUPLICATES)
     found: dict[str, Any] = {}
     for reason in sorted(set(table["reason"].to_pylist())):
         rows = table.filter(_equals(table["reason"], reason))

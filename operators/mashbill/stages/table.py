@@ -22,6 +22,7 @@ _ROWS = (
         },
         run="mashbill.corpus.ingest:ingest",
         external="mashbill.corpus.sources:source_identity",
+        version=2,
     ),
     Stage(
         name="filter",
@@ -31,12 +32,13 @@ _ROWS = (
         inputs=("ingest",),
         outputs={
             "documents/": DOCUMENTS,
-            "removed.parquet": "what was removed, and why",
+            "removed/": "what was removed, and why",
             "filters.json": "what each filter removed (in a dry run: would, alone and in sequence), with "
             "samples",
         },
         run="mashbill.filters.apply:filter_documents",
         external="mashbill.filters.apply:filter_identity",
+        version=2,
     ),
     Stage(
         name="deduplicate",
@@ -45,13 +47,13 @@ _ROWS = (
         inputs=("filter",),
         outputs={
             "documents/": DOCUMENTS,
-            "removed.parquet": "what was removed, which document it repeats, and why",
+            "removed/": "what was removed, which document it repeats, and why",
             "clusters.parquet": "groups of duplicates and their sizes",
             "index/": "signatures of what stayed, for a later corpus to be deduplicated against",
         },
         run="mashbill.dedup.deduplicate:deduplicate",
         external="mashbill.dedup.deduplicate:index_identity",
-        version=3,
+        version=4,
     ),
     Stage(
         name="bootstrap",

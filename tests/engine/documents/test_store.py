@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from builders.corpus import corpus_config, removals, run_stages, write_jsonl
 from mashbill.documents import (
     DOCUMENTS,
     DUPLICATES,
@@ -137,3 +138,29 @@ def test_rows_about_duplicates_begin_as_those_of_other_removed_documents(tmp_pat
     row = store.read("web", kind=REMOVED).to_pylist()[0]
     assert list(row)[: len(REMOVED.schema.names)] == ["id", "domain", "reason", "bytes", "excerpt"]
     assert (row["kept_id"], row["kept_domain"]) == ("web-9", "books")
+
+
+def test_filter_and_deduplicate_tell_what_they_removed_in_the_same_places(tmp_path: Path) -> None:
+    prose = [f"Passage number {i} is about the subject of {i * 7}." * 5 for i in range(60)]
+    write_jsonl(tmp_path / "web.jsonl", [*prose, "short", prose[3]])
+    write_jsonl(tmp_path / "books.jsonl", ["An unfiltered book.", prose[5]])
+    config = corpus_config(
+        tmp_path,
+        {name: f'{name}.jsonl, id_field = "id"' for name in ("web", "books")},
+        extra='[filters]\napply = ["length"]\ndomains = ["web"]\n[filters.length]\nmin_characters = 20\n'
+        "[deduplication]\nnear = false\n",
+    )
+    done = run_stages(config, "deduplicate")
+    assert [(row["id"], row["reason"]) for row in removals(done["filter"])] == [("web-60", "too_short")]
+    assert {row["id"]: row["kept_id"] for row in removals(done["deduplicate"])} == {
+        "web-61": "web-3",
+        "books-1": "web-5",
+    }
+    parts = {
+        stage: [
+            (part.domain, part.number)
+            for part in DocumentStore.of(done[stage]).partitions("web", "books", kind=REMOVED)
+        ]
+        for stage in ("filter", "deduplicate")
+    }
+    assert parts["filter"] == parts["deduplicate"] == [("web", 0), ("books", 0)]
