@@ -6,12 +6,20 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mashbill.artifacts import Artifact
 from mashbill.artifacts.manifest import Manifest
 from mashbill.config import PipelineConfig, load_config
+from mashbill.documents import (
+    DOCUMENTS,
+    EVALUATIONS,
+    REFERENCES,
+    REJECTED,
+    REMOVED,
+    DocumentStore,
+    Kind,
+)
 from mashbill.stages import StageJob, job_of, stages_up_to
 
 TINY_MODEL = "model = { layers = 1, width = 32, heads = 2, kv_heads = 2, feed_forward = 64, context = 32 }"
@@ -78,8 +86,25 @@ def run_stage(config: PipelineConfig, name: str, inputs: Mapping[str, Artifact])
 
 def documents(artifact: Artifact, domain: str, kind: str = "documents") -> list[dict[str, Any]]:
     """Documents of a domain, in order."""
-    files = sorted((artifact.path / kind / domain).glob("*.parquet"))
-    return pa.concat_tables([pq.read_table(path) for path in files]).to_pylist() if files else []
+    kinds = {kind.name: kind for kind in (DOCUMENTS, REFERENCES, EVALUATIONS)}
+    rows: list[dict[str, Any]] = DocumentStore.of(artifact).read(domain, kind=kinds[kind]).to_pylist()
+    return rows
+
+
+def removals(artifact: Artifact) -> list[dict[str, Any]]:
+    """What a stage removed, domain by domain."""
+    return _of_all_sets(artifact, REMOVED)
+
+
+def rejections(artifact: Artifact) -> list[dict[str, Any]]:
+    """What was rejected at ingest, set by set."""
+    return _of_all_sets(artifact, REJECTED)
+
+
+def _of_all_sets(artifact: Artifact, kind: Kind) -> list[dict[str, Any]]:
+    store = DocumentStore.of(artifact)
+    rows: list[dict[str, Any]] = store.read(*store.sets(kind), kind=kind).to_pylist()
+    return rows
 
 
 def table(artifact: Artifact, name: str) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from mashbill.artifacts.fingerprint import fingerprint
 from mashbill.artifacts.json_file import write_json
-from mashbill.artifacts.links import link_tree
 from mashbill.artifacts.manifest import FileEntry, Manifest
 from mashbill.artifacts.progress import Progress, ProgressFile, ProgressState, read_progress
 from mashbill.artifacts.record import Part, Place, Record, RecordOf, file_in
@@ -25,7 +24,6 @@ __all__ = [
     "StageRun",
     "file_in",
     "fingerprint",
-    "link_tree",
     "open_store",
     "read_progress",
     "write_json",

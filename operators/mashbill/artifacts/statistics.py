@@ -38,6 +38,22 @@ def write_statistics(stage: str, counts: Mapping[str, Any], folder: Path) -> Non
     pq.write_table(table, folder / FILE, compression="zstd")
 
 
+def nothing_is_lost(where: str, what: str, lost: int) -> None:
+    """Raise where something that came has neither stayed nor gone for a reason.
+
+    Args:
+        where: whose account it is.
+        what: is counted.
+        lost: what came, without what stayed and what went.
+    Raises:
+        RunError: it is not nought.
+    """
+    if lost:
+        raise RunError(
+            where, f"cannot account for {lost} {what}", "this is a defect of mashbill: please report it"
+        )
+
+
 def _rows(stage: str, counts: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str, int]]:
     for domain, row in counts["by_domain"].items():
         yield from ((stage, domain, measure, "", int(value)) for measure, value in row.items())
@@ -48,13 +64,7 @@ def _rows(stage: str, counts: Mapping[str, Any]) -> Iterator[tuple[str, str, str
 
 
 def _check(stage: str, counts: Mapping[str, Any]) -> None:
-    if "documents_in" not in counts:
-        return
-    gone = sum(counts.get("removed", {}).values()) + sum(counts.get("rejected", {}).values())
-    lost = counts["documents_in"] - counts["documents_out"] - gone
-    if lost:
-        raise RunError(
-            f"stage {stage}",
-            f"cannot account for {lost} documents",
-            "this is a defect of mashbill: please report it",
-        )
+    if "documents_in" in counts:
+        gone = sum(counts.get("removed", {}).values()) + sum(counts.get("rejected", {}).values())
+        lost = counts["documents_in"] - counts["documents_out"] - gone
+        nothing_is_lost(f"stage {stage}", "documents", lost)

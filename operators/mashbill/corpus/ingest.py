@@ -9,37 +9,29 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from mashbill.artifacts import Counts, StageRun
 from mashbill.config import PipelineConfig, Source
 from mashbill.corpus.readers import read_source_file
 from mashbill.corpus.records import Rejected
 from mashbill.corpus.sources import all_sources, source_files
+from mashbill.documents import (
+    DOCUMENT_SCHEMA,
+    DOCUMENTS,
+    EVALUATIONS,
+    REFERENCES,
+    REJECTED,
+    DocumentStore,
+    Flow,
+    Kind,
+    Tally,
+)
 from mashbill.errors import DataError
 
-DOCUMENT_SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("domain", pa.string()),
-        ("source", pa.string()),
-        ("text", pa.large_string()),
-        ("metadata", pa.string()),
-    ]
-)
-REJECTED_SCHEMA = pa.schema(
-    [
-        ("domain", pa.string()),
-        ("source", pa.string()),
-        ("row", pa.int64()),
-        ("reason", pa.string()),
-        ("excerpt", pa.string()),
-    ]
-)
 OUTPUTS = {
-    "documents/": "parquet of (id, domain, source, text, metadata), partitioned by domain",
-    "references/": "the same for reference sets",
-    "rejected/": "what was refused, and why",
+    f"{DOCUMENTS.name}/": f"parquet of ({', '.join(DOCUMENT_SCHEMA.names)}), partitioned by domain",
+    f"{REFERENCES.name}/": "the same for reference sets",
+    f"{REJECTED.name}/": "what was refused, and why",
 }
 
 
@@ -59,17 +51,16 @@ def ingest(run: StageRun) -> Counts:
                 writers[domain.name].read(path, source)
         for writer in writers.values():
             writer.finish(run.config.corpus.max_rejected_share)
-    _write_rejected(run.output / "rejected", writers.values())
     return _counts(writers.values())
 
 
 class DomainWriter:
     """Gathers one domain's documents into partitions, and what it rejects."""
 
-    def __init__(self, run: StageRun, kind: str, name: str, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, run: StageRun, kind: Kind, name: str, pool: ThreadPoolExecutor) -> None:
         self.kind, self.name, self.pool = kind, name, pool
         self.writing: list[Future[None]] = []
-        self.folder = run.output / kind / name
+        self.store = DocumentStore.into(run.output)
         self.partition_bytes = run.config.corpus.partition_bytes
         self.waiting: list[pa.RecordBatch] = []
         self.waiting_bytes = self.partitions = 0
@@ -90,6 +81,7 @@ class DomainWriter:
         self._flush()
         for written in self.writing:
             written.result()
+        self._write_rejected()
         if self.documents == 0:
             raise DataError(
                 f"domain {self.name}", "has no document", "add text to its sources or remove the domain"
@@ -106,10 +98,14 @@ class DomainWriter:
                 "mend the files or raise corpus.max_rejected_share",
             )
 
+    @property
+    def flow(self) -> Flow:
+        """What became of its records."""
+        rejected = Flow(documents_in=len(self.rejected), rejected=Counter(r.reason for _, r in self.rejected))
+        return Flow.through(self.documents, self.bytes) + rejected
+
     def _reasons(self) -> str:
-        return ", ".join(
-            f"{reason} {count}" for reason, count in Counter(r.reason for _, r in self.rejected).most_common()
-        )
+        return ", ".join(f"{reason} {count}" for reason, count in self.flow.rejected.most_common())
 
     def _with_ids(self, batch: pa.RecordBatch, path: Path) -> pa.RecordBatch:
         """Fill in ids that are missing, and set records aside whose id is taken."""
@@ -145,57 +141,34 @@ class DomainWriter:
 
     def _flush(self) -> None:
         if self.waiting:
-            self.folder.mkdir(parents=True, exist_ok=True)
             table = pa.Table.from_batches(self.waiting, DOCUMENT_SCHEMA)
-            path = self.folder / f"part-{self.partitions:05d}.parquet"
             self.writing.append(
-                self.pool.submit(pq.write_table, table, path, compression="zstd", row_group_size=4_096)
+                self.pool.submit(self.store.write, table, self.name, self.partitions, kind=self.kind)
             )
             if len(self.writing) > 2:
                 self.writing.pop(0).result()
             self.partitions += 1
         self.waiting, self.waiting_bytes = [], 0
 
+    def _write_rejected(self) -> None:
+        rows = [
+            {"domain": self.name, "source": path, "row": r.row, "reason": r.reason, "excerpt": r.excerpt}
+            for path, r in self.rejected
+        ]
+        self.store.write(pa.Table.from_pylist(rows, REJECTED.schema), self.name, 0, kind=REJECTED)
 
-def _sets(config: PipelineConfig) -> Iterator[tuple[str, str]]:
-    yield from (("documents", d) for d in config.domain_names)
-    yield from (("references", r) for r in config.reference_names)
-    yield from (("evaluations", e.name) for e in config.corpus.evaluations)
 
-
-def _write_rejected(folder: Path, writers: Collection[DomainWriter]) -> None:
-    folder.mkdir()
-    rows = [
-        {"domain": w.name, "source": path, "row": r.row, "reason": r.reason, "excerpt": r.excerpt}
-        for w in writers
-        for path, r in w.rejected
-    ]
-    pq.write_table(
-        pa.Table.from_pylist(rows, REJECTED_SCHEMA), folder / "rejected.parquet", compression="zstd"
-    )
+def _sets(config: PipelineConfig) -> Iterator[tuple[Kind, str]]:
+    yield from ((DOCUMENTS, d) for d in config.domain_names)
+    yield from ((REFERENCES, r) for r in config.reference_names)
+    yield from ((EVALUATIONS, e.name) for e in config.corpus.evaluations)
 
 
 def _counts(writers: Collection[DomainWriter]) -> Counts:
-    domains = [w for w in writers if w.kind == "documents"]
-    rejected = Counter(r.reason for w in domains for _, r in w.rejected)
-    documents, size = sum(w.documents for w in domains), sum(w.bytes for w in domains)
+    tally = Tally({w.name: w.flow for w in writers if w.kind == DOCUMENTS})
+    references = (w for w in writers if w.kind == REFERENCES)
     return {
-        "documents_in": documents + sum(rejected.values()),
-        "documents_out": documents,
-        "bytes_in": size,
-        "bytes_out": size,
-        "by_domain": {
-            w.name: {
-                "documents_in": w.documents + len(w.rejected),
-                "documents_out": w.documents,
-                "bytes_in": w.bytes,
-                "bytes_out": w.bytes,
-            }
-            for w in domains
-        },
-        "removed": {},
-        "rejected": dict(rejected),
-        "references": {
-            w.name: {"documents": w.documents, "bytes": w.bytes} for w in writers if w.kind == "references"
-        },
+        **tally.counts(),
+        "rejected": dict(tally.whole.rejected),
+        "references": {w.name: {"documents": w.documents, "bytes": w.bytes} for w in references},
     }

@@ -8,49 +8,34 @@ or of a cluster; no step has all documents in memory.
 
 import json
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from mashbill.artifacts import Counts, StageRun
 from mashbill.config import PipelineConfig
 from mashbill.dedup.index import write_settings, write_signatures
 from mashbill.dedup.matches import Matching, join, match, name_heads, send_hashes
 from mashbill.dedup.minhash import match_probability
-from mashbill.dedup.numbers import Numbering, Partition, partitions_of
+from mashbill.dedup.numbers import Numbered, Numbering, numbered_partitions
 from mashbill.dedup.repeated import Repeated, find_repeated, seen_before, staying, without_repeated
+from mashbill.documents import DUPLICATES, DocumentStore, Flow, Tally, duplicate_rows, text_bytes
 from mashbill.errors import ConfigError, DataError
 from mashbill.partitions import SORTING, buckets_for, spread
 
-EXCERPT_CHARACTERS = 300
 EXACT, NEAR, LINES = "exact", "near", "repeated_lines"
-REMOVED, CLUSTERS, FACTS = "removed.parquet", "clusters.parquet", "duplicates.json"
-KEYS = ("documents_in", "documents_out", "bytes_in", "bytes_out")
+CLUSTERS, FACTS = "clusters.parquet", "duplicates.json"
 KEY_BYTES = 16
 OUTPUTS = {
     "documents/": "the documents that stay",
-    REMOVED: "what was removed, which document it repeats, and why",
+    "removed/": "what was removed, which document it repeats, and why",
     CLUSTERS: "groups of duplicates and their sizes",
     "index/": "signatures of what stayed, for a later corpus to be deduplicated against",
     FACTS: "how likely pairs are found, by similarity, and how large groups are",
 }
-
-
-@dataclass(frozen=True)
-class Written:
-    """What became of one partition: counts, documents removed by reason, bytes of repeated lines."""
-
-    domain: str
-    counts: dict[str, int]
-    reasons: Counter[str]
-    trimmed: int
 
 
 def index_identity(config: PipelineConfig) -> Any:
@@ -67,21 +52,20 @@ def index_identity(config: PipelineConfig) -> Any:
 
 
 def deduplicate(run: StageRun) -> Counts:
-    """Remove duplicates; ``removed.parquet`` says what was removed and which document it repeats.
+    """Remove duplicates; ``removed/`` says what was removed and which document it repeats.
 
     Raises:
         DataError: nothing of a domain is left.
     """
     config = run.config.deduplication
-    for name in (REMOVED, CLUSTERS):
-        (run.output / name).mkdir()
+    (run.output / CLUSTERS).mkdir()
     matching = _matching(run)
     sizes = find_duplicates(run, matching)
     repeated = None
     if config.lines != "off":
         run.progress(0.7, "finding repeated lines")
         repeated = find_repeated(matching, run.inputs["filter"].manifest.counts["bytes_out"])
-    counts = _add_up(run, _write(run, matching, repeated))
+    counts = _counts(_write(run, matching, repeated))
     write_settings(run.output, config)
     curve = [[s, match_probability(s, config)] for s in np.linspace(0, 1, 41).tolist()]
     facts = {"threshold_curve": curve if config.near else [], "cluster_sizes": sorted(sizes.items())}
@@ -111,7 +95,7 @@ def find_duplicates(run: StageRun, matching: Matching) -> Counter[int]:
 def _matching(run: StageRun) -> Matching:
     """What will be done, in how many buckets, from an estimate of the hashes."""
     config = run.config.deduplication
-    partitions = partitions_of(run)
+    partitions = numbered_partitions(run)
     documents = partitions[-1].end
     size = documents * (1 + (config.bands if config.near else 0)) * KEY_BYTES
     buckets = buckets_for(size, config.max_memory_bytes)
@@ -124,41 +108,38 @@ def _matching(run: StageRun) -> Matching:
     return Matching(config, run.config.engine, numbering, run.scratch, buckets)
 
 
-def _write(run: StageRun, matching: Matching, repeated: Repeated | None) -> list[Written]:
-    corpus = matching.numbering.corpus
-    written = []
-    for result in spread(matching.engine, partial(write_partition, matching, repeated, run.output), corpus):
-        written.append(result)
-        run.progress(0.8 + 0.2 * len(written) / len(corpus), f"writing {result.domain}")
-    return written
+def _write(run: StageRun, matching: Matching, repeated: Repeated | None) -> Tally:
+    corpus, tally = matching.numbering.corpus, Tally.over(run.config.domain_names)
+    work = partial(write_partition, matching, repeated, run.output)
+    for done, (partition, flow) in enumerate(zip(corpus, spread(matching.engine, work, corpus), strict=True)):
+        tally.add(partition.domain, flow)
+        run.progress(0.8 + 0.2 * (done + 1) / len(corpus), f"writing {partition.domain}")
+    return tally
 
 
-def write_partition(
-    matching: Matching, repeated: Repeated | None, output: Path, partition: Partition
-) -> Written:
+def write_partition(matching: Matching, repeated: Repeated | None, output: Path, partition: Numbered) -> Flow:
     """Write what stays of a partition, what goes, and its part of the index."""
-    table = pq.read_table(partition.path)
+    documents, store = partition.documents, DocumentStore.into(output)
+    table = documents.read()
     keep = staying(matching, partition)
     duplicates = _duplicates(matching, partition, table.filter(pa.array(~keep)))
     kept, removed, trimmed = table.filter(pa.array(keep)).combine_chunks(), [duplicates], 0
     if repeated is not None and len(kept):
-        before = _bytes(kept)
+        before = text_bytes(kept)
         kept, empty = without_repeated(kept, matching.config, seen_before(repeated, partition))
         blank = pa.array([""] * len(empty), pa.string())
-        removed.append(_removed(empty, np.full(len(empty), LINES), blank, blank))
-        trimmed = before - _bytes(kept) - _bytes(empty)
+        reasons = np.full(len(empty), LINES)
+        removed.append(duplicate_rows(empty, reasons, kept_id=blank, kept_domain=blank))
+        trimmed = before - text_bytes(kept) - text_bytes(empty)
     if len(kept):
-        path = output / "documents" / partition.domain / partition.path.name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(kept, path, compression="zstd", row_group_size=4_096)
+        store.write(kept, documents.domain, documents.number)
     gone = pa.concat_tables(removed)
-    pq.write_table(gone, output / REMOVED / f"{partition.name}.parquet", compression="zstd")
+    store.write(gone, documents.domain, documents.number, kind=DUPLICATES)
     write_signatures(output, partition.name, np.load(matching.signatures(partition), mmap_mode="r")[keep])
-    counts = dict(zip(KEYS, (len(table), len(kept), _bytes(table), _bytes(kept)), strict=True))
-    return Written(partition.domain, counts, Counter(gone["reason"].to_pylist()), trimmed)
+    return Flow.between(table, kept, gone, bytes_trimmed=trimmed)
 
 
-def _duplicates(matching: Matching, partition: Partition, going: pa.Table) -> pa.Table:
+def _duplicates(matching: Matching, partition: Numbered, going: pa.Table) -> pa.Table:
     """The rows about the documents of a partition that go."""
     range_ = matching.numbering.range_of_partition(partition)
     rows = matching.gone.take(range_)
@@ -167,45 +148,16 @@ def _duplicates(matching: Matching, partition: Partition, going: pa.Table) -> pa
     here = here[np.argsort(number[here])]
     gone, rows = number[here], rows.take(pa.array(here))
     reason = np.where(np.isin(gone, matching.exact.arrays(range_)["document"]), EXACT, NEAR)
-    return _removed(going, reason, rows["kept_id"], rows["kept_domain"])
+    return duplicate_rows(going, reason, kept_id=rows["kept_id"], kept_domain=rows["kept_domain"])
 
 
-def _add_up(run: StageRun, written: Sequence[Written]) -> Counts:
-    by_domain = {d: dict.fromkeys(KEYS, 0) for d in run.config.domain_names}
-    reasons: Counter[str] = Counter()
-    for result in written:
-        reasons += result.reasons
-        for key in KEYS:
-            by_domain[result.domain][key] += result.counts[key]
-    for domain, row in by_domain.items():
-        if row["documents_out"] == 0:
-            raise DataError(
-                f"domain {domain}",
-                "repeats other text entirely: no document is left",
-                "remove it or put it earlier",
-            )
-    totals = {key: sum(row[key] for row in by_domain.values()) for key in KEYS}
-    return {
-        **totals,
-        "by_domain": by_domain,
-        "removed": dict(sorted(reasons.items())),
-        "bytes_trimmed": sum(w.trimmed for w in written),
-    }
-
-
-def _bytes(table: pa.Table) -> int:
-    return int(pc.sum(pc.binary_length(table["text"])).as_py() or 0)
-
-
-def _removed(table: pa.Table, reason: np.ndarray, kept_id: pa.Array, kept_domain: pa.Array) -> pa.Table:
-    return pa.table(
-        {
-            "id": table["id"],
-            "domain": table["domain"],
-            "reason": pa.array(reason.tolist(), pa.string()),
-            "kept_id": kept_id,
-            "kept_domain": kept_domain,
-            "bytes": pc.binary_length(table["text"]).cast(pa.int64()),
-            "excerpt": pc.utf8_slice_codeunits(table["text"], 0, EXCERPT_CHARACTERS).cast(pa.string()),
-        }
-    )
+def _counts(tally: Tally) -> Counts:
+    for domain in tally.emptied:
+        raise DataError(
+            f"domain {domain}",
+            "repeats other text entirely: no document is left",
+            "remove it or put it earlier",
+        )
+    whole = tally.whole
+    removed = dict(sorted(whole.removed.items()))
+    return {**tally.counts(), "removed": removed, "bytes_trimmed": whole.bytes_trimmed}

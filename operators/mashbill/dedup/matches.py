@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from mashbill.config import DeduplicationConfig, EngineConfig
 from mashbill.dedup.components import LINK_BYTES, Stars, distinct, union
 from mashbill.dedup.minhash import band_hashes, text_hashes
-from mashbill.dedup.numbers import Numbering, Partition
+from mashbill.dedup.numbers import Numbered, Numbering
 from mashbill.partitions import SORTING, Exchange, scattered, spread
 
 MIX = np.uint64(0x94D049BB133111EB)
@@ -67,19 +67,21 @@ class Matching:
         range."""
         return Exchange(self.scratch / f"gone-{self.numbering.ranges}", self.numbering.ranges)
 
-    def signatures(self, partition: Partition) -> Path:
+    def signatures(self, partition: Numbered) -> Path:
         """File of [documents, 1 + bands] uint64: the text's hash, then its bands."""
-        return partition.path if partition.indexed else self.scratch / f"signatures-{partition.name}.npy"
+        if isinstance(partition.source, Path):
+            return partition.source
+        return self.scratch / f"signatures-{partition.name}.npy"
 
 
-def send_hashes(matching: Matching, partition: Partition) -> None:
+def send_hashes(matching: Matching, partition: Numbered) -> None:
     """Make the signatures of a partition and send them by hash; what a killed attempt finished is not made
     again."""
     if matching.hashes.has(partition.name):
         return
     config, path = matching.config, matching.signatures(partition)
     if not partition.indexed:
-        texts = pq.read_table(partition.path, columns=["text"])["text"]
+        texts = partition.documents.read(["text"])["text"]
         bands = band_hashes(texts, config) if config.near else np.zeros((partition.rows, 0), np.uint64)
         np.save(path, np.concatenate([text_hashes(texts)[:, None], bands], axis=1))
     signatures = np.load(path, mmap_mode="r")
@@ -146,7 +148,7 @@ def name_heads(matching: Matching, output: Path, range_: int) -> Counter[int]:
         heads, counts = np.unique(rows["head"][here], return_counts=True)
         names = np.full(partition.rows, "", object)
         if len(heads) and not partition.indexed:
-            names = pq.read_table(partition.path, columns=["id"])["id"].to_numpy()
+            names = partition.documents.read(["id"])["id"].to_numpy()
         ids[here], domains[here] = names[rows["head"][here] - partition.start], partition.domain
         sizes.update((counts + 1).tolist())
         columns = [

@@ -9,25 +9,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from mashbill.artifacts import StageRun
 from mashbill.dedup.index import signature_files
+from mashbill.documents import DocumentStore, Partition
 
 
 @dataclass(frozen=True)
-class Partition:
-    """One file of documents, or of signatures of an index.
+class Numbered:
+    """A partition whose documents have numbers, or a file of signatures of an index.
 
     Attributes:
         number: its place among all; name: that, as a file's name.
         domain: whose documents; ``index:`` and the folder for an index.
+        source: the partition, or the index's file.
         start: number of its first document; rows: how many it has.
     """
 
     number: int
     domain: str
-    path: Path
+    source: Partition | Path
     start: int
     rows: int
 
@@ -39,7 +40,18 @@ class Partition:
     @property
     def indexed(self) -> bool:
         """Whether it is of a finished corpus."""
-        return self.path.suffix == ".npy"
+        return isinstance(self.source, Path)
+
+    @property
+    def documents(self) -> Partition:
+        """Its documents.
+
+        Raises:
+            ValueError: it is of a finished corpus, of which only the index is known.
+        """
+        if isinstance(self.source, Path):
+            raise ValueError(f"{self.source} holds signatures, not documents")
+        return self.source
 
     @property
     def end(self) -> int:
@@ -56,11 +68,11 @@ class Numbering:
         ranges: how many ranges they are taken in.
     """
 
-    partitions: Sequence[Partition]
+    partitions: Sequence[Numbered]
     ranges: int
 
     @property
-    def corpus(self) -> Sequence[Partition]:
+    def corpus(self) -> Sequence[Numbered]:
         """Those that are not of an index."""
         return [p for p in self.partitions if not p.indexed]
 
@@ -79,23 +91,22 @@ class Numbering:
         """[partitions] which range each is in, by its number."""
         return number * self.ranges // len(self.partitions)
 
-    def range_of_partition(self, partition: Partition) -> int:
+    def range_of_partition(self, partition: Numbered) -> int:
         """Which range a partition is in."""
         return int(self.range_of_partitions(np.array(partition.number)))
 
 
-def partitions_of(run: StageRun) -> list[Partition]:
+def numbered_partitions(run: StageRun) -> list[Numbered]:
     """All partitions, the named indexes' first."""
     config = run.config.deduplication
-    files: list[tuple[str, Path, int]] = []
+    found: list[tuple[str, Partition | Path, int]] = []
     for given in config.against:
         folder = Path(run.config.resolve(given))
-        files += [
+        found += [
             (f"index:{folder}", path, len(np.load(path, mmap_mode="r")))
             for path in signature_files(folder, config)
         ]
-    for domain in run.config.domain_names:
-        paths = sorted((run.inputs["filter"].path / "documents" / domain).glob("*.parquet"))
-        files += [(domain, path, pq.read_metadata(path).num_rows) for path in paths]
-    starts = np.cumsum([0, *(rows for _, _, rows in files)]).tolist()
-    return [Partition(i, domain, path, starts[i], rows) for i, (domain, path, rows) in enumerate(files)]
+    store = DocumentStore.of(run.inputs["filter"])
+    found += [(part.domain, part, part.count()) for part in store.partitions(*run.config.domain_names)]
+    starts = np.cumsum([0, *(rows for _, _, rows in found)]).tolist()
+    return [Numbered(i, domain, source, starts[i], rows) for i, (domain, source, rows) in enumerate(found)]

@@ -7,12 +7,11 @@ from functools import partial
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from mashbill.config import DeduplicationConfig
 from mashbill.dedup.lines import Pieces
 from mashbill.dedup.matches import Matching
-from mashbill.dedup.numbers import Partition
+from mashbill.dedup.numbers import Numbered
 from mashbill.partitions import Exchange, buckets_for, scattered, spread
 
 ROW_BYTES = 16
@@ -57,13 +56,13 @@ def find_repeated(matching: Matching, text_bytes: int) -> Repeated:
     return repeated
 
 
-def seen_before(repeated: Repeated, partition: Partition) -> np.ndarray:
+def seen_before(repeated: Repeated, partition: Numbered) -> np.ndarray:
     """[pieces] hashes that stand in an earlier partition."""
     rows = repeated.seen.arrays(repeated.matching.numbering.range_of_partition(partition))
     return rows["hash"][rows["number"] == partition.number]
 
 
-def staying(matching: Matching, partition: Partition) -> np.ndarray:
+def staying(matching: Matching, partition: Numbered) -> np.ndarray:
     """[documents of the partition] whether each stands for itself."""
     rows = matching.gone.arrays(matching.numbering.range_of_partition(partition))["document"]
     keep = np.ones(partition.rows, bool)
@@ -97,11 +96,11 @@ def _pieces(table: pa.Table, config: DeduplicationConfig) -> Pieces:
     return Pieces(texts, 1 if config.lines == "line" else 2, config.min_line_bytes)
 
 
-def _send(repeated: Repeated, partition: Partition) -> None:
+def _send(repeated: Repeated, partition: Numbered) -> None:
     if repeated.pieces.has(partition.name):
         return
     texts = (
-        pq.read_table(partition.path, columns=["text"])
+        partition.documents.read(["text"])
         .filter(pa.array(staying(repeated.matching, partition)))
         .combine_chunks()
     )

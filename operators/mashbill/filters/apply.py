@@ -10,45 +10,46 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from mashbill.artifacts import Counts, StageRun, link_tree
+from mashbill.artifacts import Counts, StageRun
 from mashbill.config import PipelineConfig
+from mashbill.documents import (
+    EVALUATIONS,
+    REFERENCES,
+    REMOVED,
+    DocumentStore,
+    Flow,
+    Partition,
+    Tally,
+    removed_rows,
+    text_bytes,
+)
 from mashbill.errors import ConfigError, DataError
 from mashbill.filters.expressions import Decontamination, Language, Length, PersonalData, Regex, Url
 from mashbill.filters.kernels import C4, Filter, FineWeb, GopherQuality, GopherRepetition
 from mashbill.partitions import spread
 
-EXCERPT_CHARACTERS = 300
 FACTS = "filters.json"
-REMOVED_SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("domain", pa.string()),
-        ("reason", pa.string()),
-        ("bytes", pa.int64()),
-        ("excerpt", pa.string()),
-    ]
-)
 OUTPUTS = {
     "documents/": "the documents that stay",
-    "removed.parquet": "what was removed, and why",
+    "removed/": "what was removed, and why",
     FACTS: "what each filter removed (in a dry run: would, alone and in sequence), with samples",
 }
 
 
 @dataclass
 class Outcome:
-    """What became of one partition."""
+    """What became of one partition.
+
+    Attributes:
+        domain: whose documents.
+        flow: how many stayed and went.
+        alone: in a dry run, documents that each filter would remove if it were the only one.
+        figures: what else filters count.
+    """
 
     domain: str
-    documents_in: int = 0
-    documents_out: int = 0
-    bytes_in: int = 0
-    bytes_out: int = 0
-    bytes_trimmed: int = 0
-    removed: list[pa.Table] = field(default_factory=list)
+    flow: Flow = field(default_factory=Flow)
     alone: Counter[str] = field(default_factory=Counter)
     figures: Counter[str] = field(default_factory=Counter)
 
@@ -58,11 +59,11 @@ class Settings:
     """What the work on a partition needs, wherever it runs.
 
     Attributes:
-        folder: where documents are written; filters: in order; domains: those that are filtered; dry_run:
+        store: where documents are written; filters: in order; domains: those that are filtered; dry_run:
             whether nothing goes.
     """
 
-    folder: Path
+    store: DocumentStore
     filters: tuple[Filter, ...]
     domains: frozenset[str]
     dry_run: bool
@@ -88,21 +89,19 @@ def filter_documents(run: StageRun) -> Counts:
     Raises:
         DataError: nothing of a domain is left.
     """
-    source = run.inputs["ingest"].path / "documents"
-    files = [(d, path) for d in run.config.domain_names for path in sorted((source / d).glob("*.parquet"))]
+    source, store = DocumentStore.of(run.inputs["ingest"]), DocumentStore.into(run.output)
+    partitions = source.partitions(*run.config.domain_names)
     filters = make_filters(run)
     wanted = set(run.config.filters.domains or run.config.domain_names)
     for domain in run.config.domain_names:
         if not filters or domain not in wanted:
-            link_tree(source / domain, run.output / "documents" / domain)
+            store.adopt(domain, source)
     outcomes: list[Outcome] = []
-    settings = Settings(
-        run.output / "documents", tuple(filters), frozenset(wanted), run.config.filters.dry_run
-    )
-    for done, outcome in enumerate(spread(run.config.engine, partial(_apply, settings), files)):
-        run.progress(done / len(files), f"filtering {outcome.domain}")
+    settings = Settings(store, tuple(filters), frozenset(wanted), run.config.filters.dry_run)
+    for done, outcome in enumerate(spread(run.config.engine, partial(_apply, settings), partitions)):
+        run.progress(done / len(partitions), f"filtering {outcome.domain}")
         outcomes.append(outcome)
-    return _report(run, filters, outcomes)
+    return _report(run, store, filters=filters, outcomes=outcomes)
 
 
 def make_filters(run: StageRun) -> list[Filter]:
@@ -130,50 +129,51 @@ def make_filters(run: StageRun) -> list[Filter]:
 def _evaluation_sets(run: StageRun) -> dict[str, pa.Array]:
     corpus = run.config.corpus
     names = run.config.filters.decontamination.sets or tuple(e.name for e in corpus.evaluations)
-    sets = {}
+    store, sets = DocumentStore.of(run.inputs["ingest"]), {}
     for name in names:
-        kind = "references" if name in run.config.reference_names else "evaluations"
-        files = sorted((run.inputs["ingest"].path / kind / name).glob("*.parquet"))
-        sets[name] = pa.concat_tables([pq.read_table(path, columns=["text"]) for path in files])[
-            "text"
-        ].combine_chunks()
+        kind = REFERENCES if name in run.config.reference_names else EVALUATIONS
+        sets[name] = store.read(name, kind=kind, columns=["text"])["text"].combine_chunks()
     return sets
 
 
-def _apply(settings: "Settings", file: tuple[str, Path]) -> Outcome:
-    """Filter one partition and write what stays."""
-    domain, path = file
-    filters = settings.filters if domain in settings.domains else ()
-    table = pq.read_table(path).combine_chunks()
-    outcome = Outcome(domain, documents_in=len(table), bytes_in=_bytes(table))
-    if not filters:
-        outcome.documents_out, outcome.bytes_out = len(table), outcome.bytes_in
-        return outcome
-    original, dry = table, settings.dry_run
-    for rule in filters:
-        if dry:
+def _apply(settings: Settings, partition: Partition) -> Outcome:
+    """Filter one partition; write what stays, and a row for each document that goes."""
+    store, domain, number = settings.store, partition.domain, partition.number
+    table = partition.read().combine_chunks()
+    if not settings.filters or domain not in settings.domains:  # the store took the domain over as it is
+        store.write(REMOVED.schema.empty_table(), domain, number, kind=REMOVED)
+        return Outcome(domain, Flow.through(len(table), text_bytes(table)))
+    outcome = Outcome(domain)
+    staying, removed, trimmed = _in_sequence(settings, table, outcome)
+    if settings.dry_run:
+        staying, outcome.flow = table, Flow.through(len(table), text_bytes(table))
+    else:
+        outcome.flow = Flow.between(table, staying, removed, bytes_trimmed=trimmed)
+    store.write(removed, domain, number, kind=REMOVED)
+    if len(staying):
+        store.write(staying, domain, number)
+    return outcome
+
+
+def _in_sequence(settings: Settings, original: pa.Table, outcome: Outcome) -> tuple[pa.Table, pa.Table, int]:
+    """Documents that pass every filter, rows about those that don't, and bytes taken out of the text."""
+    table, trimmed, removed = original, 0, [REMOVED.schema.empty_table()]
+    for rule in settings.filters:
+        if settings.dry_run:
             alone = rule(_column(original, "text"), _column(original, "metadata"))
             outcome.alone[rule.name] += int((alone.codes > 0).sum())
         verdict = rule(_column(table, "text"), _column(table, "metadata"))
         gone = verdict.codes > 0
         if gone.any():
             reasons = np.array(rule.reasons)[verdict.codes[gone]]
-            outcome.removed.append(_removed(table.filter(pa.array(gone)), reasons))
+            removed.append(removed_rows(table.filter(pa.array(gone)), reasons))
         if verdict.texts is not None:
-            before = _bytes(table.filter(pa.array(~gone)))
+            before = text_bytes(table.filter(pa.array(~gone)))
             table = table.set_column(table.schema.get_field_index("text"), "text", verdict.texts)
-            outcome.bytes_trimmed += before - _bytes(table.filter(pa.array(~gone)))
+            trimmed += before - text_bytes(table.filter(pa.array(~gone)))
         outcome.figures.update(verdict.counts)
         table = table.filter(pa.array(~gone)).combine_chunks()
-    if dry:
-        table = original
-        outcome.bytes_trimmed = 0
-    outcome.documents_out, outcome.bytes_out = len(table), _bytes(table)
-    if len(table):
-        out = settings.folder / domain / path.name
-        out.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(table, out, compression="zstd", row_group_size=4_096)
-    return outcome
+    return table, pa.concat_tables(removed), trimmed
 
 
 def _column(table: pa.Table, name: str) -> pa.Array:
@@ -182,41 +182,22 @@ def _column(table: pa.Table, name: str) -> pa.Array:
     return array.cast(pa.large_string())
 
 
-def _bytes(table: pa.Table) -> int:
-    return int(pc.sum(pc.binary_length(table["text"])).as_py() or 0)
-
-
-def _removed(table: pa.Table, reasons: np.ndarray) -> pa.Table:
-    columns = {
-        "id": table["id"],
-        "domain": table["domain"],
-        "reason": pa.array(reasons.tolist(), pa.string()),
-        "bytes": pc.binary_length(table["text"]).cast(pa.int64()),
-        "excerpt": pc.utf8_slice_codeunits(table["text"], 0, EXCERPT_CHARACTERS).cast(pa.string()),
-    }
-    return pa.table(columns, schema=REMOVED_SCHEMA)
-
-
-def _report(run: StageRun, filters: Sequence[Filter], outcomes: Sequence[Outcome]) -> Counts:
-    """Write what was removed and the report; add everything up."""
-    dry = run.config.filters.dry_run
-    removed = pa.concat_tables(
-        [REMOVED_SCHEMA.empty_table(), *(table for o in outcomes for table in o.removed)]
-    )
-    pq.write_table(removed, run.output / "removed.parquet", compression="zstd")
+def _report(
+    run: StageRun, store: DocumentStore, *, filters: Sequence[Filter], outcomes: Sequence[Outcome]
+) -> Counts:
+    """Write the report of what was removed; add everything up."""
+    domains, dry = run.config.domain_names, run.config.filters.dry_run
+    tally = Tally.over(domains)
+    for outcome in outcomes:
+        tally.add(outcome.domain, outcome.flow)
+    for domain in tally.emptied:
+        worst = tally.flows[domain].removed.most_common(3)
+        why = ", ".join(f"{reason} {count}" for reason, count in worst)
+        raise DataError(
+            f"domain {domain}", f"loses every document to the filters ({why})", "relax them or except it"
+        )
+    removed = store.read(*domains, kind=REMOVED)
     reasons = Counter(removed["reason"].to_pylist())
-    keys = ("documents_in", "documents_out", "bytes_in", "bytes_out")
-    by_domain = {
-        d: {key: sum(getattr(o, key) for o in outcomes if o.domain == d) for key in keys}
-        for d in run.config.domain_names
-    }
-    for domain, row in by_domain.items():
-        if row["documents_out"] == 0:
-            raise DataError(
-                f"domain {domain}",
-                f"loses every document to the filters ({_worst(removed, domain)})",
-                "relax them or except it",
-            )
     by_filter = {f.name: sum(reasons[reason] for reason in f.reasons[1:]) for f in filters}
     report = {
         "dry_run": dry,
@@ -228,21 +209,8 @@ def _report(run: StageRun, filters: Sequence[Filter], outcomes: Sequence[Outcome
         "samples": _samples(removed, run.config.filters.samples),
     }
     (run.output / FACTS).write_text(json.dumps(report, ensure_ascii=False, indent=1))
-    totals = {key: sum(row[key] for row in by_domain.values()) for key in keys}
-    trimmed = sum(o.bytes_trimmed for o in outcomes)
     would = {"would_remove": dict(reasons)} if dry else {}
-    return {
-        **totals,
-        "by_domain": by_domain,
-        "removed": {} if dry else dict(reasons),
-        "bytes_trimmed": trimmed,
-        **would,
-    }
-
-
-def _worst(removed: pa.Table, domain: str) -> str:
-    reasons = removed.filter(pc.equal(removed["domain"], domain))["reason"].to_pylist()
-    return ", ".join(f"{reason} {count}" for reason, count in Counter(reasons).most_common(3))
+    return {**tally.counts(), "bytes_trimmed": tally.whole.bytes_trimmed, **would}
 
 
 def _samples(removed: pa.Table, count: int) -> dict[str, list[dict[str, Any]]]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from mashbill.artifacts import Artifact, ArtifactStore, Counts, StageRun
 from mashbill.config import PipelineConfig
+from mashbill.documents import REFERENCES, DocumentStore
 from mashbill.mixtures import MixtureTable, draw_mixtures, epoch_ceiling
 from mashbill.mixtures.sweep_runs import MIXTURES
 from mashbill.proxies.group import collect_groups, group_names, group_rows, train_group
@@ -119,14 +120,8 @@ def _shared_store(run: StageRun) -> TokenStore:
 def _write_store(run: StageRun, folder: Path) -> None:
     config = run.config
     write_token_store(
-        {
-            d: sorted((run.inputs["deduplicate"].path / "documents" / d).glob("*.parquet"))
-            for d in config.domain_names
-        },
-        {
-            r: sorted((run.inputs["ingest"].path / "references" / r).glob("*.parquet"))
-            for r in config.reference_names
-        },
+        DocumentStore.of(run.inputs["deduplicate"]).by_set(config.domain_names),
+        DocumentStore.of(run.inputs["ingest"]).by_set(config.reference_names, REFERENCES),
         config.tokens.model_copy(update={"tokenizer": None}),
         config.seed,
         folder,

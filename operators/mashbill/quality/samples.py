@@ -1,43 +1,38 @@
 """Texts to learn from: an even sample of the corpus or of some domains, and texts of reference sets."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mashbill.artifacts import StageRun
+from mashbill.documents import REFERENCES, DocumentStore, Partition
 from mashbill.errors import ConfigError
 
 SAMPLE_TAG = 402
 REFERENCE_DOCUMENTS = 400
 
 
-def document_files(run: StageRun, domains: Sequence[str] | None = None) -> list[Path]:
+def deduplicated_partitions(run: StageRun, domains: Sequence[str] | None = None) -> list[Partition]:
     """Partitions of deduplicated documents, in the config's order."""
-    folder = run.inputs["deduplicate"].path / "documents"
-    return [
-        path
-        for domain in domains or run.config.domain_names
-        for path in sorted((folder / domain).glob("*.parquet"))
-    ]
+    store = DocumentStore.of(run.inputs["deduplicate"])
+    return store.partitions(*(domains or run.config.domain_names))
 
 
 def sample_documents(run: StageRun, count: int, domains: Sequence[str] | None = None) -> pa.Table:
     """(id, domain, text) of documents drawn evenly over the corpus, or over some domains, in its order."""
-    files = document_files(run, domains)
-    rows = [pq.read_metadata(path).num_rows for path in files]
+    partitions = deduplicated_partitions(run, domains)
+    rows = [partition.count() for partition in partitions]
     total = sum(rows)
     chosen = np.sort(
         np.random.default_rng([run.config.seed, SAMPLE_TAG]).choice(total, min(total, count), replace=False)
     )
     starts = np.concatenate([[0], np.cumsum(rows)])
     tables = []
-    for path, start, stop in zip(files, starts[:-1], starts[1:], strict=True):
+    for partition, start, stop in zip(partitions, starts[:-1], starts[1:], strict=True):
         here = chosen[(chosen >= start) & (chosen < stop)] - start
         if len(here):
-            tables.append(pq.read_table(path, columns=["id", "domain", "text"]).take(pa.array(here)))
+            tables.append(partition.read(["id", "domain", "text"]).take(pa.array(here)))
     return pa.concat_tables(tables)
 
 
@@ -53,8 +48,9 @@ def reference_texts(run: StageRun, names: Sequence[str], count: int = REFERENCE_
             "is empty, and abilities are measured on references",
             "add one, or give quality.classifier",
         )
+    store = DocumentStore.of(run.inputs["ingest"])
     texts: list[str] = []
     for name in names:
-        files = sorted((run.inputs["ingest"].path / "references" / name).glob("*.parquet"))
-        texts += pq.read_table(files[0], columns=["text"])["text"].slice(0, count).to_pylist()
+        first = store.partitions(name, kind=REFERENCES)[0]
+        texts += first.read(["text"])["text"].slice(0, count).to_pylist()
     return texts

@@ -11,24 +11,22 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from mashbill.artifacts import Counts, StageRun
 from mashbill.classifiers import FastTextScorer
 from mashbill.classifiers.normalisation import sidecar
 from mashbill.config import PipelineConfig
+from mashbill.documents import DocumentStore, Flow, Partition, Tally
 from mashbill.errors import ConfigError, DataError
 from mashbill.partitions import spread
 from mashbill.quality.classifier import POSITIVE, train_classifier
 from mashbill.quality.family import STRENGTH, preselect_examples
-from mashbill.quality.samples import document_files, reference_texts, sample_documents
+from mashbill.quality.samples import deduplicated_partitions, reference_texts, sample_documents
+from mashbill.quality.scores import SCORES
 
 CLASSIFIER, FACTS = "classifier.bin", "quality.json"
-SCHEMA = pa.schema(
-    [("id", pa.string()), ("domain", pa.string()), ("margin", pa.float64()), ("bytes", pa.int64())]
-)
 OUTPUTS = {
-    "scores/": "margin of every document",
+    f"{SCORES.name}/": "margin of every document",
     CLASSIFIER: "the fastText model",
     STRENGTH: "the sample, its compression by each model and its predictive strength",
     FACTS: "abilities, held-out accuracy",
@@ -113,44 +111,29 @@ def contrast_examples(run: StageRun) -> tuple[list[str], list[str], dict[str, An
 
 
 def _score_documents(run: StageRun, scorers: Sequence[FastTextScorer], label: str) -> Counts:
-    files = document_files(run)
+    partitions, store = deduplicated_partitions(run), DocumentStore.into(run.output)
     tables: list[pa.Table] = []
-    for done, table in enumerate(spread(run.config.engine, partial(_margins, tuple(scorers), label), files)):
-        run.progress(0.75 + 0.25 * done / len(files), f"scoring {files[done].parent.name}")
+    work = partial(_margins, tuple(scorers), label)
+    for done, table in enumerate(spread(run.config.engine, work, partitions)):
+        run.progress(0.75 + 0.25 * done / len(partitions), f"scoring {partitions[done].domain}")
         tables.append(table)
     if len(scorers) > 1:
         tables = rank_average(tables, len(scorers))
-    by_domain = {
-        d: {"documents_in": 0, "documents_out": 0, "bytes_in": 0, "bytes_out": 0}
-        for d in run.config.domain_names
-    }
-    for path, table in zip(files, tables, strict=True):
+    tally = Tally.over(run.config.domain_names)
+    for partition, table in zip(partitions, tables, strict=True):
         if not np.isfinite(table["margin"].to_numpy()).any():
             raise DataError(
-                f"domain {path.parent.name}",
+                f"domain {partition.domain}",
                 "has no feature that the classifier knows",
                 "give another classifier",
             )
-        out = run.output / "scores" / path.parent.name / path.name
-        out.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(table.select(SCHEMA.names).cast(SCHEMA), out, compression="zstd")
-        row, size = by_domain[path.parent.name], pc.sum(table["bytes"]).as_py()
-        for key, value in (
-            ("documents_in", len(table)),
-            ("documents_out", len(table)),
-            ("bytes_in", size),
-            ("bytes_out", size),
-        ):
-            row[key] += value
-    totals = {
-        key: sum(row[key] for row in by_domain.values())
-        for key in ("documents_in", "documents_out", "bytes_in", "bytes_out")
-    }
-    return {**totals, "by_domain": by_domain, "removed": {}}
+        store.write(table, partition.domain, partition.number, kind=SCORES)
+        tally.add(partition.domain, Flow.through(len(table), pc.sum(table["bytes"]).as_py()))
+    return tally.counts()
 
 
-def _margins(scorers: tuple[FastTextScorer, ...], label: str, path: Path) -> pa.Table:
-    table = pq.read_table(path, columns=["id", "domain", "text"])
+def _margins(scorers: tuple[FastTextScorer, ...], label: str, partition: Partition) -> pa.Table:
+    table = partition.read(["id", "domain", "text"])
     sizes = pc.binary_length(table["text"]).cast(pa.int64())
     columns = {"id": table["id"], "domain": table["domain"], "bytes": sizes}
     for i, scorer in enumerate(scorers):

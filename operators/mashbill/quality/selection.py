@@ -6,18 +6,18 @@ thresholds follow; the other writes the documents above them.
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mashbill.artifacts import Counts, StageRun
 from mashbill.config import SelectionConfig
+from mashbill.documents import DocumentStore, Flow, Tally
 from mashbill.errors import DataError
+from mashbill.quality.scores import Scores
 from mashbill.quality.sketch import QuantileSketch, buckets
 
 BINS = 40
@@ -31,19 +31,6 @@ OUTPUTS = {
 }
 
 
-@dataclass(frozen=True)
-class Scores:
-    """Scores of a domain's documents, in order.
-
-    Attributes:
-        id: [documents] str; margin: [documents] float64; bytes: [documents] int64.
-    """
-
-    id: np.ndarray
-    margin: np.ndarray
-    bytes: np.ndarray
-
-
 def select(run: StageRun) -> Counts:
     """Keep documents by margin; report what the kept and the dropped look like.
 
@@ -51,11 +38,12 @@ def select(run: StageRun) -> Counts:
         DataError: nothing of a domain is kept.
     """
     domains, config = run.config.domain_names, run.config.selection
-    scores = {d: _scores(run.inputs["score"].path / "scores" / d) for d in domains}
+    store = DocumentStore.of(run.inputs["score"])
+    scores = {d: Scores.read(store, d) for d in domains}
     kept, error = choose(scores, config, run.config.seed)
     samples: dict[str, Any] = {}
     quality: dict[str, Any] = {}
-    by_domain: dict[str, dict[str, int]] = {}
+    tally = Tally()
     for i, domain in enumerate(domains):
         run.progress(i / len(domains), f"selecting {domain}")
         keep = kept[domain]
@@ -68,24 +56,10 @@ def select(run: StageRun) -> Counts:
         bins = quality_bins(scores[domain], keep, config.bins)
         samples[domain] = _write_domain(run, domain, keep, bins, scores[domain].margin)
         quality[domain] = _distribution(scores[domain].margin, keep)
-        size = scores[domain].bytes
-        by_domain[domain] = {
-            "documents_in": len(keep),
-            "documents_out": int(keep.sum()),
-            "bytes_in": int(size.sum()),
-            "bytes_out": int(size[keep].sum()),
-        }
+        tally.add(domain, _flow(scores[domain].bytes, keep))
     (run.output / SAMPLES).write_text(json.dumps(samples, ensure_ascii=False, indent=1))
     (run.output / FACTS).write_text(json.dumps({"domains": quality, "share_error": error}, indent=1))
-    totals = {
-        key: sum(row[key] for row in by_domain.values())
-        for key in ("documents_in", "documents_out", "bytes_in", "bytes_out")
-    }
-    return {
-        **totals,
-        "by_domain": by_domain,
-        "removed": {"quality": totals["documents_in"] - totals["documents_out"]},
-    }
+    return tally.counts()
 
 
 def choose(
@@ -151,13 +125,21 @@ def _keys(scores: Scores, config: SelectionConfig, seed: int) -> np.ndarray:
     return scores.margin / config.temperature - np.log(-np.log(np.clip(uniform, 1e-18, 1 - 1e-16)))
 
 
-def _scores(folder: Path) -> Scores:
-    tables = [
-        pq.read_table(path, columns=["id", "margin", "bytes"]) for path in sorted(folder.glob("*.parquet"))
-    ]
-    table = pa.concat_tables(tables)
-    ids = table["id"].to_numpy(zero_copy_only=False).astype(str)
-    return Scores(ids, table["margin"].to_numpy(), table["bytes"].to_numpy())
+def _flow(size: np.ndarray, keep: np.ndarray) -> Flow:
+    """What became of a domain's documents.
+
+    Args:
+        size: [documents] bytes of text.
+        keep: [documents] bool.
+    """
+    return Flow(
+        documents_in=len(keep),
+        documents_out=int(keep.sum()),
+        bytes_in=int(size.sum()),
+        bytes_out=int(size[keep].sum()),
+        bytes_removed=int(size[~keep].sum()),
+        removed=Counter({"quality": int((~keep).sum())}),
+    )
 
 
 def _sample_rows(margin: np.ndarray, keep: np.ndarray, count: int) -> dict[str, np.ndarray]:
@@ -176,9 +158,10 @@ def _write_domain(
 ) -> dict[str, Any]:
     wanted = _sample_rows(margin, keep, run.config.selection.samples)
     shown: dict[str, list[dict[str, Any]]] = {side: [] for side in wanted}
+    source, store = DocumentStore.of(run.inputs["deduplicate"]), DocumentStore.into(run.output)
     start = 0
-    for path in sorted((run.inputs["deduplicate"].path / "documents" / domain).glob("*.parquet")):
-        table = pq.read_table(path)
+    for partition in source.partitions(domain):
+        table = partition.read()
         here = slice(start, start + len(table))
         for side, rows in wanted.items():
             for row in rows[(rows >= here.start) & (rows < here.stop)]:
@@ -193,9 +176,7 @@ def _write_domain(
         for number, name in enumerate(run.config.binned_names(domain)):
             selected = table.filter(pa.array(bins[here] == number))
             if len(selected):
-                out = run.output / "documents" / name / path.name
-                out.parent.mkdir(parents=True, exist_ok=True)
-                pq.write_table(selected, out, compression="zstd", row_group_size=4_096)
+                store.write(selected, name, partition.number)
         start = here.stop
     return {side: sorted(rows, key=lambda r: -r["margin"]) for side, rows in shown.items()}
 

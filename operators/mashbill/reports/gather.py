@@ -10,6 +10,7 @@ from typing import Any
 from mashbill.artifacts import Artifact, Part, Record
 from mashbill.config import PipelineConfig
 from mashbill.dedup import deduplicate
+from mashbill.documents import DUPLICATES, REJECTED, DocumentStore, Tally
 from mashbill.evaluation.record import Evaluation
 from mashbill.filters import apply
 from mashbill.mixtures import Choice, Decision, Recipe, Recipes, Round, Rounds, ScheduleChoice, Validation
@@ -136,10 +137,10 @@ def gather(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> Facts:
         validation=Validation.read(inputs["validate"]),
         evaluation=Evaluation.read(inputs["evaluate"]),
         recipes=Recipes.read(inputs["train"]).root,
-        rejected=_rejected(inputs["ingest"]),
+        rejected=_rejected(config, inputs["ingest"]),
         filters=_json(inputs["filter"], apply.FACTS),
         clusters=_json(inputs["deduplicate"], deduplicate.FACTS),
-        duplicates=_duplicates(inputs["deduplicate"]),
+        duplicates=_duplicates(config, inputs["deduplicate"]),
         samples=_json(inputs["select"], selection.SAMPLES),
         quality=_json(inputs["score"], score.FACTS),
         settings=SettingsComparison.read(inputs["sweep"]),
@@ -181,20 +182,23 @@ def _stage(name: str, artifact: Artifact) -> dict[str, Any]:
 
 def _domains(config: PipelineConfig, inputs: Mapping[str, Artifact], choice: Choice) -> list[Row]:
     """How each domain fared from stage to stage."""
-    stages = ("ingest", "filter", "deduplicate", "select", "tokenize")
-    tables = {stage: inputs[stage].manifest.counts["by_domain"] for stage in stages}
+    flows = {
+        stage: Tally.from_counts(inputs[stage].manifest.counts).flows
+        for stage in ("ingest", "filter", "deduplicate", "select")
+    }
+    tokens = inputs["tokenize"].manifest.counts["by_domain"]
     natural, rows = choice.baselines[NATURAL].mixture, []
     for name in config.domain_names:
         bins = config.binned_names(name)
         row = Row(
             name=name,
-            records=tables["ingest"][name]["documents_in"],
-            ingested=tables["ingest"][name]["documents_out"],
-            filtered=tables["filter"][name]["documents_out"],
-            unique=tables["deduplicate"][name]["documents_out"],
-            selected=tables["select"][name]["documents_out"],
-            megabytes=tables["select"][name]["bytes_out"] / 1e6,
-            tokens=sum(tables["tokenize"][b]["tokens_train"] for b in bins),
+            records=flows["ingest"][name].documents_in,
+            ingested=flows["ingest"][name].documents_out,
+            filtered=flows["filter"][name].documents_out,
+            unique=flows["deduplicate"][name].documents_out,
+            selected=flows["select"][name].documents_out,
+            megabytes=flows["select"][name].bytes_out / 1e6,
+            tokens=sum(tokens[b]["tokens_train"] for b in bins),
             natural=sum(natural[b] for b in bins),
             chosen=sum(choice.mixture[b] for b in bins),
             epochs=max(choice.epochs[b] for b in bins),
@@ -203,11 +207,11 @@ def _domains(config: PipelineConfig, inputs: Mapping[str, Artifact], choice: Cho
     return rows
 
 
-def _rejected(ingest: Artifact) -> dict[str, Any]:
+def _rejected(config: PipelineConfig, ingest: Artifact) -> dict[str, Any]:
     """Rejected records by reason, with some of each."""
-    import pyarrow.parquet as pq
-
-    rows = pq.read_table(ingest.path / "rejected" / "rejected.parquet").to_pylist()
+    evaluations = (e.name for e in config.corpus.evaluations)
+    sets = (*config.domain_names, *config.reference_names, *evaluations)
+    rows = DocumentStore.of(ingest).read(*sets, kind=REJECTED).to_pylist()
     found: dict[str, Any] = {}
     for row in rows:
         entry = found.setdefault(row["reason"], {"count": 0, "samples": []})
@@ -217,11 +221,9 @@ def _rejected(ingest: Artifact) -> dict[str, Any]:
     return found
 
 
-def _duplicates(deduplicate: Artifact) -> dict[str, Any]:
+def _duplicates(config: PipelineConfig, deduplicate: Artifact) -> dict[str, Any]:
     """Removed documents by reason and domain, with some of each reason."""
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(deduplicate.path / "removed.parquet")
+    table = DocumentStore.of(deduplicate).read(*config.domain_names, kind=DUPLICATES)
     found: dict[str, Any] = {}
     for reason in sorted(set(table["reason"].to_pylist())):
         rows = table.filter(_equals(table["reason"], reason))

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from mashbill.artifacts import ArtifactStore, Counts, StageRun, open_store
 from mashbill.config import PipelineConfig, ProxyConfig
+from mashbill.documents import DOCUMENTS, REFERENCES, DocumentStore
 from mashbill.errors import ConfigError
 from mashbill.mixtures import Choice, SweepRuns, epoch_ceiling
 from mashbill.mixtures.plan import NATURAL, SCHEDULES
@@ -92,15 +93,17 @@ def compare_corpora(
     """Compare the documents of today's sets with those of the earlier search: domains as selected, references
     as ingested."""
     tokenize = run.inputs["tokenize"].manifest
-    now = {kind: store.open(tokenize.inputs[kind]).path for kind in ("select", "ingest")}
-    then = {kind: store.open(earlier.tokenize.inputs[kind]).path for kind in ("select", "ingest")}
+    stages = ("select", "ingest")
+    now = {stage: DocumentStore.of(store.open(tokenize.inputs[stage])) for stage in stages}
+    then = {stage: DocumentStore.of(store.open(earlier.tokenize.inputs[stage])) for stage in stages}
     today = TokenStore(run.inputs["tokenize"].path)
-    folders = [("select", "documents", name) for name in today.domains if name in fitted.domains]
-    folders += [("ingest", "references", name) for name in today.references if name in fitted.sets]
+    sets = [("select", DOCUMENTS, name) for name in today.domains if name in fitted.domains]
+    sets += [("ingest", REFERENCES, name) for name in today.references if name in fitted.sets]
     shares = {}
-    for i, (stage, kind, name) in enumerate(folders):
-        run.progress(0.1 + 0.7 * i / len(folders), f"comparing {name}")
-        shares[name] = changed_share(then[stage] / kind / name, now[stage] / kind / name)
+    for i, (stage, kind, name) in enumerate(sets):
+        run.progress(0.1 + 0.7 * i / len(sets), f"comparing {name}")
+        before, after = (side[stage].partitions(name, kind=kind) for side in (then, now))
+        shares[name] = changed_share(before, after)
     return Changes(
         added=tuple(name for name in today.domains if name not in fitted.domains),
         removed=tuple(name for name in fitted.domains if name not in today.domains),

@@ -4,20 +4,23 @@ A sample is compared, chosen by the hash of the id, so that both corpora sample 
 is bounded.
 """
 
-from pathlib import Path
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+
+from mashbill.documents import Partition
 
 SAMPLE = 20_000
 ID_KEY, TEXT_KEY = "mashbill revised", "mashbill changed"  # 16 characters: keys of pandas' SipHash
 
 
-def changed_share(then: Path, now: Path) -> float:
+def changed_share(then: Sequence[Partition], now: Sequence[Partition]) -> float:
     """Share of documents, of all that were there then or are now, that came or went; one whose text changed
     did both.
 
     Args:
-        then, now: folders of parquet files with the columns id and text.
+        then, now: partitions of a set.
     Returns:
         0..1; 0 where neither has a document.
     """
@@ -28,35 +31,26 @@ def changed_share(then: Path, now: Path) -> float:
     return 1 - len(np.intersect1d(old, new, assume_unique=True)) / len(together) if len(together) else 0.0
 
 
-def count_documents(folder: Path) -> int:
-    """Documents in a folder, from the files' footers."""
-    import pyarrow.parquet as pq
-
-    return sum(pq.read_metadata(path).num_rows for path in folder.glob("*.parquet"))
+def count_documents(partitions: Sequence[Partition]) -> int:
+    """Documents of a set; none is read."""
+    return sum(partition.count() for partition in partitions)
 
 
-def sampled_documents(folder: Path, highest: np.uint64) -> np.ndarray:
+def sampled_documents(partitions: Sequence[Partition], highest: np.uint64) -> np.ndarray:
     """[documents] uint64, sorted: a hash of the id and text of each document whose id's hash is not above the
     highest.
 
-    Text is read only of the row groups that hold such a document.
+    Text is read only near such a document.
     """
-    import pandas as pd
-    import pyarrow.parquet as pq
-
     found = [np.empty(0, np.uint64)]
-    for path in sorted(folder.glob("*.parquet")):
-        file = pq.ParquetFile(path)
-        for group in range(file.num_row_groups):
-            ids = file.read_row_group(group, columns=["id"])["id"].to_numpy().astype(object)
-            hashes = pd.util.hash_array(ids, hash_key=ID_KEY, categorize=False)
-            chosen = hashes <= highest
-            if chosen.any():
-                text = (
-                    file.read_row_group(group, columns=["text"])["text"]
-                    .filter(chosen)
-                    .to_numpy()
-                    .astype(object)
-                )
-                found.append(hashes[chosen] ^ pd.util.hash_array(text, hash_key=TEXT_KEY, categorize=False))
+    for partition in partitions:
+        for table in partition.chosen(lambda ids: _hashes(ids, ID_KEY) <= highest, ["id", "text"]):
+            found.append(_hashes(table["id"], ID_KEY) ^ _hashes(table["text"], TEXT_KEY))
     return np.unique(np.concatenate(found))
+
+
+def _hashes(column: Any, key: str) -> np.ndarray:
+    """[documents] uint64 of an Arrow column of strings."""
+    import pandas as pd
+
+    return pd.util.hash_array(column.to_numpy().astype(object), hash_key=key, categorize=False)

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from mashbill.artifacts import Artifact
 from mashbill.config import CorpusConfig, Domain, PipelineConfig, Source
 from mashbill.corpus.readers import read_source_file
 from mashbill.corpus.sources import all_sources, source_files
+from mashbill.documents import REMOVED, DocumentStore
 from mashbill.errors import DataError
 from mashbill.stages.local_run import job_of, stages_up_to
 
@@ -211,7 +211,6 @@ def _clean(
 def _removed(artifacts: Mapping[str, Artifact]) -> set[str]:
     names: set[str] = set()
     for stage in ("filter", "deduplicate"):
-        names.update(
-            pq.read_table(artifacts[stage].path / "removed.parquet", columns=["id"])["id"].to_pylist()
-        )
+        store = DocumentStore.of(artifacts[stage])
+        names.update(store.read(*store.sets(REMOVED), kind=REMOVED, columns=["id"])["id"].to_pylist())
     return names

@@ -16,6 +16,7 @@ _ROWS = (
         inputs=(),
         run="mashbill.corpus.ingest:ingest",
         external="mashbill.corpus.sources:source_identity",
+        version=2,
     ),
     Stage(
         name="filter",
@@ -25,6 +26,7 @@ _ROWS = (
         inputs=("ingest",),
         run="mashbill.filters.apply:filter_documents",
         external="mashbill.filters.apply:filter_identity",
+        version=2,
     ),
     Stage(
         name="deduplicate",
@@ -33,7 +35,7 @@ _ROWS = (
         inputs=("filter",),
         run="mashbill.dedup.deduplicate:deduplicate",
         external="mashbill.dedup.deduplicate:index_identity",
-        version=3,
+        version=4,
     ),
     Stage(
         name="bootstrap",

@@ -12,6 +12,7 @@ import numpy as np
 
 from mashbill.artifacts import Counts, Progress, StageRun, write_json
 from mashbill.config import EngineConfig, TokensConfig
+from mashbill.documents import REFERENCES, DocumentStore, Flow, Partition, Tally
 from mashbill.errors import DataError
 from mashbill.partitions import spread
 from mashbill.tokens.shards import INDEX, ShardWriter, write_index
@@ -30,14 +31,8 @@ def tokenize(run: StageRun) -> Counts:
     """Tokenize the selected documents and the reference sets."""
     given = run.config.tokens.tokenizer
     return write_token_store(
-        {
-            d: sorted((run.inputs["select"].path / "documents" / d).glob("*.parquet"))
-            for d in run.config.mixture_names
-        },
-        {
-            r: sorted((run.inputs["ingest"].path / "references" / r).glob("*.parquet"))
-            for r in run.config.reference_names
-        },
+        DocumentStore.of(run.inputs["select"]).by_set(run.config.mixture_names),
+        DocumentStore.of(run.inputs["ingest"]).by_set(run.config.reference_names, REFERENCES),
         run.config.tokens,
         run.config.seed,
         run.output,
@@ -49,8 +44,8 @@ def tokenize(run: StageRun) -> Counts:
 
 
 def write_token_store(
-    documents: Mapping[str, Sequence[Path]],
-    references: Mapping[str, Sequence[Path]],
+    documents: Mapping[str, Sequence[Partition]],
+    references: Mapping[str, Sequence[Partition]],
     config: TokensConfig,
     seed: int,
     output: Path,
@@ -64,8 +59,8 @@ def write_token_store(
     """Write a folder that TokenStore reads.
 
     Args:
-        documents: parquet files of each domain.
-        references: parquet files of each reference set: validation only.
+        documents: partitions of each domain.
+        references: partitions of each reference set: validation only.
         config: the tokenizer and the split.
         seed: seed of the split.
         output: folder to write into.
@@ -92,8 +87,8 @@ def write_token_store(
     vocabulary, end_of_text = tokenizer.get_vocab_size(), end_of_text_id(tokenizer, tokenizer_path)
     dtype = np.dtype(np.uint16 if vocabulary <= 2**16 else np.uint32)
     sets: dict[str, Any] = {}
-    everything = [(name, "domain", paths) for name, paths in documents.items()]
-    everything += [(name, "reference", paths) for name, paths in references.items()]
+    everything = [(name, "domain", parts) for name, parts in documents.items()]
+    everything += [(name, "reference", parts) for name, parts in references.items()]
     job = TokenJob(making, made, dtype, end_of_text, config, seed, max_domain_bytes)
     results = spread(engine or EngineConfig(), partial(_tokenize_set, job), everything)
     for i, ((name, kind, _), counts) in enumerate(zip(everything, results, strict=True)):
@@ -126,9 +121,9 @@ class TokenJob:
     max_domain_bytes: int | None
 
 
-def _tokenize_set(job: TokenJob, named: tuple[str, str, Sequence[Path]]) -> dict[str, dict[str, int]]:
+def _tokenize_set(job: TokenJob, named: tuple[str, str, Sequence[Partition]]) -> dict[str, dict[str, int]]:
     """Write the shards of one domain or reference, unless a killed attempt has; counts by split."""
-    name, kind, paths = named
+    name, kind, partitions = named
     done = job.output / f"{name}.done.json"
     if done.exists():
         return json.loads(done.read_text())
@@ -136,30 +131,25 @@ def _tokenize_set(job: TokenJob, named: tuple[str, str, Sequence[Path]]) -> dict
     tokenizer.encode_special_tokens = True  # text that spells a special token is text
     splits = ("train", "validation") if kind == "domain" else ("validation",)
     writers = {split: ShardWriter(job.output, name, split, job.dtype, job.end_of_text) for split in splits}
-    _write_set(paths, tokenizer, writers, job.config, job.seed, job.max_domain_bytes)
+    _write_set(job, partitions, tokenizer=tokenizer, writers=writers)
     counts = {split: writer.close() for split, writer in writers.items()}
     write_json(done, counts)
     return counts
 
 
 def _write_set(
-    paths: Sequence[Path],
-    tokenizer: Any,
-    writers: Mapping[str, ShardWriter],
-    config: TokensConfig,
-    seed: int,
-    max_bytes: int | None,
+    job: TokenJob, partitions: Sequence[Partition], *, tokenizer: Any, writers: Mapping[str, ShardWriter]
 ) -> None:
     """Send each document to its split; validation documents past the cap train, or are left out of a
     reference."""
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
-    share = _share(paths, config.validation_share, seed) if "train" in writers else 1.0
+    config, seed = job.config, job.seed
+    share = _share(partitions, config.validation_share, seed) if "train" in writers else 1.0
     read = 0
-    for path in paths:
-        for batch in pq.ParquetFile(path).iter_batches(columns=["id", "text"], batch_size=BATCH_DOCUMENTS):
-            if max_bytes is not None and read >= max_bytes:
+    for partition in partitions:
+        for batch in partition.batches(["id", "text"], BATCH_DOCUMENTS):
+            if job.max_domain_bytes is not None and read >= job.max_domain_bytes:
                 return
             sizes = (
                 pc.binary_length(batch["text"].cast("large_binary"))
@@ -184,14 +174,12 @@ def _write_set(
                     )
 
 
-def _share(paths: Sequence[Path], share: float, seed: int) -> float:
+def _share(partitions: Sequence[Partition], share: float, seed: int) -> float:
     """The config's share, or more where it would leave a domain of several documents without one to validate
     on."""
-    import pyarrow.parquet as pq
-
     smallest, documents = 1.0, 0
-    for path in paths:
-        ids = pq.read_table(path, columns=["id"])["id"]
+    for partition in partitions:
+        ids = partition.read(["id"])["id"]
         smallest, documents = min(smallest, smallest_share(ids, seed)), documents + len(ids)
         if smallest < share:
             return share
@@ -199,23 +187,22 @@ def _share(paths: Sequence[Path], share: float, seed: int) -> float:
 
 
 def _summary(sets: Mapping[str, Any], vocabulary: int) -> Counts:
+    domains = {name: entry for name, entry in sets.items() if entry["kind"] == "domain"}
+    tally = Tally()
+    for name, entry in domains.items():
+        for split in ("train", "validation"):
+            tally.add(name, Flow.through(entry[split]["documents"], entry[split]["bytes"]))
     by_domain = {
         name: {
             "tokens_train": entry["train"]["tokens"],
             "tokens_validation": entry["validation"]["tokens"],
-            "documents_out": entry["train"]["documents"] + entry["validation"]["documents"],
-            "bytes_out": entry["train"]["bytes"] + entry["validation"]["bytes"],
+            "documents_out": tally.flows[name].documents_out,
+            "bytes_out": tally.flows[name].bytes_out,
         }
-        for name, entry in sets.items()
-        if entry["kind"] == "domain"
+        for name, entry in domains.items()
     }
-    documents = sum(row["documents_out"] for row in by_domain.values())
-    size = sum(row["bytes_out"] for row in by_domain.values())
     return {
-        "documents_in": documents,
-        "documents_out": documents,
-        "bytes_in": size,
-        "bytes_out": size,
+        **tally.totals(),
         "tokens": sum(row["tokens_train"] for row in by_domain.values()),
         "vocabulary": vocabulary,
         "by_domain": by_domain,

@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from mashbill.config import PipelineConfig, TokensConfig
+from mashbill.documents import Partition
 from mashbill.errors import ConfigError
 from mashbill.tokens.shards import END_OF_TEXT
+
+SAMPLE_BATCH = 256
 
 
 def load_tokenizer(path: Path) -> Any:
@@ -43,7 +46,7 @@ def end_of_text_id(tokenizer: Any, path: Path | None) -> int:
     )
 
 
-def train_tokenizer(documents: Mapping[str, Sequence[Path]], config: TokensConfig) -> Any:
+def train_tokenizer(documents: Mapping[str, Sequence[Partition]], config: TokensConfig) -> Any:
     """Train a byte-level BPE on the first ``training_bytes / domains`` bytes of every domain."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -60,14 +63,12 @@ def train_tokenizer(documents: Mapping[str, Sequence[Path]], config: TokensConfi
     return tokenizer
 
 
-def _sample(documents: Mapping[str, Sequence[Path]], training_bytes: int) -> Iterator[list[str]]:
-    import pyarrow.parquet as pq
-
+def _sample(documents: Mapping[str, Sequence[Partition]], training_bytes: int) -> Iterator[list[str]]:
     share = training_bytes // len(documents)
-    for paths in documents.values():
+    for partitions in documents.values():
         taken = 0
-        for path in paths:
-            for batch in pq.ParquetFile(path).iter_batches(columns=["text"], batch_size=256):
+        for partition in partitions:
+            for batch in partition.batches(["text"], SAMPLE_BATCH):
                 if taken >= share:
                     break
                 taken += batch.column(0).nbytes

@@ -12,7 +12,7 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from builders.corpus import corpus_config, documents, run_stages, table, write_jsonl
+from builders.corpus import corpus_config, documents, rejections, run_stages, write_jsonl
 from mashbill.artifacts import Artifact
 from mashbill.errors import ConfigError, DataError
 
@@ -73,7 +73,7 @@ def test_each_bad_record_is_set_aside_with_its_reason(tmp_path: Path) -> None:
     (tmp_path / "it.jsonl").write_bytes(b"\n".join(lines))
     artifact = ingest(tmp_path, "it.jsonl")
     assert texts(artifact) == ["good", "also good"]
-    rejected = {row["row"]: row["reason"] for row in table(artifact, "rejected/rejected.parquet")}
+    rejected = {row["row"]: row["reason"] for row in rejections(artifact)}
     assert rejected == {
         1: "invalid_utf8", 2: "malformed_json", 3: "missing_text", 4: "empty_text",
         5: "missing_text", 6: "missing_text", 7: "missing_text", 8: "invalid_utf8",
@@ -88,7 +88,7 @@ def test_truncated_archive_keeps_what_it_gave(tmp_path: Path) -> None:
     (tmp_path / "it.jsonl.gz").write_bytes(whole[: len(whole) // 2])
     artifact = ingest(tmp_path, "it.jsonl.gz")
     assert 500 < len(texts(artifact)) < 2_000
-    assert "unreadable" in Counter(row["reason"] for row in table(artifact, "rejected/rejected.parquet"))
+    assert "unreadable" in Counter(row["reason"] for row in rejections(artifact))
 
 
 def test_same_id_twice_is_set_aside(tmp_path: Path) -> None:
@@ -206,9 +206,7 @@ def test_overlong_line_is_refused_with_its_place_and_the_rest_is_read(tmp_path: 
         file.write(b'"}\n{"text": "after"}\n')
     artifact = ingest(tmp_path, "it.jsonl, max_record_bytes = 20_000_000")
     assert texts(artifact) == ["before", "after"]
-    assert [(r["row"], r["reason"]) for r in table(artifact, "rejected/rejected.parquet")] == [
-        (1, "too_large")
-    ]
+    assert [(r["row"], r["reason"]) for r in rejections(artifact)] == [(1, "too_large")]
 
 
 def test_large_single_document_nul_bytes_and_mixed_schemas(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders.corpus import corpus_config, documents, run_stages, table, write_jsonl
+from builders.corpus import corpus_config, documents, removals, run_stages, table, write_jsonl
 from mashbill.config import DeduplicationConfig, EngineConfig
 from mashbill.dedup.components import Stars, union
 from mashbill.dedup.lines import Pieces
@@ -52,7 +52,7 @@ def test_planted_duplicates_go_and_everything_else_stays(planted: Path) -> None:
     artifact = run_stages(config, "deduplicate")["deduplicate"]
     assert len(documents(artifact, "first")) == 40
     assert [d["id"] for d in documents(artifact, "second")] == [f"second-{i}" for i in range(20, 40)]
-    removed = {row["id"]: row for row in table(artifact, "removed.parquet")}
+    removed = {row["id"]: row for row in removals(artifact)}
     assert {removed[f"second-{i}"]["reason"] for i in range(10)} == {"exact"}
     assert {removed[f"second-{i}"]["reason"] for i in range(10, 20)} == {"near"}
     assert [removed[f"second-{i}"]["kept_id"] for i in range(20)] == [f"first-{i}" for i in range(20)]
@@ -114,7 +114,7 @@ def test_later_corpus_is_deduplicated_against_a_finished_one(planted: Path, tmp_
     sources = {"second": 'second.jsonl, id_field = "id"', "third": "third.jsonl"}
     artifact = run_stages(corpus_config(planted, sources, extra=extra), "deduplicate")["deduplicate"]
     assert [d["id"] for d in documents(artifact, "second")] == [f"second-{i}" for i in range(20, 40)]
-    removed = table(artifact, "removed.parquet")
+    removed = removals(artifact)
     assert {row["kept_domain"] for row in removed if row["id"] != "second-40"} == {f"index:{finished.path}"}
     with pytest.raises(ConfigError, match=r"was made with ngram = 5, not 3; set deduplication\.ngram to 5"):
         run_stages(corpus_config(planted, sources, extra=extra + "\nngram = 3"), "deduplicate")
@@ -131,7 +131,7 @@ def test_repeated_lines_go_and_their_bytes_are_accounted_for(tmp_path: Path) -> 
     texts = [d["text"] for d in documents(artifact, "a")]
     assert [notice in text for text in texts] == [True, False, False, False, False]
     assert all(text.endswith("End.") for text in texts)
-    assert [row["reason"] for row in table(artifact, "removed.parquet")] == ["repeated_lines"]
+    assert [row["reason"] for row in removals(artifact)] == ["repeated_lines"]
     counts = artifact.manifest.counts
     assert counts["bytes_trimmed"] == 4 * (len(notice) + 2)
     assert counts["bytes_in"] == counts["bytes_out"] + counts["bytes_trimmed"] + len(notice)

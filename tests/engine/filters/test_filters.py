@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders.corpus import corpus_config, documents, run_stages, table, write_jsonl
+from builders.corpus import corpus_config, documents, removals, run_stages, write_jsonl
 from mashbill.artifacts import Artifact
 from mashbill.config import FiltersConfig
 from mashbill.errors import ConfigError, DataError
@@ -272,11 +272,11 @@ def test_every_document_is_kept_or_removed_with_its_reason(tmp_path: Path) -> No
     )
     assert [d["text"] for d in documents(artifact, "it")] == [PROSE + "<EMAIL>"]
     assert len(documents(artifact, "other")) == 2
-    reasons = {row["id"]: row["reason"] for row in table(artifact, "removed.parquet")}
+    reasons = {row["id"]: row["reason"] for row in removals(artifact)}
     assert reasons == {"it-1": "too_short", "it-2": "gopher_few_words"}
     counts = artifact.manifest.counts
     assert counts["documents_in"] == counts["documents_out"] + sum(counts["removed"].values()) == 5
-    removed_bytes = sum(row["bytes"] for row in table(artifact, "removed.parquet"))
+    removed_bytes = sum(row["bytes"] for row in removals(artifact))
     assert counts["bytes_in"] == counts["bytes_out"] + removed_bytes + counts["bytes_trimmed"]
 
 
@@ -305,7 +305,7 @@ def test_contaminated_documents_name_their_set(tmp_path: Path) -> None:
         '["decontamination"]'
     )
     artifact = filtered(tmp_path, [PROSE, f"A quiz book. Q: {question.lower()}? A: the Bosporus."], extra)
-    assert [row["reason"] for row in table(artifact, "removed.parquet")] == ["contains_quiz"]
+    assert [row["reason"] for row in removals(artifact)] == ["contains_quiz"]
 
 
 def test_language_goes_by_the_given_model(tmp_path: Path) -> None:
@@ -322,9 +322,7 @@ def test_language_goes_by_the_given_model(tmp_path: Path) -> None:
     artifact = filtered(
         tmp_path, ["the people have come to the city", "les gens sont venus de la ville"], toml
     )
-    assert {row["id"]: row["reason"] for row in table(artifact, "removed.parquet")}[
-        "it-1"
-    ] == "other_language"
+    assert {row["id"]: row["reason"] for row in removals(artifact)}["it-1"] == "other_language"
     assert documents(artifact, "it")[0]["id"] == "it-0"
 
 

@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from builders.corpus import corpus_config, run_stage, run_stages, write_jsonl
 from mashbill.artifacts import Artifact
 from mashbill.config import PipelineConfig
+from mashbill.documents import DocumentStore, Partition
 from mashbill.errors import ConfigError
 from mashbill.mixtures.reuse import read_reuse
 from mashbill.reports.report import TEMPLATES
@@ -192,19 +194,20 @@ def test_asking_for_reuse_leaves_the_stages_before_as_they_are(searches: Any) ->
 
 
 def test_the_share_that_changed_counts_what_came_what_went_and_what_was_edited(tmp_path: Path) -> None:
-    def write(name: str, rows: dict[str, str]) -> Path:
-        (tmp_path / name).mkdir()
-        pd.DataFrame({"id": list(rows), "text": list(rows.values())}).to_parquet(
-            tmp_path / name / "part-0.parquet"
-        )
-        return tmp_path / name
+    def write(name: str, rows: dict[str, str]) -> list[Partition]:
+        store = DocumentStore.into(tmp_path / name)
+        blank = [""] * len(rows)
+        columns = {"id": list(rows), "text": list(rows.values())}
+        other = dict.fromkeys(("domain", "source", "metadata"), blank)
+        store.write(pa.table({**columns, **other}), "it", 0)
+        return store.partitions("it")
 
     old = write("old", {str(i): "text" for i in range(100)})
     assert changed_share(old, old) == 0
     assert changed_share(old, write("grown", {str(i): "text" for i in range(125)})) == pytest.approx(0.2)
     edited = write("edited", {str(i): "text" if i < 90 else "other" for i in range(100)})
     assert changed_share(old, edited) == pytest.approx(20 / 110)
-    assert changed_share(old, tmp_path / "absent") == 1
+    assert changed_share(old, []) == 1
     many = {str(i): "text" for i in range(60_000)}
     sampled = changed_share(write("many", many), write("half", dict(list(many.items())[:30_000])))
     assert np.isclose(sampled, 0.5, atol=0.02)

@@ -14,6 +14,7 @@ from tokenizers import Tokenizer, models
 from builders.corpus import corpus_config, documents, run_stage, run_stages, write_jsonl
 from mashbill.artifacts import Artifact
 from mashbill.config import PipelineConfig
+from mashbill.documents import REFERENCES, DocumentStore
 from mashbill.errors import ConfigError, DataError
 from mashbill.tokens import TokenStore, write_token_store
 from mashbill.tokens.splits import validation_mask
@@ -125,7 +126,7 @@ def test_finished_sets_of_a_killed_attempt_are_not_tokenized_again(
     corpus: tuple[PipelineConfig, dict[str, Artifact]], tmp_path: Path
 ) -> None:
     config, inputs = corpus
-    documents = {d: sorted((inputs["select"].path / "documents" / d).glob("*")) for d in "ab"}
+    documents = DocumentStore.of(inputs["select"]).by_set("ab")
     scratch, first, second = (tmp_path / name for name in ("scratch", "first", "second"))
     for folder in (scratch, first, second):
         folder.mkdir()
@@ -134,7 +135,7 @@ def test_finished_sets_of_a_killed_attempt_are_not_tokenized_again(
         if words == "tokenized b":
             raise KeyboardInterrupt
 
-    references = {"r": sorted((inputs["ingest"].path / "references" / "r").glob("*"))}
+    references = DocumentStore.of(inputs["ingest"]).by_set("r", REFERENCES)
     with pytest.raises(KeyboardInterrupt):
         write_token_store(
             documents, references, config.tokens, config.seed, first, stop_after_two, scratch=scratch

@@ -1,0 +1,35 @@
+"""Documents between stages: where they are, how they are read and written, and the tally of what came, stayed
+and went."""
+
+from mashbill.documents.kinds import (
+    DOCUMENT_SCHEMA,
+    DOCUMENTS,
+    DUPLICATES,
+    EVALUATIONS,
+    REFERENCES,
+    REJECTED,
+    REMOVED,
+    Kind,
+)
+from mashbill.documents.partition import Partition
+from mashbill.documents.rows import duplicate_rows, removed_rows, text_bytes
+from mashbill.documents.store import DocumentStore
+from mashbill.documents.tally import Flow, Tally
+
+__all__ = [
+    "DOCUMENTS",
+    "DOCUMENT_SCHEMA",
+    "DUPLICATES",
+    "EVALUATIONS",
+    "REFERENCES",
+    "REJECTED",
+    "REMOVED",
+    "DocumentStore",
+    "Flow",
+    "Kind",
+    "Partition",
+    "Tally",
+    "duplicate_rows",
+    "removed_rows",
+    "text_bytes",
+]

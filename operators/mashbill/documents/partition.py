@@ -1,0 +1,64 @@
+"""A partition: a part of a set of documents that one task reads whole.
+
+It is a small value that says where the rows are. A task on another machine is sent it and reads the
+rows itself; nobody but this module and the store knows that the address is a file's.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+
+@dataclass(frozen=True)
+class Partition:
+    """One part of a set, in order within itself and among the set's parts.
+
+    Attributes:
+        address: where its rows are.
+        domain: the set it is a part of: a domain, a quality bin of one, a reference or an evaluation set.
+        number: its place among the parts of the set; parts of which nothing is left leave gaps.
+    """
+
+    address: str
+    domain: str
+    number: int
+
+    def count(self) -> int:
+        """How many rows it has; none is read."""
+        return int(pq.read_metadata(self.address).num_rows)
+
+    def read(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """All rows.
+
+        Args:
+            columns: those to read; None means all.
+        """
+        return pq.read_table(self.address, columns=None if columns is None else list(columns))
+
+    def batches(self, columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
+        """The rows in order, without all of them in memory.
+
+        Args:
+            columns: those to read.
+            rows: most in one batch.
+        """
+        with pq.ParquetFile(self.address) as file:
+            yield from file.iter_batches(columns=list(columns), batch_size=rows)
+
+    def chosen(
+        self, choose: Callable[[pa.ChunkedArray], np.ndarray], columns: Sequence[str]
+    ) -> Iterator[pa.Table]:
+        """The rows that are chosen by their ids; of groups of rows without one, nothing but ids is read.
+
+        Args:
+            choose: given the ids of some rows, [rows] bool: whether each is wanted.
+            columns: those to read.
+        """
+        with pq.ParquetFile(self.address) as file:
+            for group in range(file.num_row_groups):
+                wanted = choose(file.read_row_group(group, columns=["id"])["id"])
+                if wanted.any():
+                    yield file.read_row_group(group, columns=list(columns)).filter(pa.array(wanted))

@@ -1,0 +1,111 @@
+"""The store of documents: partitions by kind and set, ``kind/set/part-00000.parquet`` under one root.
+
+It alone knows names of files, their compression and how partitions are numbered. A stage opens the store of
+an artifact it reads and one on its own output. A store is a small value, so a task anywhere can be sent one.
+"""
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mashbill.artifacts import Artifact
+from mashbill.documents.kinds import DOCUMENTS, Kind
+from mashbill.documents.partition import Partition
+
+PREFIX, SUFFIX = "part-", ".parquet"
+
+
+@dataclass(frozen=True)
+class DocumentStore:
+    """The documents under one root.
+
+    Attributes:
+        root: where they are.
+    """
+
+    root: str
+
+    @classmethod
+    def of(cls, artifact: Artifact) -> "DocumentStore":
+        """The documents of a stage's result."""
+        return cls(str(artifact.path))
+
+    @classmethod
+    def into(cls, output: Path) -> "DocumentStore":
+        """A store for the documents that a stage writes."""
+        return cls(str(output))
+
+    def sets(self, kind: Kind = DOCUMENTS) -> tuple[str, ...]:
+        """Names of the sets that have a partition, sorted."""
+        folder = Path(self.root, kind.name)
+        names = (path.parent.name for path in folder.glob(f"*/{PREFIX}*{SUFFIX}"))
+        return tuple(sorted(set(names)))
+
+    def partitions(self, *sets: str, kind: Kind = DOCUMENTS) -> list[Partition]:
+        """Partitions of some sets, in the order of the sets, then of their numbers.
+
+        Args:
+            sets: names; one that has no partition gives none.
+            kind: which kind of rows.
+        """
+        found = []
+        for name in sets:
+            paths = Path(self.root, kind.name, name).glob(f"{PREFIX}*{SUFFIX}")
+            parts = [Partition(str(path), name, _number(path)) for path in paths]
+            found += sorted(parts, key=lambda part: part.number)
+        return found
+
+    def by_set(self, sets: Sequence[str], kind: Kind = DOCUMENTS) -> dict[str, list[Partition]]:
+        """Partitions of each set, in order."""
+        return {name: self.partitions(name, kind=kind) for name in sets}
+
+    def read(self, *sets: str, kind: Kind = DOCUMENTS, columns: Sequence[str] | None = None) -> pa.Table:
+        """All rows of some sets, in order.
+
+        Args:
+            sets: names.
+            kind: which kind of rows.
+            columns: those to read; None means all.
+        """
+        tables = [part.read(columns) for part in self.partitions(*sets, kind=kind)]
+        if tables:
+            return pa.concat_tables(tables)
+        return kind.schema.empty_table().select(kind.schema.names if columns is None else list(columns))
+
+    def write(self, table: pa.Table, name: str, number: int, *, kind: Kind = DOCUMENTS) -> None:
+        """Write one partition.
+
+        Args:
+            table: its rows; columns that are not of the kind are left out.
+            name: of the set.
+            number: its place among the set's partitions, from 0.
+            kind: what the rows are.
+        Raises:
+            KeyError: a column of the kind is missing.
+        """
+        rows = table if table.schema == kind.schema else table.select(kind.schema.names).cast(kind.schema)
+        path = self._path(name, number, kind)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(rows, path, compression="zstd", row_group_size=kind.group_rows)
+
+    def adopt(self, name: str, source: "DocumentStore", kind: Kind = DOCUMENTS) -> None:
+        """Take over a set from another store as it is, without a copy where the disk allows it."""
+        for part in source.partitions(name, kind=kind):
+            path = self._path(name, part.number, kind)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(part.address, path)
+            except OSError:
+                shutil.copyfile(part.address, path)
+
+    def _path(self, name: str, number: int, kind: Kind) -> Path:
+        return Path(self.root, kind.name, name, f"{PREFIX}{number:05d}{SUFFIX}")
+
+
+def _number(path: Path) -> int:
+    return int(path.name.removeprefix(PREFIX).removesuffix(SUFFIX))

@@ -1,0 +1,35 @@
+"""Scores of documents: a row a document, in partitions that are numbered as the documents' are."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from mashbill.documents import DocumentStore, Kind
+
+SCORES = Kind(
+    "scores",
+    pa.schema(
+        [("id", pa.string()), ("domain", pa.string()), ("margin", pa.float64()), ("bytes", pa.int64())]
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of a domain's documents, in order.
+
+    Attributes:
+        id: [documents] str; margin: [documents] float64; bytes: [documents] int64.
+    """
+
+    id: np.ndarray
+    margin: np.ndarray
+    bytes: np.ndarray
+
+    @classmethod
+    def read(cls, store: DocumentStore, domain: str) -> "Scores":
+        """The scores of a domain that the score stage wrote."""
+        table = store.read(domain, kind=SCORES, columns=["id", "margin", "bytes"])
+        ids = table["id"].to_numpy(zero_copy_only=False).astype(str)
+        return cls(ids, table["margin"].to_numpy(), table["bytes"].to_numpy())
