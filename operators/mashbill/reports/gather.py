@@ -8,6 +8,7 @@ from typing import Any
 
 from mashbill.artifacts import Artifact
 from mashbill.config import PipelineConfig
+from mashbill.config.view import HOW_IT_RUNS
 
 REASON_SAMPLES = 3
 VERSIONS = (
@@ -52,7 +53,7 @@ def gather(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> dict[str, 
         "schedule": schedule,
         "decision": _json(inputs["gate"], "decision.json"),
         "recipes": _json(inputs["train"], "recipes.json"),
-        "config": config.model_dump_json(indent=2),
+        "config": config.model_dump_json(indent=2, exclude=set(HOW_IT_RUNS)),
         "versions": {name: _version(name) for name in VERSIONS},
     }
 

@@ -4,10 +4,17 @@ read it."""
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from mashbill.config import PipelineConfig
+from mashbill.config.view import ALWAYS_HELD, HOW_IT_RUNS
 from mashbill.errors import ConfigError
 from mashbill.stages.stage import Stage
 
 DOCUMENTS = "parquet of (id, domain, source, text, metadata), partitioned by domain"
+TARGET = ("mix", "corpus", "selection")
+"""What the target's weights are made of: the names in its patterns are domains, their bins and references."""
+
+WHOLE = tuple(name for name in PipelineConfig.model_fields if name not in ALWAYS_HELD | HOW_IT_RUNS)
+"""All that determines a result: the report prints it."""
 
 _ROWS = (
     Stage(
@@ -27,7 +34,7 @@ _ROWS = (
         name="filter",
         summary="Remove documents, and lines, that rules say are not worth training on; mask personal "
         "data; decontaminate.",
-        sections=("filters",),
+        sections=("filters", "corpus"),
         inputs=("ingest",),
         outputs={
             "documents/": DOCUMENTS,
@@ -41,7 +48,7 @@ _ROWS = (
     Stage(
         name="deduplicate",
         summary="Remove exact and near duplicates across domains.",
-        sections=("deduplication",),
+        sections=("deduplication", "corpus"),
         inputs=("filter",),
         outputs={
             "documents/": DOCUMENTS,
@@ -56,7 +63,7 @@ _ROWS = (
     Stage(
         name="bootstrap",
         summary="Train a family of proxies on different mixtures, whose disagreement tells documents apart.",
-        sections=("bootstrap", "proxy", "plan", "tokens", "quality"),
+        sections=("bootstrap", "proxy", "plan", "tokens", "quality", "corpus"),
         inputs=("ingest", "deduplicate"),
         outputs={
             "proxies/": "one model folder each",
@@ -74,7 +81,7 @@ _ROWS = (
         name="score",
         summary="Measure predictive strength, train a fastText classifier on its extremes, score every "
         "document.",
-        sections=("quality",),
+        sections=("quality", "bootstrap", "corpus"),
         inputs=("ingest", "deduplicate", "bootstrap"),
         outputs={
             "scores/": "margin of every document",
@@ -88,7 +95,7 @@ _ROWS = (
     Stage(
         name="select",
         summary="Keep the best-scored share of the text.",
-        sections=("selection",),
+        sections=("selection", "corpus"),
         inputs=("deduplicate", "score"),
         outputs={
             "documents/": DOCUMENTS,
@@ -100,7 +107,7 @@ _ROWS = (
     Stage(
         name="tokenize",
         summary="Train or load a tokenizer and write memory-mapped token shards with a document-level split.",
-        sections=("tokens",),
+        sections=("tokens", "corpus", "selection"),
         inputs=("ingest", "select"),
         outputs={
             "tokenizer.json": "the tokenizer",
@@ -126,6 +133,7 @@ _ROWS = (
         },
         run="mashbill.search.replan:plan",
         earlier="mashbill.search.earlier:reuse_identity",
+        identified=("corpus", "selection", "tokens", "proxy", "mix"),
     ),
     Stage(
         name="sweep",
@@ -149,7 +157,7 @@ _ROWS = (
     Stage(
         name="refine",
         summary="Train more proxies, round by round, where they can still change the choice.",
-        sections=("refine", "proxy", "sweep", "plan", "mix"),
+        sections=("refine", "proxy", "sweep", "plan", *TARGET),
         inputs=("tokenize", "plan", "sweep"),
         outputs={
             "mixtures.csv": "mixtures of all rounds",
@@ -165,7 +173,7 @@ _ROWS = (
         name="ladder",
         summary="Train some of the sweep's mixtures at other sizes or budgets, to see whether their order "
         "holds.",
-        sections=("ladder", "proxy", "sweep", "mix"),
+        sections=("ladder", "proxy", "sweep", *TARGET),
         inputs=("tokenize", "sweep"),
         outputs={"ladder.json": "target losses by size, and the rank correlation of each pair of sizes"},
         run="mashbill.proxies.ladder:collect_ladder",
@@ -176,7 +184,7 @@ _ROWS = (
     Stage(
         name="fit",
         summary="Fit regressors from mixtures to losses and compare them by cross-validation.",
-        sections=("regression", "mix"),
+        sections=("regression", *TARGET),
         inputs=("plan", "sweep", "refine"),
         outputs={
             "regression.joblib": "the fitted regressor",
@@ -203,7 +211,7 @@ _ROWS = (
     Stage(
         name="mix",
         summary="Choose the mixture with the lowest predicted target loss, within the epoch limit.",
-        sections=("mix", "plan", "training"),
+        sections=("training", *TARGET),
         inputs=("tokenize", "plan", "sweep", "fit", "baselines"),
         outputs={
             "mixture.csv": "the chosen mixture",
@@ -216,7 +224,7 @@ _ROWS = (
         name="schedule",
         summary="Choose a mixture for each phase of the final run, where loss curves say that order is "
         "worth it.",
-        sections=("schedule", "mix", "training"),
+        sections=("schedule", "training", *TARGET),
         inputs=("tokenize", "plan", "sweep", "mix"),
         outputs={"schedule.csv": "the schedule", "schedule.json": "its gain, noise and validation"},
         run="mashbill.search.schedule:schedule",
@@ -247,7 +255,7 @@ _ROWS = (
     Stage(
         name="train",
         summary="Train the final models with DeepSpeed under torchrun, one a mixture.",
-        sections=("training",),
+        sections=("training", "tokens", "corpus", "selection"),
         inputs=("tokenize", "mix", "schedule", "gate"),
         outputs={"models/": "one Hugging Face folder a mixture", "curves.csv": "loss by step"},
         run="mashbill.training.train:collect_models",
@@ -259,7 +267,7 @@ _ROWS = (
     Stage(
         name="evaluate",
         summary="Measure the final models' bits per byte by domain, and check their export.",
-        sections=("evaluation", "mix"),
+        sections=("evaluation", *TARGET),
         inputs=("tokenize", "mix", "schedule", "train"),
         outputs={"evaluation.json": "bits per byte, predicted and measured; generated samples"},
         run="mashbill.evaluation.evaluate:evaluate",
@@ -267,7 +275,7 @@ _ROWS = (
     Stage(
         name="report",
         summary="Write one HTML page about the whole run.",
-        sections=(),
+        sections=WHOLE,
         inputs=(
             "ingest",
             "filter",
