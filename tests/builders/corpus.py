@@ -10,9 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mashbill.artifacts import Artifact
-from mashbill.artifacts.manifest import Manifest
+from mashbill.artifacts.manifest import Manifest, describe_files
 from mashbill.config import PipelineConfig, load_config
 from mashbill.stages import StageJob, job_of, stages_up_to
+from mashbill.storage import LocalStorage
 
 TINY_MODEL = "model = { layers = 1, width = 32, heads = 2, kv_heads = 2, feed_forward = 64, context = 32 }"
 SMALL_SWEEP = """
@@ -98,12 +99,12 @@ def folder_as_artifact(stage: str, path: Path) -> Artifact:
         settings={},
         inputs={},
         counts={},
-        files=(),
+        files=describe_files(path),
         started="2026-01-01T00:00:00+00:00",
         seconds=0.0,
         mashbill="0",
     )
-    return Artifact(str(path), path, manifest)
+    return Artifact(LocalStorage(str(path.parent)), path.name, manifest)
 
 
 def easy_and_hard(

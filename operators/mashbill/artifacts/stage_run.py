@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mashbill.artifacts.artifact import Artifact
 from mashbill.artifacts.progress import Progress
-from mashbill.artifacts.store import Artifact
 from mashbill.config import PipelineConfig
 
 Counts = dict[str, Any]

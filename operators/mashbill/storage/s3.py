@@ -1,11 +1,14 @@
 """Storage on S3 by boto3. The manifest is put last, and only if absent, so that a commit happens once or not
 at all."""
 
+import hashlib
 import shutil
+import uuid
 from pathlib import Path
 from typing import Any
 
 from mashbill.errors import RunError
+from mashbill.storage.storage import damaged
 
 
 class S3Storage:
@@ -21,10 +24,14 @@ class S3Storage:
 
     def read(self, key: str) -> bytes:
         """The bytes of one object; KeyError where there is none."""
+        from botocore.exceptions import ClientError
+
         try:
             body: bytes = self.client.get_object(Bucket=self.bucket, Key=self._full(key))["Body"].read()
-        except self.client.exceptions.NoSuchKey:
-            raise KeyError(key) from None
+        except ClientError as error:
+            if _is_missing(error):
+                raise KeyError(key) from None
+            raise self._unreadable(key, error) from error
         return body
 
     def exists(self, key: str) -> bool:
@@ -34,11 +41,9 @@ class S3Storage:
         try:
             self.client.head_object(Bucket=self.bucket, Key=self._full(key))
         except ClientError as error:
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+            if _is_missing(error):
                 return False
-            raise RunError(
-                f"{self.root}/{key}", f"cannot be read ({error})", "check bucket and credentials"
-            ) from error
+            raise self._unreadable(key, error) from error
         return True
 
     def keys(self, prefix: str) -> list[str]:
@@ -79,23 +84,39 @@ class S3Storage:
             ) from error
         return True
 
-    def fetch(self, key: str) -> Path:
-        """A local copy; files already copied are not fetched again."""
-        copy = self.scratch / "copies" / self.bucket / self.prefix / key
-        for name in self.keys(key):
-            path = copy / name.removeprefix(key).lstrip("/")
-            if not path.exists():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                part = path.with_name(path.name + ".part")
-                self.client.download_file(self.bucket, self._full(name), str(part))
-                part.rename(path)
-        return copy
+    def place(self, key: str) -> Path:
+        """Where copies of a key go."""
+        return self.scratch / "copies" / self.bucket / self.prefix / key
+
+    def fetch(self, key: str, *, size: int, sha256: str) -> Path:
+        """A local copy of an object, made once and checked; several processes may ask for it at once."""
+        from botocore.exceptions import ClientError
+
+        path = self.place(key)
+        if path.exists() and path.stat().st_size == size:
+            return path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part")
+        try:
+            self.client.download_file(self.bucket, self._full(key), str(part))
+            with part.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+            if found != sha256:
+                raise damaged(f"{self.root}/{key}", f"has SHA-256 {found[:12]}, its manifest {sha256[:12]}")
+            part.replace(path)
+        except ClientError as error:
+            if _is_missing(error):
+                raise damaged(f"{self.root}/{key}", "is gone") from error
+            raise self._unreadable(key, error) from error
+        finally:
+            part.unlink(missing_ok=True)
+        return path
 
     def discard(self, key: str) -> None:
         """Remove every object under a key, the manifest with them, and the local copy."""
         for name in self.keys(key):
             self.client.delete_object(Bucket=self.bucket, Key=self._full(name))
-        shutil.rmtree(self.scratch / "copies" / self.bucket / self.prefix / key, ignore_errors=True)
+        shutil.rmtree(self.place(key), ignore_errors=True)
 
     def workspace(self) -> Path:
         """A local folder for work in progress."""
@@ -105,3 +126,10 @@ class S3Storage:
 
     def _full(self, key: str) -> str:
         return f"{self.prefix}/{key}".strip("/")
+
+    def _unreadable(self, key: str, error: Exception) -> RunError:
+        return RunError(f"{self.root}/{key}", f"cannot be read ({error})", "check bucket and credentials")
+
+
+def _is_missing(error: Any) -> bool:
+    return bool(error.response["ResponseMetadata"]["HTTPStatusCode"] == 404)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from corpus_writer import corpus_config, folder_as_artifact, write_jsonl
 
+from builders.corpus import corpus_config, folder_as_artifact, write_jsonl
 from mashbill.config import PipelineConfig, StageConfig
 from mashbill.config.view import HOW_IT_RUNS
 from mashbill.errors import RunError
@@ -148,7 +148,7 @@ def test_a_report_that_prints_the_name_depends_on_it(config: PipelineConfig) -> 
 def test_an_earlier_search_is_all_that_a_plan_depends_on_of_what_it_sees_with_it(
     config: PipelineConfig, tmp_path: Path
 ) -> None:
-    tokens = {"tokenize": folder_as_artifact("tokenize", tmp_path)}
+    tokens = {"tokenize": folder_as_artifact("tokenize", tmp_path / "tokens")}
 
     def planned(**changes: dict[str, Any]) -> StageJob:
         update = {name: getattr(config, name).model_copy(update=change) for name, change in changes.items()}
