@@ -13,7 +13,7 @@ from mashbill.artifacts import Artifact
 from mashbill.artifacts.manifest import Manifest, describe_files
 from mashbill.config import PipelineConfig, load_config
 from mashbill.stages import StageJob, job_of, stages_up_to
-from mashbill.storage import LocalStorage
+from mashbill.storage import open_storage
 
 TINY_MODEL = "model = { layers = 1, width = 32, heads = 2, kv_heads = 2, feed_forward = 64, context = 32 }"
 SMALL_SWEEP = """
@@ -104,7 +104,7 @@ def folder_as_artifact(stage: str, path: Path) -> Artifact:
         seconds=0.0,
         mashbill="0",
     )
-    return Artifact(LocalStorage(str(path.parent)), path.name, manifest)
+    return Artifact(open_storage(str(path.parent), path), path.name, manifest)
 
 
 def easy_and_hard(

@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from mashbill.artifacts import StageRun
-from mashbill.dedup.index import signature_files
+from mashbill.dedup.index import index_in, signature_files
+from mashbill.storage import local_path
 
 
 @dataclass(frozen=True)
@@ -89,9 +90,9 @@ def partitions_of(run: StageRun) -> list[Partition]:
     config = run.config.deduplication
     files: list[tuple[str, Path, int]] = []
     for given in config.against:
-        folder = Path(run.config.resolve(given))
+        folder = local_path(run.config, "deduplication.against", index_in(given)).parent
         files += [
-            (f"index:{folder}", path, len(np.load(path, mmap_mode="r")))
+            (f"index:{run.config.resolve(given)}", path, len(np.load(path, mmap_mode="r")))
             for path in signature_files(folder, config)
         ]
     for domain in run.config.domain_names:

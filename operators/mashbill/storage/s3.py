@@ -4,10 +4,13 @@ at all."""
 import hashlib
 import shutil
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mashbill.errors import RunError
+from mashbill.errors import ConfigError, DataError, RunError
 from mashbill.storage.storage import damaged
 
 
@@ -95,21 +98,18 @@ class S3Storage:
         path = self.place(key)
         if path.exists() and path.stat().st_size == size:
             return path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part")
         try:
-            self.client.download_file(self.bucket, self._full(key), str(part))
-            with part.open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
-            if found != sha256:
-                raise damaged(f"{self.root}/{key}", f"has SHA-256 {found[:12]}, its manifest {sha256[:12]}")
-            part.replace(path)
+            with _written_whole(path) as part:
+                self.client.download_file(self.bucket, self._full(key), str(part))
+                with part.open("rb") as file:
+                    found = hashlib.file_digest(file, "sha256").hexdigest()
+                if found != sha256:
+                    what = f"has SHA-256 {found[:12]} where its manifest says {sha256[:12]}"
+                    raise damaged(f"{self.root}/{key}", what)
         except ClientError as error:
             if _is_missing(error):
                 raise damaged(f"{self.root}/{key}", "is gone") from error
             raise self._unreadable(key, error) from error
-        finally:
-            part.unlink(missing_ok=True)
         return path
 
     def discard(self, key: str) -> None:
@@ -129,6 +129,73 @@ class S3Storage:
 
     def _unreadable(self, key: str, error: Exception) -> RunError:
         return RunError(f"{self.root}/{key}", f"cannot be read ({error})", "check bucket and credentials")
+
+
+@dataclass(frozen=True)
+class S3Object:
+    """An object as it is listed; its tag changes with its bytes."""
+
+    bucket: str
+    key: str
+    size: int
+    tag: str
+
+
+def objects_at(address: str, where: str) -> list[S3Object]:
+    """The object at an ``s3://`` address and those under it as a folder, sorted; none where there are none.
+
+    Args:
+        address: without a slash at its end.
+        where: the setting that names it, for errors.
+    Raises:
+        ConfigError: it cannot be listed.
+    """
+    import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    bucket, _, key = address.removeprefix("s3://").partition("/")
+    try:
+        pages = boto3.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key)
+        listed = [entry for page in pages for entry in page.get("Contents", ())]
+    except (ClientError, BotoCoreError) as error:
+        what = f"{address} cannot be listed ({error})"
+        raise ConfigError(where, what, "check bucket, endpoint and credentials") from error
+    files = [entry for entry in listed if not entry["Key"].endswith("/")]  # which mark empty folders
+    found = [entry for entry in files if entry["Key"] == key or entry["Key"].startswith(f"{key}/")]
+    return sorted(
+        (S3Object(bucket, e["Key"], e["Size"], e["ETag"].strip('"')) for e in found), key=lambda o: o.key
+    )
+
+
+def copy_object(entry: S3Object, path: Path) -> None:
+    """Copy an object to a local path that is its own, unless it is there; whole or not at all.
+
+    Raises:
+        DataError: it was deleted after it was listed.
+    """
+    import boto3
+    from botocore.exceptions import ClientError
+
+    if path.exists() and path.stat().st_size == entry.size:
+        return
+    try:
+        with _written_whole(path) as part:
+            boto3.client("s3").download_file(entry.bucket, entry.key, str(part))
+    except ClientError as error:
+        what = f"was listed and cannot be read ({error})"
+        raise DataError(f"s3://{entry.bucket}/{entry.key}", what, "restore it, or name another") from error
+
+
+@contextmanager
+def _written_whole(path: Path) -> Iterator[Path]:
+    """A file beside a path to write to, which takes its place at the end, however many do so at once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _is_missing(error: Any) -> bool:
