@@ -56,6 +56,10 @@ phases = 2
 [validation]
 seeds = 1
 mixtures = ["chosen"]
+[gate]
+within_noise = "train"
+[regression]
+folds = 2
 [training]
 tokens = 1024
 max_epochs = 1000
