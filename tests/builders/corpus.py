@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from mashbill.artifacts import Artifact
-from mashbill.artifacts.manifest import Manifest
+from mashbill.artifacts.manifest import Manifest, describe_files
 from mashbill.config import PipelineConfig, load_config
 from mashbill.documents import (
     DOCUMENTS,
@@ -21,6 +21,7 @@ from mashbill.documents import (
     Kind,
 )
 from mashbill.stages import StageJob, job_of, stages_up_to
+from mashbill.storage import open_storage
 
 TINY_MODEL = "model = { layers = 1, width = 32, heads = 2, kv_heads = 2, feed_forward = 64, context = 32 }"
 SMALL_SWEEP = """
@@ -123,12 +124,12 @@ def folder_as_artifact(stage: str, path: Path) -> Artifact:
         settings={},
         inputs={},
         counts={},
-        files=(),
+        files=describe_files(path),
         started="2026-01-01T00:00:00+00:00",
         seconds=0.0,
         mashbill="0",
     )
-    return Artifact(str(path), path, manifest)
+    return Artifact(open_storage(str(path.parent), path), path.name, manifest)
 
 
 def easy_and_hard(

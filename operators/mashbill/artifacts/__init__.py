@@ -1,12 +1,13 @@
 """Results of stages: directories with a manifest, found again by fingerprint."""
 
+from mashbill.artifacts.artifact import Artifact
 from mashbill.artifacts.fingerprint import fingerprint
 from mashbill.artifacts.json_file import write_json
 from mashbill.artifacts.manifest import FileEntry, Manifest
 from mashbill.artifacts.progress import Progress, ProgressFile, ProgressState, read_progress
-from mashbill.artifacts.record import Part, Place, Record, RecordOf, file_in
+from mashbill.artifacts.record import Part, Place, Record, RecordOf, file_in, has_file
 from mashbill.artifacts.stage_run import Counts, StageRun
-from mashbill.artifacts.store import Artifact, ArtifactStore, open_store
+from mashbill.artifacts.store import ArtifactStore, open_store
 
 __all__ = [
     "Artifact",
@@ -24,6 +25,7 @@ __all__ = [
     "StageRun",
     "file_in",
     "fingerprint",
+    "has_file",
     "open_store",
     "read_progress",
     "write_json",

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
 
-from mashbill.artifacts.store import Artifact
+from mashbill.artifacts.artifact import Artifact
 from mashbill.errors import DataError
 
 Root = TypeVar("Root")
@@ -18,9 +18,18 @@ Place = Artifact | Path
 """Where a record's file lies: an artifact, or a folder."""
 
 
+def has_file(place: Place, name: str) -> bool:
+    """Whether an artifact or a folder has a file of that name."""
+    return place.has(name) if isinstance(place, Artifact) else (place / name).exists()
+
+
 def file_in(place: Place, name: str) -> Path:
-    """The path of a file of an artifact or a folder, whether or not it is there."""
-    return (place.path if isinstance(place, Artifact) else place) / name
+    """The local path of a file of an artifact, which is fetched where it is remote, or of a folder.
+
+    Raises:
+        DataError: the artifact has no such file.
+    """
+    return place.file(name) if isinstance(place, Artifact) else place / name
 
 
 class Part(BaseModel):

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mashbill.artifacts.artifact import Artifact
 from mashbill.artifacts.progress import Progress
-from mashbill.artifacts.store import Artifact
 from mashbill.config import PipelineConfig
 
 Counts = dict[str, Any]
@@ -19,7 +19,7 @@ class StageRun:
     """One attempt at a stage, or at one part of it.
 
     Attributes:
-        config: the whole config; a stage reads only the sections the table names for it.
+        config: the sections that the table names for the stage; reading another raises RunError.
         inputs: artifacts of the stages before it, by stage.
         output: an empty local folder; what is in it at the end becomes the artifact.
         scratch: a local folder kept between attempts at the same fingerprint (checkpoints), removed on

@@ -2,35 +2,15 @@
 
 import shutil
 import uuid
-from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from mashbill.artifacts.artifact import Artifact
 from mashbill.artifacts.manifest import MANIFEST, Manifest
 from mashbill.config import PipelineConfig
 from mashbill.errors import DataError
 from mashbill.storage import Storage, open_storage
-
-
-@dataclass(frozen=True)
-class Artifact:
-    """A committed result.
-
-    Attributes:
-        address: folder or s3:// address, which any other machine can open.
-        path: local folder with its files (a copy, where the address is remote).
-        manifest: what it is and what it was made from.
-    """
-
-    address: str
-    path: Path
-    manifest: Manifest
-
-    @property
-    def fingerprint(self) -> str:
-        """The identity of the result."""
-        return self.manifest.fingerprint
 
 
 class ArtifactStore:
@@ -45,9 +25,11 @@ class ArtifactStore:
         return f"{stage}/{fingerprint[:16]}" if part is None else f"{stage}/{fingerprint[:16]}.parts/{part}"
 
     def find(self, stage: str, fingerprint: str, part: str | None = None) -> Artifact | None:
-        """The committed result, or None."""
-        key = self.key(stage, fingerprint, part)
-        return self._open(key) if self.storage.exists(f"{key}/{MANIFEST}") else None
+        """The committed result, or None; its manifest is read, and no file."""
+        try:
+            return self._open(self.key(stage, fingerprint, part))
+        except KeyError:
+            return None
 
     def newest(self, stage: str) -> Artifact | None:
         """The result of a stage that was begun last, whatever it was made from, or None."""
@@ -71,15 +53,26 @@ class ArtifactStore:
         Raises:
             DataError: there is none, or it belongs to another root.
         """
-        return self._manifest(self._key_at(address))
+        return self.open(address).manifest
 
     def open(self, address: str) -> Artifact:
-        """The artifact at an address that ``Artifact.address`` gave.
+        """The artifact at an address that ``Artifact.address`` gave; its manifest is read, and no file.
 
         Raises:
             DataError: there is none, or it belongs to another root.
         """
-        return self._open(self._key_at(address))
+        if not address.startswith(self.storage.root + "/"):
+            raise DataError(
+                address,
+                f"is not under the artifact root {self.storage.root}",
+                "set the config's artifacts to its root",
+            )
+        try:
+            return self._open(address.removeprefix(self.storage.root + "/"))
+        except KeyError:
+            raise DataError(
+                address, "is no artifact (it has no manifest)", "rerun the stage that makes it"
+            ) from None
 
     def output_folder(self, stage: str, fingerprint: str) -> Path:
         """A new empty folder to write a result into."""
@@ -114,22 +107,11 @@ class ArtifactStore:
         self.storage.discard(f"{key}.parts")
         shutil.rmtree(self.storage.workspace() / f"scratch-{stage}-{fingerprint[:16]}", ignore_errors=True)
 
-    def _key_at(self, address: str) -> str:
-        if not address.startswith(self.storage.root + "/"):
-            raise DataError(
-                address,
-                f"is not under the artifact root {self.storage.root}",
-                "set the config's artifacts to its root",
-            )
-        key = address.removeprefix(self.storage.root + "/")
-        if not self.storage.exists(f"{key}/{MANIFEST}"):
-            raise DataError(address, "is no artifact (it has no manifest)", "rerun the stage that makes it")
-        return key
-
     def _open(self, key: str) -> Artifact:
-        return Artifact(f"{self.storage.root}/{key}", self.storage.fetch(key), self._manifest(key))
+        return Artifact(self.storage, key, self._manifest(key))
 
     def _manifest(self, key: str) -> Manifest:
+        """The manifest of a key; KeyError where there is none."""
         try:
             return Manifest.model_validate_json(self.storage.read(f"{key}/{MANIFEST}"))
         except ValidationError as error:

@@ -24,6 +24,7 @@ from mashbill.config.search import (
 )
 from mashbill.config.training import EvaluationConfig, TrainingConfig
 from mashbill.config.validation import ValidationConfig
+from mashbill.config.view import StageConfig
 
 __all__ = [
     "BaselinesConfig",
@@ -50,6 +51,7 @@ __all__ = [
     "ScheduleConfig",
     "SelectionConfig",
     "Source",
+    "StageConfig",
     "SweepConfig",
     "TokensConfig",
     "TrainingConfig",

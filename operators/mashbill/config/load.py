@@ -36,7 +36,7 @@ def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
         raise ConfigError(str(path), f"is not TOML ({error})", "correct that line") from error
     for key, value in (overrides or {}).items():
         _set(raw, key, value)
-    if isinstance(raw.get("root", "."), str):
+    if isinstance(raw.get("root", "."), str) and "://" not in raw.get("root", "."):
         raw["root"] = str((path.parent / raw.get("root", ".")).resolve())
     try:
         return PipelineConfig.model_validate(raw)

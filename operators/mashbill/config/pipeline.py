@@ -34,7 +34,9 @@ class PipelineConfig(Section):
 
     name: Name = Field("pipeline", description="Name of the pipeline, shown in reports and logs.")
     root: str = Field(
-        ".", description="Folder that relative paths start from, itself relative to the config file."
+        ".",
+        description="Folder that relative paths start from, itself relative to the config file; instead of a "
+        "path every other setting but scratch takes an s3:// address too.",
     )
     artifacts: str = Field("artifacts", description="Folder or s3:// address where results live.")
     scratch: str = Field(
@@ -89,6 +91,7 @@ class PipelineConfig(Section):
                 f"mix.target names {error.args[0]!r}, which matches neither a domain nor a reference; "
                 f"known: {', '.join(sorted(known))}"
             ) from error
+        self._folders_are_local()
         self._filters_know_their_sets()
         self._baselines_are_mixtures()
         self._phases_were_measured()
@@ -99,6 +102,11 @@ class PipelineConfig(Section):
                     f"{', '.join(sorted(references))}"
                 )
         return self
+
+    def _folders_are_local(self) -> None:
+        for name, given in (("root", self.root), ("scratch", self.scratch)):
+            if "://" in given:
+                raise ValueError(f"{name} is {given}, an address; give a local folder")
 
     def _filters_know_their_sets(self) -> None:
         evaluations = tuple(e.name for e in self.corpus.evaluations)

@@ -17,14 +17,15 @@ import pyarrow as pa
 
 from mashbill.artifacts import Counts, StageRun
 from mashbill.config import PipelineConfig
-from mashbill.dedup.index import write_settings, write_signatures
+from mashbill.dedup.index import index_in, write_settings, write_signatures
 from mashbill.dedup.matches import Matching, join, match, name_heads, send_hashes
 from mashbill.dedup.minhash import match_probability
 from mashbill.dedup.numbers import Numbered, Numbering, numbered_partitions
 from mashbill.dedup.repeated import Repeated, find_repeated, seen_before, staying, without_repeated
 from mashbill.documents import DUPLICATES, DocumentStore, Flow, Tally, duplicate_rows, text_bytes
-from mashbill.errors import ConfigError, DataError
+from mashbill.errors import DataError
 from mashbill.partitions import SORTING, buckets_for, spread
+from mashbill.storage import path_identity
 
 EXACT, NEAR, LINES = "exact", "near", "repeated_lines"
 CLUSTERS, FACTS = "clusters.parquet", "duplicates.json"
@@ -40,15 +41,8 @@ OUTPUTS = {
 
 def index_identity(config: PipelineConfig) -> Any:
     """Changes when a finished corpus that is named changes."""
-    folders = [Path(config.resolve(path)) for path in config.deduplication.against]
-    missing = [folder for folder in folders if not folder.is_dir()]
-    if missing:
-        raise ConfigError(
-            "deduplication.against",
-            f"{missing[0]} does not exist",
-            "give the folder of a deduplicate artifact",
-        )
-    return [str(folder) for folder in folders]
+    against = config.deduplication.against
+    return [path_identity(config, "deduplication.against", index_in(given)) for given in against]
 
 
 def deduplicate(run: StageRun) -> Counts:

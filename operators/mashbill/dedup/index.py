@@ -31,6 +31,11 @@ def write_signatures(folder: Path, partition: str, signatures: np.ndarray) -> No
     np.save(folder / FOLDER / f"{partition}.npy", signatures)
 
 
+def index_in(given: str) -> str:
+    """The path or address of the index in that of a deduplicate artifact."""
+    return f"{given.rstrip('/')}/{FOLDER}"
+
+
 def signature_files(folder: Path, config: DeduplicationConfig) -> Sequence[Path]:
     """The files of the index of a finished corpus.
 

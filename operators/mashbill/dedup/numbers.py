@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from mashbill.artifacts import StageRun
-from mashbill.dedup.index import signature_files
+from mashbill.dedup.index import index_in, signature_files
 from mashbill.documents import DocumentStore, Partition
+from mashbill.storage import local_path
 
 
 @dataclass(frozen=True)
@@ -101,9 +102,9 @@ def numbered_partitions(run: StageRun) -> list[Numbered]:
     config = run.config.deduplication
     found: list[tuple[str, Partition | Path, int]] = []
     for given in config.against:
-        folder = Path(run.config.resolve(given))
+        folder = local_path(run.config, "deduplication.against", index_in(given)).parent
         found += [
-            (f"index:{folder}", path, len(np.load(path, mmap_mode="r")))
+            (f"index:{run.config.resolve(given)}", path, len(np.load(path, mmap_mode="r")))
             for path in signature_files(folder, config)
         ]
     store = DocumentStore.of(run.inputs["filter"])

@@ -24,10 +24,11 @@ from mashbill.documents import (
     removed_rows,
     text_bytes,
 )
-from mashbill.errors import ConfigError, DataError
+from mashbill.errors import DataError
 from mashbill.filters.expressions import Decontamination, Language, Length, PersonalData, Regex, Url
 from mashbill.filters.kernels import C4, Filter, FineWeb, GopherQuality, GopherRepetition
 from mashbill.partitions import spread
+from mashbill.storage import local_path, path_identity
 
 FACTS = "filters.json"
 OUTPUTS = {
@@ -73,13 +74,10 @@ def filter_identity(config: PipelineConfig) -> Any:
     """Changes when the language model or the list of sites changes."""
     filters = config.filters
     files = (("language", filters.language.classifier), ("url", filters.url.blocklist))
-    identity = []
+    identity: list[Any] = []
     for name, given in files:
         if name in filters.apply and given:
-            path = Path(config.resolve(given))
-            if not path.is_file():
-                raise ConfigError(f"filters.{name}", f"{path} does not exist", "correct the path")
-            identity.append([str(path), path.stat().st_size, path.stat().st_mtime_ns])
+            identity += path_identity(config, f"filters.{name}", given)
     return identity
 
 
@@ -108,13 +106,13 @@ def make_filters(run: StageRun) -> list[Filter]:
     """The config's filters, in order, ready to be applied."""
     config, filters = run.config, run.config.filters
 
-    def path(given: str | None) -> Path:
-        return Path(config.resolve(given or ""))
+    def path(name: str, given: str | None) -> Path:
+        return local_path(config, f"filters.{name}", given or "")
 
     makers: dict[str, Any] = {
         "length": lambda: Length(filters),
-        "url": lambda: Url(filters, path(filters.url.blocklist)),
-        "language": lambda: Language(filters, path(filters.language.classifier)),
+        "url": lambda: Url(filters, path("url", filters.url.blocklist)),
+        "language": lambda: Language(filters, path("language", filters.language.classifier)),
         "regex": lambda: Regex(filters),
         "c4": lambda: C4(filters),
         "gopher_repetition": lambda: GopherRepetition(filters),

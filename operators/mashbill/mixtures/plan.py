@@ -6,7 +6,7 @@ from typing import Self
 
 import numpy as np
 
-from mashbill.artifacts import Place, file_in
+from mashbill.artifacts import Place, file_in, has_file
 from mashbill.mixtures.mixture import MixtureTable
 from mashbill.mixtures.schedule import ScheduleTable
 from mashbill.mixtures.sweep_runs import MIXTURES
@@ -52,7 +52,6 @@ class MixturePlan:
         Raises:
             DataError: a table is missing or wrong.
         """
-        phased = file_in(place, SCHEDULES)
         natural = MixtureTable.read(file_in(place, NATURAL))
-        schedules = ScheduleTable.read(phased) if phased.exists() else None
+        schedules = ScheduleTable.read(file_in(place, SCHEDULES)) if has_file(place, SCHEDULES) else None
         return cls(MixtureTable.read(file_in(place, MIXTURES)), natural.weights[0], schedules)

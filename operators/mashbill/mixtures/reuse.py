@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
-from mashbill.artifacts import Place, Record, file_in
+from mashbill.artifacts import Place, Record, file_in, has_file
 from mashbill.mixtures.bundle import Bundle
 from mashbill.mixtures.mixture import MixtureTable
 from mashbill.mixtures.sweep_runs import SweepRuns
@@ -39,7 +39,7 @@ class Reuse(Record):
 
 def read_reuse(plan: Place) -> Reuse | None:
     """What a plan kept of an earlier search; None where none was asked for."""
-    return Reuse.read(plan) if file_in(plan, Reuse.FILE).exists() else None
+    return Reuse.read(plan) if has_file(plan, Reuse.FILE) else None
 
 
 def write_bundle(bundle: Bundle, path: Path) -> None:
@@ -49,10 +49,9 @@ def write_bundle(bundle: Bundle, path: Path) -> None:
 
 def read_bundle(plan: Place) -> Bundle | None:
     """The domains that keep their ratios, and those that are searched; None where a plan keeps none."""
-    path = file_in(plan, RATIOS)
-    if not path.exists():
+    if not has_file(plan, RATIOS):
         return None
-    table, searched = MixtureTable.read(path), Reuse.read(plan).searched
+    table, searched = MixtureTable.read(file_in(plan, RATIOS)), Reuse.read(plan).searched
     return Bundle(table.domains, table.weights[0], np.array([table.domains.index(name) for name in searched]))
 
 
@@ -64,8 +63,9 @@ def write_kept_runs(runs: SweepRuns, folder: Path) -> None:
 
 def read_kept_runs(plan: Place) -> SweepRuns | None:
     """The earlier runs that count; None where there are none."""
-    path = file_in(plan, MIXTURES)
-    return SweepRuns.read_tables(path, file_in(plan, LOSSES)) if path.exists() else None
+    if not has_file(plan, MIXTURES):
+        return None
+    return SweepRuns.read_tables(file_in(plan, MIXTURES), file_in(plan, LOSSES))
 
 
 def runs_that_count(plan: Place, *sweeps: Place) -> SweepRuns:

@@ -7,7 +7,7 @@ from typing import Self
 
 import numpy as np
 
-from mashbill.artifacts import Place, file_in
+from mashbill.artifacts import Place, file_in, has_file
 from mashbill.errors import DataError
 from mashbill.mixtures.mixture import LossTable, MixtureTable
 from mashbill.mixtures.trajectory_table import TrajectoryTable
@@ -70,7 +70,7 @@ class SweepRuns:
         """
         found = [cls.read_tables(file_in(p, MIXTURES), file_in(p, LOSSES)) for p in places if has_runs(p)]
         if not found:
-            raise DataError(str(file_in(places[0], MIXTURES)), "is missing", "run the sweep first")
+            raise DataError(MIXTURES, "is missing", "run the sweep first")
         runs = found[0]
         for others in found[1:]:
             runs = runs.and_also(others)
@@ -89,7 +89,7 @@ class SweepRuns:
 
 def has_runs(place: Place) -> bool:
     """Whether a sweep's tables are there."""
-    return file_in(place, MIXTURES).exists()
+    return has_file(place, MIXTURES)
 
 
 def read_trajectories(place: Place) -> TrajectoryTable:

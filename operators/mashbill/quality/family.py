@@ -18,6 +18,7 @@ from mashbill.quality.predictive_strength import (
     rank_correlation,
 )
 from mashbill.quality.samples import reference_texts, sample_documents
+from mashbill.storage import local_path
 
 STRENGTH = "strength.parquet"
 
@@ -31,7 +32,7 @@ def preselect_examples(run: StageRun) -> tuple[list[str], list[str], dict[str, A
     from mashbill.models.measurement import family_bits_per_character
 
     config = run.config.quality
-    folders = [Path(run.config.resolve(f)) for f in config.family] or sorted(
+    folders = [local_path(run.config, "quality.family", f) for f in config.family] or sorted(
         (run.inputs["bootstrap"].path / "proxies").glob("*")
     )
     if len(folders) < 2:

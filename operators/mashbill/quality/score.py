@@ -23,6 +23,7 @@ from mashbill.quality.classifier import POSITIVE, train_classifier
 from mashbill.quality.family import STRENGTH, preselect_examples
 from mashbill.quality.samples import deduplicated_partitions, reference_texts, sample_documents
 from mashbill.quality.scores import SCORES
+from mashbill.storage import local_path, path_identity
 
 CLASSIFIER, FACTS = "classifier.bin", "quality.json"
 OUTPUTS = {
@@ -36,20 +37,26 @@ OUTPUTS = {
 def model_identity(config: PipelineConfig) -> Any:
     """Changes when a given classifier, its normalisation or the family changes."""
     quality = config.quality
-    given = [("quality.classifier", quality.classifier)] if quality.classifier else []
-    given += [("quality.ensemble", path) for path in quality.ensemble] + [
-        ("quality.family", path) for path in quality.family
-    ]
+    classifiers = [("quality.classifier", quality.classifier)] if quality.classifier else []
+    classifiers += [("quality.ensemble", path) for path in quality.ensemble]
     identity = []
-    for field, name in given:
-        path = Path(config.resolve(name))
-        if not path.exists():
-            raise ConfigError(field, f"{path} does not exist", "correct the path")
-        weights = path if path.is_file() else path / "model.safetensors"
-        for file in (weights if weights.exists() else path, sidecar(path)):
-            if file.exists():
-                identity.append([str(file), file.stat().st_size, file.stat().st_mtime_ns])
+    for setting, given in classifiers:
+        identity += path_identity(config, setting, given, beside=(_sidecar_name(given),))
+    for given in quality.family:
+        identity += path_identity(config, "quality.family", given)
     return identity
+
+
+def given_classifiers(config: PipelineConfig) -> list[Path]:
+    """The classifiers that the config names, on this machine, with their normalisation beside them."""
+    quality = config.quality
+    named = [("quality.classifier", quality.classifier or "")]
+    named += [("quality.ensemble", path) for path in quality.ensemble]
+    return [local_path(config, setting, given, beside=(_sidecar_name(given),)) for setting, given in named]
+
+
+def _sidecar_name(given: str) -> str:
+    return sidecar(Path(given)).name
 
 
 def score(run: StageRun) -> Counts:
@@ -58,7 +65,7 @@ def score(run: StageRun) -> Counts:
     facts: dict[str, Any]
     if config.classifier:
         label = config.positive_label
-        given = [Path(run.config.resolve(path)) for path in (config.classifier, *config.ensemble)]
+        given = given_classifiers(run.config)
         scorers = [FastTextScorer.load(path) for path in given]
         for source, name in ((given[0], CLASSIFIER), (sidecar(given[0]), sidecar(Path(CLASSIFIER)).name)):
             if source.exists():

@@ -9,6 +9,7 @@ from typing import Any
 
 from mashbill.artifacts import Artifact, Part, Record
 from mashbill.config import PipelineConfig
+from mashbill.config.view import HOW_IT_RUNS
 from mashbill.dedup import deduplicate
 from mashbill.documents import DUPLICATES, REJECTED, DocumentStore, Tally
 from mashbill.evaluation.record import Evaluation
@@ -148,7 +149,7 @@ def gather(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> Facts:
         ladder=Ladder.read(inputs["ladder"]),
         rounds=Rounds.read(inputs["refine"]).root,
         regression=RegressorComparison.read(inputs["fit"]),
-        config=config.model_dump_json(indent=2),
+        config=config.model_dump_json(indent=2, exclude=set(HOW_IT_RUNS)),
         versions={name: _version(name) for name in VERSIONS},
     )
 

@@ -78,6 +78,8 @@ def reuse_identity(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> An
         "revised_share": config.plan.revised_share,
         "target": config.target,
         "proxy": config.proxy.model_dump(mode="json"),
+        "vocabulary": config.tokens.vocabulary,
+        "mixtures_of": config.mixture_names,
     }
 
 

@@ -10,7 +10,7 @@ import mashbill
 from mashbill.artifacts import Artifact, Progress, ProgressFile, StageRun, fingerprint, open_store
 from mashbill.artifacts.manifest import Manifest, describe_files
 from mashbill.artifacts.statistics import write_statistics
-from mashbill.config import PipelineConfig
+from mashbill.config import PipelineConfig, StageConfig
 from mashbill.errors import RunError
 from mashbill.stages.stage import Stage
 
@@ -41,14 +41,16 @@ class StageJob:
             raise RunError(
                 f"stage {stage.name}", f"its input {missing[0]} is missing", f"run {missing[0]} first"
             )
-        dumped = config.model_dump(mode="json", include=set(stage.sections) | {"seed"})
-        self.settings = dumped
+        own = self._view(stage.sections)
+        identity = stage.external_identity(self._view((*stage.sections, *stage.identified)), inputs)
+        self.view = own if identity is None else self._view((*stage.sections, *stage.identified))
+        self.settings = own.settings()
         self.fingerprint = fingerprint(
             stage.name,
             stage.version,
-            dumped,
+            self.settings,
             {k: inputs[k].fingerprint for k in stage.inputs},
-            stage.external_identity(config, inputs),
+            identity,
         )
 
     def find(self) -> Artifact | None:
@@ -57,7 +59,7 @@ class StageJob:
 
     def part_names(self) -> list[str]:
         """Names of the parts; none where the stage does not split, or is done."""
-        return self.stage.part_names(self.config, self.inputs)
+        return self.stage.part_names(self.view, self.inputs)
 
     def find_part(self, part: str) -> Artifact | None:
         """The finished part, or None."""
@@ -97,6 +99,10 @@ class StageJob:
                 self.run_part(part)
         return self.collect()
 
+    def _view(self, sections: tuple[str, ...]) -> StageConfig:
+        """What the stage sees of the config."""
+        return StageConfig.of(self.config, sections, reader=f"stage {self.stage.name}")
+
     def _parts_before(self, last: str | None) -> dict[str, Artifact]:
         """The finished parts before one, or all."""
         parts: dict[str, Artifact] = {}
@@ -129,7 +135,7 @@ class StageJob:
             scratch = self.store.scratch_folder(self.stage.name, self.fingerprint, part)
             progress(0.0, "starting")
             counts = self.stage.load_run(part=part is not None)(
-                StageRun(self.config, self.inputs, output, scratch, progress, part, parts)
+                StageRun(self.view, self.inputs, output, scratch, progress, part, parts)
             )
             write_statistics(self.stage.name, counts, output)
             manifest = Manifest(

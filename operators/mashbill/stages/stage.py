@@ -23,7 +23,8 @@ class Stage:
     Attributes:
         name: name of the stage, a verb.
         summary: what it does, in a sentence, for --help, the UI and the reference page.
-        sections: config sections it reads; a change in any makes its result stale.
+        sections: config sections it reads, and settings outside any; a change in one makes its result stale,
+            and it sees no others.
         inputs: stages whose artifacts it reads.
         run: ``module:function`` that makes the artifact, or collects the parts where the stage splits.
         parts: ``module:function`` that names the parts, for a stage whose work splits.
@@ -31,6 +32,9 @@ class Stage:
         external: ``module:function`` that identifies files it reads outside the artifacts.
         earlier: ``module:function`` that identifies earlier results it reads, given the config and its
             inputs.
+        identified: sections of which it reads a little, where ``earlier`` or ``external`` identifies a thing:
+            of these the fingerprint holds only what that function puts into the identity, so it puts there
+            all that is read. Where it identifies nothing, the stage does not see them.
         placement: what a part takes of a machine, and whether parts run side by side.
         version: version of its algorithm and output.
     """
@@ -44,6 +48,7 @@ class Stage:
     run_part: str | None = None
     external: str | None = None
     earlier: str | None = None
+    identified: tuple[str, ...] = ()
     placement: Placement = CORES
     version: int = 1
 

@@ -4,9 +4,17 @@ read it."""
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from mashbill.config import PipelineConfig
+from mashbill.config.view import ALWAYS_HELD, HOW_IT_RUNS
 from mashbill.errors import ConfigError
 from mashbill.launch.placement import IN_ORDER, ONE_GPU, WHOLE_MACHINE
 from mashbill.stages.stage import Stage
+
+TARGET = ("mix", "corpus", "selection")
+"""What the target's weights are made of: the names in its patterns are domains, their bins and references."""
+
+WHOLE = tuple(name for name in PipelineConfig.model_fields if name not in ALWAYS_HELD | HOW_IT_RUNS)
+"""All that determines a result: the report prints it."""
 
 _ROWS = (
     Stage(
@@ -22,7 +30,7 @@ _ROWS = (
         name="filter",
         summary="Remove documents, and lines, that rules say are not worth training on; mask personal "
         "data; decontaminate.",
-        sections=("filters",),
+        sections=("filters", "corpus"),
         inputs=("ingest",),
         run="mashbill.filters.apply:filter_documents",
         external="mashbill.filters.apply:filter_identity",
@@ -31,7 +39,7 @@ _ROWS = (
     Stage(
         name="deduplicate",
         summary="Remove exact and near duplicates across domains.",
-        sections=("deduplication",),
+        sections=("deduplication", "corpus"),
         inputs=("filter",),
         run="mashbill.dedup.deduplicate:deduplicate",
         external="mashbill.dedup.deduplicate:index_identity",
@@ -40,7 +48,7 @@ _ROWS = (
     Stage(
         name="bootstrap",
         summary="Train a family of proxies on different mixtures, whose disagreement tells documents apart.",
-        sections=("bootstrap", "proxy", "plan", "tokens", "quality"),
+        sections=("bootstrap", "proxy", "plan", "tokens", "quality", "corpus"),
         inputs=("ingest", "deduplicate"),
         run="mashbill.proxies.bootstrap:collect_bootstrap",
         parts="mashbill.proxies.bootstrap:bootstrap_parts",
@@ -53,7 +61,7 @@ _ROWS = (
         name="score",
         summary="Measure predictive strength, train a fastText classifier on its extremes, score every "
         "document.",
-        sections=("quality",),
+        sections=("quality", "bootstrap", "corpus"),
         inputs=("ingest", "deduplicate", "bootstrap"),
         run="mashbill.quality.score:score",
         external="mashbill.quality.score:model_identity",
@@ -61,14 +69,14 @@ _ROWS = (
     Stage(
         name="select",
         summary="Keep the best-scored share of the text.",
-        sections=("selection",),
+        sections=("selection", "corpus"),
         inputs=("deduplicate", "score"),
         run="mashbill.quality.selection:select",
     ),
     Stage(
         name="tokenize",
         summary="Train or load a tokenizer and write memory-mapped token shards with a document-level split.",
-        sections=("tokens",),
+        sections=("tokens", "corpus", "selection"),
         inputs=("ingest", "select"),
         run="mashbill.tokens.tokenize:tokenize",
         external="mashbill.tokens.tokenizer:tokenizer_identity",
@@ -82,6 +90,7 @@ _ROWS = (
         inputs=("tokenize",),
         run="mashbill.search.replan:plan",
         earlier="mashbill.search.earlier:reuse_identity",
+        identified=("corpus", "selection", "tokens", "proxy", "mix"),
     ),
     Stage(
         name="sweep",
@@ -97,7 +106,7 @@ _ROWS = (
     Stage(
         name="refine",
         summary="Train more proxies, round by round, where they can still change the choice.",
-        sections=("refine", "proxy", "sweep", "plan", "mix"),
+        sections=("refine", "proxy", "sweep", "plan", *TARGET),
         inputs=("tokenize", "plan", "sweep"),
         run="mashbill.search.rounds:collect_rounds",
         parts="mashbill.search.rounds:round_names",
@@ -108,7 +117,7 @@ _ROWS = (
         name="ladder",
         summary="Train some of the sweep's mixtures at other sizes or budgets, to see whether their order "
         "holds.",
-        sections=("ladder", "proxy", "sweep", "mix"),
+        sections=("ladder", "proxy", "sweep", *TARGET),
         inputs=("tokenize", "sweep"),
         run="mashbill.proxies.ladder:collect_ladder",
         parts="mashbill.proxies.ladder:ladder_parts",
@@ -118,7 +127,7 @@ _ROWS = (
     Stage(
         name="fit",
         summary="Fit regressors from mixtures to losses and compare them by cross-validation.",
-        sections=("regression", "mix"),
+        sections=("regression", *TARGET),
         inputs=("plan", "sweep", "refine"),
         run="mashbill.search.fit:fit",
         version=3,
@@ -137,7 +146,7 @@ _ROWS = (
     Stage(
         name="mix",
         summary="Choose the mixture with the lowest predicted target loss, within the epoch limit.",
-        sections=("mix", "plan", "training"),
+        sections=("training", *TARGET),
         inputs=("tokenize", "plan", "sweep", "fit", "baselines"),
         run="mashbill.search.choose:mix",
         version=2,
@@ -146,7 +155,7 @@ _ROWS = (
         name="schedule",
         summary="Choose a mixture for each phase of the final run, where loss curves say that order is "
         "worth it.",
-        sections=("schedule", "mix", "training"),
+        sections=("schedule", "training", *TARGET),
         inputs=("tokenize", "plan", "sweep", "mix"),
         run="mashbill.search.schedule:schedule",
     ),
@@ -171,7 +180,7 @@ _ROWS = (
     Stage(
         name="train",
         summary="Train the final models with DeepSpeed under torchrun, one a mixture.",
-        sections=("training",),
+        sections=("training", "tokens", "corpus", "selection"),
         inputs=("tokenize", "mix", "schedule", "gate"),
         run="mashbill.training.train:collect_models",
         parts="mashbill.training.train:train_parts",
@@ -182,14 +191,14 @@ _ROWS = (
     Stage(
         name="evaluate",
         summary="Measure the final models' bits per byte by domain, and check their export.",
-        sections=("evaluation", "mix"),
+        sections=("evaluation", *TARGET),
         inputs=("tokenize", "mix", "schedule", "train"),
         run="mashbill.evaluation.evaluate:evaluate",
     ),
     Stage(
         name="report",
         summary="Write one HTML page about the whole run.",
-        sections=(),
+        sections=WHOLE,
         inputs=(
             "ingest",
             "filter",

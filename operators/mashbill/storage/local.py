@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from mashbill.errors import RunError
+from mashbill.storage.storage import damaged
 
 
 class LocalStorage:
@@ -48,9 +49,21 @@ class LocalStorage:
             ) from error
         return True
 
-    def fetch(self, key: str) -> Path:
-        """The folder itself."""
+    def place(self, key: str) -> Path:
+        """The file or folder itself."""
         return Path(self.root, key)
+
+    def fetch(self, key: str, *, size: int, sha256: str) -> Path:
+        """The file itself, if it has its size: reading all of it to know its sum is left to its reader."""
+        del sha256
+        path = self.place(key)
+        try:
+            found = path.stat().st_size
+        except FileNotFoundError:
+            raise damaged(str(path), "is gone") from None
+        if found != size:
+            raise damaged(str(path), f"holds {found:,} bytes where its manifest says {size:,}")
+        return path
 
     def discard(self, key: str) -> None:
         """Remove a folder, out of the way first so that no reader sees half of it."""

@@ -1,11 +1,17 @@
 """Storage on S3 by boto3. The manifest is put last, and only if absent, so that a commit happens once or not
 at all."""
 
+import hashlib
 import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mashbill.errors import RunError
+from mashbill.errors import ConfigError, DataError, RunError
+from mashbill.storage.storage import damaged
 
 
 class S3Storage:
@@ -21,10 +27,14 @@ class S3Storage:
 
     def read(self, key: str) -> bytes:
         """The bytes of one object; KeyError where there is none."""
+        from botocore.exceptions import ClientError
+
         try:
             body: bytes = self.client.get_object(Bucket=self.bucket, Key=self._full(key))["Body"].read()
-        except self.client.exceptions.NoSuchKey:
-            raise KeyError(key) from None
+        except ClientError as error:
+            if _is_missing(error):
+                raise KeyError(key) from None
+            raise self._unreadable(key, error) from error
         return body
 
     def exists(self, key: str) -> bool:
@@ -34,11 +44,9 @@ class S3Storage:
         try:
             self.client.head_object(Bucket=self.bucket, Key=self._full(key))
         except ClientError as error:
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+            if _is_missing(error):
                 return False
-            raise RunError(
-                f"{self.root}/{key}", f"cannot be read ({error})", "check bucket and credentials"
-            ) from error
+            raise self._unreadable(key, error) from error
         return True
 
     def keys(self, prefix: str) -> list[str]:
@@ -79,23 +87,36 @@ class S3Storage:
             ) from error
         return True
 
-    def fetch(self, key: str) -> Path:
-        """A local copy; files already copied are not fetched again."""
-        copy = self.scratch / "copies" / self.bucket / self.prefix / key
-        for name in self.keys(key):
-            path = copy / name.removeprefix(key).lstrip("/")
-            if not path.exists():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                part = path.with_name(path.name + ".part")
-                self.client.download_file(self.bucket, self._full(name), str(part))
-                part.rename(path)
-        return copy
+    def place(self, key: str) -> Path:
+        """Where copies of a key go."""
+        return self.scratch / "copies" / self.bucket / self.prefix / key
+
+    def fetch(self, key: str, *, size: int, sha256: str) -> Path:
+        """A local copy of an object, made once and checked; several processes may ask for it at once."""
+        from botocore.exceptions import ClientError
+
+        path = self.place(key)
+        if path.exists() and path.stat().st_size == size:
+            return path
+        try:
+            with _written_whole(path) as part:
+                self.client.download_file(self.bucket, self._full(key), str(part))
+                with part.open("rb") as file:
+                    found = hashlib.file_digest(file, "sha256").hexdigest()
+                if found != sha256:
+                    what = f"has SHA-256 {found[:12]} where its manifest says {sha256[:12]}"
+                    raise damaged(f"{self.root}/{key}", what)
+        except ClientError as error:
+            if _is_missing(error):
+                raise damaged(f"{self.root}/{key}", "is gone") from error
+            raise self._unreadable(key, error) from error
+        return path
 
     def discard(self, key: str) -> None:
         """Remove every object under a key, the manifest with them, and the local copy."""
         for name in self.keys(key):
             self.client.delete_object(Bucket=self.bucket, Key=self._full(name))
-        shutil.rmtree(self.scratch / "copies" / self.bucket / self.prefix / key, ignore_errors=True)
+        shutil.rmtree(self.place(key), ignore_errors=True)
 
     def workspace(self) -> Path:
         """A local folder for work in progress."""
@@ -105,3 +126,77 @@ class S3Storage:
 
     def _full(self, key: str) -> str:
         return f"{self.prefix}/{key}".strip("/")
+
+    def _unreadable(self, key: str, error: Exception) -> RunError:
+        return RunError(f"{self.root}/{key}", f"cannot be read ({error})", "check bucket and credentials")
+
+
+@dataclass(frozen=True)
+class S3Object:
+    """An object as it is listed; its tag changes with its bytes."""
+
+    bucket: str
+    key: str
+    size: int
+    tag: str
+
+
+def objects_at(address: str, where: str) -> list[S3Object]:
+    """The object at an ``s3://`` address and those under it as a folder, sorted; none where there are none.
+
+    Args:
+        address: without a slash at its end.
+        where: the setting that names it, for errors.
+    Raises:
+        ConfigError: it cannot be listed.
+    """
+    import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    bucket, _, key = address.removeprefix("s3://").partition("/")
+    try:
+        pages = boto3.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key)
+        listed = [entry for page in pages for entry in page.get("Contents", ())]
+    except (ClientError, BotoCoreError) as error:
+        what = f"{address} cannot be listed ({error})"
+        raise ConfigError(where, what, "check bucket, endpoint and credentials") from error
+    files = [entry for entry in listed if not entry["Key"].endswith("/")]  # which mark empty folders
+    found = [entry for entry in files if entry["Key"] == key or entry["Key"].startswith(f"{key}/")]
+    return sorted(
+        (S3Object(bucket, e["Key"], e["Size"], e["ETag"].strip('"')) for e in found), key=lambda o: o.key
+    )
+
+
+def copy_object(entry: S3Object, path: Path) -> None:
+    """Copy an object to a local path that is its own, unless it is there; whole or not at all.
+
+    Raises:
+        DataError: it was deleted after it was listed.
+    """
+    import boto3
+    from botocore.exceptions import ClientError
+
+    if path.exists() and path.stat().st_size == entry.size:
+        return
+    try:
+        with _written_whole(path) as part:
+            boto3.client("s3").download_file(entry.bucket, entry.key, str(part))
+    except ClientError as error:
+        what = f"was listed and cannot be read ({error})"
+        raise DataError(f"s3://{entry.bucket}/{entry.key}", what, "restore it, or name another") from error
+
+
+@contextmanager
+def _written_whole(path: Path) -> Iterator[Path]:
+    """A file beside a path to write to, which takes its place at the end, however many do so at once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _is_missing(error: Any) -> bool:
+    return bool(error.response["ResponseMetadata"]["HTTPStatusCode"] == 404)

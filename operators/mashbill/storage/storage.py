@@ -1,8 +1,10 @@
-"""The interface of a storage: keys under one root, whole folders in and out, and a commit that is all or
+"""The interface of a storage: keys under one root, files out, whole folders in, and a commit that is all or
 nothing."""
 
 from pathlib import Path
 from typing import Protocol
+
+from mashbill.errors import DataError
 
 
 class Storage(Protocol):
@@ -27,8 +29,19 @@ class Storage(Protocol):
             False where another writer had committed the key before; its content stays.
         """
 
-    def fetch(self, key: str) -> Path:
-        """A local folder with everything under ``key/``."""
+    def place(self, key: str) -> Path:
+        """Where a key is on this machine: a file or folder itself, or where copies of it go."""
+
+    def fetch(self, key: str, *, size: int, sha256: str) -> Path:
+        """A local file with the bytes of one object, copied once where it is remote.
+
+        Args:
+            key: of the object.
+            size: its bytes, which every reading checks.
+            sha256: of its bytes, which a copy is checked for when it is made.
+        Raises:
+            DataError: there is no such object, or it holds other bytes.
+        """
 
     def discard(self, key: str) -> None:
         """Remove everything under ``key/``, if there is anything."""
@@ -51,3 +64,8 @@ def open_storage(root: str, scratch: Path) -> Storage:
     from mashbill.storage.local import LocalStorage
 
     return LocalStorage(root)
+
+
+def damaged(address: str, what: str) -> DataError:
+    """The error of an object that is not what its manifest says."""
+    return DataError(address, what, "discard the artifact and rerun the stage that makes it")

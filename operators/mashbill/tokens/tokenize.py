@@ -15,6 +15,7 @@ from mashbill.config import EngineConfig, TokensConfig
 from mashbill.documents import REFERENCES, DocumentStore, Flow, Partition, Tally
 from mashbill.errors import DataError
 from mashbill.partitions import spread
+from mashbill.storage import local_path
 from mashbill.tokens.shards import INDEX, ShardWriter, write_index
 from mashbill.tokens.splits import smallest_share, validation_mask
 from mashbill.tokens.tokenizer import end_of_text_id, load_tokenizer, train_tokenizer
@@ -37,7 +38,7 @@ def tokenize(run: StageRun) -> Counts:
         run.config.seed,
         run.output,
         run.progress,
-        tokenizer_path=Path(run.config.resolve(given)) if given else None,
+        tokenizer_path=local_path(run.config, "tokens.tokenizer", given) if given else None,
         engine=run.config.engine,
         scratch=run.scratch,
     )

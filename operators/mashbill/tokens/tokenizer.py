@@ -1,6 +1,5 @@
 """The tokenizer: a byte-level BPE trained on an even sample of the domains, or one that the user gives."""
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from mashbill.config import PipelineConfig, TokensConfig
 from mashbill.documents import Partition
 from mashbill.errors import ConfigError
+from mashbill.storage import path_identity
 from mashbill.tokens.shards import END_OF_TEXT
 
 SAMPLE_BATCH = 256
@@ -75,16 +75,7 @@ def _sample(documents: Mapping[str, Sequence[Partition]], training_bytes: int) -
                 yield batch.column(0).to_pylist()
 
 
-def tokenizer_identity(config: PipelineConfig) -> str | None:
+def tokenizer_identity(config: PipelineConfig) -> Any:
     """Changes when the given tokenizer's file changes."""
-    if config.tokens.tokenizer is None:
-        return None
-    path = Path(config.resolve(config.tokens.tokenizer))
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise ConfigError(
-            f"tokens.tokenizer: {path}",
-            error.strerror or "cannot be read",
-            "give the path of a tokenizer.json",
-        ) from error
+    given = config.tokens.tokenizer
+    return path_identity(config, "tokens.tokenizer", given) if given else None

@@ -42,7 +42,8 @@ def run_train_part(run: StageRun) -> Counts:
     figures = forecast(sized, available_tokens=available, mixture=mixture)
     followed = schedule or Schedule.constant(mixture)
     job = {
-        "config": config.model_dump(mode="json"),
+        "training": config.training.model_dump(mode="json"),
+        "seed": config.seed,
         "phases": followed.as_json(),
         "tokens": str(store.folder),
         "scratch": str(run.scratch),

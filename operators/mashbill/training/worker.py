@@ -18,7 +18,7 @@ import torch
 import torch.distributed as dist
 
 from mashbill.artifacts import ProgressFile
-from mashbill.config import PipelineConfig
+from mashbill.config import TrainingConfig
 from mashbill.launch.child import end_with
 from mashbill.launch.torchrun import PROGRESS
 from mashbill.mixtures import MixtureLoader, Schedule
@@ -36,14 +36,14 @@ class Worker:
     """The training of one rank.
 
     Args:
-        job: what ``run_train_part`` wrote: config, phases, token folder, scratch and output folders.
+        job: what ``run_train_part`` wrote: training section, seed, phases, token folder, scratch and
+            output folders.
     """
 
     def __init__(self, job: dict[str, Any]) -> None:
         import deepspeed
 
-        self.config = PipelineConfig.model_validate(job["config"])
-        self.training = self.config.training
+        self.training, seed = TrainingConfig.model_validate(job["training"]), job["seed"]
         self.scratch, self.output = Path(job["scratch"]), Path(job["output"])
         self.progress = ProgressFile(self.scratch / PROGRESS)
         self.cuda = job["accelerator"] == "cuda"
@@ -59,9 +59,9 @@ class Worker:
             Schedule.from_json(job["phases"]),
             context=self.context,
             sequences=self.steps * self.training.batch_sequences,
-            seed=self.config.seed,
+            seed=seed,
         )
-        model = Transformer(self.training.model, self.store.vocabulary, self.config.seed)
+        model = Transformer(self.training.model, self.store.vocabulary, seed)
         if self.training.zero_stage == 3:
             deepspeed.zero.register_external_parameter(model, model.lm_head.weight)
         groups = weight_decay_groups(model, self.training.weight_decay)

@@ -1,44 +1,21 @@
 """Artifacts on S3: the same stages, the same results, commits that happen once. The server is moto's."""
 
+import hashlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import boto3
 import pytest
 
 from builders.corpus import corpus_config, documents, run_stages, write_jsonl
+from mashbill.artifacts import Artifact, ArtifactStore, Manifest, open_store
+from mashbill.artifacts.manifest import describe_files
 from mashbill.corpus import sources
 from mashbill.errors import ConfigError, DataError
+from mashbill.stages import finished_stages
 from mashbill.storage import open_storage
 from mashbill.storage.storage import Storage
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def root(endpoint: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
-    settings = {
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_DEFAULT_REGION": "eu-west-1",
-    }
-    for name, value in settings.items():
-        monkeypatch.setenv(name, value)
-    bucket = "lake" + str(abs(hash(request.node.name)) % 10**9)
-    boto3.client("s3").create_bucket(
-        Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
-    )
-    return f"s3://{bucket}/artifacts"
 
 
 def folder(path: Path, text: str) -> Path:
@@ -46,6 +23,11 @@ def folder(path: Path, text: str) -> Path:
     (path / "deep" / "data.txt").write_text(text)
     (path / "manifest.json").write_text(text)
     return path
+
+
+def fetch(storage: Storage, key: str, text: str) -> Path:
+    """A local file with an object that should hold a text."""
+    return storage.fetch(key, size=len(text), sha256=hashlib.sha256(text.encode()).hexdigest())
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -60,14 +42,15 @@ def test_first_commit_wins_and_is_whole(storage: Storage, tmp_path: Path) -> Non
     assert not storage.commit(folder(tmp_path / "b", "second"), "stage/one", "manifest.json")
     assert storage.read("stage/one/manifest.json") == b"first"
     assert storage.keys("stage") == ["stage/one/deep/data.txt", "stage/one/manifest.json"]
-    assert {path.read_text() for path in storage.fetch("stage/one").rglob("*") if path.is_file()} == {"first"}
+    assert fetch(storage, "stage/one/deep/data.txt", "first").read_text() == "first"
     assert not (tmp_path / "a").exists()
 
 
 def test_discarded_key_is_gone(storage: Storage, tmp_path: Path) -> None:
     storage.commit(folder(tmp_path / "a", "first"), "stage/one", "manifest.json")
-    storage.fetch("stage/one")
+    copy = fetch(storage, "stage/one/deep/data.txt", "first")
     storage.discard("stage/one")
+    assert not copy.exists()
     assert not storage.exists("stage/one/manifest.json")
     with pytest.raises(KeyError):
         storage.read("stage/one/manifest.json")
@@ -124,3 +107,104 @@ def test_object_deleted_after_listing_is_named(
     monkeypatch.setattr(sources, "_objects", lambda *_: listed)
     with pytest.raises(DataError, match=r"raw/gone\.jsonl: was listed and cannot be read"):
         sources.source_files(config, source, "here")
+
+
+@pytest.fixture
+def gets() -> Iterator[list[str]]:
+    """Keys of the objects that are downloaded, in order."""
+    found: list[str] = []
+    boto3.setup_default_session()
+    boto3.DEFAULT_SESSION.events.register(
+        "before-parameter-build.s3.GetObject", lambda params, **_: found.append(params["Key"])
+    )
+    yield found
+    boto3.setup_default_session()
+
+
+def commit(store: ArtifactStore, files: dict[str, str]) -> Artifact:
+    """An artifact of some files."""
+    output = store.output_folder("mix", "f" * 32)
+    for name, text in files.items():
+        (output / name).parent.mkdir(parents=True, exist_ok=True)
+        (output / name).write_text(text)
+    facts = {"started": "2026-01-01T00:00:00+00:00", "seconds": 0.1, "mashbill": "0", "counts": {}}
+    made = {"stage": "mix", "fingerprint": "f" * 32, "version": 1, "settings": {}, "inputs": {}}
+    return store.commit(output, Manifest(**made, **facts, files=describe_files(output)))
+
+
+FILES = {"choice.json": "{}", "mixture.csv": "a,b", "models/a/x.bin": "one", "models/b/x.bin": "two"}
+
+
+def test_looking_for_results_reads_manifests_alone(root: str, tmp_path: Path, gets: list[str]) -> None:
+    for name in "ab":
+        write_jsonl(tmp_path / f"{name}.jsonl", [f"document {name} {i} with some words" for i in range(9)])
+    config = corpus_config(tmp_path, {name: f"{name}.jsonl" for name in "ab"})
+    remote = config.model_copy(update={"artifacts": root, "scratch": str(tmp_path / "scratch")})
+    done = run_stages(remote, "deduplicate")
+    gets.clear()
+    assert finished_stages(remote).keys() == done.keys()
+    store = open_store(remote)
+    newest = store.newest("filter")
+    assert newest is not None
+    assert newest.address == done["filter"].address
+    assert store.open(done["ingest"].address).manifest.counts == done["ingest"].manifest.counts
+    assert gets
+    assert {Path(key).name for key in gets} == {"manifest.json"}
+
+
+def test_a_file_is_one_object_and_is_fetched_once(root: str, tmp_path: Path, gets: list[str]) -> None:
+    store = ArtifactStore(root, tmp_path)
+    artifact = store.open(commit(store, FILES).address)
+    gets.clear()
+    assert artifact.has("choice.json")
+    assert [artifact.file("choice.json").read_text() for _ in range(2)] == ["{}", "{}"]
+    assert gets == [f"artifacts/{artifact.key}/choice.json"]
+    folder = artifact.folder("models")
+    assert {str(path.relative_to(folder)) for path in folder.rglob("*.bin")} == {"a/x.bin", "b/x.bin"}
+    assert len(gets) == 3
+    assert {str(p.relative_to(artifact.path)) for p in artifact.path.rglob("*") if p.is_file()} == set(FILES)
+    assert len(gets) == 4
+    again = ArtifactStore(root, tmp_path).find("mix", "f" * 32)
+    assert again is not None
+    assert again.file("mixture.csv").read_text() == "a,b"
+    assert len(gets) == 5  # its manifest
+
+
+def test_many_that_ask_at_once_get_whole_files(root: str, tmp_path: Path) -> None:
+    made = commit(ArtifactStore(root, tmp_path), {"file": "0123456789" * 10_000})
+
+    def read(_: int) -> str:
+        return ArtifactStore(root, tmp_path / "elsewhere").open(made.address).file("file").read_text()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(read, range(16))) == {"0123456789" * 10_000}
+    assert [path.name for path in (tmp_path / "elsewhere" / "copies").rglob("*") if path.is_file()] == [
+        "file"
+    ]
+
+
+@pytest.mark.parametrize("kind", ["local", "s3"])
+def test_a_damaged_file_is_named(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    where = request.getfixturevalue("root") if kind == "s3" else str(tmp_path / "root")
+    store = ArtifactStore(where, tmp_path)
+    artifact = commit(store, {"choice.json": "{}"})
+    address = f"{artifact.address}/choice.json"
+    if kind == "s3":
+        bucket, _, key = address.removeprefix("s3://").partition("/")
+        boto3.client("s3").put_object(Bucket=bucket, Key=key, Body=b"[]")
+    else:
+        Path(address).write_text("{")
+    with pytest.raises(DataError, match=r"choice\.json: .*; discard the artifact and rerun") as caught:
+        artifact.file("choice.json")
+    assert caught.value.where == address
+    store.storage.discard(artifact.key)
+    with pytest.raises(DataError, match=r"choice\.json: is gone"):
+        artifact.file("choice.json")
+    with pytest.raises(DataError, match=r"has no file other\.json"):
+        artifact.file("other.json")
+
+
+def test_a_copy_that_broke_off_is_fetched_again(root: str, tmp_path: Path) -> None:
+    artifact = commit(ArtifactStore(root, tmp_path), {"choice.json": "{}"})
+    artifact.file("choice.json").write_text("")
+    assert artifact.file("choice.json").read_text() == "{}"

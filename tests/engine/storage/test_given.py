@@ -1,0 +1,106 @@
+"""A setting that takes a path takes an s3:// address: what it names is found, copied and identified alike."""
+
+from pathlib import Path
+
+import boto3
+import pytest
+
+from builders.corpus import corpus_config, documents, run_stages, write_jsonl
+from mashbill.config import PipelineConfig, load_config
+from mashbill.errors import ConfigError
+from mashbill.storage import local_path, path_identity
+
+SETTING = "quality.classifier"
+
+
+def configured(folder: Path, extra: str = "") -> PipelineConfig:
+    """A config of two domains, with a scratch folder in its root."""
+    for name in "ab":
+        texts = [f"{name} {i % 20} with some more words in it" for i in range(40)]
+        write_jsonl(folder / f"{name}.jsonl", texts)
+    return corpus_config(folder, {"a": "a.jsonl", "b": "b.jsonl"}, extra=extra)
+
+
+@pytest.fixture(params=["disk", "s3"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where files are put: a folder, or a prefix of a bucket."""
+    if request.param == "disk":
+        return str(tmp_path / "given")
+    root: str = request.getfixturevalue("root")
+    return root.removesuffix("/artifacts") + "/given"
+
+
+def put(address: str, text: str) -> None:
+    """Write a file at a path or an address."""
+    if address.startswith("s3://"):
+        bucket, _, key = address.removeprefix("s3://").partition("/")
+        boto3.client("s3").put_object(Bucket=bucket, Key=key, Body=text.encode())
+        return
+    Path(address).parent.mkdir(parents=True, exist_ok=True)
+    Path(address).write_text(text)
+
+
+def test_a_file_comes_with_what_belongs_beside_it(place: str, tmp_path: Path) -> None:
+    config = configured(tmp_path)
+    beside = ("model.bin.json", "model.bin.txt")
+    put(f"{place}/model.bin", "weights")
+    put(f"{place}/model.bin.json", "rule")
+    put(f"{place}/model.bin.old", "another")
+    path = local_path(config, SETTING, f"{place}/model.bin", beside=beside)
+    assert path.name == "model.bin"
+    assert (path.read_text(), path.with_name("model.bin.json").read_text()) == ("weights", "rule")
+    before = path_identity(config, SETTING, f"{place}/model.bin", beside=beside)
+    assert [len(entry) for entry in before] == [3, 3]
+    assert path_identity(config, SETTING, f"{place}/model.bin", beside=beside) == before
+    other = "role" if place.startswith("s3") else "longer rule"  # a disk's clock may not tell one size apart
+    put(f"{place}/model.bin.json", other)
+    assert path_identity(config, SETTING, f"{place}/model.bin", beside=beside) != before
+    again = local_path(config, SETTING, f"{place}/model.bin", beside=beside)
+    assert again.with_name("model.bin.json").read_text() == other
+
+
+def test_a_folder_comes_whole(place: str, tmp_path: Path) -> None:
+    config = configured(tmp_path)
+    put(f"{place}/model/config.json", "{}")
+    put(f"{place}/model/deep/weights", "1")
+    put(f"{place}/model-2/config.json", "none of it")
+    folder = local_path(config, "quality.family", f"{place}/model/")
+    files = {str(p.relative_to(folder)): p.read_text() for p in folder.rglob("*") if p.is_file()}
+    assert (folder.name, files) == ("model", {"config.json": "{}", "deep/weights": "1"})
+    before = path_identity(config, "quality.family", f"{place}/model")
+    put(f"{place}/model/deep/more", "2")
+    assert len(path_identity(config, "quality.family", f"{place}/model")) == len(before) + 1
+
+
+def test_what_is_not_there_is_told_by_its_setting(place: str, tmp_path: Path) -> None:
+    config = configured(tmp_path)
+    put(f"{place}/other", "x")
+    for ask in (local_path, path_identity):
+        with pytest.raises(ConfigError, match=r"quality\.classifier: .*lost\.bin.*; correct the path"):
+            ask(config, SETTING, f"{place}/lost.bin")
+    with pytest.raises(ConfigError, match="neither a path nor an s3:// address"):
+        local_path(config, SETTING, "gs://bucket/model.bin")
+
+
+def test_work_in_progress_is_on_a_disk(tmp_path: Path) -> None:
+    configured(tmp_path)
+    for field in ("scratch", "root"):
+        with pytest.raises(ConfigError, match=f"{field} is s3://lake/x, an address; give a local folder"):
+            load_config(tmp_path / "config.toml", {field: "s3://lake/x"})
+
+
+def test_a_finished_corpus_on_s3_wins_over_a_later_one(root: str, tmp_path: Path) -> None:
+    finished, later = tmp_path / "finished", tmp_path / "later"
+    finished.mkdir()
+    later.mkdir()
+    remote = {"artifacts": root, "scratch": str(tmp_path / "scratch")}
+    first = run_stages(configured(finished).model_copy(update=remote), "deduplicate")["deduplicate"]
+    write_jsonl(later / "new.jsonl", ["a 3 with some more words in it", "what nobody has read before"])
+    extra = f'[deduplication]\nagainst = ["{first.address}"]'
+    write_jsonl(later / "more.jsonl", ["and more that is new"])
+    config = corpus_config(later, {"n": "new.jsonl", "m": "more.jsonl"}, extra=extra)
+    assert [d["text"] for d in documents(run_stages(config, "deduplicate")["deduplicate"], "n")] == [
+        "what nobody has read before"
+    ]
+    copies = [p.name for p in (later / ".mashbill").rglob("*") if p.is_file()]
+    assert {Path(name).suffix for name in copies} == {".npy", ".json"}, "only the index is copied"
