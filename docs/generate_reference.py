@@ -21,9 +21,8 @@ def stages() -> list[str]:
         lines.append(f"- reads: {', '.join(stage.inputs) or 'the sources'}")
         lines.append(f"- config: {', '.join(f'`[{s}]`' for s in stage.sections) or 'none'}")
         if stage.parts:
-            lines.append(
-                "- splits into parts" + (", run one at a time" if stage.exclusive else ", run side by side")
-            )
+            how = "run one at a time" if stage.one_at_a_time else "run side by side"
+            lines.append(f"- splits into parts, {how}")
         lines += [f"- writes `{path}`: {words}" for path, words in stage.outputs.items()] + [""]
     return lines
 
@@ -33,7 +32,7 @@ def sections(model: type[BaseModel], name: str, seen: set[type[BaseModel]]) -> l
     lines = [
         f"### `{name}`" if name else "### top level",
         "",
-        (model.__doc__ or "").strip().splitlines()[0],
+        _opening(model),
         "",
     ]
     lines += ["| field | type | default | meaning |", "|---|---|---|---|"]
@@ -58,6 +57,11 @@ def sections(model: type[BaseModel], name: str, seen: set[type[BaseModel]]) -> l
             seen.add(inner)
             lines += sections(inner, path, seen)
     return lines
+
+
+def _opening(model: type[BaseModel]) -> str:
+    """The first paragraph of a section's docstring, on one line."""
+    return " ".join((model.__doc__ or "").strip().split("\n\n")[0].split())
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
