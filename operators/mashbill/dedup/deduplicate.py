@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from mashbill.artifacts import Counts, StageRun
 from mashbill.config import PipelineConfig
-from mashbill.dedup.index import write_settings, write_signatures
+from mashbill.dedup.index import identity_of, write_settings, write_signatures
 from mashbill.dedup.matches import Matching, join, match, name_heads, send_hashes
 from mashbill.dedup.minhash import match_probability
 from mashbill.dedup.numbers import Numbering, Partition, partitions_of
@@ -47,7 +47,7 @@ class Written:
 
 
 def index_identity(config: PipelineConfig) -> Any:
-    """Changes when a finished corpus that is named changes."""
+    """Changes when the index of a finished corpus that is named changes."""
     folders = [Path(config.resolve(path)) for path in config.deduplication.against]
     missing = [folder for folder in folders if not folder.is_dir()]
     if missing:
@@ -56,7 +56,7 @@ def index_identity(config: PipelineConfig) -> Any:
             f"{missing[0]} does not exist",
             "give the folder of a deduplicate artifact",
         )
-    return [str(folder) for folder in folders]
+    return [identity_of(folder) for folder in folders]
 
 
 def deduplicate(run: StageRun) -> Counts:

@@ -4,9 +4,11 @@ deduplicated."""
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from mashbill.artifacts.manifest import MANIFEST, Manifest
 from mashbill.config import DeduplicationConfig
 from mashbill.errors import ConfigError
 
@@ -60,6 +62,20 @@ def signature_files(folder: Path, config: DeduplicationConfig) -> Sequence[Path]
                 mend,
             )
     return sorted((folder / FOLDER).glob("*.npy"))
+
+
+def identity_of(folder: Path) -> list[list[Any]]:
+    """A JSON value that changes when an index does.
+
+    By the manifest, where the folder is an artifact: a copy of it is the same index. Else, where the index
+    was copied out of one, by its files' sizes and times.
+    """
+    manifest = folder / MANIFEST
+    if manifest.is_file():
+        files = Manifest.model_validate_json(manifest.read_bytes()).files
+        return [[entry.path, entry.sha256] for entry in files if entry.path.startswith(f"{FOLDER}/")]
+    paths = sorted((folder / FOLDER).iterdir()) if (folder / FOLDER).is_dir() else []
+    return [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in paths]
 
 
 def _comparable(config: DeduplicationConfig) -> dict[str, int | bool]:
