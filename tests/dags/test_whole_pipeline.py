@@ -19,24 +19,15 @@ import pytest
 from airflow_server import AirflowServer
 from builders.checkout import ROOT
 from builders.processes import processes_about
+from builders.smoke import finished_parts, smoke_config, smoke_home
 
 PATIENCE_SECONDS = 400
 
 
 @pytest.fixture(scope="module")
 def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the smoke config and its text; larger groups, so that there is a middle to kill in."""
-    folder = tmp_path_factory.mktemp("dag")
-    (folder / "dags" / "configs").mkdir(parents=True)
-    config = (
-        (ROOT / "dags" / "configs" / "smoke.toml").read_text().replace("group_size = 4", "group_size = 2")
-    )
-    (folder / "dags" / "configs" / "smoke.toml").write_text(config)
-    text = folder / ".demo" / "smoke" / "text"
-    subprocess.run(
-        [sys.executable, str(ROOT / "examples" / "smoke_text.py"), "--output", str(text)], check=True
-    )
-    return folder
+    """A folder with the smoke config and its text; smaller groups, so that there is a middle to kill in."""
+    return smoke_home(tmp_path_factory.mktemp("dag"), group_size=2)
 
 
 def start(smoke: Path) -> subprocess.Popen[str]:
@@ -49,14 +40,8 @@ def start(smoke: Path) -> subprocess.Popen[str]:
         "--home",
         str(smoke / "airflow"),
     ]
-    command += ["--config", str(smoke / "dags" / "configs" / "smoke.toml")]
+    command += ["--config", str(smoke_config(smoke))]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
-def groups(smoke: Path) -> dict[str, float]:
-    """When each finished group of the sweep was committed."""
-    manifests = (smoke / ".demo" / "smoke" / "artifacts" / "sweep").glob("*.parts/*/manifest.json")
-    return {path.parent.name: path.stat().st_mtime for path in manifests}
 
 
 def scheduler_processes(demo: int) -> list[psutil.Process]:
@@ -92,7 +77,7 @@ class Finished:
 def finished(smoke: Path) -> Finished:
     demo = start(smoke)
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while not groups(smoke) and demo.poll() is None and time.monotonic() < deadline:
+    while not finished_parts(smoke, "sweep") and demo.poll() is None and time.monotonic() < deadline:
         time.sleep(0.1)
     assert demo.poll() is None, demo.communicate()[0]
     schedulers = scheduler_processes(demo.pid)
@@ -101,12 +86,12 @@ def finished(smoke: Path) -> Finished:
         process.kill()
     killed = demo.communicate(timeout=120)[0]
     assert demo.returncode != 0
-    before = groups(smoke)
+    before = finished_parts(smoke, "sweep")
 
     demo = start(smoke)
     output = demo.communicate(timeout=PATIENCE_SECONDS)[0]
     assert demo.returncode == 0, output
-    return Finished(smoke, before, groups(smoke), killed, output)
+    return Finished(smoke, before, finished_parts(smoke, "sweep"), killed, output)
 
 
 @pytest.mark.airflow
@@ -135,7 +120,7 @@ def test_finished_pipeline_is_reused_without_airflow(finished: Finished) -> None
 def test_gate_asks_a_person_in_airflow_and_goes_on_when_approved(finished: Finished) -> None:
     with AirflowServer(finished.folder / "asked", ROOT / "dags", parallelism=2) as server:
         conf = {
-            "config": str(finished.folder / "dags" / "configs" / "smoke.toml"),
+            "config": str(smoke_config(finished.folder)),
             "gate.within_noise": "ask",
             "overrides": {"gate.min_gain": 9.0},
         }
