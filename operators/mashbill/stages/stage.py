@@ -20,7 +20,7 @@ class Stage:
     """One row of the table.
 
     Attributes:
-        name: name of the stage, a verb.
+        name: name of the stage, in the shell, in a DAG and in the artifact store.
         summary: what it does, in a sentence, for --help, the UI and the reference page.
         sections: config sections it reads; a change in any makes its result stale.
         inputs: stages whose artifacts it reads.
