@@ -165,7 +165,7 @@ def test_repeated_lines_go_and_their_bytes_are_accounted_for(tmp_path: Path) -> 
     assert counts["bytes_in"] == counts["bytes_out"] + counts["bytes_trimmed"] + len(notice)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(st.text(st.sampled_from("ab \n"), max_size=20), min_size=1, max_size=5), st.sampled_from([1, 2])
 )
@@ -234,7 +234,7 @@ links = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(links, st.integers(1, 5))
 def test_both_ways_to_components_find_what_a_plain_search_finds(
     pairs: list[tuple[int, int]], buckets: int
