@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install check test demo ui clean
+.PHONY: install check format fast test hooks demo ui clean
 
 install: .venv/.installed
 
@@ -18,8 +18,19 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+format: install
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# What one runs while working: a file stays with one process, as its tests share what it trained.
+fast: install
+	$(BIN)/pytest -q --numprocesses auto --dist loadfile -m "not slow and not airflow"
+
 test: install
 	$(BIN)/pytest
+
+hooks: install
+	pre-commit install
 
 demo: install
 	$(BIN)/python examples/demo.py run

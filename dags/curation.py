@@ -1,4 +1,4 @@
-"""From raw text to token shards: ingest, deduplicate, bootstrap, score, select, tokenize.
+"""From raw text to token shards: ingest, filter, deduplicate, bootstrap, score, select, tokenize.
 
 Trigger it from the UI with a form, or give it a schedule. What is done already is reused: clearing or
 rerunning is safe.

@@ -1,4 +1,5 @@
-"""From raw text to a mixture: curation, then plan, sweep, fit, mix and gate; nothing is trained but proxies.
+"""From raw text to a mixture: curation, then the mixture search from plan to gate; nothing is trained but
+proxies.
 
 Trigger it from the UI with a form, or give it a schedule. What is done already is reused: clearing or
 rerunning is safe.

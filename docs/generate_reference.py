@@ -32,7 +32,7 @@ def sections(model: type[BaseModel], name: str, seen: set[type[BaseModel]]) -> l
     lines = [
         f"### `{name}`" if name else "### top level",
         "",
-        " ".join((model.__doc__ or "").partition("\n\n")[0].split()),
+        _opening(model),
         "",
     ]
     lines += ["| field | type | default | meaning |", "|---|---|---|---|"]
@@ -57,6 +57,11 @@ def sections(model: type[BaseModel], name: str, seen: set[type[BaseModel]]) -> l
             seen.add(inner)
             lines += sections(inner, path, seen)
     return lines
+
+
+def _opening(model: type[BaseModel]) -> str:
+    """The first paragraph of a section's docstring, on one line."""
+    return " ".join((model.__doc__ or "").strip().split("\n\n")[0].split())
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

@@ -1,10 +1,8 @@
 """A real Airflow on this machine: scheduler, DAG processor, triggerer and API server, on SQLite, for demos
 and tests."""
 
-import contextlib
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -17,7 +15,11 @@ from typing import Any, Self
 
 import psutil
 
+from processes import end
+
 START_SECONDS = 180
+ROUNDS_OF_ENDING = 3
+REQUEST_SECONDS = 120  # a machine that is busy with proxies answers late
 
 
 class AirflowServer:
@@ -40,19 +42,12 @@ class AirflowServer:
 
     def __enter__(self) -> Self:
         """Start, and wait until the scheduler and the API answer."""
-        _end(self._processes())
-        command = [str(Path(sys.executable).parent / "airflow"), "standalone"]
-        with (self.home / "standalone.log").open("wb") as log:
-            self.process = subprocess.Popen(
-                command, env=self.environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-            )
-        self.sessions.write_text(f"{self.process.pid}\n")
-        deadline = time.monotonic() + START_SECONDS
-        while not self._healthy():
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                self.stop()
-                raise SystemExit(f"Airflow did not start; see {self.home / 'standalone.log'}")
-            time.sleep(0.5)
+        self.stop()
+        try:
+            self._start()
+        except BaseException:  # ended while it starts: __exit__ would not be called
+            self.stop()
+            raise
         return self
 
     def __exit__(
@@ -64,7 +59,10 @@ class AirflowServer:
     def stop(self) -> None:
         """End every process of this home: also tasks whose scheduler was killed, which are no children of
         ours any more."""
-        _end(self._processes())
+        for _ in range(ROUNDS_OF_ENDING):  # what was about to start a process may have started it meanwhile
+            if not (found := self._processes()):
+                break
+            end(found)
         if self.process is not None:
             self.process.wait()
 
@@ -103,6 +101,19 @@ class AirflowServer:
             "task_instances"
         ]
         return found
+
+    def _start(self) -> None:
+        command = [str(Path(sys.executable).parent / "airflow"), "standalone"]
+        with (self.home / "standalone.log").open("wb") as log:
+            self.process = subprocess.Popen(
+                command, env=self.environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            )
+        self.sessions.write_text(f"{self.process.pid}\n")
+        deadline = time.monotonic() + START_SECONDS
+        while not self._healthy():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise SystemExit(f"Airflow did not start; see {self.home / 'standalone.log'}")
+            time.sleep(0.5)
 
     def _healthy(self) -> bool:
         try:
@@ -151,20 +162,6 @@ class AirflowServer:
         }
 
 
-def _end(processes: list[psutil.Process]) -> None:
-    for process in processes:
-        _send(process, signal.SIGTERM)
-    _, alive = psutil.wait_procs(processes, timeout=8)
-    for process in alive:
-        _send(process, signal.SIGKILL)
-    psutil.wait_procs(alive, timeout=8)
-
-
-def _send(process: psutil.Process, which: signal.Signals) -> None:
-    with contextlib.suppress(psutil.Error):
-        process.send_signal(which)
-
-
 def _command_line(process: psutil.Process) -> str:
     try:
         return " ".join(process.cmdline())
@@ -197,5 +194,5 @@ def _request(method: str, url: str, body: Any = None, headers: dict[str, str] | 
     request = urllib.request.Request(
         url, data, {"Content-Type": "application/json", **(headers or {})}, method=method
     )
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with urllib.request.urlopen(request, timeout=REQUEST_SECONDS) as answer:
         return json.loads(answer.read() or b"null")

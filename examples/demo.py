@@ -6,7 +6,6 @@ python examples/demo.py ui      leave Airflow's web UI up, with the demo's DAG a
 
 import argparse
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -17,12 +16,12 @@ from rich.console import Console
 sys.path.insert(0, str(Path(__file__).parent))
 
 from airflow_server import AirflowServer
-
 from mashbill.artifacts import open_store, read_progress
 from mashbill.cli.run import print_summary
 from mashbill.config import PipelineConfig, load_config
 from mashbill.errors import MashbillError
 from mashbill.stages import finished_stages
+from processes import exit_on_signals, run_to_the_end
 
 ROOT = Path(__file__).parents[1]
 DAG = "pretraining"
@@ -45,6 +44,7 @@ def main() -> None:
     )
     parser.add_argument("--no-text", action="store_true", help="do not prepare the demo's text")
     arguments = parser.parse_args()
+    exit_on_signals()
     try:
         if arguments.command == "ui":
             serve(arguments.home)
@@ -68,7 +68,7 @@ def prepare_text() -> None:
         "--packages",
         str(demo / "packages"),
     ]
-    if subprocess.run(command, check=False).returncode:
+    if run_to_the_end(command):
         sys.exit("the demo's text could not be prepared; see above")
 
 
@@ -111,14 +111,11 @@ def follow(server: AirflowServer, run_id: str, workspace: Path) -> None:
 
 
 def serve(home: Path) -> None:
-    """Leave the web UI up until interrupted."""
+    """Leave the web UI up until a signal ends us."""
     with AirflowServer(home, ROOT / "dags", parallelism=os.cpu_count() or 2) as server:
         console.print(f"Airflow's UI: {server.url}/dags/{DAG}   (Ctrl-C ends it)", highlight=False)
-        try:
-            while server.scheduler_lives():
-                time.sleep(1)
-        except KeyboardInterrupt:
-            pass
+        while server.scheduler_lives():
+            time.sleep(1)
 
 
 def _tell_state(task: dict[str, Any], states: dict[str, str]) -> None:

@@ -133,10 +133,10 @@ def folder_as_artifact(stage: str, path: Path) -> Artifact:
 
 
 def easy_and_hard(
-    folder: Path, extra: str, documents: int = 40
+    folder: Path, extra: str, *, documents: int = 40, then: Iterable[str] = ()
 ) -> tuple[PipelineConfig, dict[str, Artifact]]:
-    """Two domains, a sentence over and over and words in a random order, deduplicated exactly and
-    tokenized."""
+    """Two domains, a sentence over and over and words in a random order, deduplicated exactly and tokenized;
+    then the stages that are named."""
     generator, words = (
         random.Random(0),
         [f"{a}{b}" for a in "bcdfgklm" for b in ("an", "el", "or", "ut", "im")],
@@ -150,4 +150,6 @@ def easy_and_hard(
     )
     done = run_stages(config, "deduplicate")
     done["select"] = done["deduplicate"]  # the same layout
-    return config, {**done, "tokenize": run_stage(config, "tokenize", done)}
+    for stage in ("tokenize", *then):
+        done[stage] = run_stage(config, stage, done)
+    return config, done

@@ -9,31 +9,25 @@ import sys
 import time
 import urllib.error
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from airflow_server import AirflowServer
 from builders.checkout import ROOT
+from builders.processes import processes_about
+from builders.smoke import finished_parts, smoke_config, smoke_home
 
 PATIENCE_SECONDS = 400
 
 
 @pytest.fixture(scope="module")
 def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the smoke config and its text; larger groups, so that there is a middle to kill in."""
-    folder = tmp_path_factory.mktemp("dag")
-    (folder / "dags" / "configs").mkdir(parents=True)
-    config = (
-        (ROOT / "dags" / "configs" / "smoke.toml").read_text().replace("group_size = 4", "group_size = 2")
-    )
-    (folder / "dags" / "configs" / "smoke.toml").write_text(config)
-    text = folder / ".demo" / "smoke" / "text"
-    subprocess.run(
-        [sys.executable, str(ROOT / "examples" / "smoke_text.py"), "--output", str(text)], check=True
-    )
-    return folder
+    """A folder with the smoke config and its text; smaller groups, so that there is a middle to kill in."""
+    return smoke_home(tmp_path_factory.mktemp("dag"), group_size=2)
 
 
 def start(smoke: Path) -> subprocess.Popen[str]:
@@ -46,14 +40,8 @@ def start(smoke: Path) -> subprocess.Popen[str]:
         "--home",
         str(smoke / "airflow"),
     ]
-    command += ["--config", str(smoke / "dags" / "configs" / "smoke.toml")]
+    command += ["--config", str(smoke_config(smoke))]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
-def groups(smoke: Path) -> dict[str, float]:
-    """When each finished group of the sweep was committed."""
-    manifests = (smoke / ".demo" / "smoke" / "artifacts" / "sweep").glob("*.parts/*/manifest.json")
-    return {path.parent.name: path.stat().st_mtime for path in manifests}
 
 
 def scheduler_processes(demo: int) -> list[psutil.Process]:
@@ -66,54 +54,73 @@ def scheduler_processes(demo: int) -> list[psutil.Process]:
     return found
 
 
-@pytest.mark.airflow
-def test_killed_scheduler_costs_no_finished_group_and_the_next_run_completes(smoke: Path) -> None:
+@dataclass(frozen=True)
+class Finished:
+    """A pipeline whose scheduler was killed in the middle of the sweep, run again to its end.
+
+    Attributes:
+        folder: with its config, text and artifacts.
+        before: the sweep's finished groups at the kill, and when each was committed.
+        after: the same at the end.
+        killed: what the demo printed when its scheduler was killed.
+        output: what the demo printed in the end.
+    """
+
+    folder: Path
+    before: dict[str, float]
+    after: dict[str, float]
+    killed: str
+    output: str
+
+
+@pytest.fixture(scope="module")
+def finished(smoke: Path) -> Finished:
     demo = start(smoke)
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while not groups(smoke) and demo.poll() is None and time.monotonic() < deadline:
+    while not finished_parts(smoke, "sweep") and demo.poll() is None and time.monotonic() < deadline:
         time.sleep(0.1)
     assert demo.poll() is None, demo.communicate()[0]
     schedulers = scheduler_processes(demo.pid)
     assert schedulers, "no scheduler among the demo's processes"
     for process in schedulers:
         process.kill()
-    output = demo.communicate(timeout=120)[0]
+    killed = demo.communicate(timeout=120)[0]
     assert demo.returncode != 0
-    assert "run again" in output
-    before = groups(smoke)
-    assert before
+    before = finished_parts(smoke, "sweep")
 
     demo = start(smoke)
     output = demo.communicate(timeout=PATIENCE_SECONDS)[0]
     assert demo.returncode == 0, output
-    after = groups(smoke)
-    assert {name: after[name] for name in before} == before
-    assert len(after) == 4
-    report = Path(
-        next(line for line in output.splitlines() if line.startswith("report: ")).removeprefix("report: ")
-    )
+    return Finished(smoke, before, finished_parts(smoke, "sweep"), killed, output)
+
+
+@pytest.mark.airflow
+def test_killed_scheduler_costs_no_finished_group_and_the_next_run_completes(finished: Finished) -> None:
+    assert "run again" in finished.killed
+    assert finished.before
+    assert {name: finished.after[name] for name in finished.before} == finished.before
+    assert len(finished.after) == 4
+    lines = finished.output.splitlines()
+    report = Path(next(line for line in lines if line.startswith("report: ")).removeprefix("report: "))
     assert "<svg" in report.read_text()
     assert set(json.loads((report.parent / "summary.json").read_text())["measured"]) == {"chosen", "natural"}
 
 
 @pytest.mark.airflow
-def test_finished_pipeline_is_reused_without_airflow(smoke: Path) -> None:
-    shutil.rmtree(smoke / "airflow", ignore_errors=True)
-    demo = start(smoke)
+def test_finished_pipeline_is_reused_without_airflow(finished: Finished) -> None:
+    shutil.rmtree(finished.folder / "airflow", ignore_errors=True)
+    demo = start(finished.folder)
     output = demo.communicate(timeout=120)[0]
     assert demo.returncode == 0, output
     assert "report: " in output
-    assert not (smoke / "airflow").exists()
+    assert not (finished.folder / "airflow").exists()
 
 
 @pytest.mark.airflow
-def test_gate_asks_a_person_in_airflow_and_goes_on_when_approved(smoke: Path) -> None:
-    sys.path.insert(0, str(ROOT / "examples"))
-    from airflow_server import AirflowServer
-
-    with AirflowServer(smoke / "asked", ROOT / "dags", parallelism=2) as server:
+def test_gate_asks_a_person_in_airflow_and_goes_on_when_approved(finished: Finished) -> None:
+    with AirflowServer(finished.folder / "asked", ROOT / "dags", parallelism=2) as server:
         conf = {
-            "config": str(smoke / "dags" / "configs" / "smoke.toml"),
+            "config": str(smoke_config(finished.folder)),
             "gate.within_noise": "ask",
             "overrides": {"gate.min_gain": 9.0},
         }
@@ -130,6 +137,7 @@ def test_gate_asks_a_person_in_airflow_and_goes_on_when_approved(smoke: Path) ->
         assert states()["train_parts"] in {None, "none", "scheduled"}
         wait_until(lambda: approved(server, run, states()["approve"]))
         assert {"approve": "success", "train": "success", "report": "success"}.items() <= states().items()
+    assert processes_about(finished.folder) == {}
 
 
 def approved(server: Any, run: str, state: str) -> bool:
@@ -155,9 +163,5 @@ def wait_until(reached: Callable[[], bool]) -> None:
 
 
 @pytest.mark.airflow
-def test_no_process_of_airflow_is_left_behind() -> None:
-    titles = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            titles.append(" ".join(process.cmdline()))
-    assert [title for title in titles if title.startswith("airflow ")] == []
+def test_no_process_of_airflow_is_left_behind(finished: Finished) -> None:
+    assert processes_about(finished.folder) == {}

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from builders.checkout import ROOT
+from builders.shell import MASHBILL
 
 CHART = ROOT / "helm" / "mashbill"
 CONFIG = ROOT / "dags" / "configs" / "smoke.toml"
@@ -85,7 +86,7 @@ def test_config_reaches_the_pod_word_for_word(tools: ModuleType) -> None:
 def test_job_runs_a_command_that_the_shell_knows(tools: ModuleType, tmp_path: Path) -> None:
     job = next(d for d in rendered(tools, *EVERYTHING) if d["kind"] == "Job")
     container = job["spec"]["template"]["spec"]["containers"][0]
-    command = [sys.executable, "-m", "mashbill.cli.main", *container["command"][1:], *container["args"]]
+    command = [*MASHBILL, *container["command"][1:], *container["args"]]
     lost = str(tmp_path / "lost.toml")
     result = subprocess.run(
         [argument.replace("/opt/mashbill/configs/smoke.toml", lost) for argument in command],

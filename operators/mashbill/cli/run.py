@@ -26,7 +26,7 @@ def run_pipeline(
     done: dict[str, Artifact] = {}
     stages = stages_up_to(last)
     if "fit" in {stage.name for stage in stages}:
-        _ = config.target  # without one, better to say so before the sweep than after
+        config.require_target()  # better said before the sweep than after
     for stage in stages:
         job = job_of(stage, config, done)
         if stage.name == "train":

@@ -198,12 +198,20 @@ class PipelineConfig(Section):
         Raises:
             ConfigError: there is neither a target nor a reference set (curation alone needs none).
         """
+        self.require_target()
+        wanted = self.mix.target or {name: 1 / len(self.reference_names) for name in self.reference_names}
+        return share_weights(wanted, (*self.mixture_names, *self.reference_names))
+
+    def require_target(self) -> None:
+        """Refuse a config that says nothing of what the mixture is chosen for.
+
+        Raises:
+            ConfigError: there is neither a target nor a reference set.
+        """
         if not self.mix.target and not self.reference_names:
             raise ConfigError(
                 "mix.target", "is empty and corpus.references too", "name a target or add a reference set"
             )
-        wanted = self.mix.target or {name: 1 / len(self.reference_names) for name in self.reference_names}
-        return share_weights(wanted, (*self.mixture_names, *self.reference_names))
 
     def resolve(self, path: str) -> str:
         """An absolute path or address: relative ones start from the root."""

@@ -1,5 +1,5 @@
-"""Settings of tokenize, plan, sweep, fit, mix and gate: from selected text to a mixture that is worth
-training."""
+"""Settings of the stages from tokenize to gate, and of the proxies that they train: from selected text to a
+mixture that is worth training."""
 
 from typing import Annotated, Literal, Self
 

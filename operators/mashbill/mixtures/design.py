@@ -1,4 +1,5 @@
-"""Which mixtures to try: RegMix's synthesis, a Dirichlet around the natural proportions at many strengths.
+"""Which mixtures to try: RegMix's synthesis, a Dirichlet around the natural proportions at many strengths, or
+all of the simplex evenly.
 
 Source: RegMix (sail-sg/regmix): prior raised to a temperature of 0.5, strength log-uniform in 0.1..5, small
 weights set to zero.

@@ -1,1 +1,1 @@
-"""From mixtures and losses to a choice: regressors, their validation, intervals, the gate."""
+"""From mixtures and losses to a choice: regressors, their validation, intervals."""

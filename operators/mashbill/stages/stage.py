@@ -21,7 +21,7 @@ class Stage:
     """One row of the table.
 
     Attributes:
-        name: name of the stage, a verb.
+        name: name of the stage, in the shell, in a DAG and in the artifact store.
         summary: what it does, in a sentence, for --help, the UI and the reference page.
         sections: config sections it reads, and settings outside any; a change in one makes its result stale,
             and it sees no others.

@@ -1,1 +1,1 @@
-"""The final model: DeepSpeed under torchrun, checkpoints, forecast, export, evaluation."""
+"""The final model: DeepSpeed under torchrun, checkpoints, forecast, export."""

@@ -97,7 +97,7 @@ TEXTS = st.lists(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(texts=TEXTS)
 def test_scorer_equals_fasttext_on_fuzzed_text(models: dict[str, Any], kind: str, texts: list[str]) -> None:
     model, scorer = models[kind]

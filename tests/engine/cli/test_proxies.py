@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import psutil
 import pytest
 
 from builders.corpus import easy_and_hard
+from builders.shell import MASHBILL, mashbill
 
 CONFIG = """
 [tokens]
@@ -30,8 +30,7 @@ SMALL = [
 
 
 def proxies(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "mashbill.cli.main", "proxies", "train", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return mashbill("proxies", "train", *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +109,7 @@ def test_a_killed_process_costs_no_finished_proxy(tokens: Path, tmp_path: Path) 
         "--workers",
         2,
     ]
-    command = [sys.executable, "-m", "mashbill.cli.main", "proxies", "train", *map(str, given)]
+    command = [*MASHBILL, "proxies", "train", *map(str, given)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     while not (kept := results(tmp_path)) and process.poll() is None:
         time.sleep(0.05)

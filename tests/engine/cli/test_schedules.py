@@ -3,7 +3,6 @@ on from what was observed."""
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builders.phased_law import DOMAINS, SETS, law, write_tables
+from builders.shell import mashbill
 from mashbill.mixtures import Schedule, ScheduleTable
 from mashbill.regression.limits import Limits
 from mashbill.regression.trajectories.limits import ScheduleLimits
@@ -24,8 +24,7 @@ TARGET = ["--target", "scarce"]
 
 
 def run_command(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "mashbill.cli.main", "mixtures", "schedule", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return mashbill("mixtures", "schedule", *arguments)
 
 
 def answer(tables: list[Path], *arguments: object) -> Any:

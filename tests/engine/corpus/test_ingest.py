@@ -229,7 +229,7 @@ def test_folder_without_text_is_a_config_error(tmp_path: Path) -> None:
         ingest(tmp_path, "it")
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.one_of(

@@ -1,6 +1,7 @@
 """Deduplication removes what was planted, keeps the earliest, and accounts for every document."""
 
 import json
+import shutil
 import string
 import tempfile
 from pathlib import Path
@@ -120,6 +121,33 @@ def test_later_corpus_is_deduplicated_against_a_finished_one(planted: Path, tmp_
         run_stages(corpus_config(planted, sources, extra=extra + "\nngram = 3"), "deduplicate")
 
 
+@pytest.mark.parametrize("with_manifest", [True, False])
+def test_a_finished_corpus_that_changes_in_its_place_is_seen(tmp_path: Path, with_manifest: bool) -> None:
+    kept = tmp_path / "kept"
+
+    def keep(texts: list[str]) -> None:
+        """Finish a corpus, and keep it, or its index alone, in the same place."""
+        write_jsonl(tmp_path / "old.jsonl", texts)
+        config = corpus_config(tmp_path, {"old": "old.jsonl", "other": "other.jsonl"})
+        finished = run_stages(config, "deduplicate")["deduplicate"]
+        shutil.rmtree(kept, ignore_errors=True)
+        folder = "." if with_manifest else "index"
+        shutil.copytree(finished.path / folder, kept / folder, dirs_exist_ok=True)
+
+    def stay() -> list[str]:
+        extra = '[deduplication]\nagainst = ["kept"]'
+        config = corpus_config(tmp_path, {"new": "new.jsonl", "more": "more.jsonl"}, extra=extra)
+        return [d["text"] for d in documents(run_stages(config, "deduplicate")["deduplicate"], "new")]
+
+    write_jsonl(tmp_path / "other.jsonl", [passage(8)])
+    write_jsonl(tmp_path / "more.jsonl", [passage(7)])
+    write_jsonl(tmp_path / "new.jsonl", [passage(1), passage(2), passage(3)])
+    keep([passage(1), passage(9)])
+    assert stay() == [passage(2), passage(3)]
+    keep([passage(2), passage(9)])
+    assert stay() == [passage(1), passage(3)]
+
+
 def test_repeated_lines_go_and_their_bytes_are_accounted_for(tmp_path: Path) -> None:
     notice = "All rights reserved, and this line stands on every page of the site."
     write_jsonl(tmp_path / "a.jsonl", [f"{passage(i, 30)}\n{notice}\n\nEnd." for i in range(5)])
@@ -137,7 +165,7 @@ def test_repeated_lines_go_and_their_bytes_are_accounted_for(tmp_path: Path) -> 
     assert counts["bytes_in"] == counts["bytes_out"] + counts["bytes_trimmed"] + len(notice)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(st.text(st.sampled_from("ab \n"), max_size=20), min_size=1, max_size=5), st.sampled_from([1, 2])
 )
@@ -206,7 +234,7 @@ links = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(links, st.integers(1, 5))
 def test_both_ways_to_components_find_what_a_plain_search_finds(
     pairs: list[tuple[int, int]], buckets: int

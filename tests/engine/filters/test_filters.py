@@ -133,7 +133,7 @@ def plain_repetition(text: str) -> str:
     return "kept"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(
         st.sampled_from(
@@ -147,7 +147,7 @@ def test_gopher_repetition_decides_as_its_plain_rendering(pieces: list[str]) -> 
     assert judged(GopherRepetition(FiltersConfig()), text) == [plain_repetition(text)]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(TEXTS)
 def test_gopher_repetition_holds_on_any_text(text: str) -> None:
     assert not text or judged(GopherRepetition(FiltersConfig()), text) == [plain_repetition(text)]
@@ -243,7 +243,7 @@ def test_blocked_site_takes_its_subdomains_with_it(tmp_path: Path) -> None:
         assert judged(rule, "text", metadata=json.dumps({"url": address})) == [reason], address
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.sampled_from(NUMBERS), min_size=1, max_size=40), st.integers(5, 8))
 def test_contamination_is_found_exactly_where_a_run_is_shared(tokens: list[str], n: int) -> None:
     question = [*NUMBERS, *NUMBERS[::2]]

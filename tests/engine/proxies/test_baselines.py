@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from builders.corpus import corpus_config, easy_and_hard, run_stage
+from builders.corpus import corpus_config, easy_and_hard
 from mashbill.config import PipelineConfig
 from mashbill.errors import ConfigError
 from mashbill.mixtures import MixtureTable
@@ -41,9 +41,9 @@ max_epochs = 1000
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The baselines of an easy and a hard domain."""
-    config, done = easy_and_hard(tmp_path_factory.mktemp("baselines"), PROXY, documents=60)
-    for stage in ("plan", "baselines"):
-        done[stage] = run_stage(config, stage, done)
+    _, done = easy_and_hard(
+        tmp_path_factory.mktemp("baselines"), PROXY, documents=60, then=("plan", "baselines")
+    )
     return done["baselines"].path
 
 

@@ -41,10 +41,11 @@ max_epochs = 1000
 
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory: pytest.TempPathFactory) -> tuple[PipelineConfig, dict[str, Artifact]]:
-    config, done = easy_and_hard(tmp_path_factory.mktemp("validation"), CONFIG)
-    for stage in ("plan", "sweep", "refine", "fit", "baselines", "mix"):
-        done[stage] = run_stage(config, stage, done)
-    return config, done
+    return easy_and_hard(
+        tmp_path_factory.mktemp("validation"),
+        CONFIG,
+        then=("plan", "sweep", "refine", "fit", "baselines", "mix"),
+    )
 
 
 def test_mixtures_are_ranked_by_measured_loss_at_each_size(

@@ -36,10 +36,7 @@ max_epochs = 1000
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[PipelineConfig, dict[str, Artifact]]:
-    config, done = easy_and_hard(tmp_path_factory.mktemp("rounds"), CONFIG)
-    for stage in ("plan", "sweep"):
-        done[stage] = run_stage(config, stage, done)
-    return config, done
+    return easy_and_hard(tmp_path_factory.mktemp("rounds"), CONFIG, then=("plan", "sweep"))
 
 
 def test_rounds_build_on_those_before_them(swept: tuple[PipelineConfig, dict[str, Artifact]]) -> None:

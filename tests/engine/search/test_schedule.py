@@ -102,10 +102,7 @@ target = { easy = 1.0 }
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[PipelineConfig, dict[str, Artifact]]:
-    config, done = easy_and_hard(tmp_path_factory.mktemp("phased"), CONFIG)
-    for stage in ("plan", "sweep"):
-        done[stage] = run_stage(config, stage, done)
-    return config, done
+    return easy_and_hard(tmp_path_factory.mktemp("phased"), CONFIG, then=("plan", "sweep"))
 
 
 Swept = tuple[PipelineConfig, dict[str, Artifact]]

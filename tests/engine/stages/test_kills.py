@@ -4,11 +4,11 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 from builders.corpus import corpus_config, run_stages, write_jsonl
+from builders.shell import MASHBILL
 from mashbill.config import load_config
 from mashbill.stages import finished_stages
 
@@ -42,15 +42,7 @@ def test_killed_at_random_points_the_artifacts_are_the_same(tmp_path: Path) -> N
     sources = {name: f'{name}.jsonl, id_field = "id"' for name in ("a", "b")}
     config = corpus_config(tmp_path, sources, {"reference": "reference.jsonl"}, CONFIG)
     expected = run_stages(config, "tokenize")
-    command = [
-        sys.executable,
-        "-m",
-        "mashbill.cli.main",
-        "run",
-        "tokenize",
-        "--config",
-        str(tmp_path / "config.toml"),
-    ]
+    command = [*MASHBILL, "run", "tokenize", "--config", str(tmp_path / "config.toml")]
     command += ["--set", f"artifacts={tmp_path / 'killed'}"]
     dice, kills, finished = random.Random(5), 0, False
     while not finished:

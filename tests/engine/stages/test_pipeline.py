@@ -3,51 +3,25 @@ little."""
 
 import json
 import os
-import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from builders.checkout import ROOT
+from builders.shell import MASHBILL
+from builders.smoke import finished_parts, smoke_config, smoke_home
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the smoke config and its text."""
-    folder = tmp_path_factory.mktemp("smoke")
-    (folder / "dags" / "configs").mkdir(parents=True)
-    shutil.copy(ROOT / "dags" / "configs" / "smoke.toml", folder / "dags" / "configs")
-    script = [
-        sys.executable,
-        str(ROOT / "examples" / "smoke_text.py"),
-        "--output",
-        str(folder / ".demo" / "smoke" / "text"),
-    ]
-    subprocess.run(script, check=True)
-    return folder
+    return smoke_home(tmp_path_factory.mktemp("smoke"))
 
 
 def command(home: Path, stage: str) -> list[str]:
-    return [
-        sys.executable,
-        "-m",
-        "mashbill.cli.main",
-        "run",
-        stage,
-        "--config",
-        str(home / "dags" / "configs" / "smoke.toml"),
-        "--json",
-    ]
-
-
-def parts(home: Path, stage: str) -> dict[str, float]:
-    """When each finished part of a stage was committed."""
-    manifests = (home / ".demo" / "smoke" / "artifacts" / stage).glob("*.parts/*/manifest.json")
-    return {path.parent.name: path.stat().st_mtime for path in manifests}
+    return [*MASHBILL, "run", stage, "--config", str(smoke_config(home)), "--json"]
 
 
 def test_killed_sweep_goes_on_without_retraining_finished_groups(home: Path) -> None:
@@ -56,11 +30,11 @@ def test_killed_sweep_goes_on_without_retraining_finished_groups(home: Path) -> 
         command(home, "sweep"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
     deadline = time.monotonic() + 120
-    while not parts(home, "sweep") and process.poll() is None and time.monotonic() < deadline:
+    while not finished_parts(home, "sweep") and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    before = parts(home, "sweep")
+    before = finished_parts(home, "sweep")
     assert before, "no group finished"
     process = subprocess.Popen(
         command(home, "sweep"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -69,7 +43,7 @@ def test_killed_sweep_goes_on_without_retraining_finished_groups(home: Path) -> 
     answer, said = process.communicate(timeout=300)
     assert process.returncode == 0, said
     assert "a worker process died" in said
-    after = parts(home, "sweep")
+    after = finished_parts(home, "sweep")
     assert {name: after[name] for name in before} == before
     assert json.loads(answer)["sweep"]["counts"]["proxies"] == 8
 
