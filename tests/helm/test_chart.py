@@ -54,6 +54,7 @@ def test_lint_is_strict_and_clean(tools: ModuleType) -> None:
         assert result.returncode == 0, result.stdout + result.stderr
 
 
+@pytest.mark.slow
 def test_every_object_is_valid_kubernetes(tools: ModuleType, tmp_path: Path) -> None:
     documents = rendered(tools, *EVERYTHING)
     worker = next(d for d in documents if d["metadata"]["name"] == "lab-mashbill-worker")

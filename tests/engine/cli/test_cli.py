@@ -84,6 +84,7 @@ def test_every_command_has_help_with_an_example() -> None:
         assert "Example: mashbill" in mashbill(command, "--help").stdout
 
 
+@pytest.mark.slow
 def test_selftest_catches_what_it_plants_and_notices_what_is_switched_off(tmp_path: Path) -> None:
     from pydoc_data import topics
 

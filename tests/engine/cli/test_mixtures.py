@@ -59,6 +59,7 @@ def test_predictions_are_joined_on_the_index(model: tuple[Path, Any], tmp_path: 
     assert list(table.columns) == ["index", TARGET]
 
 
+@pytest.mark.slow
 def test_choice_keeps_to_its_limits_and_beats_the_baselines(model: tuple[Path, Any], tmp_path: Path) -> None:
     free = answer("select", "--model", model[0] / "m", "--output", tmp_path / "free.csv")
     assert sum(free["mixture"].values()) == pytest.approx(1)
@@ -85,6 +86,7 @@ def test_plan_writes_mixtures_under_the_epoch_limit(design: str, tmp_path: Path)
     assert table["b"].max() <= 0.2 + 1e-9
 
 
+@pytest.mark.slow
 def test_advice_is_given_and_written(model: tuple[Path, Any], tmp_path: Path) -> None:
     advice = answer(
         "advise",
@@ -105,6 +107,7 @@ def test_advice_is_given_and_written(model: tuple[Path, Any], tmp_path: Path) ->
     assert table.drop(columns="index").sum(axis=1).to_list() == pytest.approx([1, 1, 1])
 
 
+@pytest.mark.slow
 def test_choice_tells_what_it_hangs_on(model: tuple[Path, Any], tmp_path: Path) -> None:
     given = ["--model", model[0] / "m", "--caution", 0, "--output", tmp_path / "x.csv"]
     choices = {method: answer("select", *given, "--method", method) for method in ("direct", "simulation")}
@@ -138,6 +141,7 @@ def test_a_pattern_shares_its_weight_among_the_columns_that_match(
     }
 
 
+@pytest.mark.slow
 def test_failed_runs_are_left_out_where_asked(model: tuple[Path, Any], tmp_path: Path) -> None:
     lost = pd.read_csv(model[0] / "pile_loss.csv")
     lost.loc[[3, 5], TARGET] = float("nan")
@@ -163,6 +167,7 @@ def test_failed_runs_are_left_out_where_asked(model: tuple[Path, Any], tmp_path:
 
 
 @pytest.mark.parametrize("json_", [(), ("--json",)], ids=["text", "json"])
+@pytest.mark.slow
 def test_warnings_are_on_the_error_stream(
     json_: tuple[str, ...], model: tuple[Path, Any], tmp_path: Path
 ) -> None:

@@ -43,6 +43,7 @@ def table(path: Path, rows: list[dict[str, Any]]) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_mixtures_become_losses_and_a_second_call_trains_nothing(tokens: Path, tmp_path: Path) -> None:
     rows = [{"index": 3 * i, "easy": 1 - 0.4 * i, "hard": 0.4 * i} for i in range(3)]
     given = [
@@ -70,6 +71,7 @@ def test_mixtures_become_losses_and_a_second_call_trains_nothing(tokens: Path, t
     assert (other.returncode, "holds proxies of other mixtures or settings" in other.stderr) == (2, True)
 
 
+@pytest.mark.slow
 def test_schedules_are_trained_on_phase_by_phase(tokens: Path, tmp_path: Path) -> None:
     phases = [(0, 1, 1.0), (0, 2, 0.0), (1, 1, 0.0), (1, 2, 1.0)]
     rows = [
@@ -96,6 +98,7 @@ def test_schedules_are_trained_on_phase_by_phase(tokens: Path, tmp_path: Path) -
     )  # one has read nothing else by then, the other none of it
 
 
+@pytest.mark.slow
 def test_a_killed_process_costs_no_finished_proxy(tokens: Path, tmp_path: Path) -> None:
     rows = [{"index": i, "easy": 0.1 + 0.1 * i, "hard": 0.9 - 0.1 * i} for i in range(6)]
     given = [

@@ -54,6 +54,7 @@ def measured(folder: Path, model: str, *given: object) -> float:
     return float(losses_of(pd.read_csv(folder / "x.csv"))["loss"][0])
 
 
+@pytest.mark.slow
 def test_an_added_domain_is_searched_alone(tmp_path: Path) -> None:
     old = ["web", "books", "code", "papers", "forum"]
     sweep(tmp_path, "old", old, count="48")
@@ -78,6 +79,7 @@ def test_an_added_domain_is_searched_alone(tmp_path: Path) -> None:
     assert uniform - choice > 0.8 * (uniform - full)  # with a sixth of the runs
 
 
+@pytest.mark.slow
 def test_a_revised_domain_is_searched_again(tmp_path: Path) -> None:
     domains = ["web", "books", "code", "papers"]
     sweep(tmp_path, "old", domains, count="32")

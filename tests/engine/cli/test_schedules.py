@@ -46,6 +46,7 @@ def scarcity(tables: list[Path]) -> list[object]:
     return ["--tokens", 1_000_000, "--available", tables[0].with_name("tokens.csv"), "--max-epochs", 4]
 
 
+@pytest.mark.slow
 def test_what_is_scarce_comes_last_where_the_last_phase_counts_most(
     ordered: list[Path], tmp_path: Path
 ) -> None:
@@ -66,6 +67,7 @@ def test_what_is_scarce_comes_last_where_the_last_phase_counts_most(
     assert better == pytest.approx(facts["predicted"]["loss"], abs=0.05)
 
 
+@pytest.mark.slow
 def test_without_an_effect_of_order_the_mixture_stays(tmp_path: Path) -> None:
     (tmp_path / "tokens.csv").write_text("domain,tokens\nscarce,75000\nplenty,1e6\nother,1e6\n")
     tables = write_tables(tmp_path, order=False)
@@ -77,6 +79,7 @@ def test_without_an_effect_of_order_the_mixture_stays(tmp_path: Path) -> None:
     assert len(pd.read_csv(tmp_path / "schedule.csv")) == 1
 
 
+@pytest.mark.slow
 def test_a_run_under_way_goes_on_from_its_losses(ordered: list[Path], tmp_path: Path) -> None:
     running = Schedule(DOMAINS, np.array([0.5, 0.5]), np.array([[0.1, 0.6, 0.3], [0.1, 0.6, 0.3]]))
     ScheduleTable(np.arange(1), DOMAINS, running.shares[None], running.weights[None]).write(
@@ -115,6 +118,7 @@ def test_runs_that_failed_are_left_out(ordered: list[Path], tmp_path: Path) -> N
     assert sorted(set(range(24)) - set(runs.index.tolist())) == [3, 5]
 
 
+@pytest.mark.slow
 def test_runs_on_one_mixture_serve_too(tmp_path: Path) -> None:
     tables = write_tables(tmp_path, order=True)
     schedules = ScheduleTable.read(tables[0])

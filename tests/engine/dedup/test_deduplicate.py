@@ -175,6 +175,7 @@ def test_pieces_put_back_together_are_the_text(texts: list[str], newlines: int) 
     assert set(pieces.without(np.ones(len(pieces.hashes), bool)).to_pylist()) == {""}
 
 
+@pytest.mark.slow
 def test_many_buckets_and_stars_give_what_one_memory_gives(planted: Path) -> None:
     sources = {"first": 'first.jsonl, id_field = "id"', "second": 'second.jsonl, id_field = "id"'}
     extra = '[deduplication]\nlines = "line"\nmin_line_bytes = 1'

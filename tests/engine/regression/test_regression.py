@@ -50,6 +50,7 @@ def rank_correlation(name: str, runs: int) -> float:
     return float(np.mean([spearmanr(p, m).statistic for p, m in zip(predicted.T, measured.T, strict=True)]))
 
 
+@pytest.mark.slow
 def test_the_process_ranks_unseen_runs_with_an_eighth_of_the_proxies() -> None:
     found = {name: rank_correlation(name, 64) for name in ("linear", "lightgbm", "gp", "ensemble")}
     assert found["linear"] < 0.8
@@ -69,6 +70,7 @@ def test_out_of_fold_predictions_never_saw_their_run() -> None:
 
 
 @pytest.mark.parametrize("name", REGRESSORS)
+@pytest.mark.slow
 def test_every_regressor_is_deterministic(name: str) -> None:
     weights, losses = published("train")
     first, second = (
@@ -87,6 +89,7 @@ def test_the_exponential_law_stays_bounded_where_no_run_was() -> None:
     assert np.isfinite(corners).all()
 
 
+@pytest.mark.slow
 def test_the_choice_and_the_shares_follow_cross_validation() -> None:
     weights, losses = published("train")
     compared = compare(REGRESSORS, weights[:40], losses[:40], folds=4, seed=0)
@@ -222,6 +225,7 @@ def test_direct_search_finds_a_known_minimum_within_limits() -> None:
     assert found[4] == pytest.approx(0.1, abs=0.01)
 
 
+@pytest.mark.slow
 def test_caution_and_closeness_draw_the_choice_to_what_is_known() -> None:
     fit = fitted("gp", 48)
     process, target, prior = fit.regressor, np.array([1.0, 0, 0]), fit.weights.mean(axis=0)
@@ -253,6 +257,7 @@ def test_sensitivity_says_which_domains_matter() -> None:
     assert lifted == pytest.approx([0.8 - 0.8 * 0.1 / 0.9, 0.2, 0.1 - 0.1 * 0.1 / 0.9])
 
 
+@pytest.mark.slow
 def test_advice_names_the_run_that_is_missing() -> None:
     """Runs are all far from the mixtures that are best: advice leads there, keeps to its limits, and its
     promise shrinks with more runs."""

@@ -97,6 +97,7 @@ def facts(done: dict[str, Artifact]) -> Any:
     return json.loads((done["plan"].path / "reuse.json").read_text())
 
 
+@pytest.mark.slow
 def test_the_first_search_plans_from_the_start(searches: Any) -> None:
     (_, done), _ = searches
     assert done["plan"].manifest.counts["mixtures"] == 12
@@ -104,6 +105,7 @@ def test_the_first_search_plans_from_the_start(searches: Any) -> None:
     assert done["fit"].manifest.counts["kept_runs"] == 0
 
 
+@pytest.mark.slow
 def test_what_did_not_change_keeps_its_ratios_and_the_rest_is_searched(searches: Any) -> None:
     (_, before), (_, after) = searches
     said = facts(after)
@@ -121,6 +123,7 @@ def test_what_did_not_change_keeps_its_ratios_and_the_rest_is_searched(searches:
     assert len(pd.read_csv(after["plan"].path / "mixtures.csv")) == 4
 
 
+@pytest.mark.slow
 def test_earlier_runs_count_again(searches: Any) -> None:
     (_, before), (_, after) = searches
     weights = pd.concat([pd.read_csv(before[s].path / "mixtures.csv") for s in ("sweep", "refine")])
@@ -131,6 +134,7 @@ def test_earlier_runs_count_again(searches: Any) -> None:
     assert list(kept.columns) == ["index", "web", "books"]  # code is revised, news is new
 
 
+@pytest.mark.slow
 def test_a_rerun_finds_the_same_plan(searches: Any) -> None:
     _, (config, done) = searches
     found = job_of(stage_named("plan"), config, done).find()
@@ -138,6 +142,7 @@ def test_a_rerun_finds_the_same_plan(searches: Any) -> None:
     assert found.address == done["plan"].address
 
 
+@pytest.mark.slow
 def test_runs_of_other_proxies_do_not_count(searches: Any) -> None:
     (_, before), (config, done) = searches
     longer = config.model_copy(update={"sweep": config.sweep.model_copy(update={"tokens": 9_000})})
@@ -151,6 +156,7 @@ def test_runs_of_other_proxies_do_not_count(searches: Any) -> None:
     assert facts({"plan": run_stage(named, "plan", done)})["choice"] == before["mix"].address
 
 
+@pytest.mark.slow
 def test_an_address_that_is_no_choice_is_refused(searches: Any) -> None:
     (_, before), (config, done) = searches
     for address, fragment in (
@@ -162,6 +168,7 @@ def test_an_address_that_is_no_choice_is_refused(searches: Any) -> None:
             run_stage(wrong, "plan", done)
 
 
+@pytest.mark.slow
 def test_the_report_says_what_was_kept(searches: Any) -> None:
     (_, before), (_, after) = searches
     found = read_reuse(after["plan"])
@@ -179,6 +186,7 @@ def test_the_report_says_what_was_kept(searches: Any) -> None:
     )
 
 
+@pytest.mark.slow
 def test_asking_for_reuse_leaves_the_stages_before_as_they_are(searches: Any) -> None:
     (config, done), _ = searches
     without = config.model_copy(update={"plan": config.plan.model_copy(update={"reuse": None})})

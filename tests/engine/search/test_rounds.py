@@ -39,6 +39,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[PipelineConfig, dic
     return easy_and_hard(tmp_path_factory.mktemp("rounds"), CONFIG, then=("plan", "sweep"))
 
 
+@pytest.mark.slow
 def test_rounds_build_on_those_before_them(swept: tuple[PipelineConfig, dict[str, Artifact]]) -> None:
     config, done = swept
     job = job_of(stage_named("refine"), config, done)
@@ -56,6 +57,7 @@ def test_rounds_build_on_those_before_them(swept: tuple[PipelineConfig, dict[str
     assert all(r["gain_90"] >= 0 for r in rounds)
 
 
+@pytest.mark.slow
 def test_rounds_stop_where_they_promise_too_little(swept: tuple[PipelineConfig, dict[str, Artifact]]) -> None:
     config, done = swept
     patient = config.model_copy(update={"refine": config.refine.model_copy(update={"min_gain": 100.0})})

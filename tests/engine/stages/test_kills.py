@@ -7,6 +7,8 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 from builders.corpus import corpus_config, run_stages, write_jsonl
 from builders.shell import MASHBILL
 from mashbill.config import load_config
@@ -29,6 +31,7 @@ validation_share = 0.1
 """
 
 
+@pytest.mark.slow
 def test_killed_at_random_points_the_artifacts_are_the_same(tmp_path: Path) -> None:
     from pydoc_data import topics
 

@@ -6,12 +6,15 @@ import os
 import signal
 import subprocess
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from builders.shell import MASHBILL
 from builders.smoke import finished_parts, smoke_config, smoke_home
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +27,29 @@ def command(home: Path, stage: str) -> list[str]:
     return [*MASHBILL, "run", stage, "--config", str(smoke_config(home)), "--json"]
 
 
-def test_killed_sweep_goes_on_without_retraining_finished_groups(home: Path) -> None:
+@dataclass(frozen=True)
+class Resumed:
+    """A home whose sweep was killed, then lost a worker, and ended all the same.
+
+    Attributes:
+        home: with the smoke config, its text and its artifacts.
+        before: the sweep's finished groups when it was killed, and when each was committed.
+        after: the same at the end.
+        status: exit status of the sweep that lost a worker.
+        answer: what it printed.
+        said: what it said on the error stream.
+    """
+
+    home: Path
+    before: dict[str, float]
+    after: dict[str, float]
+    status: int
+    answer: str
+    said: str
+
+
+@pytest.fixture(scope="module")
+def resumed(home: Path) -> Resumed:
     subprocess.run(command(home, "plan"), check=True, capture_output=True)
     process = subprocess.Popen(
         command(home, "sweep"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
@@ -35,17 +60,20 @@ def test_killed_sweep_goes_on_without_retraining_finished_groups(home: Path) -> 
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     before = finished_parts(home, "sweep")
-    assert before, "no group finished"
-    process = subprocess.Popen(
+    with subprocess.Popen(
         command(home, "sweep"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    kill_a_worker(process)
-    answer, said = process.communicate(timeout=300)
-    assert process.returncode == 0, said
-    assert "a worker process died" in said
-    after = finished_parts(home, "sweep")
-    assert {name: after[name] for name in before} == before
-    assert json.loads(answer)["sweep"]["counts"]["proxies"] == 8
+    ) as process:
+        kill_a_worker(process)
+        answer, said = process.communicate(timeout=300)
+    return Resumed(home, before, finished_parts(home, "sweep"), process.returncode, answer, said)
+
+
+def test_killed_sweep_goes_on_without_retraining_finished_groups(resumed: Resumed) -> None:
+    assert resumed.before, "no group finished"
+    assert resumed.status == 0, resumed.said
+    assert "a worker process died" in resumed.said
+    assert {name: resumed.after[name] for name in resumed.before} == resumed.before
+    assert json.loads(resumed.answer)["sweep"]["counts"]["proxies"] == 8
 
 
 def kill_a_worker(process: subprocess.Popen[str]) -> None:
@@ -60,8 +88,8 @@ def kill_a_worker(process: subprocess.Popen[str]) -> None:
     pytest.fail("the run ended before a worker was there")
 
 
-def test_pipeline_runs_from_text_to_report(home: Path) -> None:
-    result = subprocess.run(command(home, "all"), capture_output=True, text=True, check=False)
+def test_pipeline_runs_from_text_to_report(resumed: Resumed) -> None:
+    result = subprocess.run(command(resumed.home, "all"), capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     stages = json.loads(result.stdout)
     for stage in ("deduplicate", "select"):
@@ -76,7 +104,8 @@ def test_pipeline_runs_from_text_to_report(home: Path) -> None:
     assert "<svg" in (report / "report.html").read_text()
 
 
-def test_second_run_reuses_everything(home: Path) -> None:
+def test_second_run_reuses_everything(resumed: Resumed) -> None:
+    home = resumed.home
     first = subprocess.run(command(home, "all"), capture_output=True, text=True, check=True)
     again = subprocess.run(command(home, "all"), capture_output=True, text=True, check=True)
     assert first.stdout == again.stdout

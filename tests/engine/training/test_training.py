@@ -37,6 +37,8 @@ precision = "fp32"
 max_restarts = 0
 """
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Artifact]]:
