@@ -33,7 +33,7 @@ _ROWS = (
         sections=("filters", "corpus"),
         inputs=("ingest",),
         run="mashbill.filters.apply:filter_documents",
-        external="mashbill.filters.apply:filter_identity",
+        external="mashbill.filters.registry:filter_identity",
         version=2,
     ),
     Stage(
