@@ -13,7 +13,11 @@ import pyarrow as pa
 from measure import compare, header, peer, sample, size_of, timed
 
 from mashbill.config import FiltersConfig
-from mashbill.filters.kernels import C4, Filter, FineWeb, GopherQuality, GopherRepetition
+from mashbill.filters.c4 import C4
+from mashbill.filters.filter import Filter
+from mashbill.filters.fineweb import FineWeb
+from mashbill.filters.gopher_quality import GopherQuality
+from mashbill.filters.gopher_repetition import GopherRepetition
 
 WORK: dict[str, tuple[tuple[type[Filter], ...], float]] = {
     "gopher": ((GopherRepetition, GopherQuality), 60),
@@ -48,7 +52,7 @@ def main() -> None:
     header(f"Filters, {len(documents):,} documents, {size_of(documents):.1f} MB")
     differences = []
     for name, (kinds, target) in WORK.items():
-        rules = [kind(FiltersConfig()) for kind in kinds]  # type: ignore[call-arg]
+        rules = [kind(getattr(FiltersConfig(), kind.name)) for kind in kinds]
         ours = timed(lambda rules=rules: [rule(texts, metadata) for rule in rules], arguments.repeats)
         theirs, decided = peer(name, documents, max(1, arguments.repeats // 2))
         compare(name, size_of(documents), len(documents), ours, theirs, target)

@@ -1,8 +1,11 @@
 """What Airflow asks a provider package about itself."""
 
+import pkgutil
+from pathlib import Path
 from typing import Any
 
-OPERATOR_MODULES = ("base", "curation", "search", "training")
+# Listed from their files: Airflow asks before it is ready to import them.
+OPERATORS = Path(__file__).with_name("operators")
 
 
 def get_provider_info() -> dict[str, Any]:
@@ -23,7 +26,9 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [
             {
                 "integration-name": name,
-                "python-modules": [f"mashbill.operators.{module}" for module in OPERATOR_MODULES],
+                "python-modules": [
+                    f"mashbill.operators.{module.name}" for module in pkgutil.iter_modules([str(OPERATORS)])
+                ],
             }
         ],
     }

@@ -16,6 +16,7 @@ from mashbill.cli.mixture_options import (
     SkipOption,
     read_weights,
 )
+from mashbill.config.search import REGRESSORS
 from mashbill.errors import ConfigError
 
 
@@ -34,15 +35,12 @@ def fit(
     maximize: Annotated[
         list[str] | None, typer.Option(metavar="COLUMN", help="Column where higher is better.")
     ] = None,
-    regressor: Annotated[
-        str, typer.Option(help="auto, linear, lightgbm, exponential, power, gp or ensemble.")
-    ] = "auto",
+    regressor: Annotated[str, typer.Option(help=f"auto, {', '.join(REGRESSORS)}.")] = "auto",
     seed: Annotated[int, typer.Option(help="Seed of the folds.")] = 0,
     skip_failed: SkipOption = False,
     json_: JsonOption = False,
 ) -> None:
     """Fit a regression from mixtures to losses; auto takes the best by cross-validation."""
-    from mashbill.regression.laws.ensemble import REGRESSORS
     from mashbill.regression.tables import fit_tables, save_model
 
     if regressor not in {"auto", *REGRESSORS}:

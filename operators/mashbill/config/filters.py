@@ -1,34 +1,29 @@
 """Settings of the filter stage: which rules are applied, in which order, with the papers' thresholds as
 defaults."""
 
-from typing import Literal, Self
+from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
 from mashbill.config.section import Section, Share
 
-FilterName = Literal[
-    "length",
-    "url",
-    "language",
-    "regex",
-    "c4",
-    "gopher_repetition",
-    "gopher_quality",
-    "fineweb",
-    "decontamination",
-    "personal_data",
-]
+
+class FilterSection(Section):
+    """Settings of one filter; each field of ``FiltersConfig`` that holds one is a filter, by its name."""
+
+    def lacks(self) -> str | None:
+        """The setting without which the filter cannot be applied, where it is empty."""
+        return None
 
 
-class LengthFilter(Section):
+class LengthFilter(FilterSection):
     """Documents that are too short or too long."""
 
     min_characters: int = Field(200, ge=0, description="Least characters of a document.")
     max_characters: int = Field(1_000_000, ge=1, description="Most characters of a document.")
 
 
-class UrlFilter(Section):
+class UrlFilter(FilterSection):
     """Documents from sites on a list. The address is taken from the documents' metadata."""
 
     blocklist: str | None = Field(
@@ -38,8 +33,12 @@ class UrlFilter(Section):
         "url", description="Metadata field that holds the address (see a source's metadata_fields)."
     )
 
+    def lacks(self) -> str | None:
+        """The list."""
+        return None if self.blocklist else "blocklist"
 
-class LanguageFilter(Section):
+
+class LanguageFilter(FilterSection):
     """Documents that a fastText language model takes for another language."""
 
     classifier: str | None = Field(None, description="fastText .bin or .ftz file of a language model.")
@@ -50,12 +49,20 @@ class LanguageFilter(Section):
         0.65, description="Least probability of all these labels together (FineWeb: 0.65 for one)."
     )
 
+    def lacks(self) -> str | None:
+        """The model."""
+        return None if self.classifier else "classifier"
 
-class RegexFilter(Section):
+
+class RegexFilter(FilterSection):
     """Documents that a pattern matches (RE2 syntax)."""
 
     remove: tuple[str, ...] = Field((), description="Patterns whose match removes a document.")
     require: tuple[str, ...] = Field((), description="Patterns without whose match a document is removed.")
+
+    def lacks(self) -> str | None:
+        """A pattern."""
+        return None if self.remove or self.require else "remove"
 
     @field_validator("remove", "require")
     @classmethod
@@ -71,7 +78,7 @@ class RegexFilter(Section):
         return patterns
 
 
-class C4Filter(Section):
+class C4Filter(FilterSection):
     """C4's rules: lines that are no prose go, then documents of which too little is left."""
 
     min_sentences: int = Field(5, ge=0, description="Least sentences left.")
@@ -81,7 +88,7 @@ class C4Filter(Section):
     )
 
 
-class GopherRepetitionFilter(Section):
+class GopherRepetitionFilter(FilterSection):
     """Gopher's repetition rules (arXiv 2112.11446, table A1); shares are of the document's characters, unless
     said otherwise."""
 
@@ -99,7 +106,7 @@ class GopherRepetitionFilter(Section):
     )
 
 
-class GopherQualityFilter(Section):
+class GopherQualityFilter(FilterSection):
     """Gopher's quality rules (arXiv 2112.11446, appendix A.1.1)."""
 
     min_words: int = Field(50, ge=0, description="Least words.")
@@ -116,7 +123,7 @@ class GopherQualityFilter(Section):
     )
 
 
-class FineWebFilter(Section):
+class FineWebFilter(FilterSection):
     """FineWeb's extra rules (arXiv 2406.17557, section 3.6)."""
 
     min_lines_ending_in_punctuation: Share = Field(0.12, description="Least lines that end in punctuation.")
@@ -126,7 +133,7 @@ class FineWebFilter(Section):
     max_line_breaks_per_word: float = Field(0.3, ge=0, description="Most line breaks a word.")
 
 
-class DecontaminationFilter(Section):
+class DecontaminationFilter(FilterSection):
     """Documents that share a run of words with an evaluation set."""
 
     sets: tuple[str, ...] = Field(
@@ -138,7 +145,7 @@ class DecontaminationFilter(Section):
     )
 
 
-class PersonalDataFilter(Section):
+class PersonalDataFilter(FilterSection):
     """Masks personal data; removes nothing."""
 
     email: str | None = Field(
@@ -154,8 +161,10 @@ class PersonalDataFilter(Section):
 class FiltersConfig(Section):
     """Rules that remove documents, or lines of them, in order; each removal keeps its reason."""
 
-    apply: tuple[FilterName, ...] = Field(
-        (), description="Filters in the order they are applied; none by default."
+    apply: tuple[str, ...] = Field(
+        (),
+        description="Filters, by the names of their sections below, in the order they are applied; none by "
+        "default.",
     )
     domains: tuple[str, ...] = Field((), description="Domains that are filtered; empty means all.")
     dry_run: bool = Field(
@@ -175,16 +184,34 @@ class FiltersConfig(Section):
     decontamination: DecontaminationFilter = Field(DecontaminationFilter(), description="Evaluation sets.")
     personal_data: PersonalDataFilter = Field(PersonalDataFilter(), description="Personal data.")
 
+    @field_validator("apply")
+    @classmethod
+    def _are_filters(cls, apply: tuple[str, ...]) -> tuple[str, ...]:
+        known = cls.filter_names()
+        for name in apply:
+            if name not in known:
+                raise ValueError(f"names {name!r}, which is no filter; choose among {', '.join(known)}")
+        return apply
+
     @model_validator(mode="after")
     def _has_what_it_needs(self) -> Self:
-        needs = (
-            ("url", self.url.blocklist, "url.blocklist"),
-            ("language", self.language.classifier, "language.classifier"),
-            ("regex", self.regex.remove or self.regex.require, "regex.remove"),
-        )
-        for name, value, field in needs:
-            if name in self.apply and not value:
-                raise ValueError(f"apply names {name}, and {field} is empty; set it or leave the filter out")
+        for name in self.apply:
+            lacking = self.settings_of(name).lacks()
+            if lacking:
+                raise ValueError(
+                    f"apply names {name}, and {name}.{lacking} is empty; set it or leave the filter out"
+                )
         if len(set(self.apply)) < len(self.apply):
             raise ValueError("apply names a filter twice; name each once")
         return self
+
+    @classmethod
+    def filter_names(cls) -> tuple[str, ...]:
+        """Every filter: the fields that hold the settings of one."""
+        fields = cls.model_fields.items()
+        return tuple(name for name, field in fields if isinstance(field.default, FilterSection))
+
+    def settings_of(self, name: str) -> FilterSection:
+        """The settings of a filter."""
+        settings: FilterSection = getattr(self, name)
+        return settings

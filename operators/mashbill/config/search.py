@@ -1,13 +1,16 @@
 """Settings of the stages from tokenize to gate, and of the proxies that they train: from selected text to a
 mixture that is worth training."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
 from mashbill.config.section import Section, Share
 
 MIXTURES_A_COMPONENT, LEAST_MIXTURES = 4, 16
+RegressorName = Literal["auto", "linear", "lightgbm", "exponential", "power", "gp", "ensemble"]
+REGRESSORS: tuple[str, ...] = tuple(name for name in get_args(RegressorName) if name != "auto")
+"""In the order in which they are compared; of equals the first is chosen."""
 
 
 class TokensConfig(Section):
@@ -196,7 +199,7 @@ class LadderConfig(Section):
 class RegressionConfig(Section):
     """How losses are predicted from mixtures."""
 
-    regressor: Literal["auto", "linear", "lightgbm", "exponential", "power", "gp", "ensemble"] = Field(
+    regressor: RegressorName = Field(
         "auto",
         description="Regressor; ensemble weighs gp (Gaussian process), power and lightgbm by "
         "cross-validation; auto takes the best.",

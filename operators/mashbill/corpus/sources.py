@@ -1,13 +1,15 @@
-"""Sources: which files a path, folder, glob, S3 address or hub id stands for, and what identifies them."""
+"""Sources: which files a path, folder, glob, remote address or hub id stands for, and what tells that they
+changed."""
 
-import fnmatch
 import glob
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from mashbill.config import Domain, PipelineConfig, Source
-from mashbill.errors import ConfigError, DataError
+from mashbill.errors import ConfigError
+from mashbill.storage import LOCAL, remote_files, scheme_of
+from mashbill.storage.given import RemoteFiles
 
 ENDINGS = {
     ".jsonl": "jsonl",
@@ -22,6 +24,7 @@ ENDINGS = {
     ".wet": "warc",
 }
 COMPRESSED = (".gz", ".zst")
+HUB = "hf"
 FORMATS = "jsonl, parquet, arrow, csv, txt, warc, datasets or hub"
 
 
@@ -33,7 +36,7 @@ def file_format(path: Path, source: Source) -> str:
     """
     if source.format != "auto":
         return source.format
-    if source.path.startswith("hf://"):
+    if scheme_of(source.path) == HUB:
         return "hub"
     if path.is_dir():
         return "datasets"
@@ -46,7 +49,7 @@ def file_format(path: Path, source: Source) -> str:
 
 
 def source_files(config: PipelineConfig, source: Source, where: str) -> list[Path]:
-    """The files of a source, sorted; a datasets folder is one, and so is a hub id. S3 objects are fetched.
+    """The files of a source, sorted; a datasets folder is one, and so is a hub id. Remote files are fetched.
 
     Args:
         config: the whole config, whose root relative paths start from.
@@ -54,12 +57,12 @@ def source_files(config: PipelineConfig, source: Source, where: str) -> list[Pat
         where: its place in the config, for errors.
     Raises:
         ConfigError: nothing matches.
-        DataError: an object was deleted between listing and reading.
+        DataError: a remote file was deleted between listing and reading.
     """
-    if source.format == "hub" or source.path.startswith("hf://"):
-        return [Path(source.path.removeprefix("hf://"))]
-    if source.path.startswith("s3://"):
-        return _fetch(config, source, where)
+    if _is_on_hub(source):
+        return [Path(source.path.removeprefix(f"{HUB}://"))]
+    if _is_remote(source):
+        return _copies(config, _remote_files(config, source, where))
     pattern = config.resolve(source.path)
     found = [Path(p) for p in sorted(glob.glob(pattern, recursive=True))]  # noqa: PTH207  (pathlib does not glob absolute patterns)
     files: list[Path] = []
@@ -92,14 +95,16 @@ def all_sources(config: PipelineConfig) -> Iterator[tuple[str, Domain, Source, s
 
 
 def source_identity(config: PipelineConfig) -> list[Any]:
-    """Changes when a file of a source is added, removed or written: paths, sizes and times, or S3's tags."""
+    """Changes when a file of a source is added, removed or written: paths, sizes and times, or a storage's
+    versions."""
     identity: list[Any] = []
     for _, domain, source, where in all_sources(config):
-        if source.path.startswith("s3://"):
-            identity += [[domain.name, key, size, tag] for key, size, tag in _objects(source, where)]
-            continue
-        if source.format == "hub" or source.path.startswith("hf://"):
+        if _is_on_hub(source):
             identity.append([domain.name, source.path, source.split])
+            continue
+        if _is_remote(source):
+            found = _remote_files(config, source, where)
+            identity += [[domain.name, file.key, file.bytes, file.version] for file in found.files]
             continue
         for path in source_files(config, source, where):
             members = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
@@ -107,59 +112,31 @@ def source_identity(config: PipelineConfig) -> list[Any]:
     return identity
 
 
-def _objects(source: Source, where: str) -> list[tuple[str, int, str]]:
-    """Key, size and tag of the objects that an s3:// address, prefix or glob stands for."""
-    import boto3
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    bucket, _, pattern = source.path.removeprefix("s3://").partition("/")
-    prefix = pattern.split("*", 1)[0].split("?", 1)[0].split("[", 1)[0]
-    try:
-        pages = boto3.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-        listed = [entry for page in pages for entry in page.get("Contents", ())]
-    except (ClientError, BotoCoreError) as error:
-        raise ConfigError(
-            f"{where}.path",
-            f"{source.path} cannot be listed ({error})",
-            "check bucket, endpoint and credentials",
-        ) from error
-    folder = pattern.rstrip("/") + "/*"
-    found = [
-        e
-        for e in listed
-        if e["Key"] == pattern or fnmatch.fnmatch(e["Key"], pattern) or fnmatch.fnmatch(e["Key"], folder)
-    ]
-    if not found:
+def _remote_files(config: PipelineConfig, source: Source, where: str) -> RemoteFiles:
+    """The files that a remote address, folder or glob stands for."""
+    found = remote_files(config, f"{where}.path", source.path)
+    if not found.files:
         raise ConfigError(
             f"{where}.path", f"no object matches {source.path}", "list the prefix or remove the source"
         )
-    return sorted((e["Key"], e["Size"], e["ETag"].strip('"')) for e in found)
+    return found
 
 
-def _fetch(config: PipelineConfig, source: Source, where: str) -> list[Path]:
-    """Local copies of a source's objects, kept by tag."""
-    import boto3
-    from botocore.exceptions import ClientError
+def _copies(config: PipelineConfig, found: RemoteFiles) -> list[Path]:
+    """Local copies of remote files, kept by their versions."""
+    folder = Path(config.resolve(config.scratch), "sources", found.host)
+    paths = [folder / file.version / Path(file.key).name for file in found.files]
+    for file, path in zip(found.files, paths, strict=True):
+        found.storage.copy(file, path)
+    return paths
 
-    bucket = source.path.removeprefix("s3://").partition("/")[0]
-    client = boto3.client("s3")
-    files = []
-    for key, _, tag in _objects(source, where):
-        path = Path(config.resolve(config.scratch)) / "sources" / bucket / tag / Path(key).name
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part = path.with_name(path.name + ".part")
-            try:
-                client.download_file(bucket, key, str(part))
-            except ClientError as error:
-                raise DataError(
-                    f"s3://{bucket}/{key}",
-                    f"was listed and cannot be read ({error})",
-                    "restore it, or rerun without it",
-                ) from error
-            part.rename(path)
-        files.append(path)
-    return files
+
+def _is_on_hub(source: Source) -> bool:
+    return source.format == "hub" or scheme_of(source.path) == HUB
+
+
+def _is_remote(source: Source) -> bool:
+    return scheme_of(source.path) not in {LOCAL, HUB}
 
 
 def _is_dataset(path: Path) -> bool:

@@ -5,17 +5,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from mashbill.artifacts import Counts, StageRun
-from mashbill.config import PipelineConfig
 from mashbill.documents import (
-    EVALUATIONS,
-    REFERENCES,
     REMOVED,
     DocumentStore,
     Flow,
@@ -25,10 +21,9 @@ from mashbill.documents import (
     text_bytes,
 )
 from mashbill.errors import DataError
-from mashbill.filters.expressions import Decontamination, Language, Length, PersonalData, Regex, Url
-from mashbill.filters.kernels import C4, Filter, FineWeb, GopherQuality, GopherRepetition
+from mashbill.filters.filter import Filter
+from mashbill.filters.registry import make_filters
 from mashbill.partitions import spread
-from mashbill.storage import local_path, path_identity
 
 FACTS = "filters.json"
 OUTPUTS = {
@@ -70,17 +65,6 @@ class Settings:
     dry_run: bool
 
 
-def filter_identity(config: PipelineConfig) -> Any:
-    """Changes when the language model or the list of sites changes."""
-    filters = config.filters
-    files = (("language", filters.language.classifier), ("url", filters.url.blocklist))
-    identity: list[Any] = []
-    for name, given in files:
-        if name in filters.apply and given:
-            identity += path_identity(config, f"filters.{name}", given)
-    return identity
-
-
 def filter_documents(run: StageRun) -> Counts:
     """Apply the filters; without any, the documents pass as they are.
 
@@ -100,38 +84,6 @@ def filter_documents(run: StageRun) -> Counts:
         run.progress(done / len(partitions), f"filtering {outcome.domain}")
         outcomes.append(outcome)
     return _report(run, store, filters=filters, outcomes=outcomes)
-
-
-def make_filters(run: StageRun) -> list[Filter]:
-    """The config's filters, in order, ready to be applied."""
-    config, filters = run.config, run.config.filters
-
-    def path(name: str, given: str | None) -> Path:
-        return local_path(config, f"filters.{name}", given or "")
-
-    makers: dict[str, Any] = {
-        "length": lambda: Length(filters),
-        "url": lambda: Url(filters, path("url", filters.url.blocklist)),
-        "language": lambda: Language(filters, path("language", filters.language.classifier)),
-        "regex": lambda: Regex(filters),
-        "c4": lambda: C4(filters),
-        "gopher_repetition": lambda: GopherRepetition(filters),
-        "gopher_quality": lambda: GopherQuality(filters),
-        "fineweb": lambda: FineWeb(filters),
-        "decontamination": lambda: Decontamination(filters, _evaluation_sets(run)),
-        "personal_data": lambda: PersonalData(filters),
-    }
-    return [makers[name]() for name in filters.apply]
-
-
-def _evaluation_sets(run: StageRun) -> dict[str, pa.Array]:
-    corpus = run.config.corpus
-    names = run.config.filters.decontamination.sets or tuple(e.name for e in corpus.evaluations)
-    store, sets = DocumentStore.of(run.inputs["ingest"]), {}
-    for name in names:
-        kind = REFERENCES if name in run.config.reference_names else EVALUATIONS
-        sets[name] = store.read(name, kind=kind, columns=["text"])["text"].combine_chunks()
-    return sets
 
 
 def _apply(settings: Settings, partition: Partition) -> Outcome:

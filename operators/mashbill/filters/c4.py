@@ -5,14 +5,22 @@ Source: Raffel et al. 2020 (JMLR 21:140), section 2.2, and the reference code's 
 policy and cookie notices). The list of bad words is not shipped: give your own as a regex filter.
 """
 
+from typing import NamedTuple
+
 import numba
 import numpy as np
+import pyarrow as pa
 
-from mashbill.filters.characters import BREAK, PUNCTUATION, SPACE, TERMINAL
+from mashbill.config.filters import C4Filter
+from mashbill.filters.characters import BREAK, PUNCTUATION, SPACE, TERMINAL, character_table
+from mashbill.filters.filter import Filter, Verdict
 from mashbill.filters.words import decode, split_words
+from mashbill.partitions import buffers, from_buffers
 
-C4_REASONS = ("kept", "c4_too_large", "c4_lorem_ipsum", "c4_curly_bracket", "c4_few_sentences")
+REASONS = ("kept", "c4_too_large", "c4_lorem_ipsum", "c4_curly_bracket", "c4_few_sentences")
+KEPT, TOO_LARGE, LOREM_IPSUM, CURLY_BRACKET, FEW_SENTENCES = range(len(REASONS))
 LINE_REASONS = ("kept", "overlong_word", "no_end_punctuation", "few_words", "javascript", "policy")
+LINE_KEPT, OVERLONG_WORD, NO_END_PUNCTUATION, FEW_WORDS, JAVASCRIPT, POLICY = range(len(LINE_REASONS))
 PHRASES = (
     "lorem ipsum",
     "javascript",
@@ -23,8 +31,7 @@ PHRASES = (
     "use of cookies",
     "use cookies",
 )
-LOREM, SCRIPT = 0, 1
-KEPT, TOO_LARGE = 0, 1
+LOREM_PHRASE, SCRIPT_PHRASE = 0, 1  # those after them are of policies
 MAX_DOCUMENT_BYTES = 4_000_000
 DOT, QUESTION, EXCLAMATION, DOUBLE, SINGLE, BRACE, OPEN, CLOSE, NEWLINE = (ord(c) for c in ".?!\"'{[]\n")
 NOTES = ("edit]", "citation needed]")
@@ -35,12 +42,44 @@ for _rows, _texts in ((_PHRASES, PHRASES), (_NOTES, NOTES)):
         _rows[_row, : len(_text)] = [ord(c) for c in _text]
 
 
+class Limits(NamedTuple):
+    """Thresholds of the rules, as the kernel takes them."""
+
+    min_sentences: float
+    min_words_per_line: float
+    max_word_characters: float
+
+
+class C4(Filter):
+    """C4's line and document rules; changes the texts."""
+
+    name, reasons = "c4", REASONS
+
+    def __init__(self, settings: C4Filter) -> None:
+        self.limits = Limits(*(float(getattr(settings, limit)) for limit in Limits._fields))
+
+    def __call__(self, texts: pa.Array, metadata: pa.Array) -> Verdict:
+        """Decide on documents and on their lines."""
+        del metadata
+        text, offsets = buffers(texts)
+        codes, counts = np.zeros(len(texts), np.uint8), np.zeros(len(LINE_REASONS), np.int64)
+        out = np.empty(int(offsets[-1] - offsets[0]) + 1, np.uint8)
+        out_offsets = np.zeros(len(texts) + 1, np.int64)
+        c4_quality(text, offsets, character_table(), self.limits, codes, out, out_offsets, counts)
+        removed = {
+            f"c4_lines_{reason}": int(count)
+            for reason, count in zip(LINE_REASONS[1:], counts[1:], strict=True)
+            if count
+        }
+        return Verdict(codes, from_buffers(out, out_offsets), removed)
+
+
 @numba.njit(cache=True, nogil=True)
 def c4_quality(
     text: np.ndarray,
     offsets: np.ndarray,
     table: np.ndarray,
-    limits: np.ndarray,
+    limits: Limits,
     codes: np.ndarray,
     out: np.ndarray,
     out_offsets: np.ndarray,
@@ -51,8 +90,8 @@ def c4_quality(
     Args:
         text: [bytes] uint8 of all documents; offsets: [documents + 1] int64.
         table: [code points] bits.
-        limits: [3] least sentences, least words a line, most characters a word.
-        codes: [documents] uint8, written: index into C4_REASONS.
+        limits: of the rules.
+        codes: [documents] uint8, written: index into REASONS.
         out: [at least the bytes of text] uint8, written: the lines that stay.
         out_offsets: [documents + 1] int64, written.
         line_counts: [6] int64, added to: lines by LINE_REASONS.
@@ -79,7 +118,7 @@ def _clean(
     points: np.ndarray,
     bits: np.ndarray,
     size: int,
-    limits: np.ndarray,
+    limits: Limits,
     starts: np.ndarray,
     ends: np.ndarray,
     out: np.ndarray,
@@ -104,18 +143,18 @@ def _clean(
         if reason < 0:
             return -reason, begin
         line_counts[reason] += 1
-        if reason == 0:
+        if reason == LINE_KEPT:
             sentences += _sentences(points, bits, first, last, starts, ends)
             if written > begin:
                 out[written] = NEWLINE
                 written += 1
             written = _encode(points, first, last, out, written)
-    return (4 if sentences < limits[0] else KEPT), written
+    return (FEW_SENTENCES if sentences < limits.min_sentences else KEPT), written
 
 
 @numba.njit(cache=True, nogil=True)
 def _judge_line(
-    points: np.ndarray, bits: np.ndarray, first: int, last: int, limits: np.ndarray
+    points: np.ndarray, bits: np.ndarray, first: int, last: int, limits: Limits
 ) -> tuple[int, int]:
     """Index into LINE_REASONS, or less than 0 for the document's reason, and the line's end without
     citations."""
@@ -123,27 +162,27 @@ def _judge_line(
     for at in range(first, last):
         length = 0 if bits[at] & SPACE else length + 1
         words += length == 1
-        overlong |= length > limits[2]
+        overlong |= length > limits.max_word_characters
     if overlong:
-        return 1, last
+        return OVERLONG_WORD, last
     last = _drop_citations(points, bits, first, last)
     end = points[last - 1] if last > first else 0
     ellipsis = last - first >= 3 and end == DOT and points[last - 2] == DOT and points[last - 3] == DOT
     if ellipsis or not (
         end == DOT or end == QUESTION or end == EXCLAMATION or end == DOUBLE or end == SINGLE
     ):
-        return 2, last
-    if words < limits[1]:
-        return 3, last
+        return NO_END_PUNCTUATION, last
+    if words < limits.min_words_per_line:
+        return FEW_WORDS, last
     phrase = _phrase(points, first, last)
-    if phrase == LOREM:
-        return -2, last
-    if phrase == SCRIPT:
-        return 4, last
+    if phrase == LOREM_PHRASE:
+        return -LOREM_IPSUM, last
+    if phrase == SCRIPT_PHRASE:
+        return JAVASCRIPT, last
     for at in range(first, last):
         if points[at] == BRACE:
-            return -3, last
-    return (5 if phrase > SCRIPT else 0), last
+            return -CURLY_BRACKET, last
+    return (POLICY if phrase > SCRIPT_PHRASE else LINE_KEPT), last
 
 
 @numba.njit(cache=True, nogil=True)

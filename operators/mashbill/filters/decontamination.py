@@ -7,18 +7,63 @@ all its words, if they are at least five.
 
 import sys
 from functools import cache
+from typing import Self
 
 import numba
 import numpy as np
 import pyarrow as pa
 
+from mashbill.artifacts import StageRun
+from mashbill.config.filters import DecontaminationFilter
+from mashbill.documents import EVALUATIONS, REFERENCES, DocumentStore
 from mashbill.filters.characters import ALPHA, DIGIT, character_table
+from mashbill.filters.filter import KEPT, Filter, Verdict
 from mashbill.filters.hashes import OFFSET, combine
 from mashbill.filters.words import decode
 from mashbill.partitions import buffers
 
 FEWEST_WORDS = 5
 PRESENT_BITS = 22
+
+
+class Decontamination(Filter):
+    """Documents that share runs of words with an evaluation set; the reason names the set."""
+
+    name = "decontamination"
+
+    def __init__(self, settings: DecontaminationFilter, sets: dict[str, pa.Array]) -> None:
+        self.index = NgramIndex(sets, settings.ngram)
+        self.allowed = settings.max_shared_ngrams
+        self.reasons = ("kept", *(f"contains_{name}" for name in sets))
+
+    @classmethod
+    def for_run(cls, run: StageRun) -> Self:
+        """The filter with the texts of the sets that the config names."""
+        return cls(run.config.filters.decontamination, evaluation_sets(run))
+
+    def __call__(self, texts: pa.Array, metadata: pa.Array) -> Verdict:
+        """Decide on documents; where several sets are hit, the one with most runs is named."""
+        del metadata
+        hits = self.index.hits(texts)
+        worst = hits.argmax(axis=1)
+        over = hits.max(axis=1) > self.allowed
+        counts = {
+            f"shared_ngrams_{name}": int(n)
+            for name, n in zip(self.index.names, hits.sum(axis=0), strict=True)
+            if n
+        }
+        return Verdict(np.where(over, worst + 1, KEPT).astype(np.uint8), None, counts)
+
+
+def evaluation_sets(run: StageRun) -> dict[str, pa.Array]:
+    """Texts of the sets that training text must not contain, by name."""
+    corpus = run.config.corpus
+    names = run.config.filters.decontamination.sets or tuple(e.name for e in corpus.evaluations)
+    store, sets = DocumentStore.of(run.inputs["ingest"]), {}
+    for name in names:
+        kind = REFERENCES if name in run.config.reference_names else EVALUATIONS
+        sets[name] = store.read(name, kind=kind, columns=["text"])["text"].combine_chunks()
+    return sets
 
 
 @cache

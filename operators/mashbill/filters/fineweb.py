@@ -4,14 +4,20 @@ Source: Penedo et al. 2024 (arXiv 2406.17557), section 3.6, with datatrove's thr
 rules.
 """
 
+from typing import NamedTuple
+
 import numba
 import numpy as np
+import pyarrow as pa
 
-from mashbill.filters.characters import SPACE, TERMINAL
+from mashbill.config.filters import FineWebFilter
+from mashbill.filters.characters import SPACE, TERMINAL, character_table
+from mashbill.filters.filter import Filter, Verdict
 from mashbill.filters.hashes import find_slot, hash_points, table_mask
 from mashbill.filters.words import decode, split_words
+from mashbill.partitions import buffers
 
-FINEWEB_REASONS = (
+REASONS = (
     "kept",
     "fineweb_too_large",
     "fineweb_empty",
@@ -20,23 +26,56 @@ FINEWEB_REASONS = (
     "fineweb_duplicate_line_characters",
     "fineweb_list",
 )
-KEPT, TOO_LARGE = 0, 1
+(
+    KEPT,
+    TOO_LARGE,
+    EMPTY,
+    FEW_LINES_END_IN_PUNCTUATION,
+    SHORT_LINES,
+    DUPLICATE_LINE_CHARACTERS,
+    LIST,
+) = range(len(REASONS))
 MAX_DOCUMENT_BYTES = 4_000_000
 NEWLINE = ord("\n")
 
 
+class Limits(NamedTuple):
+    """Thresholds of the rules, as the kernel takes them."""
+
+    min_lines_ending_in_punctuation: float
+    max_short_lines: float
+    short_line_characters: float
+    max_duplicate_line_characters: float
+    max_line_breaks_per_word: float
+
+
+class FineWeb(Filter):
+    """FineWeb's extra rules."""
+
+    name, reasons = "fineweb", REASONS
+
+    def __init__(self, settings: FineWebFilter) -> None:
+        self.limits = Limits(*(float(getattr(settings, limit)) for limit in Limits._fields))
+
+    def __call__(self, texts: pa.Array, metadata: pa.Array) -> Verdict:
+        """Decide on documents."""
+        del metadata
+        codes = np.zeros(len(texts), np.uint8)
+        fineweb_quality(*buffers(texts), character_table(), self.limits, codes)
+        return Verdict(codes, None, {})
+
+
 @numba.njit(cache=True, nogil=True)
 def fineweb_quality(
-    text: np.ndarray, offsets: np.ndarray, table: np.ndarray, limits: np.ndarray, codes: np.ndarray
+    text: np.ndarray, offsets: np.ndarray, table: np.ndarray, limits: Limits, codes: np.ndarray
 ) -> None:
     """Decide on every document.
 
     Args:
         text: [bytes] uint8 of all documents; offsets: [documents + 1] int64.
         table: [code points] bits.
-        limits: [5] least share of lines that end in punctuation, most short lines, characters of a short
-            line, most characters in repeated lines, most line breaks a word.
-        codes: [documents] uint8, written: index into FINEWEB_REASONS.
+        limits: of the rules.
+        codes: [documents] uint8, written: index into REASONS.
     """
     longest = 0
     for i in range(len(codes)):
@@ -53,7 +92,7 @@ def fineweb_quality(
         codes[i], breaks = _judge_lines(points, bits, size, limits, keys, stamps, i + 1)
         if codes[i] == KEPT:
             words = split_words(points, bits, 0, size, starts, ends)
-            codes[i] = 6 if breaks / max(words, 1) > limits[4] else KEPT
+            codes[i] = LIST if breaks / max(words, 1) > limits.max_line_breaks_per_word else KEPT
 
 
 @numba.njit(cache=True, nogil=True)
@@ -61,7 +100,7 @@ def _judge_lines(
     points: np.ndarray,
     bits: np.ndarray,
     size: int,
-    limits: np.ndarray,
+    limits: Limits,
     keys: np.ndarray,
     stamps: np.ndarray,
     stamp: int,
@@ -81,7 +120,7 @@ def _judge_lines(
         if not blank:
             lines += 1
             ended += (bits[at - 1] & TERMINAL) != 0
-            short += at - start <= limits[2]
+            short += at - start <= limits.short_line_characters
             key = hash_points(points, start, at)
             slot = find_slot(keys, stamps, stamp, mask, key)
             if stamps[slot] == stamp:
@@ -89,9 +128,11 @@ def _judge_lines(
             keys[slot], stamps[slot] = key, stamp
         start = at + 1
     if lines == 0:
-        return 2, breaks
-    if ended / lines < limits[0]:
-        return 3, breaks
-    if short / lines > limits[1]:
-        return 4, breaks
-    return (5 if repeated / max(size - breaks, 1) > limits[3] else KEPT), breaks
+        return EMPTY, breaks
+    if ended / lines < limits.min_lines_ending_in_punctuation:
+        return FEW_LINES_END_IN_PUNCTUATION, breaks
+    if short / lines > limits.max_short_lines:
+        return SHORT_LINES, breaks
+    if repeated / max(size - breaks, 1) > limits.max_duplicate_line_characters:
+        return DUPLICATE_LINE_CHARACTERS, breaks
+    return KEPT, breaks

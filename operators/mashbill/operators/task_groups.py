@@ -9,22 +9,26 @@ groups before it.
 """
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import TaskGroup
 
-from mashbill.operators import curation, search, training
 from mashbill.operators.base import ListParts, Overrides, RunPart, StageOperator
-from mashbill.stages import STAGES
+from mashbill.operators.search import AskWhereInDoubt
+from mashbill.stages import GROUPS, STAGES
 
-OPERATORS: dict[str, type[StageOperator]] = {
-    operator.stage: operator
-    for module in (curation, search, training)
-    for operator in vars(module).values()
-    if isinstance(operator, type) and issubclass(operator, StageOperator) and operator.stage
-}
 JOIN = "none_failed_min_one_success"
+
+
+@cache
+def operator_of(stage: str) -> type[StageOperator]:
+    """The operator that runs a stage, among those that this package exports."""
+    from mashbill import operators
+
+    exported = [value for value in vars(operators).values() if isinstance(value, type)]
+    return next(one for one in exported if issubclass(one, StageOperator) and vars(one).get("stage") == stage)
 
 
 class StageTaskGroup(TaskGroup):
@@ -67,7 +71,7 @@ class StageTaskGroup(TaskGroup):
             "inputs": {i: self.outputs[i] for i in stage.inputs if i in self.outputs},
         }
         if stage.parts is None:
-            return OPERATORS[name](task_id=name, doc_md=stage.summary, **settings).output
+            return operator_of(name)(task_id=name, doc_md=stage.summary, **settings).output
         with TaskGroup(f"{name}_group", prefix_group_id=False, tooltip=stage.summary):
             parts = ListParts(
                 task_id=f"{name}_parts", stage=name, doc_md=f"Parts of {name} to run.", **settings
@@ -79,7 +83,7 @@ class StageTaskGroup(TaskGroup):
                 max_active_tis_per_dagrun=1 if stage.placement.one_at_a_time else None,
                 **settings,
             ).expand(part=parts.output)
-            whole = OPERATORS[name](
+            whole = operator_of(name)(
                 task_id=name, doc_md=stage.summary, trigger_rule="none_failed", **settings
             )
             one >> whole
@@ -87,22 +91,21 @@ class StageTaskGroup(TaskGroup):
 
 
 class CurationTaskGroup(StageTaskGroup):
-    """From sources to token shards: ingest, filter, deduplicate, bootstrap, score, select, tokenize."""
+    """From sources to token shards."""
 
-    stages = ("ingest", "filter", "deduplicate", "bootstrap", "score", "select", "tokenize")
+    stages = GROUPS["curation"]
 
 
 class MixtureTaskGroup(StageTaskGroup):
-    """From token shards to a mixture: plan, sweep, refine, ladder, fit, baselines, mix, schedule, validate,
-    gate. Needs tokenize."""
+    """From token shards to a mixture, and whether it is worth training. Needs tokenize."""
 
-    stages = ("plan", "sweep", "refine", "ladder", "fit", "baselines", "mix", "schedule", "validate", "gate")
+    stages = GROUPS["mixture"]
 
 
 class TrainingTaskGroup(StageTaskGroup):
-    """From a mixture to models and the report: approval where the gate asks, train, evaluate, report."""
+    """From a mixture to models and the report, with a person's approval where the gate asks for it."""
 
-    stages = ("train", "evaluate", "report")
+    stages = GROUPS["training"]
 
     def add_stage(self, name: str) -> Any:
         """Add one stage; before train, the approval."""
@@ -122,9 +125,7 @@ class TrainingTaskGroup(StageTaskGroup):
             # Airflow 3.3 may lose an answer that comes while the task is being parked, and asks again
             retries=3,
         )
-        branch = search.AskWhereInDoubt(
-            task_id="needs_approval", gate=gate, approval="approve", go_on=first.task_id
-        )
+        branch = AskWhereInDoubt(task_id="needs_approval", gate=gate, approval="approve", go_on=first.task_id)
         self.outputs["gate"].operator >> branch >> [approval, first]
         approval >> first
         first.trigger_rule = JOIN

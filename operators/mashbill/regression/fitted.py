@@ -11,10 +11,11 @@ import joblib
 import numpy as np
 
 from mashbill.artifacts import Part, Place, Progress, Record, file_in
+from mashbill.config.search import REGRESSORS
 from mashbill.errors import DataError
 from mashbill.mixtures import Prediction, SweepRuns
 from mashbill.regression.cross_validation import CrossValidation, conformal_half_width
-from mashbill.regression.laws.ensemble import REGRESSORS, choose_regressor, compare, fit_regressor
+from mashbill.regression.laws.ensemble import choose_regressor, compare, fit_regressor
 from mashbill.regression.laws.gaussian_process import GaussianProcess
 from mashbill.regression.laws.registry import Regressor
 

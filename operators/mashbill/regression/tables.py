@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from mashbill.artifacts import Part, Record
+from mashbill.config.search import REGRESSORS
 from mashbill.errors import ConfigError, DataError
 from mashbill.mixtures import LossTable, MixtureTable, SweepRuns
 from mashbill.regression.cross_validation import conformal_half_width, spearman
 from mashbill.regression.fitted import FittedRegression, SetError, TargetModel, fit_runs
-from mashbill.regression.laws.ensemble import FOLDS, REGRESSORS
+from mashbill.regression.laws.ensemble import FOLDS
 from mashbill.regression.laws.registry import MIN_RUNS, least_runs
 from mashbill.regression.runs import join_tables, ordered, read_losses, stacked_mixtures, weigh_columns
 

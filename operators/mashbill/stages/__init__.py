@@ -3,9 +3,10 @@
 from mashbill.stages.job import StageJob
 from mashbill.stages.local_run import finished_stages, job_of, run_stage_here, stages_up_to
 from mashbill.stages.stage import Stage
-from mashbill.stages.table import STAGES, stage_named
+from mashbill.stages.table import GROUPS, STAGES, stage_named
 
 __all__ = [
+    "GROUPS",
     "STAGES",
     "Stage",
     "StageJob",

@@ -16,7 +16,7 @@ TARGET = ("mix", "corpus", "selection")
 WHOLE = tuple(name for name in PipelineConfig.model_fields if name not in ALWAYS_HELD | HOW_IT_RUNS)
 """All that determines a result: the report prints it."""
 
-_ROWS = (
+_CURATION = (
     Stage(
         name="ingest",
         summary="Read the sources into partitioned documents; put what cannot be read aside, with reasons.",
@@ -33,7 +33,7 @@ _ROWS = (
         sections=("filters", "corpus"),
         inputs=("ingest",),
         run="mashbill.filters.apply:filter_documents",
-        external="mashbill.filters.apply:filter_identity",
+        external="mashbill.filters.registry:filter_identity",
         version=2,
     ),
     Stage(
@@ -82,6 +82,9 @@ _ROWS = (
         external="mashbill.tokens.tokenizer:tokenizer_identity",
         version=2,
     ),
+)
+
+_MIXTURE = (
     Stage(
         name="plan",
         summary="Draw the mixtures that the sweep tries, around the natural proportions; of what changed "
@@ -130,7 +133,7 @@ _ROWS = (
         sections=("regression", *TARGET),
         inputs=("plan", "sweep", "refine"),
         run="mashbill.search.fit:fit",
-        version=3,
+        version=4,
     ),
     Stage(
         name="baselines",
@@ -177,6 +180,9 @@ _ROWS = (
         inputs=("mix",),
         run="mashbill.search.gate:gate",
     ),
+)
+
+_TRAINING = (
     Stage(
         name="train",
         summary="Train the final models with DeepSpeed under torchrun, one a mixture.",
@@ -195,37 +201,22 @@ _ROWS = (
         inputs=("tokenize", "mix", "schedule", "train"),
         run="mashbill.evaluation.evaluate:evaluate",
     ),
-    Stage(
-        name="report",
-        summary="Write one HTML page about the whole run.",
-        sections=WHOLE,
-        inputs=(
-            "ingest",
-            "filter",
-            "deduplicate",
-            "bootstrap",
-            "score",
-            "select",
-            "tokenize",
-            "plan",
-            "sweep",
-            "refine",
-            "ladder",
-            "fit",
-            "baselines",
-            "mix",
-            "schedule",
-            "validate",
-            "gate",
-            "train",
-            "evaluate",
-        ),
-        run="mashbill.reports.report:report",
-        version=2,
-    ),
 )
 
-STAGES: Mapping[str, Stage] = MappingProxyType({stage.name: stage for stage in _ROWS})
+_REPORT = Stage(
+    name="report",
+    summary="Write one HTML page about the whole run.",
+    sections=WHOLE,
+    inputs=tuple(row.name for row in (*_CURATION, *_MIXTURE, *_TRAINING)),
+    run="mashbill.reports.report:report",
+    version=2,
+)
+
+_ROWS = {"curation": _CURATION, "mixture": _MIXTURE, "training": (*_TRAINING, _REPORT)}
+
+STAGES: Mapping[str, Stage] = MappingProxyType({row.name: row for rows in _ROWS.values() for row in rows})
+GROUPS = MappingProxyType({group: tuple(row.name for row in rows) for group, rows in _ROWS.items()})
+"""Stages that go together: each a task group in Airflow."""
 
 
 def stage_named(name: str) -> Stage:

@@ -1,8 +1,16 @@
-"""Where bytes live: local disk or S3 behind one small interface."""
+"""Where bytes live: a local disk, S3, or what else has a file here, behind one small interface."""
 
-from mashbill.storage.given import local_path, path_identity
-from mashbill.storage.local import LocalStorage
-from mashbill.storage.s3 import S3Storage
-from mashbill.storage.storage import Storage, open_storage
+from mashbill.storage.given import local_path, path_identity, remote_files
+from mashbill.storage.registry import LOCAL, open_storage, scheme_of
+from mashbill.storage.storage import Storage, StoredFile
 
-__all__ = ["LocalStorage", "S3Storage", "Storage", "local_path", "open_storage", "path_identity"]
+__all__ = [
+    "LOCAL",
+    "Storage",
+    "StoredFile",
+    "local_path",
+    "open_storage",
+    "path_identity",
+    "remote_files",
+    "scheme_of",
+]

@@ -1,23 +1,37 @@
-"""Files and folders that settings name, on a disk or at an ``s3://`` address: one way to a local path, and
-one to what identifies them.
+"""Files and folders that settings name, on a disk or at an address such as ``s3://lake/raw``: one way to a
+local path, and one to what identifies them.
 
-What is on S3 is copied into scratch, under a name that changes with the objects' tags, so that a copy is
+What is remote is copied into scratch, under a name that changes with the files' versions, so that a copy is
 never an older one's.
 """
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mashbill.config import PipelineConfig
-from mashbill.errors import ConfigError
+from mashbill.errors import ConfigError, RunError
+from mashbill.storage.registry import LOCAL, open_storage, scheme_of
+from mashbill.storage.storage import Storage, StoredFile
 
-if TYPE_CHECKING:
-    from mashbill.storage.s3 import S3Object
-
-REMOTE = "s3://"
 MEND = "correct the path, or put the file there"
+
+
+@dataclass(frozen=True)
+class RemoteFiles:
+    """Files that a remote address stands for.
+
+    Attributes:
+        storage: which has them.
+        host: first part of the address, a bucket for one; copies are kept apart by it.
+        files: as they are listed; their keys start after the host.
+    """
+
+    storage: Storage
+    host: str
+    files: tuple[StoredFile, ...]
 
 
 def local_path(config: PipelineConfig, setting: str, given: str, *, beside: Sequence[str] = ()) -> Path:
@@ -26,63 +40,84 @@ def local_path(config: PipelineConfig, setting: str, given: str, *, beside: Sequ
     Args:
         config: whose root relative paths start from, and whose scratch folder copies go to.
         setting: its name, for errors.
-        given: a path or s3:// address; an address without an object of that name is a folder.
+        given: a path or address; an address without a file of that name is a folder.
         beside: names of files that belong beside it, where they are there.
     Raises:
         ConfigError: there is nothing, or it cannot be read.
     """
-    if not given.startswith(REMOTE):
+    if scheme_of(given) == LOCAL:
         return _on_disk(config, setting, given)
-    from mashbill.storage.s3 import copy_object
-
-    place, objects = _on_s3(setting, given, beside)
-    tags = hashlib.sha256(repr([(entry.key, entry.tag) for entry in objects]).encode()).hexdigest()[:16]
-    folder = Path(config.resolve(config.scratch), "given", objects[0].bucket, tags)
-    for entry in objects:
-        copy_object(entry, folder / entry.key.removeprefix(place).lstrip("/"))
+    shared, found = _remote(config, setting, given, beside)
+    versions = [(file.key, file.version) for file in found.files]
+    name = hashlib.sha256(repr(versions).encode()).hexdigest()[:16]
+    folder = Path(config.resolve(config.scratch), "given", found.host, name)
+    for file in found.files:
+        found.storage.copy(file, folder / file.key.removeprefix(shared).lstrip("/"))
     return folder / given.rstrip("/").rsplit("/", 1)[-1]
 
 
 def path_identity(
     config: PipelineConfig, setting: str, given: str, *, beside: Sequence[str] = ()
 ) -> list[list[Any]]:
-    """Changes when a file or folder that a setting names is written: paths, sizes and times, or S3's tags.
+    """Changes when a file or folder that a setting names is written: paths, sizes and times, or versions.
 
     Args:
         config: whose root relative paths start from.
         setting: its name, for errors.
-        given: a path or s3:// address.
+        given: a path or address.
         beside: names of files that belong beside it, where they are there.
     Raises:
         ConfigError: there is nothing, or it cannot be listed.
     """
-    if given.startswith(REMOTE):
-        _, objects = _on_s3(setting, given, beside)
-        return [[f"{REMOTE}{entry.bucket}/{entry.key}", entry.size, entry.tag] for entry in objects]
+    scheme = scheme_of(given)
+    if scheme != LOCAL:
+        _, found = _remote(config, setting, given, beside)
+        return [[f"{scheme}://{found.host}/{file.key}", file.bytes, file.version] for file in found.files]
     path = _on_disk(config, setting, given)
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
     files += [other for name in beside if (other := path.with_name(name)).exists()]
     return [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
 
 
+def remote_files(config: PipelineConfig, setting: str, address: str) -> RemoteFiles:
+    """The files that a remote address, folder or glob stands for; none is no error.
+
+    Args:
+        config: whose scratch folder copies go to.
+        setting: which names the address, for errors.
+        address: such as ``s3://bucket/prefix/*.jsonl``.
+    Raises:
+        ConfigError: no storage has such addresses, or they cannot be listed.
+    """
+    scheme, _, rest = address.partition("://")
+    host, _, pattern = rest.partition("/")
+    try:
+        storage = open_storage(f"{scheme}://{host}", Path(config.resolve(config.scratch)))
+        return RemoteFiles(storage, host, tuple(storage.match(pattern)))
+    except (ConfigError, RunError) as error:
+        raise ConfigError(setting, f"{address} {error.what}", error.mend) from error
+
+
 def _on_disk(config: PipelineConfig, setting: str, given: str) -> Path:
-    if "://" in given:
-        raise ConfigError(setting, f"{given} is neither a path nor an s3:// address", "give one of them")
     path = Path(config.resolve(given))
     if not path.exists():
         raise ConfigError(setting, f"{path} does not exist", MEND)
     return path
 
 
-def _on_s3(setting: str, given: str, beside: Sequence[str]) -> "tuple[str, list[S3Object]]":
-    """The prefix that all share, and the objects of what is given and of what lies beside it."""
-    from mashbill.storage.s3 import objects_at
-
-    address = given.rstrip("/")
-    objects = objects_at(address, setting)
-    if not objects:
-        raise ConfigError(setting, f"no object is at {given}", MEND)
-    folder = address.rsplit("/", 1)[0]
+def _remote(
+    config: PipelineConfig, setting: str, given: str, beside: Sequence[str]
+) -> tuple[str, RemoteFiles]:
+    """The folder that all share, and the files of what is given and of what lies beside it."""
+    scheme, _, rest = given.rstrip("/").partition("://")
+    key = rest.partition("/")[2]
+    folder = key.rpartition("/")[0]
+    found = remote_files(config, setting, given.rstrip("/"))
+    files = [file for file in found.files if file.key == key or file.key.startswith(f"{key}/")]
+    if not files:
+        raise ConfigError(setting, f"nothing is at {given}", MEND)
     for name in beside:
-        objects += objects_at(f"{folder}/{name}", setting)
-    return folder.removeprefix(f"{REMOTE}{objects[0].bucket}").lstrip("/"), objects
+        other = f"{folder}/{name}".lstrip("/")
+        more = remote_files(config, setting, f"{scheme}://{found.host}/{other}")
+        files += [file for file in more.files if file.key == other]
+    return folder, RemoteFiles(found.storage, found.host, tuple(files))

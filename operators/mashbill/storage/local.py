@@ -6,13 +6,16 @@ import shutil
 from pathlib import Path
 
 from mashbill.errors import RunError
-from mashbill.storage.storage import damaged
+from mashbill.storage.storage import StoredFile, damaged, gone, written_whole
 
 
 class LocalStorage:
     """Objects as files under a folder."""
 
-    def __init__(self, root: str) -> None:
+    scheme = "local"
+
+    def __init__(self, root: str, scratch: Path) -> None:
+        del scratch  # nothing is copied
         self.root = str(Path(root).absolute())
 
     def read(self, key: str) -> bytes:
@@ -78,6 +81,25 @@ class LocalStorage:
         work = Path(self.root, ".work")
         work.mkdir(parents=True, exist_ok=True)
         return work
+
+    def match(self, pattern: str) -> list[StoredFile]:
+        """Files that a key, a folder or a glob stands for, sorted."""
+        found = list(Path(self.root).glob(pattern or "*"))
+        files = {file for path in found for file in (path, *path.rglob("*")) if file.is_file()}
+        return [
+            StoredFile(str(file.relative_to(self.root)), file.stat().st_size, str(file.stat().st_mtime_ns))
+            for file in sorted(files)
+        ]
+
+    def copy(self, file: StoredFile, path: Path) -> None:
+        """Copy a file to a path that is its own, unless it is there."""
+        if path.exists() and path.stat().st_size == file.bytes:
+            return
+        try:
+            with written_whole(path) as part:
+                shutil.copyfile(self.place(file.key), part)
+        except FileNotFoundError as error:
+            raise gone(str(self.place(file.key)), error.strerror) from error
 
 
 def _sync(path: Path) -> None:

@@ -1,21 +1,20 @@
 """Storage on S3 by boto3. The manifest is put last, and only if absent, so that a commit happens once or not
 at all."""
 
+import fnmatch
 import hashlib
 import shutil
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mashbill.errors import ConfigError, DataError, RunError
-from mashbill.storage.storage import damaged
+from mashbill.errors import RunError
+from mashbill.storage.storage import StoredFile, damaged, gone, written_whole
 
 
 class S3Storage:
     """Objects under ``s3://bucket/prefix``; credentials and endpoint come from boto3's own chain."""
+
+    scheme = "s3"
 
     def __init__(self, root: str, scratch: Path) -> None:
         import boto3
@@ -55,7 +54,7 @@ class S3Storage:
             Bucket=self.bucket, Prefix=self._full(prefix) + "/"
         )
         found = [entry["Key"] for page in pages for entry in page.get("Contents", ())]
-        return sorted(key.removeprefix(self.prefix).lstrip("/") for key in found)
+        return sorted(self._short(key) for key in found)
 
     def commit(self, folder: Path, key: str, last: str) -> bool:
         """Upload a folder's files, ``last`` at the end and only if absent; False where another writer was
@@ -99,7 +98,7 @@ class S3Storage:
         if path.exists() and path.stat().st_size == size:
             return path
         try:
-            with _written_whole(path) as part:
+            with written_whole(path) as part:
                 self.client.download_file(self.bucket, self._full(key), str(part))
                 with part.open("rb") as file:
                     found = hashlib.file_digest(file, "sha256").hexdigest()
@@ -124,78 +123,49 @@ class S3Storage:
         work.mkdir(parents=True, exist_ok=True)
         return work
 
+    def match(self, pattern: str) -> list[StoredFile]:
+        """Objects that a key, a prefix or a glob stands for, sorted; the version is the object's tag."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        full = f"{self.prefix}/{pattern}".lstrip("/")  # a slash at its end keeps raw/ apart from rawer/
+        prefix = full.split("*", 1)[0].split("?", 1)[0].split("[", 1)[0]
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
+        try:
+            listed = [entry for page in pages for entry in page.get("Contents", ())]
+        except (ClientError, BotoCoreError) as error:
+            what, mend = f"cannot be listed ({error})", "check bucket, endpoint and credentials"
+            raise RunError(f"{self.root}/{pattern}", what, mend) from error
+        files = {e["Key"]: e for e in listed if not e["Key"].endswith("/")}  # which mark empty folders
+        folder = full.rstrip("/") + "/"
+        return [
+            StoredFile(self._short(key), files[key]["Size"], files[key]["ETag"].strip('"'))
+            for key in sorted(files)
+            if key == full
+            or key.startswith(folder)
+            or fnmatch.fnmatch(key, full)
+            or fnmatch.fnmatch(key, f"{folder}*")
+        ]
+
+    def copy(self, file: StoredFile, path: Path) -> None:
+        """Copy an object to a path that is its own, unless it is there."""
+        from botocore.exceptions import ClientError
+
+        if path.exists() and path.stat().st_size == file.bytes:
+            return
+        try:
+            with written_whole(path) as part:
+                self.client.download_file(self.bucket, self._full(file.key), str(part))
+        except ClientError as error:
+            raise gone(f"{self.root}/{file.key}", error) from error
+
+    def _short(self, full: str) -> str:
+        return full.removeprefix(self.prefix).lstrip("/")
+
     def _full(self, key: str) -> str:
         return f"{self.prefix}/{key}".strip("/")
 
     def _unreadable(self, key: str, error: Exception) -> RunError:
         return RunError(f"{self.root}/{key}", f"cannot be read ({error})", "check bucket and credentials")
-
-
-@dataclass(frozen=True)
-class S3Object:
-    """An object as it is listed; its tag changes with its bytes."""
-
-    bucket: str
-    key: str
-    size: int
-    tag: str
-
-
-def objects_at(address: str, where: str) -> list[S3Object]:
-    """The object at an ``s3://`` address and those under it as a folder, sorted; none where there are none.
-
-    Args:
-        address: without a slash at its end.
-        where: the setting that names it, for errors.
-    Raises:
-        ConfigError: it cannot be listed.
-    """
-    import boto3
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    bucket, _, key = address.removeprefix("s3://").partition("/")
-    try:
-        pages = boto3.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key)
-        listed = [entry for page in pages for entry in page.get("Contents", ())]
-    except (ClientError, BotoCoreError) as error:
-        what = f"{address} cannot be listed ({error})"
-        raise ConfigError(where, what, "check bucket, endpoint and credentials") from error
-    files = [entry for entry in listed if not entry["Key"].endswith("/")]  # which mark empty folders
-    found = [entry for entry in files if entry["Key"] == key or entry["Key"].startswith(f"{key}/")]
-    return sorted(
-        (S3Object(bucket, e["Key"], e["Size"], e["ETag"].strip('"')) for e in found), key=lambda o: o.key
-    )
-
-
-def copy_object(entry: S3Object, path: Path) -> None:
-    """Copy an object to a local path that is its own, unless it is there; whole or not at all.
-
-    Raises:
-        DataError: it was deleted after it was listed.
-    """
-    import boto3
-    from botocore.exceptions import ClientError
-
-    if path.exists() and path.stat().st_size == entry.size:
-        return
-    try:
-        with _written_whole(path) as part:
-            boto3.client("s3").download_file(entry.bucket, entry.key, str(part))
-    except ClientError as error:
-        what = f"was listed and cannot be read ({error})"
-        raise DataError(f"s3://{entry.bucket}/{entry.key}", what, "restore it, or name another") from error
-
-
-@contextmanager
-def _written_whole(path: Path) -> Iterator[Path]:
-    """A file beside a path to write to, which takes its place at the end, however many do so at once."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part")
-    try:
-        yield part
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _is_missing(error: Any) -> bool:

@@ -1,15 +1,39 @@
 """The interface of a storage: keys under one root, files out, whole folders in, and a commit that is all or
 nothing."""
 
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from mashbill.errors import DataError
 
 
-class Storage(Protocol):
-    """Objects under one root, addressed by keys such as ``ingest/0f3a/manifest.json``."""
+@dataclass(frozen=True)
+class StoredFile:
+    """A file as its storage lists it.
 
+    Attributes:
+        key: where it is under the storage's root.
+        bytes: its size.
+        version: changes when the file is written anew.
+    """
+
+    key: str
+    bytes: int
+    version: str
+
+
+class Storage(Protocol):
+    """Objects under one root, addressed by keys such as ``ingest/0f3a/manifest.json``.
+
+    A storage is made from its root and a local folder for copies, and says in ``scheme`` which addresses are
+    its own; its module is named so too.
+    """
+
+    scheme: str
     root: str
 
     def read(self, key: str) -> bytes:
@@ -49,23 +73,38 @@ class Storage(Protocol):
     def workspace(self) -> Path:
         """A local folder for work in progress, from which a commit is cheap."""
 
+    def match(self, pattern: str) -> list[StoredFile]:
+        """Files that a key, a folder or a glob stands for, sorted; none is no error.
 
-def open_storage(root: str, scratch: Path) -> Storage:
-    """The storage at a folder or an ``s3://bucket/prefix`` address.
+        Raises:
+            RunError: they cannot be listed.
+        """
 
-    Args:
-        root: where the objects live.
-        scratch: local folder for work in progress and copies, used where the root is remote.
-    """
-    if root.startswith("s3://"):
-        from mashbill.storage.s3 import S3Storage
+    def copy(self, file: StoredFile, path: Path) -> None:
+        """Write what ``match`` found to a local path of its own, unless it is there; whole or not at all.
 
-        return S3Storage(root, scratch)
-    from mashbill.storage.local import LocalStorage
+        Raises:
+            DataError: it is gone since.
+        """
 
-    return LocalStorage(root)
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """A file beside a path to write to, which takes its place at the end, however many do so at once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def damaged(address: str, what: str) -> DataError:
     """The error of an object that is not what its manifest says."""
     return DataError(address, what, "discard the artifact and rerun the stage that makes it")
+
+
+def gone(address: str, reason: object) -> DataError:
+    """The error of a file that is not there any more."""
+    return DataError(address, f"was listed and cannot be read ({reason})", "restore it, or name another")

@@ -40,6 +40,8 @@ def test_shipped_configs_are_valid(path: Path) -> None:
         ("[mix]\ntarget = { 'x*' = 1.0 }", ["mix.target", "'x*'", "known: a, b, r"]),
         ("[proxy.model]\nheads = 3", ["config.toml: proxy.model", "multiple of heads 3"]),
         ("[quality]\nfamily = ['one']", ["at least two models"]),
+        ("[filters]\napply = ['lengths']", ["filters.apply: names 'lengths'", "choose among length, url"]),
+        ("[filters]\napply = ['url']", ["filters: apply names url, and url.blocklist is empty", "set it"]),
         (
             "[training]\nmixtures = ['scheduled']",
             ["'scheduled', and schedule.phases is 1", "set schedule.phases"],

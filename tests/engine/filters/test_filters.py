@@ -18,10 +18,15 @@ from builders.corpus import corpus_config, documents, removals, run_stages, writ
 from mashbill.artifacts import Artifact
 from mashbill.config import FiltersConfig
 from mashbill.errors import ConfigError, DataError
+from mashbill.filters.c4 import C4
 from mashbill.filters.characters import character_table
 from mashbill.filters.decontamination import NgramIndex
-from mashbill.filters.expressions import PersonalData, Url
-from mashbill.filters.kernels import C4, Filter, FineWeb, GopherQuality, GopherRepetition
+from mashbill.filters.filter import Filter
+from mashbill.filters.fineweb import FineWeb
+from mashbill.filters.gopher_quality import GopherQuality
+from mashbill.filters.gopher_repetition import GopherRepetition
+from mashbill.filters.personal_data import PersonalData
+from mashbill.filters.url import Url
 from mashbill.filters.words import decode, split_words
 from mashbill.partitions import buffers, from_buffers
 
@@ -96,7 +101,7 @@ def test_buffers_go_back_and_forth(texts: list[str]) -> None:
     ],
 )
 def test_gopher_quality_names_the_rule(text: str, reason: str) -> None:
-    assert judged(GopherQuality(FiltersConfig()), text) == [reason]
+    assert judged(GopherQuality(FiltersConfig().gopher_quality), text) == [reason]
 
 
 def plain_repetition(text: str) -> str:
@@ -144,13 +149,15 @@ def plain_repetition(text: str) -> str:
 )
 def test_gopher_repetition_decides_as_its_plain_rendering(pieces: list[str]) -> None:
     text = " ".join(pieces) + " end of text number " + str(len(pieces))
-    assert judged(GopherRepetition(FiltersConfig()), text) == [plain_repetition(text)]
+    assert judged(GopherRepetition(FiltersConfig().gopher_repetition), text) == [plain_repetition(text)]
 
 
 @settings(max_examples=200)
 @given(TEXTS)
 def test_gopher_repetition_holds_on_any_text(text: str) -> None:
-    assert not text or judged(GopherRepetition(FiltersConfig()), text) == [plain_repetition(text)]
+    assert not text or judged(GopherRepetition(FiltersConfig().gopher_repetition), text) == [
+        plain_repetition(text)
+    ]
 
 
 def test_c4_drops_lines_and_documents() -> None:
@@ -166,7 +173,7 @@ def test_c4_drops_lines_and_documents() -> None:
     column = pa.array(
         [page, f"{sentences}\nLorem ipsum dolor sit amet.", f"{sentences} {{.", "Only this. One."]
     )
-    rule = C4(FiltersConfig())
+    rule = C4(FiltersConfig().c4)
     verdict = rule(column, column)
     assert [rule.reasons[c] for c in verdict.codes] == [
         "kept",
@@ -207,7 +214,7 @@ def test_c4_drops_lines_and_documents() -> None:
     ],
 )
 def test_fineweb_names_the_rule(text: str, reason: str) -> None:
-    assert judged(FineWeb(FiltersConfig()), text) == [reason]
+    assert judged(FineWeb(FiltersConfig().fineweb), text) == [reason]
 
 
 def test_personal_data_is_masked_and_nothing_else() -> None:
@@ -216,9 +223,7 @@ def test_personal_data_is_masked_and_nothing_else() -> None:
         "+44 20 7946 0958 or 555-867-5309."
     )
     phone = FiltersConfig().personal_data.model_copy(update={"phone": "<PHONE>"})
-    verdict = PersonalData(FiltersConfig().model_copy(update={"personal_data": phone}))(
-        pa.array([text], pa.large_string()), pa.array([""])
-    )
+    verdict = PersonalData(phone)(pa.array([text], pa.large_string()), pa.array([""]))
     assert verdict.texts is not None
     assert (
         verdict.texts[0].as_py()
@@ -229,7 +234,7 @@ def test_personal_data_is_masked_and_nothing_else() -> None:
 
 def test_blocked_site_takes_its_subdomains_with_it(tmp_path: Path) -> None:
     (tmp_path / "sites.txt").write_text("bad.com\nwww.worse.org\n\n")
-    rule = Url(FiltersConfig(), tmp_path / "sites.txt")
+    rule = Url(FiltersConfig().url, tmp_path / "sites.txt")
     addresses = [
         "https://bad.com/x",
         "http://shop.bad.com:80/",

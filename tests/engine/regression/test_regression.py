@@ -13,6 +13,7 @@ from builders.choices import write_choice
 from builders.corpus import corpus_config, run_stage, write_jsonl
 from mashbill.artifacts import Artifact
 from mashbill.config import PipelineConfig
+from mashbill.config.search import REGRESSORS
 from mashbill.errors import DataError, RunError
 from mashbill.mixtures import SweepRuns
 from mashbill.regression.advice import advise
@@ -20,14 +21,13 @@ from mashbill.regression.cross_validation import cross_validate
 from mashbill.regression.fitted import FittedRegression, TargetModel
 from mashbill.regression.laws.ensemble import (
     MEMBERS,
-    REGRESSORS,
     choose_regressor,
     compare,
     member_shares,
     new_regressor,
 )
 from mashbill.regression.laws.gaussian_process import GaussianProcess, kernel
-from mashbill.regression.laws.registry import Linear
+from mashbill.regression.laws.linear import Linear
 from mashbill.regression.limits import Limits, no_limits
 from mashbill.regression.objective import Objective
 from mashbill.regression.sensitivity import sensitivity

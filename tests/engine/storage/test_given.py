@@ -78,7 +78,7 @@ def test_what_is_not_there_is_told_by_its_setting(place: str, tmp_path: Path) ->
     for ask in (local_path, path_identity):
         with pytest.raises(ConfigError, match=r"quality\.classifier: .*lost\.bin.*; correct the path"):
             ask(config, SETTING, f"{place}/lost.bin")
-    with pytest.raises(ConfigError, match="neither a path nor an s3:// address"):
+    with pytest.raises(ConfigError, match="neither a path nor an address of a storage"):
         local_path(config, SETTING, "gs://bucket/model.bin")
 
 

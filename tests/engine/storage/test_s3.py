@@ -14,8 +14,7 @@ from mashbill.artifacts.manifest import describe_files
 from mashbill.corpus import sources
 from mashbill.errors import ConfigError, DataError
 from mashbill.stages import finished_stages
-from mashbill.storage import open_storage
-from mashbill.storage.storage import Storage
+from mashbill.storage import Storage, StoredFile, open_storage, remote_files
 
 
 def folder(path: Path, text: str) -> Path:
@@ -44,6 +43,49 @@ def test_first_commit_wins_and_is_whole(storage: Storage, tmp_path: Path) -> Non
     assert storage.keys("stage") == ["stage/one/deep/data.txt", "stage/one/manifest.json"]
     assert fetch(storage, "stage/one/deep/data.txt", "first").read_text() == "first"
     assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize(
+    "pattern, found",
+    [
+        ("stage/one/manifest.json", ["stage/one/manifest.json"]),
+        ("stage/one", ["stage/one/deep/data.txt", "stage/one/manifest.json"]),
+        ("stage/*/*.json", ["stage/one/manifest.json"]),
+        ("stage/on", []),
+    ],
+)
+def test_a_key_a_folder_or_a_glob_finds_files(
+    storage: Storage, pattern: str, found: list[str], tmp_path: Path
+) -> None:
+    def copied(file: StoredFile) -> str:
+        path = tmp_path / "copies" / file.version / file.key
+        storage.copy(file, path)
+        return path.read_text()
+
+    storage.commit(folder(tmp_path / "a", "first"), "stage/one", "manifest.json")
+    matched = storage.match(pattern)
+    assert [file.key for file in matched] == found
+    assert all((file.bytes, copied(file)) == (5, "first") for file in matched)
+    storage.discard("stage/one")
+    storage.commit(folder(tmp_path / "b", "other"), "stage/one", "manifest.json")
+    again = storage.match(pattern)
+    assert all(new.version != old.version for new, old in zip(again, matched, strict=True))
+    assert all(copied(file) == "other" for file in again)
+
+
+def test_a_file_that_is_gone_is_told(storage: Storage, tmp_path: Path) -> None:
+    storage.commit(folder(tmp_path / "a", "first"), "stage/one", "manifest.json")
+    (file,) = storage.match("stage/one/manifest.json")
+    storage.discard("stage/one")
+    with pytest.raises(DataError, match=r"one/manifest\.json: was listed and cannot be read"):
+        storage.copy(file, tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()
+
+
+def test_an_address_of_no_storage_is_refused(tmp_path: Path) -> None:
+    for address in ("gs://bucket/artifacts", "storage://x", "../local://x"):
+        with pytest.raises(ConfigError, match="neither a path nor an address of a storage"):
+            open_storage(address, tmp_path)
 
 
 def test_discarded_key_is_gone(storage: Storage, tmp_path: Path) -> None:
@@ -102,9 +144,9 @@ def test_object_deleted_after_listing_is_named(
     write_jsonl(tmp_path / "b.jsonl", ["local"])
     config = corpus_config(tmp_path, {"a": f"s3://{bucket}/raw/", "b": "b.jsonl"})
     source = config.corpus.domains[0].sources[0]
-    listed = sources._objects(source, "here")
+    found = remote_files(config, "here", source.path)
     client.delete_object(Bucket=bucket, Key="raw/gone.jsonl")
-    monkeypatch.setattr(sources, "_objects", lambda *_: listed)
+    monkeypatch.setattr(type(found.storage), "match", lambda *_: list(found.files))
     with pytest.raises(DataError, match=r"raw/gone\.jsonl: was listed and cannot be read"):
         sources.source_files(config, source, "here")
 

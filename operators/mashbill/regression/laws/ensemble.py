@@ -7,13 +7,13 @@ from typing import Self
 import numpy as np
 
 from mashbill.artifacts import Progress
+from mashbill.config.search import REGRESSORS
 from mashbill.regression.cross_validation import CrossValidation, cross_validate, measured_by, split_folds
-from mashbill.regression.laws.registry import SINGLE, Regressor
+from mashbill.regression.laws.registry import Regressor, regressor_named
 from mashbill.regression.threads import one_thread
 
 ENSEMBLE = "ensemble"
 MEMBERS = ("gp", "power", "lightgbm")
-REGRESSORS = (*SINGLE, ENSEMBLE)
 FOLDS = 5
 PRIOR_RUNS = 8.0  # equal shares count as much as so many runs do
 COMMON_RUNS = 64.0  # what all targets say about a member counts as much as so many runs of one
@@ -28,15 +28,22 @@ class Ensemble:
         shares: [targets] of each member; None means that fitting cross-validates to find them.
     """
 
+    name = ENSEMBLE
+
     def __init__(self, shares: Mapping[str, np.ndarray] | None = None) -> None:
         self.shares = dict(shares) if shares else {}
+
+    @staticmethod
+    def least_runs(domains: int) -> int:
+        """As many as the member that needs most."""
+        return max(regressor_named(name).least_runs(domains) for name in MEMBERS)
 
     def fit(self, weights: np.ndarray, losses: np.ndarray) -> Self:
         """Learn from [runs, domains] mixtures and [runs, targets] losses."""
         if not self.shares:
             self.shares = member_shares(compare(MEMBERS, weights, losses, folds=FOLDS, seed=0), losses)
         self.members: dict[str, Regressor] = {
-            name: SINGLE[name]().fit(weights, losses) for name in self.shares
+            name: new_regressor(name).fit(weights, losses) for name in self.shares
         }
         return self
 
@@ -48,7 +55,7 @@ class Ensemble:
 
 def new_regressor(name: str) -> Regressor:
     """A regressor by its name, not fitted yet."""
-    return Ensemble() if name == ENSEMBLE else SINGLE[name]()
+    return regressor_named(name)()
 
 
 def compare(
@@ -69,12 +76,13 @@ def compare(
         folds, seed: of the cross-validation.
         progress: told of each regressor.
     """
-    single = [name for name in SINGLE if name in names or (ENSEMBLE in names and name in MEMBERS)]
+    needed = {*names, *(MEMBERS if ENSEMBLE in names else ())}
+    single = [name for name in REGRESSORS if name in needed and name != ENSEMBLE]
     compared = {}
     for i, name in enumerate(single):
         progress(i / len(single), f"cross-validating {name}")
         with one_thread():
-            compared[name] = cross_validate(SINGLE[name], weights, losses, folds, seed)
+            compared[name] = cross_validate(regressor_named(name), weights, losses, folds, seed)
     if ENSEMBLE in names:
         predicted = np.empty_like(losses)
         for held, seen in split_folds(

@@ -20,6 +20,13 @@ START_TAG = 504
 class Exponential:
     """One exponential law a target."""
 
+    name = "exponential"
+
+    @staticmethod
+    def least_runs(domains: int) -> int:
+        """A coefficient a domain, the floor and the height."""
+        return domains + 2
+
     def fit(self, weights: np.ndarray, losses: np.ndarray) -> Self:
         """Learn from [runs, domains] mixtures and [runs, targets] losses."""
         self.parameters = np.stack([_fit_target(weights, target, i) for i, target in enumerate(losses.T)])

@@ -109,6 +109,14 @@ class Process:
 class GaussianProcess:
     """Mean of processes over several roots of the weights."""
 
+    name = "gp"
+
+    @staticmethod
+    def least_runs(domains: int) -> int:
+        """None: the priors bear any number."""
+        del domains
+        return 0
+
     def fit(self, weights: np.ndarray, losses: np.ndarray) -> Self:
         """Learn from [runs, domains] mixtures and [runs, targets] losses."""
         spread = np.maximum(losses.std(axis=0), 1e-9)

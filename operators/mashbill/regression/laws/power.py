@@ -20,6 +20,13 @@ POWER_TAG = 501
 class PowerLaw:
     """One power law a target."""
 
+    name = "power"
+
+    @staticmethod
+    def least_runs(domains: int) -> int:
+        """A coefficient a domain, and the law's four parameters."""
+        return domains + 4
+
     def fit(self, weights: np.ndarray, losses: np.ndarray) -> Self:
         """Learn from [runs, domains] mixtures and [runs, targets] losses."""
         self.parameters = np.stack([_fit_target(weights, target, i) for i, target in enumerate(losses.T)])

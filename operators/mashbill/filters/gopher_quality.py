@@ -4,14 +4,20 @@ Source: Rae et al. 2021 (arXiv 2112.11446), appendix A.1.1. As in datatrove, wor
 count towards the number and the mean length of words.
 """
 
+from typing import NamedTuple
+
 import numba
 import numpy as np
+import pyarrow as pa
 
-from mashbill.filters.characters import ALPHA, BREAK, PUNCTUATION, SPACE
-from mashbill.filters.hashes import hash_points
+from mashbill.config.filters import GopherQualityFilter
+from mashbill.filters.characters import ALPHA, BREAK, PUNCTUATION, SPACE, character_table
+from mashbill.filters.filter import Filter, Verdict
+from mashbill.filters.hashes import hash_points, hash_text
 from mashbill.filters.words import decode, split_words
+from mashbill.partitions import buffers
 
-QUALITY_REASONS = (
+REASONS = (
     "kept",
     "gopher_too_large",
     "gopher_few_words",
@@ -25,9 +31,54 @@ QUALITY_REASONS = (
     "gopher_words_without_letters",
     "gopher_few_stop_words",
 )
-KEPT, TOO_LARGE = 0, 1
+(
+    KEPT,
+    TOO_LARGE,
+    FEW_WORDS,
+    MANY_WORDS,
+    SHORT_WORDS,
+    LONG_WORDS,
+    MANY_HASHES,
+    MANY_ELLIPSES,
+    MANY_BULLETS,
+    LINES_ENDING_IN_ELLIPSIS,
+    WORDS_WITHOUT_LETTERS,
+    FEW_STOP_WORDS,
+) = range(len(REASONS))
 MAX_DOCUMENT_BYTES = 4_000_000
+LONGEST_STOP_WORD = 16
 DOT, HASH, HYPHEN, ELLIPSIS, BULLET, RETURN, NEWLINE = (ord(c) for c in ".#-…•\r\n")
+
+
+class Limits(NamedTuple):
+    """Thresholds of the rules, as the kernel takes them; a NaN turns a rule off."""
+
+    min_words: float
+    max_words: float
+    min_mean_word_characters: float
+    max_mean_word_characters: float
+    max_symbols_per_word: float
+    max_bullet_lines: float
+    max_ellipsis_lines: float
+    min_alphabetic_words: float
+    min_stop_words: float
+
+
+class GopherQuality(Filter):
+    """Gopher's quality rules."""
+
+    name, reasons = "gopher_quality", REASONS
+
+    def __init__(self, settings: GopherQualityFilter) -> None:
+        self.limits = Limits(*(float(getattr(settings, limit)) for limit in Limits._fields))
+        self.stop_words = np.array([hash_text(word) for word in settings.stop_words], np.uint64)
+
+    def __call__(self, texts: pa.Array, metadata: pa.Array) -> Verdict:
+        """Decide on documents."""
+        del metadata
+        codes = np.zeros(len(texts), np.uint8)
+        gopher_quality(*buffers(texts), character_table(), self.limits, self.stop_words, codes)
+        return Verdict(codes, None, {})
 
 
 @numba.njit(cache=True, nogil=True)
@@ -35,7 +86,7 @@ def gopher_quality(
     text: np.ndarray,
     offsets: np.ndarray,
     table: np.ndarray,
-    limits: np.ndarray,
+    limits: Limits,
     stop_words: np.ndarray,
     codes: np.ndarray,
 ) -> None:
@@ -44,10 +95,9 @@ def gopher_quality(
     Args:
         text: [bytes] uint8 of all documents; offsets: [documents + 1] int64.
         table: [code points] bits.
-        limits: [9] least and most words, least and most mean word length, most symbols a word, bullet lines,
-            ellipsis lines, least words with a letter, least stop words; a NaN turns a rule off.
+        limits: of the rules.
         stop_words: hashes of the stop words.
-        codes: [documents] uint8, written: index into QUALITY_REASONS.
+        codes: [documents] uint8, written: index into REASONS.
     """
     longest = 0
     for i in range(len(codes)):
@@ -71,32 +121,33 @@ def _judge(
     starts: np.ndarray,
     ends: np.ndarray,
     words: int,
-    limits: np.ndarray,
+    limits: Limits,
     stop_words: np.ndarray,
 ) -> int:
     real, letters, alphabetic = _count_words(bits, starts, ends, words)
-    if real < limits[0]:
-        return 2
-    if real > limits[1]:
-        return 3
+    if real < limits.min_words:
+        return FEW_WORDS
+    if real > limits.max_words:
+        return MANY_WORDS
     mean = letters / max(real, 1)
-    if mean < limits[2]:
-        return 4
-    if mean > limits[3]:
-        return 5
+    if mean < limits.min_mean_word_characters:
+        return SHORT_WORDS
+    if mean > limits.max_mean_word_characters:
+        return LONG_WORDS
     hashes, ellipses = _count_symbols(points, size)
-    if hashes / max(words, 1) > limits[4]:
-        return 6
-    if ellipses / max(words, 1) > limits[4]:
-        return 7
+    if hashes / max(words, 1) > limits.max_symbols_per_word:
+        return MANY_HASHES
+    if ellipses / max(words, 1) > limits.max_symbols_per_word:
+        return MANY_ELLIPSES
     lines, bullets, trailing = _count_lines(points, bits, size)
-    if bullets / max(lines, 1) > limits[5]:
-        return 8
-    if trailing / max(lines, 1) > limits[6]:
-        return 9
-    if alphabetic / max(words, 1) < limits[7]:
-        return 10
-    return 11 if _distinct_stop_words(points, starts, ends, words, stop_words) < limits[8] else KEPT
+    if bullets / max(lines, 1) > limits.max_bullet_lines:
+        return MANY_BULLETS
+    if trailing / max(lines, 1) > limits.max_ellipsis_lines:
+        return LINES_ENDING_IN_ELLIPSIS
+    if alphabetic / max(words, 1) < limits.min_alphabetic_words:
+        return WORDS_WITHOUT_LETTERS
+    found = _distinct_stop_words(points, starts, ends, words, stop_words)
+    return FEW_STOP_WORDS if found < limits.min_stop_words else KEPT
 
 
 @numba.njit(cache=True, nogil=True)
@@ -166,7 +217,7 @@ def _distinct_stop_words(
     found = np.zeros(len(stop_words), np.bool_)
     count = 0
     for word in range(words):
-        if ends[word] - starts[word] > 16:
+        if ends[word] - starts[word] > LONGEST_STOP_WORD:
             continue
         value = hash_points(points, starts[word], ends[word])
         for which in range(len(stop_words)):

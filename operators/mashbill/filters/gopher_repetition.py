@@ -5,40 +5,82 @@ Source: Rae et al. 2021 (arXiv 2112.11446), table A1. Shares are of the document
 most documents need four passes.
 """
 
+from typing import NamedTuple
+
 import numba
 import numpy as np
+import pyarrow as pa
 
-from mashbill.filters.characters import SPACE
+from mashbill.config.filters import GopherRepetitionFilter
+from mashbill.filters.characters import SPACE, character_table
+from mashbill.filters.filter import Filter, Verdict
 from mashbill.filters.hashes import combine, find_slot, hash_points, table_mask
 from mashbill.filters.words import decode, split_words
+from mashbill.partitions import buffers
 
-REPETITION_REASONS = (
+TOP_GRAMS, DUPLICATE_GRAMS = (2, 3, 4), (5, 6, 7, 8, 9, 10)  # words of a run
+REASONS = (
     "kept",
     "gopher_too_large",
     "gopher_duplicate_paragraphs",
     "gopher_duplicate_paragraph_characters",
     "gopher_duplicate_lines",
     "gopher_duplicate_line_characters",
-    *(f"gopher_top_{n}_gram" for n in (2, 3, 4)),
-    *(f"gopher_duplicate_{n}_grams" for n in (5, 6, 7, 8, 9, 10)),
+    *(f"gopher_top_{n}_gram" for n in TOP_GRAMS),
+    *(f"gopher_duplicate_{n}_grams" for n in DUPLICATE_GRAMS),
 )
-KEPT, TOO_LARGE, FIRST_TOP, FIRST_DUPLICATE = 0, 1, 6, 9
+(
+    KEPT,
+    TOO_LARGE,
+    DUPLICATE_PARAGRAPHS,
+    DUPLICATE_PARAGRAPH_CHARACTERS,
+    DUPLICATE_LINES,
+    DUPLICATE_LINE_CHARACTERS,
+    FIRST_TOP_GRAM,
+) = range(7)
+FIRST_DUPLICATE_GRAM = FIRST_TOP_GRAM + len(TOP_GRAMS)
 MAX_DOCUMENT_BYTES = 4_000_000
 NEWLINE = ord("\n")
 
 
+class Limits(NamedTuple):
+    """Thresholds of the rules, as the kernel takes them; infinity turns a rule off."""
+
+    max_duplicate_paragraphs: float
+    max_duplicate_paragraph_characters: float
+    max_duplicate_lines: float
+    max_duplicate_line_characters: float
+    max_top_ngrams: tuple[float, ...]
+    max_duplicate_ngrams: tuple[float, ...]
+
+
+class GopherRepetition(Filter):
+    """Gopher's repetition rules."""
+
+    name, reasons = "gopher_repetition", REASONS
+
+    def __init__(self, settings: GopherRepetitionFilter) -> None:
+        self.limits = Limits(*(getattr(settings, limit) for limit in Limits._fields))
+
+    def __call__(self, texts: pa.Array, metadata: pa.Array) -> Verdict:
+        """Decide on documents."""
+        del metadata
+        codes = np.zeros(len(texts), np.uint8)
+        gopher_repetition(*buffers(texts), character_table(), self.limits, codes)
+        return Verdict(codes, None, {})
+
+
 @numba.njit(cache=True, nogil=True)
 def gopher_repetition(
-    text: np.ndarray, offsets: np.ndarray, table: np.ndarray, limits: np.ndarray, codes: np.ndarray
+    text: np.ndarray, offsets: np.ndarray, table: np.ndarray, limits: Limits, codes: np.ndarray
 ) -> None:
     """Decide on every document.
 
     Args:
         text: [bytes] uint8 of all documents; offsets: [documents + 1] int64.
         table: [code points] bits.
-        limits: [13] most duplicate paragraphs, their characters, duplicate lines, their characters, top 2- to
-            4-gram, duplicate 5- to 10-grams; infinity turns a rule off.
-        codes: [documents] uint8, written: index into REPETITION_REASONS.
+        limits: of the rules.
+        codes: [documents] uint8, written: index into REASONS.
     """
     longest = 0
     for i in range(len(codes)):
@@ -69,7 +111,7 @@ def _judge_pieces(
     points: np.ndarray,
     bits: np.ndarray,
     size: int,
-    limits: np.ndarray,
+    limits: Limits,
     keys: np.ndarray,
     stamps: np.ndarray,
     stamp: int,
@@ -80,14 +122,16 @@ def _judge_pieces(
     while last > first and bits[last - 1] & SPACE:
         last -= 1
     pieces, repeated, characters = _duplicate_pieces(points, first, last, 2, keys, stamps, stamp + 1)
-    if repeated / max(pieces, 1) > limits[0]:
-        return 2
-    if characters / max(size, 1) > limits[1]:
-        return 3
+    if repeated / max(pieces, 1) > limits.max_duplicate_paragraphs:
+        return DUPLICATE_PARAGRAPHS
+    if characters / max(size, 1) > limits.max_duplicate_paragraph_characters:
+        return DUPLICATE_PARAGRAPH_CHARACTERS
     pieces, repeated, characters = _duplicate_pieces(points, 0, size, 1, keys, stamps, stamp + 2)
-    if repeated / max(pieces, 1) > limits[2]:
-        return 4
-    return 5 if characters / max(size, 1) > limits[3] else KEPT
+    if repeated / max(pieces, 1) > limits.max_duplicate_lines:
+        return DUPLICATE_LINES
+    if characters / max(size, 1) > limits.max_duplicate_line_characters:
+        return DUPLICATE_LINE_CHARACTERS
+    return KEPT
 
 
 @numba.njit(cache=True, nogil=True)
@@ -125,24 +169,24 @@ def _judge_runs(
     ends: np.ndarray,
     words: int,
     size: int,
-    limits: np.ndarray,
+    limits: Limits,
     keys: np.ndarray,
     stamps: np.ndarray,
     counts: np.ndarray,
     stamp: int,
 ) -> int:
     mask = table_mask(words + 1)
-    for n in range(2, 5):
+    for i, n in enumerate(TOP_GRAMS):
         if words >= n:
             characters = _top_run(hashes, starts, ends, words, n, keys, stamps, counts, stamp + n, mask)
-            if characters / size > limits[n + 2]:
-                return FIRST_TOP + n - 2
-    for n in range(5, 11):
+            if characters / size > limits.max_top_ngrams[i]:
+                return FIRST_TOP_GRAM + i
+    for i, n in enumerate(DUPLICATE_GRAMS):
         characters = _duplicate_runs(hashes, starts, ends, words, n, keys, stamps, stamp + n, mask)
         if characters == 0:
             return KEPT
-        if characters / size > limits[n + 2]:
-            return FIRST_DUPLICATE + n - 5
+        if characters / size > limits.max_duplicate_ngrams[i]:
+            return FIRST_DUPLICATE_GRAM + i
     return KEPT
 
 
