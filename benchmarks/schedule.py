@@ -81,7 +81,7 @@ def sweep(store: TokenStore, arguments: argparse.Namespace) -> PhasedRuns:
     """Phased proxies, and what they were trained on."""
     plan = PlanConfig(phases=arguments.phases)
     natural = np.array(list(store.natural().values()))
-    weights = spread_over_phases(draw_mixtures(natural, arguments.runs, plan, 0), plan, 0)
+    weights = spread_over_phases(draw_mixtures(natural, arguments.runs, plan, seed=0), plan, 0)
     shares = np.full(weights.shape[:2], 1 / arguments.phases)
     table = ScheduleTable(np.arange(arguments.runs), store.domains, shares, weights)
     work = Path(arguments.work) / f"{arguments.phases}-phases-{arguments.tokens}"
@@ -103,7 +103,7 @@ def choose(
     choice = choose_schedule(runs, limits, Terms(target, natural=natural), where="the target")
     process = GaussianProcess().fit(runs.means, runs.losses[:, -1])
     weights = runs.target_weights(target, "the target")
-    drawn = within_ceiling(draw_mixtures(natural, 2_000, PlanConfig(), 0), repeats)
+    drawn = within_ceiling(draw_mixtures(natural, 2_000, PlanConfig(), seed=0), repeats)
     start = drawn[int((process.predict(drawn) @ weights).argmin())]
     found = minimise(lambda rows: process.predict(rows) @ weights, start, limits.constant, seed=0)
     return choice, dict(zip(store.domains, found.tolist(), strict=True))

@@ -33,7 +33,7 @@ def law(weights: np.ndarray, *, order: bool) -> np.ndarray:
 def write_tables(folder: Path, *, order: bool, runs: int = 24, phases: int = 2, seed: int = 0) -> list[Path]:
     """``schedules.csv`` and ``trajectories.csv`` of runs under the law, with a little noise."""
     config = PlanConfig(phases=phases)
-    mixtures = draw_mixtures(np.full(len(DOMAINS), 1 / len(DOMAINS)), runs, config, seed)
+    mixtures = draw_mixtures(np.full(len(DOMAINS), 1 / len(DOMAINS)), runs, config, seed=seed)
     weights = spread_over_phases(mixtures, config, seed)
     ScheduleTable(np.arange(runs), DOMAINS, np.full(weights.shape[:2], 1 / phases), weights).write(
         folder / "schedules.csv"

@@ -9,7 +9,7 @@ FORMAT_VERSION = 1
 
 
 def fingerprint(
-    stage: str, version: int, settings: Mapping[str, Any], inputs: Mapping[str, str], external: Any = None
+    stage: str, version: int, settings: Mapping[str, Any], *, inputs: Mapping[str, str], external: Any = None
 ) -> str:
     """The identity of a stage's result.
 

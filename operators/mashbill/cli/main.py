@@ -90,7 +90,7 @@ def score(
     """Score files of text with a fastText classifier, as parquet of probability and margin."""
     from mashbill.cli.score import score_files
 
-    score_files(inputs, classifier, output, label, text_field)
+    score_files(inputs, classifier, output, label=label, text_field=text_field)
 
 
 @app.command(epilog="Example: mashbill selftest --config my.toml --documents 2000")

@@ -69,7 +69,7 @@ def select(
         raise ConfigError(f"--method {method}", "is none", "choose direct or simulation")
     config = MixConfig.model_validate({"method": method, "caution": caution, "closeness": closeness})
     space = SearchSpace(natural, limits, read_ratios(loaded, MixtureTable.read(ratios)) if ratios else None)
-    choice = choose_mixture(loaded, space, Beside.of_runs(loaded, natural), config, seed=seed)
+    choice = choose_mixture(loaded, space, Beside.of_runs(loaded, natural), config=config, seed=seed)
     choice.table().write(output)
     if choice.outside_sampled:
         warn("the choice lies farther from every run than runs lie from one another; train some near it")

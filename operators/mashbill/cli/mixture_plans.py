@@ -56,10 +56,10 @@ def plan(
     config = PlanConfig.model_validate({"design": design}).model_copy(update={"mixtures": count})
     if reuse is not None:
         _plan_again(
-            reuse, have, output, config, revised=revised or (), seed=seed, ceiling=ceiling, json_=json_
+            reuse, have, output, config=config, revised=revised or (), seed=seed, ceiling=ceiling, json_=json_
         )
         return
-    weights = draw_mixtures(amounts / amounts.sum(), count, config, seed, ceiling=ceiling)
+    weights = draw_mixtures(amounts / amounts.sum(), count, config, seed=seed, ceiling=ceiling)
     MixtureTable(np.arange(count), tuple(have), weights).write(output)
     say(
         json_,
@@ -72,8 +72,8 @@ def _plan_again(
     folder: Path,
     have: dict[str, float],
     output: Path,
-    config: "PlanConfig",
     *,
+    config: "PlanConfig",
     revised: Sequence[str],
     seed: int,
     ceiling: Any,

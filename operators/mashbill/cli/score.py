@@ -9,7 +9,7 @@ from mashbill.config import Source
 from mashbill.errors import ConfigError
 
 
-def score_files(inputs: list[Path], classifier: Path, output: Path, label: str, text_field: str) -> None:
+def score_files(inputs: list[Path], classifier: Path, output: Path, *, label: str, text_field: str) -> None:
     """Write probability and margin of every document, one parquet file an input file, rows in the file's
     order.
 

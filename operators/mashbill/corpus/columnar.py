@@ -141,15 +141,15 @@ def _from_columns(batch: pa.RecordBatch, row: int, source: Source) -> Records:
     try:
         texts = batch[source.text_field].cast(pa.large_string())
     except pa.ArrowInvalid:
-        return _from_bytes(batch[source.text_field], ids, metadata, row)
-    table, kept = with_rows(ids, texts, metadata, row), pc.is_valid(texts)
+        return _from_bytes(batch[source.text_field], ids, metadata, row=row)
+    table, kept = with_rows(ids, texts, metadata, first_row=row), pc.is_valid(texts)
     missing = [
         Rejected(int(r), "missing_text", "null") for r in pc.filter(table["row"], pc.invert(kept)).to_pylist()
     ]
     return table.filter(kept), missing
 
 
-def _from_bytes(values: pa.Array, ids: pa.Array, metadata: pa.Array, row: int) -> Records:
+def _from_bytes(values: pa.Array, ids: pa.Array, metadata: pa.Array, *, row: int) -> Records:
     """Values one by one, where some are no text."""
     good: list[int] = []
     texts: list[str] = []

@@ -42,7 +42,7 @@ def ingest(run: StageRun) -> Counts:
         DataError: a domain has no document, or too many of its records were rejected.
     """
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:  # partitions are written while the next are read
-        writers = {name: DomainWriter(run, kind, name, pool) for kind, name in _sets(run.config)}
+        writers = {name: DomainWriter(run, kind, name, pool=pool) for kind, name in _sets(run.config)}
         sources = list(all_sources(run.config))
         for i, (_, domain, source, where) in enumerate(sources):
             files = source_files(run.config, source, where)
@@ -57,7 +57,7 @@ def ingest(run: StageRun) -> Counts:
 class DomainWriter:
     """Gathers one domain's documents into partitions, and what it rejects."""
 
-    def __init__(self, run: StageRun, kind: Kind, name: str, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, run: StageRun, kind: Kind, name: str, *, pool: ThreadPoolExecutor) -> None:
         self.kind, self.name, self.pool = kind, name, pool
         self.writing: list[Future[None]] = []
         self.store = DocumentStore.into(run.output)

@@ -111,7 +111,7 @@ def _parse_block(block: bytes, first_row: int, source: Source) -> tuple[pa.Table
     if len(parsed) != lines:
         return (*_parse_lines(block, first_row, source), lines)
     metadata = metadata_json([(name, parsed[name]) for name in source.metadata_fields], len(parsed))
-    return with_rows(parsed["#id"], parsed[source.text_field], metadata, first_row), [], lines
+    return with_rows(parsed["#id"], parsed[source.text_field], metadata, first_row=first_row), [], lines
 
 
 def _parse_compiled(block: bytes, source: Source) -> pa.Table:

@@ -57,7 +57,7 @@ def _read_txt(path: Path, source: Source) -> Iterator[Records]:
             pa.array([path.name], pa.string()),
             pa.array([text], pa.large_string()),
             pa.nulls(1, pa.string()),
-            0,
+            first_row=0,
         ),
         [],
     )

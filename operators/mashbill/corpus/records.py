@@ -41,7 +41,7 @@ def nothing(*rejected: Rejected) -> Records:
     return SCHEMA.empty_table(), list(rejected)
 
 
-def with_rows(ids: Any, texts: Any, metadata: Any, first_row: int) -> pa.Table:
+def with_rows(ids: Any, texts: Any, metadata: Any, *, first_row: int) -> pa.Table:
     """A table of records whose rows are consecutive.
 
     Args:

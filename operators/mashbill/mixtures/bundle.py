@@ -69,7 +69,7 @@ class Bundle:
 
 
 def bundle_domains(
-    domains: Sequence[str], kept: Mapping[str, float], revised: Sequence[str] = (), where: str = "--reuse"
+    domains: Sequence[str], kept: Mapping[str, float], revised: Sequence[str] = (), *, where: str = "--reuse"
 ) -> Bundle:
     """Bundle the domains that an earlier mixture had and that did not change.
 

@@ -21,7 +21,7 @@ BALANCING = 200
 
 
 def draw_mixtures(
-    natural: np.ndarray, count: int, config: PlanConfig, seed: int, *, ceiling: np.ndarray | None = None
+    natural: np.ndarray, count: int, config: PlanConfig, *, seed: int, ceiling: np.ndarray | None = None
 ) -> np.ndarray:
     """Mixtures to try; around the natural one, the i-th is a function of (seed, i) and of those before it.
 
@@ -45,7 +45,7 @@ def draw_mixtures(
     for i in range(count):
         generator = np.random.default_rng([seed, PLAN_TAG, i])
         for _ in range(ATTEMPTS):
-            weights = _draw(prior, config, generator, ceiling)
+            weights = _draw(prior, config, generator, ceiling=ceiling)
             if i == 0 or np.abs(drawn[:i] - weights).sum(axis=1).min() > MIN_DISTANCE:
                 drawn[i] = weights
                 break
@@ -95,7 +95,7 @@ def fill_simplex(domains: int, count: int, seed: int) -> np.ndarray:
 
 
 def _draw(
-    prior: np.ndarray, config: PlanConfig, generator: np.random.Generator, ceiling: np.ndarray | None
+    prior: np.ndarray, config: PlanConfig, generator: np.random.Generator, *, ceiling: np.ndarray | None
 ) -> np.ndarray:
     strength = np.exp(generator.uniform(np.log(config.min_strength), np.log(config.max_strength)))
     gammas = generator.gamma(np.maximum(prior * strength * len(prior), 1e-3))

@@ -6,7 +6,7 @@ from mashbill.errors import ConfigError
 
 
 def epoch_ceiling(
-    train_tokens: np.ndarray, tokens: float, max_epochs: float, where: str = "max_epochs"
+    train_tokens: np.ndarray, tokens: float, max_epochs: float, *, where: str = "max_epochs"
 ) -> np.ndarray:
     """The largest weight of each domain under the epoch limit.
 

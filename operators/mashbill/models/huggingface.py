@@ -38,7 +38,7 @@ def llama_config(shape: ModelShape, vocabulary: int, end_of_text: int) -> dict[s
     }
 
 
-def save_model(model: Transformer, folder: Path, tokenizer_path: Path, end_of_text: int = 0) -> None:
+def save_model(model: Transformer, folder: Path, tokenizer_path: Path, *, end_of_text: int = 0) -> None:
     """Write a model as a Hugging Face folder, in fp32.
 
     Args:
@@ -47,13 +47,21 @@ def save_model(model: Transformer, folder: Path, tokenizer_path: Path, end_of_te
         tokenizer_path: its tokenizer.json, copied.
         end_of_text: id of the end-of-text token.
     """
-    save_weights(model.state_dict(), model.shape, model.vocabulary, folder, tokenizer_path, end_of_text)
+    save_weights(
+        model.state_dict(),
+        model.shape,
+        model.vocabulary,
+        folder=folder,
+        tokenizer_path=tokenizer_path,
+        end_of_text=end_of_text,
+    )
 
 
 def save_weights(
     state: dict[str, torch.Tensor],
     shape: ModelShape,
     vocabulary: int,
+    *,
     folder: Path,
     tokenizer_path: Path,
     end_of_text: int,

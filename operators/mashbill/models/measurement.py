@@ -22,7 +22,7 @@ from mashbill.models.transformer import Transformer
 TOKENS_A_BATCH = 4_096
 
 
-def bits_per_byte(model: Transformer, tokens: np.ndarray, text_bytes: int, device: str = "cpu") -> float:
+def bits_per_byte(model: Transformer, tokens: np.ndarray, text_bytes: int, *, device: str = "cpu") -> float:
     """Bits per byte of a token stream.
 
     Args:
@@ -33,20 +33,22 @@ def bits_per_byte(model: Transformer, tokens: np.ndarray, text_bytes: int, devic
     """
     was_training = model.training
     model.eval()
-    nats = _nats(model, tokens, torch.device(device), 1)
+    nats = _nats(model, tokens, torch.device(device), members=1)
     model.train(was_training)
     return float(nats) / math.log(2) / text_bytes
 
 
 def stacked_bits_per_byte(
-    stack: Stack, tokens: np.ndarray, text_bytes: int, device: torch.device
+    stack: Stack, tokens: np.ndarray, text_bytes: int, *, device: torch.device
 ) -> np.ndarray:
     """[models] bits per byte of a token stream under each model of a stack; see ``bits_per_byte``."""
-    return _nats(stack, tokens, device, stack.members).numpy() / math.log(2) / text_bytes
+    return _nats(stack, tokens, device, members=stack.members).numpy() / math.log(2) / text_bytes
 
 
 @torch.no_grad()
-def _nats(model: Transformer | Stack, tokens: np.ndarray, device: torch.device, members: int) -> torch.Tensor:
+def _nats(
+    model: Transformer | Stack, tokens: np.ndarray, device: torch.device, *, members: int
+) -> torch.Tensor:
     """The cross-entropy of a stream, a value a model: every token is predicted once, in windows of the
     context."""
     context = model.shape.context
@@ -122,7 +124,7 @@ class FamilyModel:
 
 
 def family_bits_per_character(
-    folders: Sequence[Path], texts: Sequence[str], characters: int, progress: Progress
+    folders: Sequence[Path], texts: Sequence[str], characters: int, *, progress: Progress
 ) -> np.ndarray:
     """How well each model compresses the beginning of each document.
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 
-def learning_rate_at(step: int, steps: int, peak: float, minimum: float, warmup_share: float) -> float:
+def learning_rate_at(step: int, steps: int, peak: float, *, minimum: float, warmup_share: float) -> float:
     """Linear warm-up to the peak, then a cosine to the minimum at the last step.
 
     Args:

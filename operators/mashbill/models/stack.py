@@ -80,12 +80,12 @@ class Stack(nn.Module):
         for layer in range(self.shape.layers):
             block = f"model.layers.{layer}"
             x = x + self._attention(
-                f"{block}.self_attn", self._norm(f"{block}.input_layernorm", x), batch, length
+                f"{block}.self_attn", self._norm(f"{block}.input_layernorm", x), batch, length=length
             )
             x = x + self._feed_forward(f"{block}.mlp", self._norm(f"{block}.post_attention_layernorm", x))
         return self._norm("model.norm", x)
 
-    def _attention(self, name: str, x: torch.Tensor, batch: int, length: int) -> torch.Tensor:
+    def _attention(self, name: str, x: torch.Tensor, batch: int, *, length: int) -> torch.Tensor:
         models, count, width = x.shape
         shape = self.shape
         head_width = width // shape.heads

@@ -27,6 +27,7 @@ class StackedAdamW:
         parameters: Iterable[torch.nn.Parameter],
         weight_decay: Sequence[float],
         gradient_clip: Sequence[float],
+        *,
         betas: tuple[float, float],
     ) -> None:
         self.parameters, self.betas = list(parameters), betas

@@ -34,7 +34,7 @@ def run_baseline(run: StageRun) -> Counts:
     seed = int(np.random.SeedSequence([config.seed, BASELINE_TAG, *name.encode()]).generate_state(1)[0])
     tokens = config.sweep.tokens
     if name == "doremi":
-        found = _doremi(run, store, tokens, seed)
+        found = _doremi(run, store, tokens, seed=seed)
     elif name == "skill-it":
         kept = run.scratch / "graph"
         found = skill_it(
@@ -66,20 +66,20 @@ def collect_baselines(run: StageRun) -> Counts:
     return {"baselines": len(mixtures), "tokens": tokens}
 
 
-def _doremi(run: StageRun, store: TokenStore, tokens: int, seed: int) -> MethodMixture:
+def _doremi(run: StageRun, store: TokenStore, tokens: int, *, seed: int) -> MethodMixture:
     config, kept = run.config, run.scratch / "reference"
     plan = MixturePlan.read(run.inputs["plan"])
     natural = dict(zip(plan.domains, plan.natural.tolist(), strict=True))
     if not (kept / "tokenizer_config.json").exists():  # written last
-        proxy = ReweightedProxy(store, config.proxy, tokens, seed)
+        proxy = ReweightedProxy(store, config.proxy, tokens, seed=seed)
         weights = np.array([natural[name] for name in store.domains])
         model = train_reference(proxy, weights, lambda share, words: run.progress(share / 2, words))
-        save_model(model, kept, store.tokenizer_path, store.end_of_text)
+        save_model(model, kept, store.tokenizer_path, end_of_text=store.end_of_text)
     found = doremi(
         store,
         load_model(kept).eval().to(device_of(config.proxy)),
         config.proxy,
-        config.baselines,
+        config=config.baselines,
         tokens=tokens,
         seed=seed + 1,
         progress=lambda share, words: run.progress(0.5 + share / 2, words),

@@ -50,8 +50,8 @@ def run_bootstrap_part(run: StageRun) -> Counts:
         run,
         store,
         _mixtures(store, config),
-        rows,
-        [config.proxy],
+        rows=rows,
+        configs=[config.proxy],
         tokens=config.bootstrap.tokens,
         evaluations=1,
         tag=BOOTSTRAP_TAG,
@@ -76,7 +76,7 @@ def collect_bootstrap(run: StageRun) -> Counts:
     first = next(iter(run.parts.values())).path
     shutil.copyfile(first / "tokenizer.json", run.output / "tokenizer.json")
     store = TokenStore(first)
-    return collect_groups(run.parts, _mixtures(store, run.config), store.set_names, run.output)
+    return collect_groups(run.parts, _mixtures(store, run.config), store.set_names, output=run.output)
 
 
 def _last_sweep(config: PipelineConfig) -> Artifact | None:
@@ -96,7 +96,7 @@ def _mixtures(store: TokenStore, config: PipelineConfig) -> MixtureTable:
         tokens / tokens.sum(),
         config.bootstrap.models,
         config.plan,
-        config.seed + BOOTSTRAP_TAG,
+        seed=config.seed + BOOTSTRAP_TAG,
         ceiling=ceiling,
     )
     return MixtureTable(np.arange(config.bootstrap.models), store.domains, weights)
@@ -123,8 +123,8 @@ def _write_store(run: StageRun, folder: Path) -> None:
         DocumentStore.of(run.inputs["deduplicate"]).by_set(config.domain_names),
         DocumentStore.of(run.inputs["ingest"]).by_set(config.reference_names, REFERENCES),
         config.tokens.model_copy(update={"tokenizer": None}),
-        config.seed,
-        folder,
-        lambda share, words: run.progress(share * 0.1, words),
+        seed=config.seed,
+        output=folder,
+        progress=lambda share, words: run.progress(share * 0.1, words),
         max_domain_bytes=config.bootstrap.sample_bytes,
     )

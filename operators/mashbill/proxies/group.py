@@ -39,9 +39,9 @@ def train_group(
     run: StageRun,
     store: TokenStore,
     mixtures: MixtureTable,
+    *,
     rows: range,
     configs: Sequence[ProxyConfig],
-    *,
     tokens: int,
     evaluations: int,
     tag: int,
@@ -64,7 +64,7 @@ def train_group(
         schedules: what is trained on where phases differ; ``mixtures`` are their means, row by row.
         processes: worker processes, for a part that has the machine to itself.
     """
-    members = plan_members(mixtures, rows, configs, (run.config.seed, tag), schedules)
+    members = plan_members(mixtures, rows, configs, seed=(run.config.seed, tag), schedules=schedules)
     train_planned(
         members,
         Budget(store.folder, run.scratch, tokens, evaluations),
@@ -91,6 +91,7 @@ def plan_members(
     mixtures: MixtureTable,
     rows: range,
     configs: Sequence[ProxyConfig],
+    *,
     seed: tuple[int, int],
     schedules: ScheduleTable | None = None,
 ) -> list[PlannedProxy]:
@@ -118,11 +119,16 @@ def train_planned(
         train_in_processes(todo, budget, progress=progress, processes=min(processes, len(todo)))
         return
     for done, stack in enumerate(todo):
-        train_stack(stack, budget, _scaled(progress, done, len(todo), stack[0].name))
+        train_stack(stack, budget, _scaled(progress, done, len(todo), name=stack[0].name))
 
 
 def collect_groups(
-    parts: Mapping[str, Artifact], mixtures: MixtureTable, sets: tuple[str, ...], output: Path, place: int = 0
+    parts: Mapping[str, Artifact],
+    mixtures: MixtureTable,
+    sets: tuple[str, ...],
+    *,
+    output: Path,
+    place: int = 0,
 ) -> Counts:
     """Gather the groups' proxies into ``proxies/``, ``losses.csv`` and ``trajectories.csv``; failed ones have
     NaN.
@@ -138,7 +144,7 @@ def collect_groups(
     """
     folders = proxy_folders(parts, mixtures, place)
     results = [ProxyResult.read(folder) for folder in folders]
-    counts = write_tables(mixtures, results, sets, output)
+    counts = write_tables(mixtures, results, sets, output=output)
     for index, folder, result in zip(mixtures.index, folders, results, strict=True):
         if not result.failed:
             shutil.copytree(folder, output / PROXIES / folder_name(int(index)))
@@ -146,7 +152,7 @@ def collect_groups(
 
 
 def write_tables(
-    mixtures: MixtureTable, results: Sequence[ProxyResult], sets: tuple[str, ...], output: Path
+    mixtures: MixtureTable, results: Sequence[ProxyResult], sets: tuple[str, ...], *, output: Path
 ) -> Counts:
     """Write ``mixtures.csv``, ``losses.csv`` and ``trajectories.csv`` of trained proxies; failed ones have
     NaN.
@@ -192,5 +198,5 @@ def proxy_result(artifact: Artifact, index: int) -> ProxyResult:
     return ProxyResult.read(artifact.path / PROXIES / folder_name(index))
 
 
-def _scaled(progress: Progress, done: int, of: int, name: str) -> Progress:
+def _scaled(progress: Progress, done: int, of: int, *, name: str) -> Progress:
     return lambda share, words: progress((done + share) / of, f"proxy {name}: {words}")

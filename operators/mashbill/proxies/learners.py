@@ -130,7 +130,7 @@ class StackedLearner:
             self.stack.parameters(),
             [c.weight_decay for c in configs],
             [c.gradient_clip for c in configs],
-            ADAM_BETAS,
+            betas=ADAM_BETAS,
         )
         self.kind, self.dtype = device.partition(":")[0], resolve_precision(configs[0].precision, device)
         shape = (len(models), configs[0].batch_sequences, configs[0].model.context + 1)
@@ -188,7 +188,7 @@ class StackedLearner:
 
     def measure(self, tokens: np.ndarray, text_bytes: int) -> np.ndarray:
         """[models] bits per byte of a token stream."""
-        return stacked_bits_per_byte(self.stack, tokens, text_bytes, self.batch.device)
+        return stacked_bits_per_byte(self.stack, tokens, text_bytes, device=self.batch.device)
 
     def member_state(self, member: int) -> dict[str, torch.Tensor]:
         """One model's weights."""

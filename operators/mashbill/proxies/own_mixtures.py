@@ -20,9 +20,9 @@ def train_mixtures(
     path: Path,
     tokens: Path,
     output: Path,
+    *,
     proxy: ProxyConfig,
     sweep: SweepConfig,
-    *,
     seed: int,
     processes: int,
     progress: Progress,
@@ -57,7 +57,9 @@ def train_mixtures(
         "seed": seed,
     }
     _begin(output, identity)
-    members = plan_members(mixtures, range(len(mixtures.index)), [proxy], (seed, OWN_TAG), schedules)
+    members = plan_members(
+        mixtures, range(len(mixtures.index)), [proxy], seed=(seed, OWN_TAG), schedules=schedules
+    )
     folders = output / "proxies"
     train_planned(
         members,
@@ -67,7 +69,7 @@ def train_mixtures(
         processes=processes,
     )
     results = [ProxyResult.read(folders / folder_name(int(index))) for index in mixtures.index]
-    return write_tables(mixtures, results, store.set_names, output)
+    return write_tables(mixtures, results, store.set_names, output=output)
 
 
 def _begin(output: Path, identity: dict[str, object]) -> None:

@@ -91,7 +91,14 @@ def train_members(
     Returns:
         One result a member; one that diverged says so, and the others are as if it had not been there.
     """
-    return _Training(store, members, tokens, evaluations, scratch, checkpoint_seconds).run(progress)
+    return _Training(
+        store,
+        members,
+        tokens,
+        evaluations=evaluations,
+        scratch=scratch,
+        checkpoint_seconds=checkpoint_seconds,
+    ).run(progress)
 
 
 class _Training:
@@ -102,6 +109,7 @@ class _Training:
         store: TokenStore,
         members: Sequence[Member],
         tokens: int,
+        *,
         evaluations: int,
         scratch: Path,
         checkpoint_seconds: float,
@@ -157,7 +165,13 @@ class _Training:
         settings = [member.config for member in self.members]
         return np.array(
             [
-                learning_rate_at(self.step, self.steps, c.learning_rate, c.min_learning_rate, c.warmup_share)
+                learning_rate_at(
+                    self.step,
+                    self.steps,
+                    c.learning_rate,
+                    minimum=c.min_learning_rate,
+                    warmup_share=c.warmup_share,
+                )
                 for c in settings
             ]
         )
@@ -185,7 +199,12 @@ class _Training:
                 state, shape = self.learner.member_state(i), member.config.model
                 store = self.store
                 save_weights(
-                    state, shape, store.vocabulary, member.folder, store.tokenizer_path, store.end_of_text
+                    state,
+                    shape,
+                    store.vocabulary,
+                    folder=member.folder,
+                    tokenizer_path=store.tokenizer_path,
+                    end_of_text=store.end_of_text,
                 )
         self.path.unlink(missing_ok=True)
         return self.results

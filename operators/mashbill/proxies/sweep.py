@@ -73,8 +73,8 @@ def run_sweep_part(run: StageRun) -> Counts:
         run,
         TokenStore(run.inputs["tokenize"].path),
         plan.mixtures,
-        group_rows(run.part or "", len(plan.mixtures.index), config.sweep.group_size),
-        sweep_configs(config),
+        rows=group_rows(run.part or "", len(plan.mixtures.index), config.sweep.group_size),
+        configs=sweep_configs(config),
         tokens=config.sweep.tokens,
         evaluations=config.sweep.evaluations,
         tag=SWEEP_TAG,
@@ -96,7 +96,7 @@ def collect_sweep(run: StageRun) -> Counts:
     for place, losses in enumerate(tables):
         if len(tables) > 1:
             LossTable(mixtures.index, sets, losses).write(run.output / f"losses_{place}.csv")
-    counts = collect_groups(run.parts, mixtures, sets, run.output, compared.chosen)
+    counts = collect_groups(run.parts, mixtures, sets, output=run.output, place=compared.chosen)
     tokens = sum(artifact.manifest.counts["tokens"] for artifact in run.parts.values())
     return {**counts, "tokens": tokens, "settings": compared.chosen}
 

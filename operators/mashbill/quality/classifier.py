@@ -23,7 +23,7 @@ TELLING_WORDS, COMMON_WORDS = 25, 5_000
 
 
 def train_classifier(
-    positives: Sequence[str], negatives: Sequence[str], config: QualityConfig, seed: int, path: Path
+    positives: Sequence[str], negatives: Sequence[str], config: QualityConfig, *, seed: int, path: Path
 ) -> dict[str, Any]:
     """Train, and measure on examples that are held out.
 

@@ -45,7 +45,10 @@ def preselect_examples(run: StageRun) -> tuple[list[str], list[str], dict[str, A
     sample = sample_documents(run, config.sample_documents)
     texts = sample["text"].to_pylist()
     bits = family_bits_per_character(
-        folders, texts, config.sample_characters, lambda done, words: run.progress(0.1 + 0.6 * done, words)
+        folders,
+        texts,
+        config.sample_characters,
+        progress=lambda done, words: run.progress(0.1 + 0.6 * done, words),
     )
     ability = np.array(list(abilities.values()))
     strength = (

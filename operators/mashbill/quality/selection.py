@@ -54,7 +54,7 @@ def select(run: StageRun) -> Counts:
                 "lower selection.threshold or raise selection.min_documents",
             )
         bins = quality_bins(scores[domain], keep, config.bins)
-        samples[domain] = _write_domain(run, domain, keep, bins, scores[domain].margin)
+        samples[domain] = _write_domain(run, domain, keep, bins=bins, margin=scores[domain].margin)
         quality[domain] = _distribution(scores[domain].margin, keep)
         tally.add(domain, _flow(scores[domain].bytes, keep))
     (run.output / SAMPLES).write_text(json.dumps(samples, ensure_ascii=False, indent=1))
@@ -154,7 +154,7 @@ def _sample_rows(margin: np.ndarray, keep: np.ndarray, count: int) -> dict[str, 
 
 
 def _write_domain(
-    run: StageRun, domain: str, keep: np.ndarray, bins: np.ndarray, margin: np.ndarray
+    run: StageRun, domain: str, keep: np.ndarray, *, bins: np.ndarray, margin: np.ndarray
 ) -> dict[str, Any]:
     wanted = _sample_rows(margin, keep, run.config.selection.samples)
     shown: dict[str, list[dict[str, Any]]] = {side: [] for side in wanted}

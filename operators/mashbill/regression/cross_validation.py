@@ -29,7 +29,7 @@ class CrossValidation:
 
 
 def cross_validate(
-    make: Callable[[], Regressor], weights: np.ndarray, losses: np.ndarray, folds: int, seed: int
+    make: Callable[[], Regressor], weights: np.ndarray, losses: np.ndarray, *, folds: int, seed: int
 ) -> CrossValidation:
     """Cross-validate one regressor.
 

@@ -211,7 +211,7 @@ def fit_runs(
     compared = compare(among, weights, losses, folds=folds, seed=seed, progress=progress)
     chosen = choose_regressor(compared) if regressor == "auto" else regressor
     progress(0.9, f"fitting {chosen}")
-    model = fit_regressor(chosen, weights, losses, compared)
+    model = fit_regressor(chosen, weights, losses, compared=compared)
     out_of_fold = compared[chosen].predicted
     return (
         FittedRegression(

@@ -121,7 +121,7 @@ class Repeats:
             where = f"{self.table}: domain {unknown[0]}"
             raise DataError(where, "is no domain of the model", f"choose among {', '.join(domains)}")
         amounts = np.array([self.available[name] for name in domains])
-        return epoch_ceiling(amounts, self.tokens, self.max_epochs, self.where)
+        return epoch_ceiling(amounts, self.tokens, self.max_epochs, where=self.where)
 
 
 def no_limits(domains: int) -> Limits:

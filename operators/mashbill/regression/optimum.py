@@ -47,7 +47,7 @@ class Beside:
 
 
 def choose_mixture(
-    model: TargetModel, space: SearchSpace, beside: Beside, config: MixConfig, *, seed: int
+    model: TargetModel, space: SearchSpace, beside: Beside, *, config: MixConfig, seed: int
 ) -> Choice:
     """The mixture with the lowest predicted target loss, and what speaks for it.
 
@@ -61,7 +61,9 @@ def choose_mixture(
     chosen = search(model, space, config, seed=seed)
     fitted = model.fitted
     with one_thread():
-        around = sensitivity(model.loss, fitted.domains, chosen, space.limits, slack=model.noise, seed=seed)
+        around = sensitivity(
+            model.loss, fitted.domains, chosen, limits=space.limits, slack=model.noise, seed=seed
+        )
     epochs = beside.epochs(chosen)
     nearest, outside = outside_sampled(fitted, chosen)
     mixtures = {CHOSEN: chosen, **beside.mixtures}

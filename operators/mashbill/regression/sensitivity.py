@@ -16,8 +16,8 @@ def sensitivity(
     loss: Callable[[np.ndarray], np.ndarray],
     domains: Sequence[str],
     chosen: np.ndarray,
-    limits: Limits,
     *,
+    limits: Limits,
     slack: float,
     seed: int = 0,
 ) -> dict[str, Sensitivity]:

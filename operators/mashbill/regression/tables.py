@@ -96,7 +96,7 @@ def fit_tables(
             one file only.
     """
     tables = read_losses(losses)
-    target = _by_column(target, tables[0], ", ".join(map(str, losses)), maximized)
+    target = _by_column(target, tables[0], ", ".join(map(str, losses)), maximized=maximized)
     columns = tuple(name for name in tables[0].columns if name in target)
     given = [table.having(columns) for table in tables]
     joined = join_tables(stacked_mixtures(mixtures), given, maximized=maximized, skip_failed=skip_failed)
@@ -212,7 +212,7 @@ def _judge(
 
 
 def _by_column(
-    target: Mapping[str, float], losses: LossTable, where: str, maximized: Sequence[str]
+    target: Mapping[str, float], losses: LossTable, where: str, *, maximized: Sequence[str]
 ) -> dict[str, float]:
     """The target's weights by loss column."""
     weights = weigh_columns(target, losses.columns, where)

@@ -82,7 +82,7 @@ def quality_histograms(quality: Mapping[str, Any]) -> str:
     domains = quality["domains"]
     columns = min(4, len(domains))
     rows = -(-len(domains) // columns)
-    figure, grid = _new(9.4, 1.5 * rows + 0.3, rows, columns)
+    figure, grid = _new(9.4, 1.5 * rows + 0.3, rows, columns=columns)
     for axes, (name, entry) in zip(np.ravel(grid), domains.items(), strict=False):
         edges = np.array(entry["edges"])
         for side, bottom in (("kept", np.zeros(len(edges) - 1)), ("dropped", np.array(entry["kept"]))):
@@ -114,7 +114,7 @@ def sweep_scatter(
     shown = sorted(sorted(range(len(domains)), key=lambda i: -chosen[domains[i]])[:PANELS])
     columns = min(5, len(shown))
     rows = -(-len(shown) // columns)
-    figure, grid = _new(9.4, 1.7 * rows + 0.5, rows, columns, sharey=True)
+    figure, grid = _new(9.4, 1.7 * rows + 0.5, rows, columns=columns, sharey=True)
     for axes, i in zip(np.ravel(grid), shown, strict=False):
         axes.axvline(chosen[domains[i]], color=COLORS["chosen"], linewidth=1)
         for name, (weights, loss) in runs.items():
@@ -138,7 +138,7 @@ def weights_by_phase(phases: Sequence[Phase], constant: Mapping[str, float]) -> 
     domains = list(constant)
     columns = min(5, len(domains))
     rows = -(-len(domains) // columns)
-    figure, grid = _new(9.4, 1.5 * rows + 0.3, rows, columns, sharey=True)
+    figure, grid = _new(9.4, 1.5 * rows + 0.3, rows, columns=columns, sharey=True)
     edges = np.cumsum([0.0, *(phase.share for phase in phases)])
     highest = max(max(weights.values()) for weights in (*(phase.mixture for phase in phases), constant))
     for axes, name in zip(np.ravel(grid), domains, strict=False):
@@ -204,7 +204,7 @@ def strength_histogram(strength: np.ndarray) -> str:
 
 
 def _new(
-    width: float, height: float, rows: int = 1, columns: int = 1, *, sharey: bool = False
+    width: float, height: float, rows: int = 1, *, columns: int = 1, sharey: bool = False
 ) -> tuple[Figure, Any]:
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")

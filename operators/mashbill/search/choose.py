@@ -41,7 +41,7 @@ def mix(run: StageRun) -> Counts:
         model,
         SearchSpace(natural, limits, read_bundle(run.inputs["plan"])),
         Beside(within, tokens, config.training.tokens),
-        config.mix,
+        config=config.mix,
         seed=config.seed,
     )
     choice.write(run.output)

@@ -15,7 +15,7 @@ def plan_from_the_start(run: StageRun) -> Counts:
     have = store.train_amounts()
     ceiling = epoch_ceiling(have, run.config.sweep.tokens, config.max_epochs)
     natural, count = have / have.sum(), config.count(len(have))
-    weights = draw_mixtures(natural, count, config, run.config.seed, ceiling=ceiling)
+    weights = draw_mixtures(natural, count, config, seed=run.config.seed, ceiling=ceiling)
     table = MixtureTable(np.arange(count), store.domains, weights)
     planned(table, natural, config, seed=run.config.seed).write(run.output)
     return {

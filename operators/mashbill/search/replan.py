@@ -67,13 +67,15 @@ def plan(run: StageRun) -> Counts:
     store = open_store(run.config)
     fitted = FittedRegression.read(store.open(earlier.mix.inputs["fit"]))
     run.progress(0.1, "comparing documents with the earlier search's")
-    changes = compare_corpora(run, store, earlier, fitted)
-    why_not = _not_comparable(run.config, earlier, fitted, changes)
+    changes = compare_corpora(run, store, earlier, fitted=fitted)
+    why_not = _not_comparable(run.config, earlier, fitted, changes=changes)
     run.progress(0.8, "planning")
     if not (changes.added or changes.removed or set(changes.revised) & set(run.config.mixture_names)):
         counts, reuse = _from_the_start(run, "no domain changed, so mixtures of all are planned")
     else:
-        counts, reuse = _of_what_changed(run, Choice.read(store.open(earlier.address)), fitted, changes)
+        counts, reuse = _of_what_changed(
+            run, Choice.read(store.open(earlier.address)), fitted, changes=changes
+        )
     kept_runs = 0 if why_not else _write_kept_runs(run, fitted, changes)
     found = {
         "choice": earlier.address,
@@ -88,7 +90,7 @@ def plan(run: StageRun) -> Counts:
 
 
 def compare_corpora(
-    run: StageRun, store: ArtifactStore, earlier: EarlierSearch, fitted: FittedRegression
+    run: StageRun, store: ArtifactStore, earlier: EarlierSearch, *, fitted: FittedRegression
 ) -> Changes:
     """Compare the documents of today's sets with those of the earlier search: domains as selected, references
     as ingested."""
@@ -113,7 +115,7 @@ def compare_corpora(
 
 
 def _of_what_changed(
-    run: StageRun, choice: Choice, fitted: FittedRegression, changes: Changes
+    run: StageRun, choice: Choice, fitted: FittedRegression, *, changes: Changes
 ) -> tuple[Counts, Reuse]:
     """Plan mixtures of the added and the revised domains beside the others, which keep their ratios."""
     config, store = run.config, TokenStore(run.inputs["tokenize"].path)
@@ -162,7 +164,7 @@ def _write_kept_runs(run: StageRun, fitted: FittedRegression, changes: Changes) 
 
 
 def _not_comparable(
-    config: PipelineConfig, earlier: EarlierSearch, fitted: FittedRegression, changes: Changes
+    config: PipelineConfig, earlier: EarlierSearch, fitted: FittedRegression, *, changes: Changes
 ) -> str:
     """Why the earlier proxies' losses cannot stand beside today's; empty where they can."""
     sweep = earlier.sweep.settings["sweep"]

@@ -69,7 +69,7 @@ def plan_again(
     natural = bundle.reduce(have / have.sum())
     most = None if ceiling is None else bundle.limits(np.zeros(len(domains)), ceiling)[1]
     count = config.count(len(bundle.names))
-    reduced = draw_mixtures(natural, count, config, seed, ceiling=most)
+    reduced = draw_mixtures(natural, count, config, seed=seed, ceiling=most)
     kept = earlier_runs(fitted, domains, revised)
     return Replan(bundle, MixtureTable(np.arange(count), domains, bundle.expand(reduced)), kept)
 

@@ -42,7 +42,7 @@ def run_round(run: StageRun) -> Counts:
     before, number = list(run.parts.values()), int((run.part or "").removeprefix("round-"))
     if before and before[-1].manifest.counts["proxies"] == 0:
         return {**before[-1].manifest.counts}
-    advice = _advice(run, store, [run.inputs["sweep"], *before], number)
+    advice = _advice(run, store, [run.inputs["sweep"], *before], number=number)
     promised = {"gain": round(advice.gain, 5), "gain_90": round(advice.gain_90, 5)}
     if advice.gain_90 < config.refine.min_gain:
         run.progress(1.0, f"more proxies promise {advice.gain_90:.4f} at most: stopped")
@@ -53,8 +53,8 @@ def run_round(run: StageRun) -> Counts:
         run,
         store,
         table,
-        range(len(weights)),
-        [chosen_config(config, run.inputs["sweep"])],
+        rows=range(len(weights)),
+        configs=[chosen_config(config, run.inputs["sweep"])],
         tokens=config.sweep.tokens,
         evaluations=config.sweep.evaluations,
         tag=ROUND_TAG,
@@ -78,7 +78,7 @@ def collect_rounds(run: StageRun) -> Counts:
     return {**totals, "rounds": len(trained)}
 
 
-def _advice(run: StageRun, store: TokenStore, sweeps: list[Artifact], number: int) -> Advice:
+def _advice(run: StageRun, store: TokenStore, sweeps: list[Artifact], *, number: int) -> Advice:
     """What to train in a round."""
     config, plan = run.config, run.inputs["plan"]
     runs = runs_that_count(plan, *sweeps)

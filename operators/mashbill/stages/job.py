@@ -32,6 +32,7 @@ class StageJob:
         stage: Stage,
         config: PipelineConfig,
         inputs: Mapping[str, Artifact],
+        *,
         progress: Progress | None = None,
     ) -> None:
         self.stage, self.config, self.inputs, self.progress = stage, config, inputs, progress
@@ -49,8 +50,8 @@ class StageJob:
             stage.name,
             stage.version,
             self.settings,
-            {k: inputs[k].fingerprint for k in stage.inputs},
-            identity,
+            inputs={k: inputs[k].fingerprint for k in stage.inputs},
+            external=identity,
         )
 
     def find(self) -> Artifact | None:

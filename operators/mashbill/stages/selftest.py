@@ -68,16 +68,20 @@ def selftest(config: PipelineConfig, documents: int) -> list[Finding]:
             texts[count:],
             texts[:count],
         )  # no copies of originals, so that only decontamination can catch them
-        plants = _plants(texts, apart, count, random)
+        plants = _plants(texts, apart, count, random=random)
         _write(folder / "clean.jsonl", {f"original-{i}": text for i, text in enumerate(texts)})
-        before = _removed(_clean(config, folder / "clean.jsonl", folder, "before", [plants["question"][0]]))
+        before = _removed(
+            _clean(config, folder / "clean.jsonl", folder, name="before", questions=[plants["question"][0]])
+        )
         with (folder / "clean.jsonl").open("ab") as file:
             for kind in ("exact", "near", "contaminated"):
                 for i, text in enumerate(plants[kind]):
                     file.write(json.dumps({"id": f"{kind}-{i}", "text": text}).encode() + b"\n")
             broken = list(_broken(count))
             file.writelines(line + b"\n" for line in broken)
-        artifacts = _clean(config, folder / "clean.jsonl", folder, "after", [plants["question"][0]])
+        artifacts = _clean(
+            config, folder / "clean.jsonl", folder, name="after", questions=[plants["question"][0]]
+        )
         after = _removed(artifacts)
         rejected = sum(artifacts["ingest"].manifest.counts["rejected"].values())
         originals = len({n for n in after if n.startswith("original-")} - before)
@@ -130,7 +134,7 @@ def _long_texts(config: PipelineConfig, source: Source, where: str) -> Iterator[
 
 
 def _plants(
-    texts: list[str], apart: list[str], count: int, random: np.random.Generator
+    texts: list[str], apart: list[str], count: int, *, random: np.random.Generator
 ) -> dict[str, list[str]]:
     edits = min(
         max(count, LEAST_EDITED), len(texts) - count
@@ -177,7 +181,7 @@ def _write(path: Path, texts: Mapping[str, str]) -> None:
 
 
 def _clean(
-    config: PipelineConfig, path: Path, folder: Path, name: str, questions: list[str]
+    config: PipelineConfig, path: Path, folder: Path, *, name: str, questions: list[str]
 ) -> dict[str, Artifact]:
     """Ingest, filter and deduplicate the sample with the config's settings."""
     _write(folder / "evaluation.jsonl", {f"question-{i}": text for i, text in enumerate(questions)})

@@ -47,7 +47,7 @@ def local_path(config: PipelineConfig, setting: str, given: str, *, beside: Sequ
     """
     if scheme_of(given) == LOCAL:
         return _on_disk(config, setting, given)
-    shared, found = _remote(config, setting, given, beside)
+    shared, found = _remote(config, setting, given, beside=beside)
     versions = [(file.key, file.version) for file in found.files]
     name = hashlib.sha256(repr(versions).encode()).hexdigest()[:16]
     folder = Path(config.resolve(config.scratch), "given", found.host, name)
@@ -71,7 +71,7 @@ def path_identity(
     """
     scheme = scheme_of(given)
     if scheme != LOCAL:
-        _, found = _remote(config, setting, given, beside)
+        _, found = _remote(config, setting, given, beside=beside)
         return [[f"{scheme}://{found.host}/{file.key}", file.bytes, file.version] for file in found.files]
     path = _on_disk(config, setting, given)
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
@@ -106,7 +106,7 @@ def _on_disk(config: PipelineConfig, setting: str, given: str) -> Path:
 
 
 def _remote(
-    config: PipelineConfig, setting: str, given: str, beside: Sequence[str]
+    config: PipelineConfig, setting: str, given: str, *, beside: Sequence[str]
 ) -> tuple[str, RemoteFiles]:
     """The folder that all share, and the files of what is given and of what lies beside it."""
     scheme, _, rest = given.rstrip("/").partition("://")

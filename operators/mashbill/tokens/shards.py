@@ -118,7 +118,9 @@ def shard_path(folder: Path, name: str, split: str) -> Path:
 class ShardWriter:
     """Appends documents to one shard, and writes its index at the end."""
 
-    def __init__(self, folder: Path, name: str, split: str, dtype: np.dtype[Any], end_of_text: int) -> None:
+    def __init__(
+        self, folder: Path, name: str, split: str, *, dtype: np.dtype[Any], end_of_text: int
+    ) -> None:
         self.path = shard_path(folder, name, split)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.file = self.path.open("wb")
@@ -149,7 +151,7 @@ class ShardWriter:
 
 
 def write_index(
-    folder: Path, vocabulary: int, dtype: np.dtype[Any], end_of_text: int, sets: Mapping[str, Any]
+    folder: Path, vocabulary: int, dtype: np.dtype[Any], *, end_of_text: int, sets: Mapping[str, Any]
 ) -> None:
     """Write what a TokenStore reads first."""
     index = {"vocabulary": vocabulary, "dtype": dtype.name, "end_of_text": end_of_text, "sets": dict(sets)}

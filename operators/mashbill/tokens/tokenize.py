@@ -35,9 +35,9 @@ def tokenize(run: StageRun) -> Counts:
         DocumentStore.of(run.inputs["select"]).by_set(run.config.mixture_names),
         DocumentStore.of(run.inputs["ingest"]).by_set(run.config.reference_names, REFERENCES),
         run.config.tokens,
-        run.config.seed,
-        run.output,
-        run.progress,
+        seed=run.config.seed,
+        output=run.output,
+        progress=run.progress,
         tokenizer_path=local_path(run.config, "tokens.tokenizer", given) if given else None,
         engine=run.config.engine,
         scratch=run.scratch,
@@ -48,10 +48,10 @@ def write_token_store(
     documents: Mapping[str, Sequence[Partition]],
     references: Mapping[str, Sequence[Partition]],
     config: TokensConfig,
+    *,
     seed: int,
     output: Path,
     progress: Progress,
-    *,
     tokenizer_path: Path | None = None,
     max_domain_bytes: int | None = None,
     engine: EngineConfig | None = None,
@@ -105,7 +105,7 @@ def write_token_store(
     if making != output:
         for finished in ("tokenizer.json", "shards"):
             shutil.move(making / finished, output / finished)
-    write_index(output, vocabulary, dtype, end_of_text, sets)
+    write_index(output, vocabulary, dtype, end_of_text=end_of_text, sets=sets)
     return _summary(sets, vocabulary)
 
 
@@ -131,7 +131,10 @@ def _tokenize_set(job: TokenJob, named: tuple[str, str, Sequence[Partition]]) ->
     tokenizer = load_tokenizer(job.tokenizer)
     tokenizer.encode_special_tokens = True  # text that spells a special token is text
     splits = ("train", "validation") if kind == "domain" else ("validation",)
-    writers = {split: ShardWriter(job.output, name, split, job.dtype, job.end_of_text) for split in splits}
+    writers = {
+        split: ShardWriter(job.output, name, split, dtype=job.dtype, end_of_text=job.end_of_text)
+        for split in splits
+    }
     _write_set(job, partitions, tokenizer=tokenizer, writers=writers)
     counts = {split: writer.close() for split, writer in writers.items()}
     write_json(done, counts)

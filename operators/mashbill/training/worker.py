@@ -82,8 +82,8 @@ class Worker:
                 self.step,
                 self.steps,
                 self.training.learning_rate,
-                self.training.min_learning_rate,
-                self.training.warmup_share,
+                minimum=self.training.min_learning_rate,
+                warmup_share=self.training.warmup_share,
             )
             loss = self._train_step(rate)
             self.step += 1
@@ -128,7 +128,7 @@ class Worker:
         """Bits per byte of every set; every rank computes them, as ZeRO 3 needs all ranks in each forward."""
         sets = self.store.set_names
         values = [
-            bits_per_byte(self.engine.module, v.tokens, v.bytes, self.device)
+            bits_per_byte(self.engine.module, v.tokens, v.bytes, device=self.device)
             for v in map(self.store.validation, sets)
         ]
         self._record("evaluations", ("step", "tokens", *sets), [self.step, self.step * batch_tokens, *values])
@@ -147,9 +147,9 @@ class Worker:
                 state,
                 shape,
                 self.store.vocabulary,
-                self.output / "model",
-                self.store.tokenizer_path,
-                self.store.end_of_text,
+                folder=self.output / "model",
+                tokenizer_path=self.store.tokenizer_path,
+                end_of_text=self.store.end_of_text,
             )
         dist.barrier()
 

@@ -81,10 +81,10 @@ def test_damaged_manifest_is_named(tmp_path: Path) -> None:
 @given(st.dictionaries(st.text(), st.integers() | st.text() | st.lists(st.floats(allow_nan=False))))
 def test_fingerprint_depends_on_content_not_on_order(settings: dict[str, object]) -> None:
     backwards = dict(reversed(settings.items()))
-    one = fingerprint("a", 1, settings, {"x": "1"})
-    assert one == fingerprint("a", 1, backwards, {"x": "1"})
-    assert one != fingerprint("a", 2, settings, {"x": "1"})
-    assert one != fingerprint("a", 1, settings, {"x": "2"})
+    one = fingerprint("a", 1, settings, inputs={"x": "1"})
+    assert one == fingerprint("a", 1, backwards, inputs={"x": "1"})
+    assert one != fingerprint("a", 2, settings, inputs={"x": "1"})
+    assert one != fingerprint("a", 1, settings, inputs={"x": "2"})
 
 
 def test_statistics_are_a_table_and_must_add_up(tmp_path: Path) -> None:

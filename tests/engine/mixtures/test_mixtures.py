@@ -23,11 +23,11 @@ def test_drawn_mixtures_sum_to_one_and_keep_under_the_ceiling(
 ) -> None:
     natural = np.array(proportions) / sum(proportions)
     ceiling = np.minimum(1, natural * slack)
-    weights = draw_mixtures(natural, 5, PlanConfig(), seed, ceiling=ceiling)
+    weights = draw_mixtures(natural, 5, PlanConfig(), seed=seed, ceiling=ceiling)
     assert np.allclose(weights.sum(axis=1), 1)
     assert (weights >= 0).all()
     assert (weights <= ceiling + 1e-6).all()
-    assert (weights[:3] == draw_mixtures(natural, 3, PlanConfig(), seed, ceiling=ceiling)).all()
+    assert (weights[:3] == draw_mixtures(natural, 3, PlanConfig(), seed=seed, ceiling=ceiling)).all()
 
 
 @given(
@@ -49,7 +49,7 @@ def test_epoch_ceiling_refuses_what_cannot_be() -> None:
 
 
 def test_mixtures_vary_in_strength() -> None:
-    weights = draw_mixtures(np.full(8, 1 / 8), 200, PlanConfig(), 0)
+    weights = draw_mixtures(np.full(8, 1 / 8), 200, PlanConfig(), seed=0)
     assert weights.max(axis=1).min() < 0.35
     assert weights.max(axis=1).max() > 0.9
 

@@ -83,7 +83,7 @@ def test_bits_per_byte_counts_every_token_once() -> None:
 
 
 def test_learning_rate_warms_up_and_ends_at_the_minimum() -> None:
-    rates = [learning_rate_at(step, 100, 1.0, 0.1, 0.1) for step in range(100)]
+    rates = [learning_rate_at(step, 100, 1.0, minimum=0.1, warmup_share=0.1) for step in range(100)]
     assert rates[9] == 1.0
     assert rates[-1] == pytest.approx(0.1)
     assert rates[:10] == sorted(rates[:10])

@@ -69,7 +69,7 @@ def test_every_method_finds_a_mixture(found: Path) -> None:
 def test_updates_are_the_papers() -> None:
     weights, scores = np.array([0.5, 0.3, 0.2]), np.array([0.0, 1.0, 0.0])
     raised = weights * np.exp(scores)
-    assert updated_weights(weights, scores, 1.0, 1e-3) == pytest.approx(
+    assert updated_weights(weights, scores, 1.0, smoothing=1e-3) == pytest.approx(
         0.999 * raised / raised.sum() + 1e-3 / 3
     )
     mixture = bandit_mixture(np.array([5.0, 1.0, 1.0]), 0.3, 0.1)
@@ -91,7 +91,7 @@ def test_skill_it_starts_from_the_graph_and_then_follows_what_the_rounds_started
     )
     found = skill_it(store, config.proxy, settings, tokens=4_096, **options)
     graph, _ = learn_skill_graph(store, config.proxy, settings, tokens=2_048, **options)
-    untrained = ReweightedProxy(store, config.proxy, 4_096, 3).validation()
+    untrained = ReweightedProxy(store, config.proxy, 4_096, seed=3).validation()
     assert untrained == pytest.approx([np.log(300)] * 2, rel=0.1)  # nats a token
     assert found.history[0] == pytest.approx(skill_mixture(graph, np.ones(2), settings.skill_step))
     assert found.history[1] == pytest.approx(skill_mixture(graph, untrained, settings.skill_step))
@@ -102,10 +102,12 @@ def test_a_domain_is_not_rewarded_for_being_rare() -> None:
     mixture, losses, random = np.array([0.8, 0.2]), np.array([3.0, 3.0]), np.random.default_rng(0)
     rewards, seen = np.zeros(2), []
     for _ in range(4_000):
-        rewards = updated_rewards(rewards, losses, random.multinomial(32, mixture), mixture, 0.9)
+        rewards = updated_rewards(
+            rewards, losses, random.multinomial(32, mixture), mixture=mixture, memory=0.9
+        )
         seen.append(rewards)
     assert np.mean(seen[100:], axis=0) == pytest.approx([96.0, 96.0], rel=0.02)  # 32 draws of loss 3
-    kept = updated_rewards(np.array([1.0, 2.0]), losses, np.array([4, 0]), mixture, 0.9)
+    kept = updated_rewards(np.array([1.0, 2.0]), losses, np.array([4, 0]), mixture=mixture, memory=0.9)
     assert kept.tolist() == pytest.approx([0.9 + 0.1 * 3 * 4 / 0.8, 2.0])
 
 
@@ -122,7 +124,9 @@ def test_doremi_sets_no_domain_back_that_its_batches_have_not_held_yet(
     config, store = trained
     one = config.proxy.model_copy(update={"batch_sequences": 1})
     reference = Transformer(one.model, store.vocabulary, 5).eval()
-    found = doremi(store, reference, one, config.baselines, tokens=10 * 32, seed=0, progress=lambda *_: None)
+    found = doremi(
+        store, reference, one, config=config.baselines, tokens=10 * 32, seed=0, progress=lambda *_: None
+    )
     assert found.history[0].tolist() == pytest.approx([0.5, 0.5])
     assert found.history[1].tolist() != pytest.approx([0.5, 0.5])
 

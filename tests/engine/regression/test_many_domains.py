@@ -21,7 +21,9 @@ def test_two_hundred_domains_keep_to_their_limits(design: str) -> None:
     amounts = np.exp(np.random.default_rng(0).normal(0, 1.5, DOMAINS))
     natural = amounts / amounts.sum()
     ceiling = epoch_ceiling(natural * 20e9, 25e9, 4)
-    mixtures = draw_mixtures(natural, RUNS, PlanConfig.model_validate({"design": design}), 0, ceiling=ceiling)
+    mixtures = draw_mixtures(
+        natural, RUNS, PlanConfig.model_validate({"design": design}), seed=0, ceiling=ceiling
+    )
     helps = np.random.default_rng(1).gamma(0.3, size=DOMAINS)
     losses = (2 + (0.05 + mixtures @ helps) ** -0.3)[:, None]
     process = GaussianProcess().fit(mixtures, losses)

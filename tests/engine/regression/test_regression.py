@@ -114,7 +114,7 @@ def test_the_process_interpolates_and_its_doubt_grows_away_from_the_runs() -> No
     model = GaussianProcess().fit(weights, losses)
     process = model.processes[0]
     points = process.features(weights)
-    across = kernel(process.features(weights[:5]), points, process.lengths, process.heights)
+    across = kernel(process.features(weights[:5]), points, process.lengths, heights=process.heights)
     expected = (across @ process.coefficients[:, :, None])[:, :, 0].T.numpy()
     assert process.mean(weights[:5]) == pytest.approx(expected, abs=2e-3)
     corner = np.eye(weights.shape[1])[:1]
@@ -247,7 +247,7 @@ def test_sensitivity_says_which_domains_matter() -> None:
         return -np.log(mixtures[:, 0] + 0.01) + 0.1 * mixtures[:, 2]
 
     chosen = np.array([0.8, 0.1, 0.1])
-    table = sensitivity(loss, ("needed", "neutral", "harmful"), chosen, no_limits(3), slack=0.05)
+    table = sensitivity(loss, ("needed", "neutral", "harmful"), chosen, limits=no_limits(3), slack=0.05)
     assert table["needed"].without > 1
     assert table["harmful"].without < 0 < table["harmful"].doubled
     assert abs(table["neutral"].without) < 0.2

@@ -138,12 +138,24 @@ def test_finished_sets_of_a_killed_attempt_are_not_tokenized_again(
     references = DocumentStore.of(inputs["ingest"]).by_set("r", REFERENCES)
     with pytest.raises(KeyboardInterrupt):
         write_token_store(
-            documents, references, config.tokens, config.seed, first, stop_after_two, scratch=scratch
+            documents,
+            references,
+            config.tokens,
+            seed=config.seed,
+            output=first,
+            progress=stop_after_two,
+            scratch=scratch,
         )
     before = {p: p.stat().st_mtime_ns for p in sorted((scratch / "shards" / "a").iterdir())}
     assert before
     write_token_store(
-        documents, references, config.tokens, config.seed, second, lambda *_: None, scratch=scratch
+        documents,
+        references,
+        config.tokens,
+        seed=config.seed,
+        output=second,
+        progress=lambda *_: None,
+        scratch=scratch,
     )
     assert {p.name: p.stat().st_mtime_ns for p in (second / "shards" / "a").iterdir()} == {
         p.name: t for p, t in before.items()

@@ -22,7 +22,7 @@ def train_reference(proxy: ReweightedProxy, natural: np.ndarray, progress: Progr
     """The reference: a proxy on the natural mixture."""
     while proxy.step < proxy.steps:
         loss = proxy.losses(proxy.take(proxy.draw(natural))).mean()
-        _show_step(progress, proxy, "reference", loss)
+        _show_step(progress, proxy, "reference", loss=loss)
         proxy.learn(loss)
     return proxy.model.eval()
 
@@ -31,8 +31,8 @@ def doremi(
     store: TokenStore,
     reference: Transformer,
     proxy_config: ProxyConfig,
-    config: BaselinesConfig,
     *,
+    config: BaselinesConfig,
     tokens: int,
     seed: int,
     progress: Progress,
@@ -49,7 +49,7 @@ def doremi(
     Returns:
         The mean of the weights over the run.
     """
-    proxy = ReweightedProxy(store, proxy_config, tokens, seed)
+    proxy = ReweightedProxy(store, proxy_config, tokens, seed=seed)
     count = len(store.domains)
     weights, scores, turn = np.full(count, 1 / count), np.full(count, np.nan), 0
     history = []
@@ -61,11 +61,13 @@ def doremi(
         known = reference.token_losses(batch[:, :-1], batch[:, 1:])
         excess, there = mean_by_domain((losses.detach() - known).clamp_min(0), domains, count)
         scores = np.where(there, excess.cpu().numpy(), scores)  # the last one where a domain is absent
-        weights = updated_weights(weights, known_scores(scores), config.doremi_step, config.doremi_smoothing)
+        weights = updated_weights(
+            weights, known_scores(scores), config.doremi_step, smoothing=config.doremi_smoothing
+        )
         history.append(weights)
         share = torch.from_numpy(weights * there).float().to(losses.device)
         loss = (mean_by_domain(losses, domains, count)[0] * share).sum() / share.sum()
-        _show_step(progress, proxy, "proxy", loss)
+        _show_step(progress, proxy, "proxy", loss=loss)
         proxy.learn(loss)
     taken = np.stack(history)
     return MethodMixture(taken.mean(axis=0), taken, proxy.steps * proxy.batch * proxy_config.model.context)
@@ -80,14 +82,14 @@ def known_scores(scores: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(scores), np.nanmean(scores), scores)
 
 
-def updated_weights(weights: np.ndarray, scores: np.ndarray, step: float, smoothing: float) -> np.ndarray:
+def updated_weights(weights: np.ndarray, scores: np.ndarray, step: float, *, smoothing: float) -> np.ndarray:
     """[domains] weights after one exponentiated ascent on the scores, mixed with the uniform ones."""
     logarithms = np.log(weights) + step * scores
     raised = np.exp(logarithms - logarithms.max())
     return (1 - smoothing) * raised / raised.sum() + smoothing / len(weights)
 
 
-def _show_step(progress: Progress, proxy: ReweightedProxy, what: str, loss: torch.Tensor) -> None:
+def _show_step(progress: Progress, proxy: ReweightedProxy, what: str, *, loss: torch.Tensor) -> None:
     if proxy.step % 20 == 0:
         progress(
             proxy.step / proxy.steps,

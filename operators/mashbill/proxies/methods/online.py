@@ -35,7 +35,7 @@ def online_mixing(
         seed: of weights and order.
         progress: called now and then.
     """
-    proxy, count = ReweightedProxy(store, proxy_config, tokens, seed), len(store.domains)
+    proxy, count = ReweightedProxy(store, proxy_config, tokens, seed=seed), len(store.domains)
     rewards, history, before = np.zeros(count), [], 1 / count
     while proxy.step < proxy.steps:
         explored = min(1 / count, np.sqrt(np.log(count) / (count * (proxy.step + 1))))
@@ -46,7 +46,9 @@ def online_mixing(
         losses = proxy.losses(proxy.take(domains))
         mean, _ = mean_by_domain(losses.detach(), domains, count)
         draws = np.bincount(domains, minlength=count)
-        rewards = updated_rewards(rewards, mean.cpu().numpy(), draws, mixture, config.online_memory)
+        rewards = updated_rewards(
+            rewards, mean.cpu().numpy(), draws, mixture=mixture, memory=config.online_memory
+        )
         if proxy.step % 20 == 0:
             progress(
                 proxy.step / proxy.steps,
@@ -58,7 +60,7 @@ def online_mixing(
 
 
 def updated_rewards(
-    rewards: np.ndarray, losses: np.ndarray, draws: np.ndarray, mixture: np.ndarray, memory: float
+    rewards: np.ndarray, losses: np.ndarray, draws: np.ndarray, *, mixture: np.ndarray, memory: float
 ) -> np.ndarray:
     """[domains] moving averages of rewards after one step.
 
@@ -115,7 +117,7 @@ def skill_it(
         kept=kept,
         progress=lambda done, words: progress(done / 2, words),
     )
-    proxy = ReweightedProxy(store, proxy_config, tokens, seed)
+    proxy = ReweightedProxy(store, proxy_config, tokens, seed=seed)
     losses: list[np.ndarray] = []
     history: list[np.ndarray] = []
     for turn in range(config.skill_rounds):

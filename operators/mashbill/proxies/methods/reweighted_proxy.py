@@ -48,7 +48,7 @@ class ReweightedProxy:
         seed: of the weights and of the order of each domain.
     """
 
-    def __init__(self, store: TokenStore, config: ProxyConfig, tokens: int, seed: int) -> None:
+    def __init__(self, store: TokenStore, config: ProxyConfig, tokens: int, *, seed: int) -> None:
         torch.set_num_threads(1)
         keep_freed_memory()
         self.device = device_of(config)
@@ -105,7 +105,11 @@ class ReweightedProxy:
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.gradient_clip)
         rate = learning_rate_at(
-            self.step, self.steps, config.learning_rate, config.min_learning_rate, config.warmup_share
+            self.step,
+            self.steps,
+            config.learning_rate,
+            minimum=config.min_learning_rate,
+            warmup_share=config.warmup_share,
         )
         for group in self.optimiser.param_groups:
             group["lr"] = rate
@@ -118,7 +122,7 @@ class ReweightedProxy:
         texts = [self.store.validation(name).tokens for name in self.store.domains]
         return np.array(
             [
-                math.log(2) * bits_per_byte(self.model, tokens, len(tokens) - 1, self.device)
+                math.log(2) * bits_per_byte(self.model, tokens, len(tokens) - 1, device=self.device)
                 for tokens in texts
             ]
         )

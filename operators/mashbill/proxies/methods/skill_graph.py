@@ -54,7 +54,7 @@ def learn_skill_graph(
     for done, taught in enumerate(runs):
         path = kept / f"{'-'.join(map(str, taught))}.json"
         if not path.exists():
-            write_json(path, _teach(store, proxy_config, taught, tokens, seed))
+            write_json(path, _teach(store, proxy_config, taught, tokens=tokens, seed=seed))
         record = json.loads(path.read_text())
         falls.append(np.array(record["falls"]))
         spent += record["tokens"]
@@ -96,10 +96,10 @@ def pair_graph(alone: np.ndarray, together: np.ndarray) -> np.ndarray:
 
 
 def _teach(
-    store: TokenStore, proxy_config: ProxyConfig, taught: tuple[int, ...], tokens: int, seed: int
+    store: TokenStore, proxy_config: ProxyConfig, taught: tuple[int, ...], *, tokens: int, seed: int
 ) -> dict[str, object]:
     """How far each domain's loss falls, in nats a token, by training on some of them in turn."""
-    proxy = ReweightedProxy(store, proxy_config, tokens, seed)
+    proxy = ReweightedProxy(store, proxy_config, tokens, seed=seed)
     before, turns = proxy.validation(), itertools.cycle(taught)
     while proxy.step < proxy.steps:
         proxy.learn(proxy.losses(proxy.take([next(turns) for _ in range(proxy.batch)])).mean())

@@ -82,7 +82,7 @@ def compare(
     for i, name in enumerate(single):
         progress(i / len(single), f"cross-validating {name}")
         with one_thread():
-            compared[name] = cross_validate(regressor_named(name), weights, losses, folds, seed)
+            compared[name] = cross_validate(regressor_named(name), weights, losses, folds=folds, seed=seed)
     if ENSEMBLE in names:
         predicted = np.empty_like(losses)
         for held, seen in split_folds(
@@ -136,7 +136,7 @@ def _least_error(scatter: np.ndarray) -> np.ndarray:
 
 
 def fit_regressor(
-    name: str, weights: np.ndarray, losses: np.ndarray, compared: Mapping[str, CrossValidation]
+    name: str, weights: np.ndarray, losses: np.ndarray, *, compared: Mapping[str, CrossValidation]
 ) -> Regressor:
     """A regressor fitted on all runs; the ensemble with the shares that the comparison found."""
     regressor = Ensemble(member_shares(compared, losses)) if name == ENSEMBLE else new_regressor(name)

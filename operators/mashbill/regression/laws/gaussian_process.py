@@ -87,7 +87,7 @@ class Process:
         parts = []
         for start in range(0, len(weights), BLOCK):
             across = kernel(
-                self.points, self.features(weights[start : start + BLOCK]), self.lengths, self.heights
+                self.points, self.features(weights[start : start + BLOCK]), self.lengths, heights=self.heights
             )
             solved = torch.linalg.solve_triangular(self.factor, across, upper=False)
             parts.append((self.heights.exp()[:, None] - solved.square().sum(1)).clamp_min(0).T.numpy())
@@ -99,10 +99,10 @@ class Process:
 
         features = self.features(weights)
         across = torch.linalg.solve_triangular(
-            self.factor, kernel(self.points, features, self.lengths, self.heights), upper=False
+            self.factor, kernel(self.points, features, self.lengths, heights=self.heights), upper=False
         )
         return (
-            kernel(features, features, self.lengths, self.heights) - across.transpose(1, 2) @ across
+            kernel(features, features, self.lengths, heights=self.heights) - across.transpose(1, 2) @ across
         ).numpy()
 
 
@@ -164,7 +164,7 @@ class GaussianProcess:
         return self.unwarp(np.concatenate(draws))
 
 
-def kernel(one: Any, other: Any, lengths: Any, heights: Any) -> Any:
+def kernel(one: Any, other: Any, lengths: Any, *, heights: Any) -> Any:
     """[targets, mixtures, mixtures] inverse multiquadric kernel, with a length a domain."""
     scale = (-lengths).exp()[:, None]
     a, b = one[None] * scale, other[None] * scale
@@ -182,7 +182,7 @@ def learn(weights: np.ndarray, targets: np.ndarray, root: float) -> Process:
     some = torch.as_tensor(np.random.default_rng(0).permutation(len(weights))[:RUNS_FOR_LENGTHS])
     with one_thread():
         lengths, heights, noises = _lengths(points[some], values[:, some])
-        factor = _factor(points, lengths, heights, noises)
+        factor = _factor(points, lengths, heights, noises=noises)
         coefficients = torch.cholesky_solve(values[:, :, None], factor)[:, :, 0]
     return Process(root, middle, spread, points, lengths, heights, noises, factor, coefficients)
 
@@ -199,7 +199,7 @@ def _lengths(points: Any, values: Any) -> tuple[Any, Any, Any]:
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
     for _ in range(STEPS):
         optimizer.zero_grad()
-        factor = _factor(points, lengths, heights, noises)
+        factor = _factor(points, lengths, heights, noises=noises)
         solved = torch.cholesky_solve(values[:, :, None], factor)[:, :, 0]
         fit = 0.5 * (values * solved).sum() + factor.diagonal(dim1=1, dim2=2).log().sum()
         prior = ((lengths - LENGTH) / LENGTH_SPREAD).square().sum() + (heights / HEIGHT_SPREAD).square().sum()
@@ -210,8 +210,8 @@ def _lengths(points: Any, values: Any) -> tuple[Any, Any, Any]:
     return lengths.detach(), heights.detach(), noises.detach()
 
 
-def _factor(points: Any, lengths: Any, heights: Any, noises: Any) -> Any:
+def _factor(points: Any, lengths: Any, heights: Any, *, noises: Any) -> Any:
     import torch
 
     noise = (noises.exp() + JITTER)[:, None, None] * torch.eye(len(points), dtype=torch.float64)
-    return torch.linalg.cholesky(kernel(points, points, lengths, heights) + noise)
+    return torch.linalg.cholesky(kernel(points, points, lengths, heights=heights) + noise)

@@ -45,7 +45,7 @@ class ScheduleLimits:
         above = np.maximum(weights - floor, 0)
         above /= np.maximum(above.sum(axis=2, keepdims=True), 1e-300)
         highest, most = (limits.ceiling - floor) / room, (limits.highest - floor) / room
-        fitted = _scale_down(above, self.shares, highest, most)
+        fitted = _scale_down(above, self.shares, highest, most=most)
         mean = np.einsum("p,spd->sd", self.shares, fitted)
         wrong = (np.abs(fitted.sum(axis=2) - 1).max(axis=1) > TOLERANCE) | (mean > most + TOLERANCE).any(
             axis=1
@@ -57,7 +57,9 @@ class ScheduleLimits:
         return floor + room * fitted
 
 
-def _scale_down(above: np.ndarray, shares: np.ndarray, highest: np.ndarray, most: np.ndarray) -> np.ndarray:
+def _scale_down(
+    above: np.ndarray, shares: np.ndarray, highest: np.ndarray, *, most: np.ndarray
+) -> np.ndarray:
     """[schedules, phases, domains] under [domains] ceilings of every phase and of the mean, as far as one
     pass after the other gets."""
     result, bound = above.copy(), np.zeros(above.shape, bool)

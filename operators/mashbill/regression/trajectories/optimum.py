@@ -147,10 +147,10 @@ class _Search:
         starts = np.concatenate([instead[None], flat[None], self.limits.apply(drawn)])
         found = minimise_schedule(cautious, starts, self.limits, seed=seed)
         progress(0.9, "measuring the schedule")
-        return self._weighed(roll_out, found, flat, instead)
+        return self._weighed(roll_out, found, flat, instead=instead)
 
     def _weighed(
-        self, roll_out: RollOut, found: np.ndarray, flat: np.ndarray, instead: np.ndarray
+        self, roll_out: RollOut, found: np.ndarray, flat: np.ndarray, *, instead: np.ndarray
     ) -> ScheduleChoice:
         """The choice between [phases left, domains] schedules: the best found, the best constant, what was so
         far."""

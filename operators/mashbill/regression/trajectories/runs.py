@@ -41,11 +41,11 @@ class PhasedRuns:
 def read_phased_runs(schedules: Path, trajectories: Path, phases: int = 1) -> PhasedRuns:
     """Join a CSV of schedules, or of mixtures, with one of trajectories; see ``phased_runs``."""
     table = ScheduleTable.read(schedules)
-    return phased_runs(table, TrajectoryTable.read(trajectories), phases, str(schedules))
+    return phased_runs(table, TrajectoryTable.read(trajectories), phases, where=str(schedules))
 
 
 def phased_runs(
-    table: ScheduleTable, trajectories: TrajectoryTable, phases: int = 1, where: str = "the plan"
+    table: ScheduleTable, trajectories: TrajectoryTable, phases: int = 1, *, where: str = "the plan"
 ) -> PhasedRuns:
     """Join schedules with trajectories; runs that did not reach the end are left out.
 
