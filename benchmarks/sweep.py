@@ -174,7 +174,7 @@ def train_ours(arguments: argparse.Namespace, stack: int | str = "auto") -> None
             config, {}, Path(folder) / "output", Path(folder) / "scratch", lambda share, words: None
         )
         os.environ["OMP_NUM_THREADS"] = "1"
-        counts = train_group(
+        trained = train_group(
             run,
             store,
             mixtures,
@@ -185,7 +185,7 @@ def train_ours(arguments: argparse.Namespace, stack: int | str = "auto") -> None
             tag=0,
             processes=(os.cpu_count() or 1) if arguments.device == "cpu" else 1,
         )
-    print(json.dumps(counts), file=sys.stderr)
+    print(json.dumps(trained.counts), file=sys.stderr)
 
 
 if __name__ == "__main__":

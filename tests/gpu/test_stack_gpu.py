@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from mashbill.config import ModelShape, ProxyConfig
+from mashbill.models.capacity import stack_size
 from mashbill.models.transformer import Transformer
-from mashbill.proxies.devices import stack_size
 from mashbill.proxies.learners import WARMUP_STEPS, SingleLearner, StackedLearner
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

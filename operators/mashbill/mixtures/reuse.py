@@ -1,4 +1,5 @@
-"""What a plan keeps of an earlier search: domains that keep their ratios, and runs that still count."""
+"""What a plan keeps of an earlier search, and domains that keep their ratios; kept runs are among the
+runs."""
 
 from pathlib import Path
 
@@ -8,9 +9,8 @@ from pydantic import Field
 from mashbill.artifacts import Place, Record, file_in, has_file
 from mashbill.mixtures.bundle import Bundle
 from mashbill.mixtures.mixture import MixtureTable
-from mashbill.mixtures.sweep_runs import SweepRuns
 
-RATIOS, MIXTURES, LOSSES = "ratios.csv", "kept_mixtures.csv", "kept_losses.csv"
+RATIOS = "ratios.csv"
 
 
 class Reuse(Record):
@@ -53,22 +53,3 @@ def read_bundle(plan: Place) -> Bundle | None:
         return None
     table, searched = MixtureTable.read(file_in(plan, RATIOS)), Reuse.read(plan).searched
     return Bundle(table.domains, table.weights[0], np.array([table.domains.index(name) for name in searched]))
-
-
-def write_kept_runs(runs: SweepRuns, folder: Path) -> None:
-    """Write the earlier runs that count beside a plan."""
-    runs.mixtures.write(folder / MIXTURES)
-    runs.losses.write(folder / LOSSES)
-
-
-def read_kept_runs(plan: Place) -> SweepRuns | None:
-    """The earlier runs that count; None where there are none."""
-    if not has_file(plan, MIXTURES):
-        return None
-    return SweepRuns.read_tables(file_in(plan, MIXTURES), file_in(plan, LOSSES))
-
-
-def runs_that_count(plan: Place, *sweeps: Place) -> SweepRuns:
-    """Today's finished runs, and the earlier ones that a plan keeps, of the sets that both measured."""
-    today, kept = SweepRuns.read(*sweeps).finished, read_kept_runs(plan)
-    return today if kept is None else today.and_also(kept)

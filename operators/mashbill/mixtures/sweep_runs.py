@@ -1,4 +1,7 @@
-"""The runs of a sweep: what each was trained on, its final losses, and its losses on the way."""
+"""The runs of a sweep: what each was trained on, its final losses, and its losses on the way.
+
+A plan may keep runs of an earlier sweep, which then count beside today's.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +16,7 @@ from mashbill.mixtures.mixture import LossTable, MixtureTable
 from mashbill.mixtures.trajectory_table import TrajectoryTable
 
 MIXTURES, LOSSES, TRAJECTORIES = "mixtures.csv", "losses.csv", "trajectories.csv"
+KEPT_MIXTURES, KEPT_LOSSES = "kept_mixtures.csv", "kept_losses.csv"
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,25 @@ def has_runs(place: Place) -> bool:
 def read_trajectories(place: Place) -> TrajectoryTable:
     """The trajectories of a sweep."""
     return TrajectoryTable.read(file_in(place, TRAJECTORIES))
+
+
+def write_kept_runs(runs: SweepRuns, folder: Path) -> None:
+    """Write the earlier runs that count beside a plan."""
+    runs.mixtures.write(folder / KEPT_MIXTURES)
+    runs.losses.write(folder / KEPT_LOSSES)
+
+
+def read_kept_runs(plan: Place) -> SweepRuns | None:
+    """The earlier runs that count; None where there are none."""
+    if not has_file(plan, KEPT_MIXTURES):
+        return None
+    return SweepRuns.read_tables(file_in(plan, KEPT_MIXTURES), file_in(plan, KEPT_LOSSES))
+
+
+def runs_that_count(plan: Place, *sweeps: Place) -> SweepRuns:
+    """Today's finished runs, and the earlier ones that a plan keeps, of the sets that both measured."""
+    today, kept = SweepRuns.read(*sweeps).finished, read_kept_runs(plan)
+    return today if kept is None else today.and_also(kept)
 
 
 def align(mixtures: MixtureTable, losses: LossTable) -> LossTable:

@@ -40,14 +40,3 @@ def memory_per_rank(parameters: int, ranks: int, zero_stage: int) -> int:
     gradients = 2 * parameters / (ranks if zero_stage >= 2 else 1)
     optimiser = 12 * parameters / (ranks if zero_stage >= 1 else 1)
     return round(weights + gradients + optimiser)
-
-
-def training_bytes(shape: ModelShape, vocabulary: int, batch_sequences: int) -> int:
-    """Bytes that training one model on one device takes, logits left out.
-
-    fp32 weights, gradients and AdamW's two moments, and a bf16 copy of the weights (18 bytes a parameter); of
-    each token and layer what backward needs, about 18 values of the width and 5 of the feed-forward layer,
-    counted at 4 bytes.
-    """
-    kept = shape.layers * (18 * shape.width + 5 * shape.feed_forward) + 4 * shape.width
-    return 18 * parameter_count(shape, vocabulary) + 4 * kept * batch_sequences * shape.context

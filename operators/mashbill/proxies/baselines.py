@@ -8,8 +8,8 @@ from mashbill.artifacts import Artifact, Counts, StageRun
 from mashbill.config import PipelineConfig
 from mashbill.mixtures import BaselineMixtures, MixturePlan, MixtureTable
 from mashbill.mixtures.choice import MIXTURE
+from mashbill.models.capacity import device_of
 from mashbill.models.huggingface import load_model, save_model
-from mashbill.proxies.devices import device_of
 from mashbill.proxies.methods.doremi import doremi, train_reference
 from mashbill.proxies.methods.online import online_mixing, skill_it
 from mashbill.proxies.methods.reweighted_proxy import MethodMixture, ReweightedProxy

@@ -55,7 +55,7 @@ def run_bootstrap_part(run: StageRun) -> Counts:
         tokens=config.bootstrap.tokens,
         evaluations=1,
         tag=BOOTSTRAP_TAG,
-    )
+    ).counts
     shutil.copyfile(store.tokenizer_path, run.output / "tokenizer.json")
     shutil.copyfile(store.folder / "tokens.json", run.output / "tokens.json")
     return counts

@@ -5,19 +5,19 @@ Results are kept in the scratch folder as soon as they are there, so that a kill
 
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from mashbill.artifacts import Artifact, Counts, Progress, StageRun
+from mashbill.artifacts import Artifact, Counts, StageRun
 from mashbill.artifacts.json_file import PART
-from mashbill.config import ProxyConfig
+from mashbill.config import PipelineConfig, ProxyConfig
 from mashbill.errors import DataError
 from mashbill.mixtures import LossTable, MixtureTable, ScheduleTable, SweepRuns, TrajectoryTable
-from mashbill.proxies.devices import device_of, stack_size
+from mashbill.models.capacity import capacity
 from mashbill.proxies.result import ProxyResult, final_losses, folder_name
-from mashbill.proxies.stack_process import train_in_processes
-from mashbill.proxies.stacks import Budget, PlannedProxy, train_stack
+from mashbill.proxies.stacks import Budget, PlannedProxy, train_planned
 from mashbill.tokens import TokenStore
 
 MIN_PROXIES = 2
@@ -35,6 +35,29 @@ def group_rows(name: str, proxies: int, group_size: int) -> range:
     return range(first, min(proxies, first + group_size))
 
 
+@dataclass(frozen=True)
+class TrainedGroup:
+    """What one task trained.
+
+    Attributes:
+        counts: proxies, tokens, seconds and failures.
+        runs: the proxies trained with the first of the configs.
+    """
+
+    counts: Counts
+    runs: SweepRuns
+
+
+def sweep_configs(config: PipelineConfig) -> list[ProxyConfig]:
+    """What each mixture of a sweep is trained with: the proxy's own settings, then the further ones."""
+    return [config.proxy, *(config.proxy.optimised_as(settings) for settings in config.sweep.also)]
+
+
+def chosen_config(config: PipelineConfig, sweep: Artifact) -> ProxyConfig:
+    """The settings that the regression learns from, for proxies trained after the sweep."""
+    return sweep_configs(config)[int(sweep.manifest.counts["settings"])]
+
+
 def train_group(
     run: StageRun,
     store: TokenStore,
@@ -47,7 +70,7 @@ def train_group(
     tag: int,
     schedules: ScheduleTable | None = None,
     processes: int = 1,
-) -> Counts:
+) -> TrainedGroup:
     """Train the proxies of some rows: one after the other on a core, or as many at once as the GPU holds.
 
     Args:
@@ -65,26 +88,25 @@ def train_group(
         processes: worker processes, for a part that has the machine to itself.
     """
     members = plan_members(mixtures, rows, configs, seed=(run.config.seed, tag), schedules=schedules)
-    train_planned(
-        members,
-        Budget(store.folder, run.scratch, tokens, evaluations),
-        store.vocabulary,
-        progress=run.progress,
-        processes=processes,
-    )
-    counts = {"proxies": 0, "tokens": 0, "seconds": 0.0, "failed": 0}
+    stack, workers = capacity(configs[0], store.vocabulary, processes)
+    budget = Budget(store.folder, run.scratch, tokens, evaluations)
+    train_planned(members, budget, stack=stack, processes=workers, progress=run.progress)
     for member in members:
         shutil.copytree(
             run.scratch / member.name,
             run.output / PROXIES / member.name,
             ignore=shutil.ignore_patterns(f"*{PART}"),  # of a checkpoint that a kill cut off
         )
-        result = ProxyResult.read(run.scratch / member.name)
-        counts["proxies"] += 1
-        counts["tokens"] += result.tokens
-        counts["seconds"] += result.seconds
-        counts["failed"] += bool(result.failed)
-    return {**counts, "seconds": round(counts["seconds"], 2)}
+    results = [ProxyResult.read(run.scratch / member.name) for member in members]
+    first = results[:: len(configs)]
+    losses = LossTable(mixtures.index[rows], store.set_names, final_losses(first, store.set_names))
+    counts = {
+        "proxies": len(results),
+        "tokens": sum(result.tokens for result in results),
+        "seconds": round(sum(result.seconds for result in results), 2),
+        "failed": sum(bool(result.failed) for result in results),
+    }
+    return TrainedGroup(counts, SweepRuns(mixtures.only(np.asarray(rows)), losses))
 
 
 def plan_members(
@@ -104,22 +126,6 @@ def plan_members(
         mixture = mixtures.row(row) if schedules is None else schedules.schedule(row)
         members += [PlannedProxy(index, mixture, own, config, place) for place, config in enumerate(configs)]
     return members
-
-
-def train_planned(
-    members: Sequence[PlannedProxy], budget: Budget, vocabulary: int, *, progress: Progress, processes: int
-) -> None:
-    """Train what is not finished, in stacks where there is a GPU, over worker processes where there are
-    several."""
-    size = stack_size(members[0].config, vocabulary)
-    processes = processes if device_of(members[0].config) == "cpu" else 1
-    stacks = [members[start : start + size] for start in range(0, len(members), size)]
-    todo = [stack for stack in stacks if not budget.finished(stack)]
-    if min(processes, len(todo)) > 1:
-        train_in_processes(todo, budget, progress=progress, processes=min(processes, len(todo)))
-        return
-    for done, stack in enumerate(todo):
-        train_stack(stack, budget, _scaled(progress, done, len(todo), name=stack[0].name))
 
 
 def collect_groups(
@@ -187,16 +193,6 @@ def proxy_folders(parts: Mapping[str, Artifact], mixtures: MixtureTable, place: 
     return [found[folder_name(int(index), place)] for index in mixtures.index]
 
 
-def trained_runs(folder: Path, mixtures: MixtureTable, sets: Sequence[str]) -> SweepRuns:
-    """The runs of one part's proxies, once they are trained."""
-    results = [ProxyResult.read(folder / PROXIES / folder_name(int(index))) for index in mixtures.index]
-    return SweepRuns(mixtures, LossTable(mixtures.index, tuple(sets), final_losses(results, sets)))
-
-
 def proxy_result(artifact: Artifact, index: int) -> ProxyResult:
     """What became of one of a group's proxies, by the index of its mixture."""
     return ProxyResult.read(artifact.path / PROXIES / folder_name(index))
-
-
-def _scaled(progress: Progress, done: int, of: int, *, name: str) -> Progress:
-    return lambda share, words: progress((done + share) / of, f"proxy {name}: {words}")

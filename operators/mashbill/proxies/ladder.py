@@ -13,8 +13,7 @@ from mashbill.artifacts import Artifact, Counts, Part, Record, StageRun
 from mashbill.config import ModelShape, PipelineConfig, Rung
 from mashbill.mixtures import MixtureTable, SweepRuns
 from mashbill.models.sizes import parameter_count
-from mashbill.proxies.group import proxy_result, train_group
-from mashbill.proxies.sweep import chosen_config
+from mashbill.proxies.group import chosen_config, proxy_result, train_group
 from mashbill.tokens import TokenStore
 
 LADDER_TAG = 307
@@ -60,7 +59,7 @@ def train_rung(run: StageRun) -> Counts:
         tokens=tokens,
         evaluations=1,
         tag=LADDER_TAG + number,
-    )
+    ).counts
 
 
 def collect_ladder(run: StageRun) -> Counts:

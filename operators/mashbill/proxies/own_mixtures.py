@@ -8,9 +8,10 @@ from mashbill.artifacts import Counts, Progress, write_json
 from mashbill.config import ProxyConfig, SweepConfig
 from mashbill.errors import DataError
 from mashbill.mixtures import ScheduleTable
-from mashbill.proxies.group import plan_members, train_planned, write_tables
+from mashbill.models.capacity import capacity
+from mashbill.proxies.group import PROXIES, plan_members, write_tables
 from mashbill.proxies.result import ProxyResult, folder_name
-from mashbill.proxies.stacks import Budget
+from mashbill.proxies.stacks import Budget, train_planned
 from mashbill.tokens import TokenStore
 
 OWN_TAG = 308
@@ -60,14 +61,10 @@ def train_mixtures(
     members = plan_members(
         mixtures, range(len(mixtures.index)), [proxy], seed=(seed, OWN_TAG), schedules=schedules
     )
-    folders = output / "proxies"
-    train_planned(
-        members,
-        Budget(store.folder, folders, sweep.tokens, sweep.evaluations),
-        store.vocabulary,
-        progress=progress,
-        processes=processes,
-    )
+    folders = output / PROXIES
+    stack, workers = capacity(proxy, store.vocabulary, processes)
+    budget = Budget(store.folder, folders, sweep.tokens, sweep.evaluations)
+    train_planned(members, budget, stack=stack, processes=workers, progress=progress)
     results = [ProxyResult.read(folders / folder_name(int(index))) for index in mixtures.index]
     return write_tables(mixtures, results, store.set_names, output=output)
 

@@ -19,10 +19,10 @@ from mashbill.artifacts import Progress
 from mashbill.config import ProxyConfig
 from mashbill.mixtures import MixtureLoader, Schedule
 from mashbill.models.allocator import keep_freed_memory
+from mashbill.models.capacity import device_of
 from mashbill.models.huggingface import save_weights
 from mashbill.models.optimisation import learning_rate_at
 from mashbill.models.transformer import Transformer
-from mashbill.proxies.devices import device_of
 from mashbill.proxies.learners import FINE, Learner, SingleLearner, StackedLearner
 from mashbill.proxies.result import ProxyResult
 from mashbill.tokens import TokenStore
@@ -126,10 +126,12 @@ class _Training:
                 set(member.mixture.ends(self.steps)) if isinstance(member.mixture, Schedule) else set()
             )
         self.loaders = [self._loader(member) for member in members]
-        self.learner = new_learner(store, members)
         self.results, self.step, self.seconds = [ProxyResult() for _ in members], 0, 0.0
         self.path = scratch / CHECKPOINT
-        self._resume()
+        kept = self._checkpoint()
+        self.learner = new_learner(store, members)
+        if kept is not None:
+            self.learner.load(kept)
 
     def _loader(self, member: Member) -> MixtureLoader:
         tokens = {domain: self.store.train_tokens(domain) for domain in self.store.domains}
@@ -234,17 +236,20 @@ class _Training:
         torch.save({**state, "learner": self.learner.state()}, temporary)
         temporary.replace(self.path)
 
-    def _resume(self) -> None:
-        """Go on from the checkpoint, unless there is none, or it is of other proxies."""
+    def _checkpoint(self) -> dict[str, Any] | None:
+        """The learner's state of the checkpoint that a killed loop left, whose step the loop goes on from.
+
+        None where there is none, or it is of other proxies.
+        """
         if not self.path.exists():
-            return
+            return None
         kept = torch.load(self.path, map_location="cpu", weights_only=True)
         if kept["identity"] != self._identity():
-            return
+            return None
         self.step, self.seconds = kept["step"], kept["seconds"]
         for result, trajectory in zip(self.results, kept["trajectories"], strict=True):
             result.trajectory = trajectory
-        self.learner.load(kept["learner"])
+        return dict(kept["learner"])
 
 
 def new_learner(store: TokenStore, members: Sequence[Member]) -> Learner:

@@ -1,14 +1,24 @@
-"""Proxies that are planned, and their training in stacks: as many at once as the device holds."""
+"""Proxies that are planned, and their training: in stacks, as many at once as the device holds, and in
+processes.
 
+A process of its own runs ``mashbill.proxies.stack_process``, which trains a share of the stacks one after the
+other.
+"""
+
+import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mashbill.artifacts import Progress
 from mashbill.config import ProxyConfig
+from mashbill.errors import RunError
+from mashbill.launch.processes import Child, start_module, wait_for
 from mashbill.mixtures import Schedule
 from mashbill.proxies.result import folder_name, is_finished
 from mashbill.tokens import TokenStore
+
+MODULE = "mashbill.proxies.stack_process"
 
 
 @dataclass(frozen=True)
@@ -56,21 +66,72 @@ class Budget:
         return all(is_finished(self.scratch / proxy.name) for proxy in stack)
 
 
-def train_stack(
-    stack: Sequence[PlannedProxy], budget: Budget, progress: Progress = lambda share, words: None
+def train_planned(
+    proxies: Sequence[PlannedProxy], budget: Budget, *, stack: int, processes: int, progress: Progress
 ) -> None:
-    """Train a stack and keep its results."""
+    """Train what is not finished of some proxies, and keep the results.
+
+    Args:
+        proxies: in the order they are trained.
+        budget: what they share.
+        stack: how many are trained at once.
+        processes: worker processes that share the stacks; with one they are trained here.
+        progress: told of every stack.
+    Raises:
+        RunError: a process failed or was killed; what is finished is kept.
+    """
+    stacks = [proxies[start : start + stack] for start in range(0, len(proxies), stack)]
+    todo = [planned for planned in stacks if not budget.finished(planned)]
+    if min(processes, len(todo)) > 1:
+        _share(todo, budget, processes=min(processes, len(todo)), progress=progress)
+        return
     from mashbill.proxies.proxy import Member, train_members
 
-    folders = [budget.scratch / proxy.name for proxy in stack]
-    members = [Member(p.mixture, p.seed, p.config, folder) for p, folder in zip(stack, folders, strict=True)]
-    results = train_members(
-        TokenStore(budget.store),
-        members,
-        tokens=budget.tokens,
-        evaluations=budget.evaluations,
-        scratch=folders[0],
-        progress=progress,
-    )
-    for proxy, folder, result in zip(stack, folders, results, strict=True):
-        result.write(folder, proxy.index)
+    for done, planned in enumerate(todo):
+        folders = [budget.scratch / proxy.name for proxy in planned]
+        members = [
+            Member(proxy.mixture, proxy.seed, proxy.config, folder)
+            for proxy, folder in zip(planned, folders, strict=True)
+        ]
+        results = train_members(
+            TokenStore(budget.store),
+            members,
+            tokens=budget.tokens,
+            evaluations=budget.evaluations,
+            scratch=folders[0],
+            progress=_scaled(progress, done, len(todo), name=planned[0].name),
+        )
+        for proxy, folder, result in zip(planned, folders, results, strict=True):
+            result.write(folder, proxy.index)
+
+
+def _share(
+    stacks: Sequence[Sequence[PlannedProxy]], budget: Budget, *, processes: int, progress: Progress
+) -> None:
+    """Share stacks among processes of one thread each, and wait for them."""
+    budget.scratch.mkdir(parents=True, exist_ok=True)
+    children = [
+        _start(stacks[i::processes], budget, budget.scratch / f"process-{i}") for i in range(processes)
+    ]
+
+    def look() -> None:
+        done = sum(budget.finished(stack) for stack in stacks)
+        progress(done / len(stacks), f"{done} of {len(stacks)} trained, in {processes} processes")
+
+    wait_for(children, look)
+    for child in children:
+        if child.exit_code:
+            what = f"a process that trains them failed ({child.last_words()})"
+            raise RunError("proxies", what, f"see {child.log}, then rerun: finished proxies are kept")
+        child.log.unlink()
+        child.log.with_suffix(".job").unlink()
+
+
+def _start(stacks: Sequence[Sequence[PlannedProxy]], budget: Budget, place: Path) -> Child:
+    job = place.with_suffix(".job")
+    job.write_bytes(pickle.dumps((stacks, budget)))
+    return start_module(MODULE, [str(job)], place.with_suffix(".log"))
+
+
+def _scaled(progress: Progress, done: int, of: int, *, name: str) -> Progress:
+    return lambda share, words: progress((done + share) / of, f"proxy {name}: {words}")

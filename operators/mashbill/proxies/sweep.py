@@ -18,6 +18,7 @@ from mashbill.proxies.group import (
     group_names,
     group_rows,
     proxy_folders,
+    sweep_configs,
     train_group,
 )
 from mashbill.proxies.result import ProxyResult, final_losses
@@ -79,7 +80,7 @@ def run_sweep_part(run: StageRun) -> Counts:
         evaluations=config.sweep.evaluations,
         tag=SWEEP_TAG,
         schedules=plan.schedules,
-    )
+    ).counts
 
 
 def collect_sweep(run: StageRun) -> Counts:
@@ -99,16 +100,6 @@ def collect_sweep(run: StageRun) -> Counts:
     counts = collect_groups(run.parts, mixtures, sets, output=run.output, place=compared.chosen)
     tokens = sum(artifact.manifest.counts["tokens"] for artifact in run.parts.values())
     return {**counts, "tokens": tokens, "settings": compared.chosen}
-
-
-def sweep_configs(config: PipelineConfig) -> list[ProxyConfig]:
-    """What each mixture is trained with: the proxy's own settings, then the further ones."""
-    return [config.proxy, *(config.proxy.optimised_as(settings) for settings in config.sweep.also)]
-
-
-def chosen_config(config: PipelineConfig, sweep: Artifact) -> ProxyConfig:
-    """The settings that the regression learns from, for proxies trained after the sweep."""
-    return sweep_configs(config)[int(sweep.manifest.counts["settings"])]
 
 
 def compare_settings(tables: list[np.ndarray], configs: list[ProxyConfig]) -> SettingsComparison:

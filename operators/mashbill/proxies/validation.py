@@ -62,7 +62,7 @@ def train_again(run: StageRun) -> Counts:
         tokens=tokens,
         evaluations=1,
         tag=VALIDATION_TAG + int(number),
-    )
+    ).counts
 
 
 def collect_validation(run: StageRun) -> Counts:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mashbill.errors import DataError
-from mashbill.regression.laws.registry import Regressor
+from mashbill.regression.regressor import Regressor
 
 FOLD_TAG = 502
 MIN_RUNS = 4

@@ -17,7 +17,7 @@ from mashbill.mixtures import Prediction, SweepRuns
 from mashbill.regression.cross_validation import CrossValidation, conformal_half_width
 from mashbill.regression.laws.ensemble import choose_regressor, compare, fit_regressor
 from mashbill.regression.laws.gaussian_process import GaussianProcess
-from mashbill.regression.laws.registry import Regressor
+from mashbill.regression.regressor import Regressor
 
 MODEL = "regression.joblib"
 UNREADABLE = (OSError, ValueError, KeyError, EOFError, AttributeError, ImportError, UnpicklingError)

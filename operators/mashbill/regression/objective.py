@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mashbill.regression.laws.gaussian_process import GaussianProcess
-from mashbill.regression.laws.registry import Regressor
+from mashbill.regression.regressor import Regressor
 
 
 @dataclass(frozen=True)

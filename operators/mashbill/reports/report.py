@@ -8,8 +8,7 @@ import numpy as np
 
 from mashbill.artifacts import Artifact, Counts, StageRun
 from mashbill.mixtures import SweepRuns
-from mashbill.mixtures.reuse import read_kept_runs
-from mashbill.mixtures.sweep_runs import has_runs
+from mashbill.mixtures.sweep_runs import has_runs, read_kept_runs
 from mashbill.quality.family import STRENGTH
 from mashbill.quality.selection import FACTS
 from mashbill.reports.gather import Facts, Summary, gather, summary

@@ -2,7 +2,7 @@
 
 from mashbill.artifacts import Counts, StageRun
 from mashbill.mixtures import SweepRuns
-from mashbill.mixtures.reuse import runs_that_count
+from mashbill.mixtures.sweep_runs import runs_that_count
 from mashbill.regression.fitted import MODEL, RegressorComparison, TargetModel, fit_runs
 
 OUTPUTS = {MODEL: "the fitted regressor", RegressorComparison.FILE: "the regressors compared"}

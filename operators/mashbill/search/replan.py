@@ -19,7 +19,8 @@ from mashbill.documents import DOCUMENTS, REFERENCES, DocumentStore
 from mashbill.errors import ConfigError
 from mashbill.mixtures import Choice, SweepRuns, epoch_ceiling
 from mashbill.mixtures.plan import NATURAL, SCHEDULES
-from mashbill.mixtures.reuse import LOSSES, MIXTURES, RATIOS, Reuse, write_bundle, write_kept_runs
+from mashbill.mixtures.reuse import RATIOS, Reuse, write_bundle
+from mashbill.mixtures.sweep_runs import KEPT_LOSSES, KEPT_MIXTURES, write_kept_runs
 from mashbill.mixtures.sweep_runs import MIXTURES as PLANNED
 from mashbill.regression.fitted import FittedRegression
 from mashbill.search.earlier import EarlierSearch, find_earlier
@@ -34,7 +35,7 @@ OUTPUTS = {
     SCHEDULES: "with plan.phases: how each mixture is spread over them",
     Reuse.FILE: "with plan.reuse: what is kept of an earlier search, what is searched, and why",
     RATIOS: "domains that keep their ratios",
-    f"{MIXTURES}, {LOSSES}": "earlier runs that count",
+    f"{KEPT_MIXTURES}, {KEPT_LOSSES}": "earlier runs that count",
 }
 
 

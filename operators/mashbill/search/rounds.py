@@ -12,10 +12,9 @@ import numpy as np
 from mashbill.artifacts import Artifact, Counts, StageRun
 from mashbill.config import PipelineConfig
 from mashbill.mixtures import MixtureTable, Round, Rounds, SweepRuns, epoch_ceiling
-from mashbill.mixtures.reuse import read_bundle, runs_that_count
-from mashbill.mixtures.sweep_runs import LOSSES, MIXTURES, has_runs
-from mashbill.proxies.group import train_group, trained_runs
-from mashbill.proxies.sweep import chosen_config
+from mashbill.mixtures.reuse import read_bundle
+from mashbill.mixtures.sweep_runs import LOSSES, MIXTURES, has_runs, runs_that_count
+from mashbill.proxies.group import chosen_config, train_group
 from mashbill.regression.advice import Advice, advise
 from mashbill.regression.laws.gaussian_process import GaussianProcess
 from mashbill.regression.limits import Limits
@@ -49,7 +48,7 @@ def run_round(run: StageRun) -> Counts:
         return {"proxies": 0, "failed": 0, "tokens": 0, **promised}
     weights = advice.weights
     table = MixtureTable(FIRST_INDEX * number + np.arange(len(weights)), store.domains, weights)
-    counts = train_group(
+    trained = train_group(
         run,
         store,
         table,
@@ -60,8 +59,8 @@ def run_round(run: StageRun) -> Counts:
         tag=ROUND_TAG,
         processes=config.workers or os.cpu_count() or 1,  # rounds run one at a time
     )
-    trained_runs(run.output, table, store.set_names).write(run.output)
-    return {key: counts[key] for key in ("proxies", "failed", "tokens")} | promised
+    trained.runs.write(run.output)
+    return {key: trained.counts[key] for key in ("proxies", "failed", "tokens")} | promised
 
 
 def collect_rounds(run: StageRun) -> Counts:

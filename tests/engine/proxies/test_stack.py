@@ -13,10 +13,9 @@ import torch
 from builders.corpus import SMALL_SWEEP, easy_and_hard, run_stage
 from mashbill.artifacts import Artifact
 from mashbill.config import ModelShape, PipelineConfig, ProxyConfig
+from mashbill.models.capacity import LOGITS_BYTES, members_within, training_bytes
 from mashbill.models.huggingface import load_model
-from mashbill.models.sizes import training_bytes
 from mashbill.models.transformer import Transformer
-from mashbill.proxies.devices import LOGITS_BYTES, members_within
 from mashbill.proxies.learners import SingleLearner, StackedLearner
 from mashbill.proxies.proxy import CHECKPOINT, Member, ProxyResult, train_members
 from mashbill.stages import job_of, stage_named

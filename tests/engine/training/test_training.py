@@ -10,13 +10,17 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
 from builders.checkout import TESTS
+from builders.choices import write_choice
 from builders.corpus import TINY_MODEL, corpus_config, folder_as_artifact, run_stage, run_stages, write_jsonl
 from mashbill.artifacts import Artifact
 from mashbill.config import PipelineConfig
+from mashbill.mixtures import Schedule, ScheduleChoice
+from mashbill.mixtures.schedule_choice import phases_of
 
 TRAINING = f"""
 [deduplication]
@@ -51,15 +55,12 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
     done = run_stages(config, "deduplicate")
     tokens = run_stage(config, "tokenize", {"ingest": done["ingest"], "select": done["deduplicate"]})
     (folder / "mix").mkdir()
-    (folder / "mix" / "choice.json").write_text(
-        json.dumps({"mixture": {"a": 0.6, "b": 0.4}, "baselines": {}})
-    )
-    mix = folder_as_artifact("mix", folder / "mix")
-    phases = [
-        {"share": 0.5, "mixture": {"a": 1.0, "b": 0.0}},
-        {"share": 0.5, "mixture": {"a": 0.2, "b": 0.8}},
-    ]
-    (folder / "mix" / "schedule.json").write_text(json.dumps({"schedule": phases}))
+    mix = write_choice(folder / "mix", {"a": 0.6, "b": 0.4}, {"r": 1.0})
+    schedule = Schedule(("a", "b"), np.array([0.5, 0.5]), np.array([[1.0, 0.0], [0.2, 0.8]]))
+    reason = "for a test"
+    ScheduleChoice(
+        phases=2, schedule=phases_of(schedule), mean=schedule.mean, taken=True, reason=reason
+    ).write(folder / "mix")
     others = {name: folder_as_artifact(name, folder / "mix") for name in ("schedule", "gate")}
     return folder, {"tokenize": tokens, "mix": mix, **others}
 

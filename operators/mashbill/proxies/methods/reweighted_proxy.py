@@ -13,11 +13,11 @@ from mashbill.config import ProxyConfig
 from mashbill.errors import DataError
 from mashbill.mixtures import MixtureLoader
 from mashbill.models.allocator import keep_freed_memory
+from mashbill.models.capacity import device_of
 from mashbill.models.measurement import bits_per_byte
 from mashbill.models.optimisation import learning_rate_at, resolve_precision, weight_decay_groups
 from mashbill.models.sizes import ADAM_BETAS
 from mashbill.models.transformer import Transformer
-from mashbill.proxies.devices import device_of
 from mashbill.tokens import TokenStore
 
 DRAW_TAG = 305

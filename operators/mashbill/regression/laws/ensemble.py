@@ -9,7 +9,8 @@ import numpy as np
 from mashbill.artifacts import Progress
 from mashbill.config.search import REGRESSORS
 from mashbill.regression.cross_validation import CrossValidation, cross_validate, measured_by, split_folds
-from mashbill.regression.laws.registry import Regressor, regressor_named
+from mashbill.regression.laws.registry import regressor_named
+from mashbill.regression.regressor import Regressor
 from mashbill.regression.threads import one_thread
 
 ENSEMBLE = "ensemble"

@@ -1,32 +1,14 @@
-"""Regressors from mixtures to losses, behind one small interface; each predicts all targets at once.
+"""Regressors by name.
 
 A regressor is a class in a module of this package; it gives its name, which ``regression.regressor`` lists.
 """
 
 from functools import cache
-from typing import Protocol, Self
-
-import numpy as np
 
 from mashbill.discovery import classes_in, modules_in
+from mashbill.regression.regressor import Regressor
 
 MIN_RUNS = 8
-
-
-class Regressor(Protocol):
-    """Learns losses from mixtures."""
-
-    name: str
-
-    @staticmethod
-    def least_runs(domains: int) -> int:
-        """The fewest runs that it can bear; a law has a parameter a domain and some more."""
-
-    def fit(self, weights: np.ndarray, losses: np.ndarray) -> Self:
-        """Learn from [runs, domains] mixtures and [runs, targets] losses."""
-
-    def predict(self, weights: np.ndarray) -> np.ndarray:
-        """[mixtures, targets] losses."""
 
 
 def regressor_named(name: str) -> type[Regressor]:
