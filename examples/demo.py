@@ -94,12 +94,12 @@ def follow(server: AirflowServer, run_id: str, workspace: Path) -> None:
         SystemExit: a task failed, or the scheduler died.
     """
     states: dict[str, str] = {}
-    told: dict[str, tuple[int, float]] = {}
+    printed: dict[str, tuple[int, float]] = {}
     while True:
         tasks = server.tasks(DAG, run_id)
         for task in sorted(tasks, key=lambda t: t["start_date"] or "~"):
             _tell_state(task, states)
-        _tell_progress(workspace, told)
+        _print_progress(workspace, printed)
         state = server.call("GET", f"dags/{DAG}/dagRuns/{run_id}")["state"]
         if state == "success":
             return
@@ -128,13 +128,13 @@ def _tell_state(task: dict[str, Any], states: dict[str, str]) -> None:
     console.print(f"{time.strftime('%H:%M:%S')}  {name:32} {state:14} {seconds}", highlight=False)
 
 
-def _tell_progress(workspace: Path, told: dict[str, tuple[int, float]]) -> None:
+def _print_progress(workspace: Path, printed: dict[str, tuple[int, float]]) -> None:
     """One line when a stage has moved on by a tenth, or has been silent for 20 seconds."""
     for name, state in read_progress(workspace).items():
-        tenth, last = told.get(name, (-1, 0.0))
+        tenth, last = printed.get(name, (-1, 0.0))
         now = time.monotonic()
         if int(state.done * 10) > tenth or now - last > 20:
-            told[name] = (int(state.done * 10), now)
+            printed[name] = (int(state.done * 10), now)
             console.print(
                 f"[dim]{time.strftime('%H:%M:%S')}    {name:30} {state.done:4.0%}  {state.message}",
                 highlight=False,

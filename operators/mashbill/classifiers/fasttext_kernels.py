@@ -107,6 +107,22 @@ def collapse_words(words, offsets, end_of_text, shortest, longest, buckets, scal
 
 
 @nb.njit(nogil=True, cache=True)
+def _add_word_ngrams(history, seen, word, word_ngrams, buckets, sums):
+    """Add the scalars of the word n-grams that end with a word to ``sums``; returns how many there are."""
+    size = np.uint64(buckets.shape[0])
+    count = 0
+    for n in range(2, min(word_ngrams, seen + 1) + 1):
+        combined = history[(seen - (n - 1)) % word_ngrams]
+        for back in range(n - 2, 0, -1):
+            combined = combined * np.uint64(NGRAM_PRIME) + history[(seen - back) % word_ngrams]
+        combined = combined * np.uint64(NGRAM_PRIME) + word
+        count += 1
+        for k in range(sums.shape[0]):
+            sums[k] += buckets[np.int64(combined % size), k]
+    return count
+
+
+@nb.njit(nogil=True, cache=True)
 def score_documents(
     text,
     documents,
@@ -138,7 +154,6 @@ def score_documents(
         out: [documents, scalars] float64, NaN for documents without a row.
     """
     width = out.shape[1]
-    size = np.uint64(buckets.shape[0])
     history = np.zeros(max(word_ngrams, 1), np.uint64)
     end_mark = np.array([60, 47, 115, 62], np.uint8)
     end_state = np.uint32(FNV_OFFSET)
@@ -178,16 +193,7 @@ def score_documents(
             elif longest > 0 and not ended:
                 count += add_subwords(text, start, place, shortest, longest, buckets, total)
             extended = _sign_extended(state)
-            for n in range(2, word_ngrams + 1):
-                if seen < n - 1:
-                    break
-                combined = history[(seen - (n - 1)) % word_ngrams]
-                for back in range(n - 2, 0, -1):
-                    combined = combined * np.uint64(NGRAM_PRIME) + history[(seen - back) % word_ngrams]
-                combined = combined * np.uint64(NGRAM_PRIME) + extended
-                count += 1
-                for k in range(width):
-                    total[k] += buckets[np.int64(combined % size), k]
+            count += _add_word_ngrams(history, seen, extended, word_ngrams, buckets, total)
             history[seen % max(word_ngrams, 1)] = extended
             seen += 1
         for k in range(width):

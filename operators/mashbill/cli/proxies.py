@@ -48,6 +48,7 @@ def train(
 ) -> None:
     """Train a proxy on each row of a table of mixtures; what a killed call finished is kept."""
     from mashbill.config import load_proxy_run, parse_overrides
+    from mashbill.mixtures.sweep_runs import LOSSES
     from mashbill.proxies.own_mixtures import train_mixtures
 
     run = load_proxy_run(config, parse_overrides(set_ or []))
@@ -66,5 +67,5 @@ def train(
     say(
         json_,
         {**counts, "output": str(output)},
-        f"{counts['proxies']} proxies, {counts['failed']} failed: {output / 'losses.csv'}",
+        f"{counts['proxies']} proxies, {counts['failed']} failed: {output / LOSSES}",
     )

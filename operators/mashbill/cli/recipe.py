@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
@@ -16,7 +17,7 @@ def print_forecast(path: Path, assignments: list[str], available: Path | None, *
     from mashbill.training.recipe import forecast
 
     config = load_config(path, parse_overrides(assignments))
-    figures = forecast(config, available_tokens=read_available(available) if available else None).as_dict()
+    figures = asdict(forecast(config, available_tokens=read_available(available) if available else None))
     if as_json:
         print(json.dumps(figures))  # noqa: T201
         return

@@ -27,7 +27,7 @@ class Error(Part):
     rmse: float
 
 
-class TrajectoryValidation(Part):
+class TrajectoryCrossValidation(Part):
     """The regression over trajectories beside one that sees the mean mixture only."""
 
     runs: int
@@ -64,7 +64,7 @@ class ScheduleChoice(Record):
     above_noise: bool | None = None
     order_counts: bool | None = None
     taken: bool
-    cross_validation: TrajectoryValidation | None = None
+    cross_validation: TrajectoryCrossValidation | None = None
     reason: str
 
     @classmethod

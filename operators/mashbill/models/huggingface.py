@@ -11,6 +11,13 @@ from mashbill.config import ModelShape
 from mashbill.errors import DataError
 from mashbill.models.transformer import NORM_EPSILON, Transformer
 
+LAST = "tokenizer_config.json"  # of a folder to be written
+
+
+def is_saved(folder: Path) -> bool:
+    """Whether a folder holds a whole model that ``save_model`` wrote."""
+    return (folder / LAST).exists()
+
 
 def llama_config(shape: ModelShape, vocabulary: int, end_of_text: int) -> dict[str, Any]:
     """The config.json of a model of ours."""
@@ -84,7 +91,7 @@ def save_weights(
         "bos_token": token,
         "model_max_length": shape.context,
     }
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=1))
+    (folder / LAST).write_text(json.dumps(settings, indent=1))
 
 
 def load_model(folder: Path) -> Transformer:

@@ -5,11 +5,19 @@ read back from the device, so that a step can be captured in a CUDA graph.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TypedDict
 
 import torch
 
 EPSILON = 1e-8
+
+
+class StackedState(TypedDict):
+    """Of the optimiser: steps taken, and means and mean squares of the gradients, [models, ...] each."""
+
+    taken: torch.Tensor
+    means: list[torch.Tensor]
+    squares: list[torch.Tensor]
 
 
 class StackedAdamW:
@@ -65,11 +73,11 @@ class StackedAdamW:
             p.sub_(sizes.view(each) * mean / ((square.sqrt() / roots).add_(EPSILON)))
             p.grad = None
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> StackedState:
         """What a checkpoint keeps."""
         return {"taken": self.taken, "means": self.means, "squares": self.squares}
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: StackedState) -> None:
         """Go on from a checkpoint; tensors are overwritten in place, as a captured graph knows them by
         address."""
         self.taken.copy_(state["taken"])

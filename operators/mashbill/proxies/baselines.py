@@ -9,7 +9,7 @@ from mashbill.config import PipelineConfig
 from mashbill.mixtures import BaselineMixtures, MixturePlan, MixtureTable
 from mashbill.mixtures.choice import MIXTURE
 from mashbill.models.capacity import device_of
-from mashbill.models.huggingface import load_model, save_model
+from mashbill.models.huggingface import is_saved, load_model, save_model
 from mashbill.proxies.methods.doremi import doremi, train_reference
 from mashbill.proxies.methods.online import online_mixing, skill_it
 from mashbill.proxies.methods.reweighted_proxy import MethodMixture, ReweightedProxy
@@ -70,7 +70,7 @@ def _doremi(run: StageRun, store: TokenStore, tokens: int, *, seed: int) -> Meth
     config, kept = run.config, run.scratch / "reference"
     plan = MixturePlan.read(run.inputs["plan"])
     natural = dict(zip(plan.domains, plan.natural.tolist(), strict=True))
-    if not (kept / "tokenizer_config.json").exists():  # written last
+    if not is_saved(kept):
         proxy = ReweightedProxy(store, config.proxy, tokens, seed=seed)
         weights = np.array([natural[name] for name in store.domains])
         model = train_reference(proxy, weights, lambda share, words: run.progress(share / 2, words))

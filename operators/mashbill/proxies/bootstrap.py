@@ -19,11 +19,12 @@ from mashbill.mixtures import MixtureTable, draw_mixtures, epoch_ceiling
 from mashbill.mixtures.sweep_runs import MIXTURES
 from mashbill.proxies.group import collect_groups, group_names, group_rows, train_group
 from mashbill.tokens import TokenStore, write_token_store
+from mashbill.tokens.shards import INDEX, TOKENIZER
 
 BOOTSTRAP_TAG = 302
 OUTPUTS = {
     "proxies/": "one model folder each",
-    "tokenizer.json": "their tokenizer",
+    TOKENIZER: "their tokenizer",
     MIXTURES: "their mixtures",
 }
 
@@ -56,8 +57,8 @@ def run_bootstrap_part(run: StageRun) -> Counts:
         evaluations=1,
         tag=BOOTSTRAP_TAG,
     ).counts
-    shutil.copyfile(store.tokenizer_path, run.output / "tokenizer.json")
-    shutil.copyfile(store.folder / "tokens.json", run.output / "tokens.json")
+    shutil.copyfile(store.tokenizer_path, run.output / TOKENIZER)
+    shutil.copyfile(store.folder / INDEX, run.output / INDEX)
     return counts
 
 
@@ -74,7 +75,7 @@ def collect_bootstrap(run: StageRun) -> Counts:
     if not run.parts:
         return {"proxies": 0}
     first = next(iter(run.parts.values())).path
-    shutil.copyfile(first / "tokenizer.json", run.output / "tokenizer.json")
+    shutil.copyfile(first / TOKENIZER, run.output / TOKENIZER)
     store = TokenStore(first)
     return collect_groups(run.parts, _mixtures(store, run.config), store.set_names, output=run.output)
 
@@ -106,7 +107,7 @@ def _shared_store(run: StageRun) -> TokenStore:
     """Token shards of a sample, made once for all groups on this disk; the group that comes second uses the
     first's."""
     folder = run.scratch.parent / "store"
-    if not (folder / "tokens.json").exists():
+    if not (folder / INDEX).exists():
         making = run.scratch.parent / f"store-{uuid.uuid4().hex[:8]}"
         making.mkdir(parents=True)
         _write_store(run, making)

@@ -6,7 +6,7 @@ whole step is one launch.
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict
 
 import numpy as np
 import torch
@@ -21,6 +21,15 @@ from mashbill.models.transformer import Transformer
 
 WARMUP_STEPS = 3  # before a CUDA graph is captured
 FINE = -1
+
+
+class LearnerState(TypedDict):
+    """What a checkpoint keeps: of a stack, the first two are tensors, as is the step each model failed at."""
+
+    step: int | torch.Tensor
+    failed: int | torch.Tensor
+    model: dict[str, torch.Tensor]
+    optimiser: Any
 
 
 class Learner(Protocol):
@@ -41,10 +50,10 @@ class Learner(Protocol):
     def member_state(self, member: int) -> dict[str, torch.Tensor]:
         """One model's weights by Hugging Face's names."""
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> LearnerState:
         """What a checkpoint keeps."""
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: LearnerState) -> None:
         """Go on from a checkpoint."""
 
 
@@ -99,7 +108,7 @@ class SingleLearner:
         del member
         return self.model.state_dict()
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> LearnerState:
         """What a checkpoint keeps."""
         return {
             "step": self.step,
@@ -108,9 +117,9 @@ class SingleLearner:
             "optimiser": self.optimiser.state_dict(),
         }
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: LearnerState) -> None:
         """Go on from a checkpoint."""
-        self.step, self.failed = state["step"], state["failed"]
+        self.step, self.failed = int(state["step"]), int(state["failed"])
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
 
@@ -194,20 +203,20 @@ class StackedLearner:
         """One model's weights."""
         return self.stack.member_state(member)
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> LearnerState:
         """What a checkpoint keeps."""
         return {
             "step": self.step,
             "failed": self.failed,
-            "stack": self.stack.state_dict(),
+            "model": self.stack.state_dict(),
             "optimiser": self.optimiser.state(),
         }
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, state: LearnerState) -> None:
         """Go on from a checkpoint."""
-        self.step.copy_(state["step"])
-        self.failed.copy_(state["failed"])
-        self.stack.load_state_dict(state["stack"])
+        self.step.copy_(torch.as_tensor(state["step"]))
+        self.failed.copy_(torch.as_tensor(state["failed"]))
+        self.stack.load_state_dict(state["model"])
         self.optimiser.load(state["optimiser"])
 
 

@@ -23,7 +23,7 @@ from mashbill.models.capacity import device_of
 from mashbill.models.huggingface import save_weights
 from mashbill.models.optimisation import learning_rate_at
 from mashbill.models.transformer import Transformer
-from mashbill.proxies.learners import FINE, Learner, SingleLearner, StackedLearner
+from mashbill.proxies.learners import FINE, Learner, LearnerState, SingleLearner, StackedLearner
 from mashbill.proxies.result import ProxyResult
 from mashbill.tokens import TokenStore
 
@@ -236,7 +236,7 @@ class _Training:
         torch.save({**state, "learner": self.learner.state()}, temporary)
         temporary.replace(self.path)
 
-    def _checkpoint(self) -> dict[str, Any] | None:
+    def _checkpoint(self) -> LearnerState | None:
         """The learner's state of the checkpoint that a killed loop left, whose step the loop goes on from.
 
         None where there is none, or it is of other proxies.
@@ -249,7 +249,8 @@ class _Training:
         self.step, self.seconds = kept["step"], kept["seconds"]
         for result, trajectory in zip(self.results, kept["trajectories"], strict=True):
             result.trajectory = trajectory
-        return dict(kept["learner"])
+        learner: LearnerState = kept["learner"]
+        return learner
 
 
 def new_learner(store: TokenStore, members: Sequence[Member]) -> Learner:

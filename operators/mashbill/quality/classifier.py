@@ -4,10 +4,10 @@ thread, so that it repeats."""
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from mashbill.artifacts.record import Part
 from mashbill.classifiers import FastTextScorer
 from mashbill.classifiers.normalisation import Normalisation
 from mashbill.config import QualityConfig
@@ -22,9 +22,27 @@ EXAMPLES_SHOWN = 50_000
 TELLING_WORDS, COMMON_WORDS = 25, 5_000
 
 
+class TrainedClassifier(Part):
+    """What is known of a classifier that was trained here.
+
+    Attributes:
+        held_out_accuracy: share of held-out examples that are told right.
+        calibration: slope and intercept of the logit, and its expected error before; empty where only one
+            class is held out.
+        telling_words: those that speak most for good text, and most against it.
+        positives, negatives: numbers of examples.
+    """
+
+    held_out_accuracy: float
+    calibration: dict[str, float]
+    telling_words: dict[str, list[str]]
+    positives: int
+    negatives: int
+
+
 def train_classifier(
     positives: Sequence[str], negatives: Sequence[str], config: QualityConfig, *, seed: int, path: Path
-) -> dict[str, Any]:
+) -> TrainedClassifier:
     """Train, and measure on examples that are held out.
 
     Args:
@@ -33,9 +51,6 @@ def train_classifier(
         config: fastText's settings.
         seed: which examples are held out.
         path: where the .bin file is written, with its normalisation beside it.
-    Returns:
-        held_out_accuracy, calibration (slope and intercept of the logit, and its expected error before),
-        telling words, and the numbers of positives and negatives.
     Raises:
         DataError: too few examples to hold any out.
     """
@@ -67,13 +82,13 @@ def train_classifier(
     rule.write(path)
     scorer = FastTextScorer.load(path)
     margins = np.nan_to_num(scorer.margins([texts[i] for i in order[:held]], label=POSITIVE))
-    return {
-        "held_out_accuracy": float(((margins > 0) == good[order[:held]]).mean()),
-        "calibration": calibration(margins, good[order[:held]]),
-        "telling_words": telling_words(scorer),
-        "positives": len(positives),
-        "negatives": len(negatives),
-    }
+    return TrainedClassifier(
+        held_out_accuracy=float(((margins > 0) == good[order[:held]]).mean()),
+        calibration=calibration(margins, good[order[:held]]),
+        telling_words=telling_words(scorer),
+        positives=len(positives),
+        negatives=len(negatives),
+    )
 
 
 def calibration(margins: np.ndarray, good: np.ndarray) -> dict[str, float]:

@@ -78,9 +78,10 @@ def score(run: StageRun) -> Counts:
         label = POSITIVE
         positives, negatives, facts = contrast_examples(run) if config.positives else preselect_examples(run)
         run.progress(0.7, "training the classifier")
-        facts |= train_classifier(
+        trained = train_classifier(
             positives, negatives, config, seed=run.config.seed, path=run.output / CLASSIFIER
         )
+        facts |= trained.model_dump()
         scorers = [FastTextScorer.load(run.output / CLASSIFIER)]
     (run.output / FACTS).write_text(json.dumps(facts, ensure_ascii=False, indent=1))
     counts = _score_documents(run, scorers, label)

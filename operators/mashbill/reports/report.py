@@ -8,7 +8,7 @@ import numpy as np
 
 from mashbill.artifacts import Artifact, Counts, StageRun
 from mashbill.mixtures import SweepRuns
-from mashbill.mixtures.sweep_runs import has_runs, read_kept_runs
+from mashbill.mixtures.sweep_runs import TRAJECTORIES, has_runs, read_kept_runs
 from mashbill.quality.family import STRENGTH
 from mashbill.quality.selection import FACTS
 from mashbill.reports.gather import Facts, Summary, gather, summary
@@ -72,7 +72,7 @@ def draw(facts: Facts, inputs: Mapping[str, Artifact]) -> dict[str, str]:
         drawn["threshold"] = figures.lines(
             {"chosen": (similarity, probability)}, "Jaccard similarity", "found", legend=False
         )
-    trajectories = pd.read_csv(inputs["sweep"].path / "trajectories.csv")
+    trajectories = pd.read_csv(inputs["sweep"].path / TRAJECTORIES)
     trajectories["target"] = sum(weight * trajectories[name] for name, weight in target.items())
     paths = {str(index): (group["tokens"], group["target"]) for index, group in trajectories.groupby("index")}
     drawn["trajectories"] = figures.lines(paths, "tokens", "target loss of the proxies, bits per byte")

@@ -15,6 +15,7 @@ from mashbill.errors import DataError
 
 END_OF_TEXT = "<|endoftext|>"
 INDEX = "tokens.json"
+TOKENIZER = "tokenizer.json"
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class TokenStore:
     @property
     def tokenizer_path(self) -> Path:
         """The tokenizer that made the tokens."""
-        return self.folder / "tokenizer.json"
+        return self.folder / TOKENIZER
 
     @property
     def domains(self) -> tuple[str, ...]:

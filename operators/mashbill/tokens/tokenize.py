@@ -16,13 +16,13 @@ from mashbill.documents import REFERENCES, DocumentStore, Flow, Partition, Tally
 from mashbill.errors import DataError
 from mashbill.partitions import spread
 from mashbill.storage import local_path
-from mashbill.tokens.shards import INDEX, ShardWriter, write_index
+from mashbill.tokens.shards import INDEX, TOKENIZER, ShardWriter, write_index
 from mashbill.tokens.splits import smallest_share, validation_mask
 from mashbill.tokens.tokenizer import end_of_text_id, load_tokenizer, train_tokenizer
 
 BATCH_DOCUMENTS = 512
 OUTPUTS = {
-    "tokenizer.json": "the tokenizer",
+    TOKENIZER: "the tokenizer",
     "shards/": "tokens of each domain and reference, by split",
     INDEX: "counts",
 }
@@ -77,7 +77,7 @@ def write_token_store(
     """
     progress(0.0, "training the tokenizer" if tokenizer_path is None else "loading the tokenizer")
     making = scratch or output
-    made = making / "tokenizer.json"
+    made = making / TOKENIZER
     if not made.exists():
         tokenizer = (
             train_tokenizer(documents, config) if tokenizer_path is None else load_tokenizer(tokenizer_path)
@@ -103,7 +103,7 @@ def write_token_store(
     for mark in making.glob("*.done.json"):
         mark.unlink()
     if making != output:
-        for finished in ("tokenizer.json", "shards"):
+        for finished in (TOKENIZER, "shards"):
             shutil.move(making / finished, output / finished)
     write_index(output, vocabulary, dtype, end_of_text=end_of_text, sets=sets)
     return _summary(sets, vocabulary)

@@ -2,7 +2,7 @@
 DeepSpeed's settings."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from mashbill.config import PipelineConfig, TrainingConfig
@@ -39,10 +39,6 @@ class Forecast:
     gradient_accumulation: int
     tokens_by_domain: dict[str, int]
     epochs_by_domain: dict[str, float]
-
-    def as_dict(self) -> dict[str, Any]:
-        """As JSON values."""
-        return asdict(self)
 
 
 def forecast(

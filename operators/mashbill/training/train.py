@@ -3,6 +3,7 @@ curves."""
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import asdict
 
 from mashbill.artifacts import Artifact, Counts, StageRun, write_json
 from mashbill.config import PipelineConfig
@@ -55,7 +56,7 @@ def run_train_part(run: StageRun) -> Counts:
     for table in TABLES:
         shutil.copyfile(run.scratch / f"{table}.csv", run.output / f"{table}.csv")
     recipe = Recipe(
-        **figures.as_dict(),
+        **asdict(figures),
         mixture=mixture,
         phases=phases_of(followed),
         deepspeed=deepspeed_config(config.training),

@@ -16,6 +16,7 @@ import pytest
 from builders.checkout import REGMIX, ROOT
 from builders.corpus import write_jsonl
 
+pytestmark = pytest.mark.slow
 PACKAGE = ROOT / "operators" / "mashbill"
 
 

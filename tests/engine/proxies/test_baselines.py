@@ -91,7 +91,7 @@ def test_skill_it_starts_from_the_graph_and_then_follows_what_the_rounds_started
     )
     found = skill_it(store, config.proxy, settings, tokens=4_096, **options)
     graph, _ = learn_skill_graph(store, config.proxy, settings, tokens=2_048, **options)
-    untrained = ReweightedProxy(store, config.proxy, 4_096, seed=3).validation()
+    untrained = ReweightedProxy(store, config.proxy, 4_096, seed=3).validation_losses()
     assert untrained == pytest.approx([np.log(300)] * 2, rel=0.1)  # nats a token
     assert found.history[0] == pytest.approx(skill_mixture(graph, np.ones(2), settings.skill_step))
     assert found.history[1] == pytest.approx(skill_mixture(graph, untrained, settings.skill_step))

@@ -123,7 +123,7 @@ def skill_it(
     for turn in range(config.skill_rounds):
         windowed = np.sum(losses[-config.skill_window :], axis=0) if losses else np.ones(len(graph))
         history.append(skill_mixture(graph, windowed, config.skill_step))
-        losses.append(proxy.validation())
+        losses.append(proxy.validation_losses())
         progress(
             0.5 + 0.5 * turn / config.skill_rounds, f"round {turn + 1}: {losses[-1].mean():.3f} nats a token"
         )

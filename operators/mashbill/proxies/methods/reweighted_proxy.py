@@ -117,7 +117,7 @@ class ReweightedProxy:
         self.optimiser.zero_grad(set_to_none=True)
         self.step += 1
 
-    def validation(self) -> np.ndarray:
+    def validation_losses(self) -> np.ndarray:
         """[domains] cross-entropy of each domain's validation text, in nats a token."""
         texts = [self.store.validation(name).tokens for name in self.store.domains]
         return np.array(

@@ -100,10 +100,10 @@ def _teach(
 ) -> dict[str, object]:
     """How far each domain's loss falls, in nats a token, by training on some of them in turn."""
     proxy = ReweightedProxy(store, proxy_config, tokens, seed=seed)
-    before, turns = proxy.validation(), itertools.cycle(taught)
+    before, turns = proxy.validation_losses(), itertools.cycle(taught)
     while proxy.step < proxy.steps:
         proxy.learn(proxy.losses(proxy.take([next(turns) for _ in range(proxy.batch)])).mean())
     return {
-        "falls": (before - proxy.validation()).tolist(),
+        "falls": (before - proxy.validation_losses()).tolist(),
         "tokens": proxy.steps * proxy.batch * proxy_config.model.context,
     }

@@ -178,7 +178,7 @@ class _Search:
             above_noise=bool(gain > noise),
             order_counts=compared.order_counts,
             taken=bool(taken),
-            cross_validation=compared.validation,
+            cross_validation=compared.errors,
             reason=_reason(compared, gain, noise, under_way=self.under_way is not None),
         )
 
@@ -260,7 +260,7 @@ def _reason(compared: Compared, gain: float, noise: float, *, under_way: bool) -
     """Why the schedule is what it is, in a sentence."""
     stays = "the run goes on as it was" if under_way else "one mixture"
     if not compared.order_counts:
-        with_order, without = compared.validation.trajectories.rmse, compared.validation.static.rmse
+        with_order, without = compared.errors.trajectories.rmse, compared.errors.static.rmse
         errors = f"out of fold the error is {with_order:.4f} with it and {without:.4f} without"
         return f"order does not count: {errors}; {stays}"
     if gain <= 0:

@@ -27,7 +27,7 @@ import numpy as np
 
 from mashbill.artifacts import Progress
 from mashbill.errors import DataError
-from mashbill.mixtures.schedule_choice import Error, TrajectoryValidation
+from mashbill.mixtures.schedule_choice import Error, TrajectoryCrossValidation
 from mashbill.regression.cross_validation import spearman, split_folds
 from mashbill.regression.laws.gaussian_process import GaussianProcess
 from mashbill.regression.trajectories.runs import PhasedRuns
@@ -153,10 +153,10 @@ class FittedTrajectories:
         measured = self.runs.losses[:, -1] @ target
         rolled, static = self.out_of_fold @ target, self.static @ target
         ahead = (static - measured) ** 2 - (rolled - measured) ** 2
-        validation = TrajectoryValidation(
+        errors = TrajectoryCrossValidation(
             runs=len(measured), trajectories=_error(rolled, measured), static=_error(static, measured)
         )
-        return Compared(validation, bool(ahead.mean() > ahead.std(ddof=1) / np.sqrt(len(ahead))))
+        return Compared(errors, bool(ahead.mean() > ahead.std(ddof=1) / np.sqrt(len(ahead))))
 
 
 @dataclass(frozen=True)
@@ -164,12 +164,12 @@ class Compared:
     """Predictions of unseen runs, with order and without.
 
     Attributes:
-        validation: errors of both.
+        errors: of both.
         order_counts: whether the mean squared error with order is lower by more than the standard error of
             the difference.
     """
 
-    validation: TrajectoryValidation
+    errors: TrajectoryCrossValidation
     order_counts: bool
 
 
