@@ -30,7 +30,7 @@ test: install
 	$(BIN)/pytest
 
 hooks: install
-	pre-commit install
+	$(BIN)/pre-commit install
 
 demo: install
 	$(BIN)/python examples/demo.py run

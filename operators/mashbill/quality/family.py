@@ -76,7 +76,7 @@ def preselect_examples(run: StageRun) -> tuple[list[str], list[str], dict[str, A
     pq.write_table(table, run.output / STRENGTH, compression="zstd")
     means = (
         table.filter(pc.is_finite(table["strength"]))
-        .group_by("domain")
+        .group_by("domain", use_threads=False)  # in threads the order of domains is chance
         .aggregate([("strength", "mean")])
         .to_pylist()
     )
