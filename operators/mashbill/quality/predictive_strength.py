@@ -57,11 +57,9 @@ def rank_correlation(bits_per_character: np.ndarray, ability: np.ndarray) -> np.
     measured -= measured.mean(axis=1, keepdims=True)
     wanted = rankdata(ability) - (len(ability) + 1) / 2
     size = np.linalg.norm(measured, axis=1) * np.linalg.norm(wanted)
-    result: np.ndarray = (
-        np.divide(measured @ wanted, size, out=np.zeros(len(measured)), where=size > 0) + 1
-    ) / 2
-    result[np.isnan(bits_per_character).any(axis=1)] = np.nan
-    return result
+    correlation = np.divide(measured @ wanted, size, out=np.zeros(len(measured)), where=size > 0)
+    correlation[np.isnan(bits_per_character).any(axis=1)] = np.nan
+    return (correlation + 1) / 2
 
 
 def extremes_by_group(

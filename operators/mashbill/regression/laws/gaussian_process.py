@@ -130,10 +130,7 @@ class GaussianProcess:
     def predict(self, weights: np.ndarray) -> np.ndarray:
         """[mixtures, targets] losses."""
         with one_thread():
-            result: np.ndarray = np.mean(
-                [self.unwarp(process.mean(weights)) for process in self.processes], axis=0
-            )
-        return result
+            return np.mean([self.unwarp(process.mean(weights)) for process in self.processes], axis=0)
 
     def unwarp(self, standardised: np.ndarray) -> np.ndarray:
         """Losses of [..., targets] standardised ones."""
