@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -18,9 +18,6 @@ from mashbill.cli.mixture_options import (
     read_repeats,
 )
 from mashbill.errors import ConfigError
-
-if TYPE_CHECKING:
-    pass
 
 SHOWN = 8  # proposals, a column each
 
@@ -44,7 +41,7 @@ def select(
         ),
     ] = "direct",
     caution: Annotated[
-        float, typer.Option(min=0, help="Standard deviations of doubt that count against a mixture.")
+        float, typer.Option(min=0, max=10, help="Standard deviations of doubt that count against a mixture.")
     ] = 0.5,
     closeness: Annotated[
         float, typer.Option(min=0, help="Loss that a nat of divergence from the prior counts for.")

@@ -1,13 +1,14 @@
 """``mashbill train --dry-run``: what a training recipe amounts to, without a GPU."""
 
-import csv
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from mashbill.cli.mixture_options import read_tokens
 from mashbill.config import load_config, parse_overrides
 from mashbill.errors import DataError
 
@@ -17,7 +18,8 @@ def print_forecast(path: Path, assignments: list[str], available: Path | None, *
     from mashbill.training.recipe import forecast
 
     config = load_config(path, parse_overrides(assignments))
-    figures = asdict(forecast(config, available_tokens=read_available(available) if available else None))
+    tokens = read_available(available, config.mixture_names) if available else None
+    figures = asdict(forecast(config, available_tokens=tokens))
     if as_json:
         print(json.dumps(figures))  # noqa: T201
         return
@@ -30,22 +32,14 @@ def print_forecast(path: Path, assignments: list[str], available: Path | None, *
     Console().print(table)
 
 
-def read_available(path: Path) -> dict[str, int]:
-    """Tokens available by domain, from a CSV with columns ``domain`` and ``tokens``.
+def read_available(path: Path, domains: Sequence[str]) -> dict[str, int]:
+    """Tokens available of each domain, from a CSV with columns ``domain`` and ``tokens``.
 
     Raises:
-        DataError: the file is missing, or a row has no such columns or no whole number.
+        DataError: the file is missing, lacks a domain, or has no number above 0 for one.
     """
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return {row["domain"]: int(float(row["tokens"])) for row in csv.DictReader(file)}
-    except OSError as error:
-        raise DataError(
-            str(path), error.strerror or "cannot be read", "give a CSV with columns domain,tokens"
-        ) from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(
-            str(path),
-            f"has a row without a domain or a number of tokens ({error})",
-            "give columns domain,tokens",
-        ) from error
+    tokens = read_tokens(path)
+    missing = [domain for domain in domains if domain not in tokens]
+    if missing:
+        raise DataError(str(path), f"has no row of domain {missing[0]}", "add it")
+    return {domain: int(tokens[domain]) for domain in domains}

@@ -1,15 +1,12 @@
 """``mashbill mixtures schedule``: a mixture for each phase of a run, from proxies' loss curves."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from mashbill.cli.answers import say, schedule_tables
 from mashbill.cli.mixture_options import JsonOption, read_limits, read_repeats, read_weights
-
-if TYPE_CHECKING:
-    pass
 
 
 def schedule(
@@ -46,7 +43,7 @@ def schedule(
         list[str] | None, typer.Option("--max", metavar="D=w", help="Most weight of a domain in every phase.")
     ] = None,
     caution: Annotated[
-        float, typer.Option(min=0, help="Standard errors of its gain that count against a schedule.")
+        float, typer.Option(min=0, max=10, help="Standard errors of its gain that count against a schedule.")
     ] = 1.0,
     seed: Annotated[int, typer.Option(help="Seed of folds and search.")] = 0,
     json_: JsonOption = False,

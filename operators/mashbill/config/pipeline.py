@@ -24,7 +24,7 @@ from mashbill.config.search import (
     TokensConfig,
 )
 from mashbill.config.section import Name, Section
-from mashbill.config.training import EvaluationConfig, TrainingConfig
+from mashbill.config.training import SCHEDULED, EvaluationConfig, TrainingConfig
 from mashbill.config.validation import ValidationConfig
 from mashbill.errors import ConfigError
 
@@ -137,29 +137,22 @@ class PipelineConfig(Section):
                     f"baselines.given.{name} sums to {sum(weights.values()):g}; make the weights "
                     "non-negative with sum 1"
                 )
-        known = (
-            "chosen",
-            "scheduled",
-            "natural",
-            "uniform",
-            "tempered",
-            *self.baselines.methods,
-            *self.baselines.given,
-        )
-        taken = [name for name in self.baselines.given if name in known[: -len(self.baselines.given)]]
+        found = ("chosen", "natural", "uniform", "tempered", *self.baselines.methods)
+        taken = [name for name in self.baselines.given if name in (SCHEDULED, *found)]
         if taken:
             raise ValueError(f"baselines.given names {taken[0]!r}, which a method has; choose another name")
-        for field, names in (
-            ("training.mixtures", self.training.mixtures),
-            ("validation.mixtures", self.validation.mixtures),
+        known = (*found, *self.baselines.given)
+        for field, names, there in (
+            ("training.mixtures", self.training.mixtures, (SCHEDULED, *known)),
+            ("validation.mixtures", self.validation.mixtures, known),
         ):
             for name in names:
-                if name not in known:
-                    raise ValueError(f"{field} names {name!r}; known: {', '.join(known)}")
+                if name not in there:
+                    raise ValueError(f"{field} names {name!r}; known: {', '.join(there)}")
 
     def _phases_were_measured(self) -> None:
         phases, planned, evaluations = self.schedule.phases, self.plan.phases, self.sweep.evaluations
-        if phases == 1 and "scheduled" in self.training.mixtures:
+        if phases == 1 and SCHEDULED in self.training.mixtures:
             raise ValueError(
                 "training.mixtures names 'scheduled', and schedule.phases is 1; set schedule.phases to "
                 "plan.phases"

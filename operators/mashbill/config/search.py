@@ -234,7 +234,7 @@ class MixConfig(Section):
     closeness: float = Field(
         0.0,
         ge=0,
-        description="Loss that a nat of divergence from the natural mixture counts for (direct only).",
+        description="Loss that a nat of divergence from the natural mixture counts for.",
     )
     floors: dict[str, float] = Field(default_factory=dict, description="Least weights of some domains.")
     ceilings: dict[str, float] = Field(default_factory=dict, description="Greatest weights of some domains.")

@@ -7,6 +7,9 @@ from pydantic import Field
 from mashbill.config.search import ModelShape
 from mashbill.config.section import Section, Share
 
+SCHEDULED = "scheduled"
+"""The name of the final model that follows a schedule, among those of mixtures."""
+
 
 class TrainingConfig(Section):
     """The final model under DeepSpeed and torchrun."""

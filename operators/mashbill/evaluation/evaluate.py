@@ -10,16 +10,16 @@ import torch
 
 from mashbill.artifacts import Counts, StageRun
 from mashbill.config import EvaluationConfig
+from mashbill.config.training import SCHEDULED
 from mashbill.errors import RunError
 from mashbill.evaluation.record import Evaluation, MeasuredModel, Sample
 from mashbill.mixtures import Choice, ScheduleChoice
 from mashbill.mixtures.choice import CHOSEN, NATURAL
-from mashbill.models.huggingface import load_model
+from mashbill.models.huggingface import MODELS, load_model
 from mashbill.models.measurement import bits_per_byte
 from mashbill.tokens import TokenStore
 
 MAX_LOGIT_DIFFERENCE = 1e-3
-SCHEDULED = "scheduled"
 OUTPUTS = {Evaluation.FILE: "bits per byte, predicted and measured; generated samples"}
 
 
@@ -32,7 +32,7 @@ def evaluate(run: StageRun) -> Counts:
     store, config = TokenStore(run.inputs["tokenize"].path), run.config
     choice = Choice.read(run.inputs["mix"])
     models: dict[str, MeasuredModel] = {}
-    folders = sorted((run.inputs["train"].path / "models").iterdir())
+    folders = sorted(run.inputs["train"].folder(MODELS).iterdir())
     for i, folder in enumerate(folders):
         run.progress(i / len(folders), f"measuring {folder.name}")
         models[folder.name] = _measure(folder, store, config.evaluation, target=config.target)

@@ -11,7 +11,7 @@ from mashbill.mixtures.mixture import MixtureTable
 from mashbill.mixtures.schedule import ScheduleTable
 from mashbill.mixtures.sweep_runs import MIXTURES
 
-NATURAL, SCHEDULES = "natural.csv", "schedules.csv"
+NATURAL_MIXTURE, SCHEDULES = "natural.csv", "schedules.csv"
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class MixturePlan:
     def write(self, folder: Path) -> None:
         """Write the tables."""
         self.mixtures.write(folder / MIXTURES)
-        MixtureTable(np.arange(1), self.domains, self.natural[None]).write(folder / NATURAL)
+        MixtureTable(np.arange(1), self.domains, self.natural[None]).write(folder / NATURAL_MIXTURE)
         if self.schedules is not None:
             self.schedules.write(folder / SCHEDULES)
 
@@ -52,6 +52,6 @@ class MixturePlan:
         Raises:
             DataError: a table is missing or wrong.
         """
-        natural = MixtureTable.read(file_in(place, NATURAL))
+        natural = MixtureTable.read(file_in(place, NATURAL_MIXTURE))
         schedules = ScheduleTable.read(file_in(place, SCHEDULES)) if has_file(place, SCHEDULES) else None
         return cls(MixtureTable.read(file_in(place, MIXTURES)), natural.weights[0], schedules)

@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 
 from mashbill.errors import DataError
-from mashbill.mixtures.mixture import SUM_TOLERANCE, MixtureTable
+from mashbill.mixtures.mixture import SUM_TOLERANCE, MixtureTable, read_frame
 
 
 @dataclass(frozen=True)
@@ -110,16 +110,7 @@ class ScheduleTable:
             DataError: the file cannot be read, a phase is missing or stands twice, shares or weights do not
                 sum to 1.
         """
-        import pandas as pd
-
-        try:
-            frame = pd.read_csv(path)
-        except (OSError, ValueError) as error:
-            raise DataError(
-                str(path),
-                f"cannot be read ({error})",
-                "give a CSV with columns index, phase, share and one a domain",
-            ) from error
+        frame = read_frame(path, "columns index, phase, share and one a domain")
         if "phase" not in frame:
             return cls.of(MixtureTable.read(path))
         for column in ("index", "share"):

@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from mashbill.errors import DataError
+from mashbill.mixtures.mixture import read_frame
 
 POINT = ("index", "step", "tokens")
 COLUMNS = "columns index, tokens and one a set"
@@ -56,12 +57,7 @@ class TrajectoryTable:
         Raises:
             DataError: the file cannot be read, lacks a column, or a cell is no number, or no loss.
         """
-        import pandas as pd
-
-        try:
-            frame = pd.read_csv(path)
-        except (OSError, ValueError) as error:
-            raise DataError(str(path), f"cannot be read ({error})", f"give a CSV with {COLUMNS}") from error
+        frame = read_frame(path, COLUMNS)
         for column in ("index", "tokens"):
             if column not in frame:
                 raise DataError(str(path), f"has no column {column}", f"give {COLUMNS}")

@@ -11,6 +11,7 @@ from mashbill.config import ModelShape
 from mashbill.errors import DataError
 from mashbill.models.transformer import NORM_EPSILON, Transformer
 
+MODELS = "models"  # a folder of such folders
 LAST = "tokenizer_config.json"  # of a folder to be written
 
 

@@ -87,7 +87,7 @@ class StageOperator(BaseOperator):
 
 
 class ListParts(StageOperator):
-    """Names of the parts of a stage that are still to do; none where its result is there."""
+    """Names of the parts of a stage, finished ones among them; none where its result is there."""
 
     def __init__(self, *, stage: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)

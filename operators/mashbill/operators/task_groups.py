@@ -16,7 +16,7 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import TaskGroup
 
 from mashbill.operators.base import ListParts, Overrides, RunPart, StageOperator
-from mashbill.operators.search import AskWhereInDoubt
+from mashbill.operators.mixture import AskWhereInDoubt
 from mashbill.stages import GROUPS, STAGES
 
 JOIN = "none_failed_min_one_success"

@@ -12,18 +12,20 @@ from pathlib import Path
 
 import numpy as np
 
-from mashbill.artifacts import Artifact, ArtifactStore, Counts, StageRun
+from mashbill.artifacts import Artifact, Counts, StageRun, open_store
 from mashbill.config import PipelineConfig
 from mashbill.documents import REFERENCES, DocumentStore
 from mashbill.mixtures import MixtureTable, draw_mixtures, epoch_ceiling
-from mashbill.mixtures.sweep_runs import MIXTURES
-from mashbill.proxies.group import collect_groups, group_names, group_rows, train_group
+from mashbill.mixtures.sweep_runs import LOSSES, MIXTURES, TRAJECTORIES
+from mashbill.proxies.group import PROXIES, collect_groups, group_names, group_rows, train_group
 from mashbill.tokens import TokenStore, write_token_store
 from mashbill.tokens.shards import INDEX, TOKENIZER
 
 BOOTSTRAP_TAG = 302
 OUTPUTS = {
-    "proxies/": "one model folder each",
+    f"{PROXIES}/": "one model folder each",
+    LOSSES: "their final bits per byte",
+    TRAJECTORIES: "bits per byte at several steps",
     TOKENIZER: "their tokenizer",
     MIXTURES: "their mixtures",
 }
@@ -66,10 +68,10 @@ def collect_bootstrap(run: StageRun) -> Counts:
     """Gather the family; an empty artifact where it is given."""
     sweep = _last_sweep(run.config)
     if sweep and not run.parts:
-        shutil.copytree(sweep.path / "proxies", run.output / "proxies")
-        shutil.copyfile(sweep.path / MIXTURES, run.output / MIXTURES)
+        shutil.copytree(sweep.folder(PROXIES), run.output / PROXIES)
+        shutil.copyfile(sweep.file(MIXTURES), run.output / MIXTURES)
         return {
-            "proxies": len(list((run.output / "proxies").iterdir())),
+            "proxies": len(list((run.output / PROXIES).iterdir())),
             "from_sweep": sweep.fingerprint[:16],
         }
     if not run.parts:
@@ -83,15 +85,13 @@ def collect_bootstrap(run: StageRun) -> Counts:
 def _last_sweep(config: PipelineConfig) -> Artifact | None:
     if config.bootstrap.family != "last_sweep":
         return None
-    return ArtifactStore(config.resolve(config.artifacts), Path(config.resolve(config.scratch))).newest(
-        "sweep"
-    )
+    return open_store(config).newest("sweep")
 
 
 def _mixtures(store: TokenStore, config: PipelineConfig) -> MixtureTable:
     """The family's mixtures: around the natural one, other than the sweep's, repeats limited as in the
     sweep."""
-    tokens = np.array([store.counts(d, "train")["tokens"] for d in store.domains], np.float64)
+    tokens = store.train_amounts()
     ceiling = epoch_ceiling(tokens, config.bootstrap.tokens, config.plan.max_epochs)
     weights = draw_mixtures(
         tokens / tokens.sum(),

@@ -1,6 +1,7 @@
 """Training a proxy on each row of a CSV of mixtures, outside the pipeline: what ``mashbill proxies train``
 does."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from mashbill.proxies.group import PROXIES, plan_members, write_tables
 from mashbill.proxies.result import ProxyResult, folder_name
 from mashbill.proxies.stacks import Budget, train_planned
 from mashbill.tokens import TokenStore
+from mashbill.tokens.shards import INDEX
 
 OWN_TAG = 308
 
@@ -55,7 +57,9 @@ def train_mixtures(
         "mixtures": path.read_text(encoding="utf-8"),
         "proxy": proxy.model_dump(mode="json"),
         "tokens": sweep.tokens,
+        "evaluations": sweep.evaluations,
         "seed": seed,
+        "text": hashlib.sha256((store.folder / INDEX).read_bytes()).hexdigest(),
     }
     _begin(output, identity)
     members = plan_members(

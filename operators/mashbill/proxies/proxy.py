@@ -34,7 +34,7 @@ CHECKPOINT = "checkpoint.pt"
 
 @dataclass(frozen=True)
 class Member:
-    """A proxy to be trained.
+    """One of the proxies that are trained together.
 
     Attributes:
         mixture: weight of each domain, or a schedule.

@@ -23,7 +23,7 @@ MODULE = "mashbill.proxies.stack_process"
 
 @dataclass(frozen=True)
 class PlannedProxy:
-    """A proxy to be trained.
+    """A proxy of a plan, before it is known with which others it is trained.
 
     Attributes:
         index: of its mixture.

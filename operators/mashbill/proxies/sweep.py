@@ -14,6 +14,7 @@ from mashbill.config import Optimisation, PipelineConfig, ProxyConfig
 from mashbill.mixtures import LossTable, MixturePlan
 from mashbill.mixtures.sweep_runs import LOSSES, MIXTURES, TRAJECTORIES
 from mashbill.proxies.group import (
+    PROXIES,
     collect_groups,
     group_names,
     group_rows,
@@ -51,13 +52,15 @@ class SettingsComparison(Record):
     settings: tuple[ComparedSettings, ...]
 
 
+LOSSES_OF = "losses_{}.csv"
 OUTPUTS = {
     LOSSES: "final bits per byte, one proxy a row",
     TRAJECTORIES: "bits per byte at several steps",
     SettingsComparison.FILE: "the settings of the optimiser compared, where mixtures were trained with "
     "several",
+    LOSSES_OF.format("N"): "the losses with each of the settings, where there are several",
     MIXTURES: "the mixtures as trained",
-    "proxies/": "one model folder each",
+    f"{PROXIES}/": "one model folder each",
 }
 
 
@@ -96,7 +99,7 @@ def collect_sweep(run: StageRun) -> Counts:
     compared.write(run.output)
     for place, losses in enumerate(tables):
         if len(tables) > 1:
-            LossTable(mixtures.index, sets, losses).write(run.output / f"losses_{place}.csv")
+            LossTable(mixtures.index, sets, losses).write(run.output / LOSSES_OF.format(place))
     counts = collect_groups(run.parts, mixtures, sets, output=run.output, place=compared.chosen)
     tokens = sum(artifact.manifest.counts["tokens"] for artifact in run.parts.values())
     return {**counts, "tokens": tokens, "settings": compared.chosen}

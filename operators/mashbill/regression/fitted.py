@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Self
+from zlib import error as CompressionError
 
 import joblib
 import numpy as np
@@ -20,7 +21,16 @@ from mashbill.regression.laws.gaussian_process import GaussianProcess
 from mashbill.regression.regressor import Regressor
 
 MODEL = "regression.joblib"
-UNREADABLE = (OSError, ValueError, KeyError, EOFError, AttributeError, ImportError, UnpicklingError)
+UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    EOFError,
+    AttributeError,
+    ImportError,
+    UnpicklingError,
+    CompressionError,
+)
 
 
 @dataclass(frozen=True)

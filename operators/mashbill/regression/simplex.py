@@ -16,7 +16,7 @@ ROUNDS, DRAWS, ELITES = 12, 2_000, 50
 LOOSEST, TIGHTEST = 30.0, 30_000.0  # concentration of the draws in the first and the last round
 LEAST_SHARE = 1e-4
 
-Objective = Callable[[np.ndarray], np.ndarray]
+Score = Callable[[np.ndarray], np.ndarray]
 """[mixtures, domains] to [mixtures], lower is better."""
 
 
@@ -38,14 +38,14 @@ class SearchSpace:
         """[count, domains] mixtures around the natural one, within the limits."""
         return self._expand(self._drawn(count, seed))
 
-    def mean_of_best(self, objective: Objective, count: int, best: int, *, seed: int) -> np.ndarray:
+    def mean_of_best(self, objective: Score, count: int, best: int, *, seed: int) -> np.ndarray:
         """[domains] the mean of the best of so many drawn mixtures, as RegMix chooses."""
         drawn = self._drawn(count, seed)
         chosen = drawn[np.argsort(objective(self._expand(drawn)), kind="stable")[:best]]
         _, limits = self._reduced
         return self._expand(limits.applied(chosen.mean(axis=0)[None]))[0]
 
-    def minimise(self, objective: Objective, count: int, *, seed: int) -> np.ndarray:
+    def minimise(self, objective: Score, count: int, *, seed: int) -> np.ndarray:
         """[domains] where a direct search ends that starts from the best of so many drawn mixtures."""
 
         def reduced(mixtures: np.ndarray) -> np.ndarray:
@@ -95,7 +95,7 @@ def draw_around(random: np.random.Generator, concentrations: np.ndarray) -> np.n
     return gammas / gammas.sum(axis=1, keepdims=True)
 
 
-def minimise(objective: Objective, start: np.ndarray, limits: Limits, *, seed: int) -> np.ndarray:
+def minimise(objective: Score, start: np.ndarray, limits: Limits, *, seed: int) -> np.ndarray:
     """Direct optimisation on the simplex by the cross-entropy method: draws around the mean of the best, ever
     closer.
 

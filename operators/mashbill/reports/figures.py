@@ -9,13 +9,14 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
+from mashbill.config.training import SCHEDULED
 from mashbill.mixtures.schedule_choice import Phase
 
 PANELS = 25  # domains that a figure with one panel each shows
 COLORS = {
     "chosen": "#c2611f",
     "natural": "#4b7a9e",
-    "scheduled": "#5d8a4a",
+    SCHEDULED: "#5d8a4a",
     "uniform": "#8a8f98",
     "kept": "#c2611f",
     "dropped": "#9aa3ad",
@@ -147,7 +148,7 @@ def weights_by_phase(phases: Sequence[Phase], constant: Mapping[str, float]) -> 
             [phase.mixture[name] for phase in phases],
             edges,
             baseline=None,
-            color=COLORS["scheduled"],
+            color=COLORS[SCHEDULED],
             linewidth=1.6,
         )
         axes.set_title(name, fontsize=9, loc="left")

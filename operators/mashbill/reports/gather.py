@@ -9,6 +9,7 @@ from typing import Any
 
 from mashbill.artifacts import Artifact, Part, Record
 from mashbill.config import PipelineConfig
+from mashbill.config.training import SCHEDULED
 from mashbill.config.view import HOW_IT_RUNS
 from mashbill.dedup import deduplicate
 from mashbill.documents import DUPLICATES, REJECTED, DocumentStore, Tally
@@ -97,7 +98,7 @@ class Facts:
         """Predicted target loss of each mixture, and the measured one where a model was trained."""
         predictions = self.choice.predictions
         if self.schedule.taken and self.schedule.predicted:
-            chosen = {CHOSEN: predictions.pop(CHOSEN), "scheduled": self.schedule.predicted}
+            chosen = {CHOSEN: predictions.pop(CHOSEN), SCHEDULED: self.schedule.predicted}
             predictions = {**chosen, **predictions}
         measured = self.evaluation.measured
         return [
@@ -244,7 +245,7 @@ def _equals(column: Any, value: str) -> Any:
 
 
 def _json(artifact: Artifact, name: str) -> Any:
-    return json.loads((artifact.path / name).read_text(encoding="utf-8"))
+    return json.loads(artifact.file(name).read_text(encoding="utf-8"))
 
 
 def _version(package: str) -> str:

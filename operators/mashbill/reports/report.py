@@ -8,7 +8,7 @@ import numpy as np
 
 from mashbill.artifacts import Artifact, Counts, StageRun
 from mashbill.mixtures import SweepRuns
-from mashbill.mixtures.sweep_runs import TRAJECTORIES, has_runs, read_kept_runs
+from mashbill.mixtures.sweep_runs import has_runs, read_kept_runs, read_trajectories
 from mashbill.quality.family import STRENGTH
 from mashbill.quality.selection import FACTS
 from mashbill.reports.gather import Facts, Summary, gather, summary
@@ -56,7 +56,7 @@ def draw(facts: Facts, inputs: Mapping[str, Artifact]) -> dict[str, str]:
 
     target = facts.choice.target
     domains, runs = sampled(inputs, target)
-    quality = json.loads((inputs["select"].path / FACTS).read_text())
+    quality = json.loads(inputs["select"].file(FACTS).read_text(encoding="utf-8"))
     out_of_fold = facts.regression.predictions["target"]
     drawn = {
         "mixture": figures.mixture_bars(facts.weights),
@@ -72,20 +72,20 @@ def draw(facts: Facts, inputs: Mapping[str, Artifact]) -> dict[str, str]:
         drawn["threshold"] = figures.lines(
             {"chosen": (similarity, probability)}, "Jaccard similarity", "found", legend=False
         )
-    trajectories = pd.read_csv(inputs["sweep"].path / TRAJECTORIES)
-    trajectories["target"] = sum(weight * trajectories[name] for name, weight in target.items())
-    paths = {str(index): (group["tokens"], group["target"]) for index, group in trajectories.groupby("index")}
+    trajectories = read_trajectories(inputs["sweep"])
+    frame = trajectories.frame.assign(target=trajectories.target_losses(target))
+    paths = {str(index): (group["tokens"], group["target"]) for index, group in frame.groupby("index")}
     drawn["trajectories"] = figures.lines(paths, "tokens", "target loss of the proxies, bits per byte")
-    curves = pd.read_csv(inputs["train"].path / CURVES)
+    curves = pd.read_csv(inputs["train"].file(CURVES))
     smooth = {name: (g["tokens"], g["loss"].ewm(span=20).mean()) for name, g in curves.groupby("mixture")}
     drawn["curves"] = figures.lines(smooth, "tokens", "training loss, nats a token (smoothed)")
-    evaluations = pd.read_csv(inputs["train"].path / EVALUATIONS)
+    evaluations = pd.read_csv(inputs["train"].file(EVALUATIONS))
     evaluations["target"] = sum(weight * evaluations[name] for name, weight in target.items())
     measured = {name: (g["tokens"], g["target"]) for name, g in evaluations.groupby("mixture")}
     drawn["evaluations"] = figures.lines(measured, "tokens", "target loss, bits per byte")
-    strength = inputs["score"].path / STRENGTH
-    if strength.exists():
-        drawn["strength"] = figures.strength_histogram(pd.read_parquet(strength)["strength"].to_numpy())
+    if inputs["score"].has(STRENGTH):
+        strength = pd.read_parquet(inputs["score"].file(STRENGTH))["strength"]
+        drawn["strength"] = figures.strength_histogram(strength.to_numpy())
     return drawn
 
 

@@ -60,9 +60,9 @@ def find_earlier(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> Earl
     for address, manifest in sorted(made, key=lambda item: item[1].started, reverse=True):
         try:
             search = _search_at(store, address, manifest)
-        except DataError:  # something it was made from was deleted
+            domains = set(Choice.read(store.open(address)).mixture)
+        except DataError:  # something it was made from was deleted, or is of an earlier version
             continue
-        domains = set(Choice.read(store.open(address)).mixture)
         if len(domains & set(config.mixture_names)) >= COMMON:
             return search
     return None

@@ -16,14 +16,14 @@ from pydantic import ValidationError
 from mashbill.artifacts import ArtifactStore, Counts, StageRun, open_store
 from mashbill.config import PipelineConfig, ProxyConfig
 from mashbill.documents import DOCUMENTS, REFERENCES, DocumentStore
-from mashbill.errors import ConfigError
+from mashbill.errors import ConfigError, DataError
 from mashbill.mixtures import Choice, SweepRuns, epoch_ceiling
-from mashbill.mixtures.plan import NATURAL, SCHEDULES
+from mashbill.mixtures.plan import NATURAL_MIXTURE, SCHEDULES
 from mashbill.mixtures.reuse import RATIOS, Reuse, write_bundle
 from mashbill.mixtures.sweep_runs import KEPT_LOSSES, KEPT_MIXTURES, write_kept_runs
 from mashbill.mixtures.sweep_runs import MIXTURES as PLANNED
 from mashbill.regression.fitted import FittedRegression
-from mashbill.search.earlier import EarlierSearch, find_earlier
+from mashbill.search.earlier import LAST, EarlierSearch, find_earlier
 from mashbill.search.plan import plan_from_the_start, planned
 from mashbill.search.reuse import earlier_runs, plan_again
 from mashbill.search.revision import changed_share
@@ -31,7 +31,7 @@ from mashbill.tokens import TokenStore
 
 OUTPUTS = {
     PLANNED: "one mixture a row",
-    NATURAL: "the natural mixture",
+    NATURAL_MIXTURE: "the natural mixture",
     SCHEDULES: "with plan.phases: how each mixture is spread over them",
     Reuse.FILE: "with plan.reuse: what is kept of an earlier search, what is searched, and why",
     RATIOS: "domains that keep their ratios",
@@ -66,7 +66,14 @@ def plan(run: StageRun) -> Counts:
         reuse.write(run.output)
         return counts
     store = open_store(run.config)
-    fitted = FittedRegression.read(store.open(earlier.mix.inputs["fit"]))
+    try:
+        fitted = FittedRegression.read(store.open(earlier.mix.inputs["fit"]))
+    except DataError as error:
+        if run.config.plan.reuse != LAST:
+            raise
+        counts, reuse = _from_the_start(run, f"the earlier regression cannot be read ({error.where})")
+        reuse.write(run.output)
+        return counts
     run.progress(0.1, "comparing documents with the earlier search's")
     changes = compare_corpora(run, store, earlier, fitted=fitted)
     why_not = _not_comparable(run.config, earlier, fitted, changes=changes)

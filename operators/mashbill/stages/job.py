@@ -1,6 +1,5 @@
 """Running one stage, or one part of it: look for the result, else make it and commit it."""
 
-import logging
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -13,8 +12,6 @@ from mashbill.artifacts.statistics import write_statistics
 from mashbill.config import PipelineConfig, StageConfig
 from mashbill.errors import RunError
 from mashbill.stages.stage import Stage
-
-log = logging.getLogger(__name__)
 
 
 class StageJob:
@@ -59,7 +56,7 @@ class StageJob:
         return self.store.find(self.stage.name, self.fingerprint)
 
     def part_names(self) -> list[str]:
-        """Names of the parts; none where the stage does not split, or is done."""
+        """Names of the parts; finished ones among them; none where the stage does not split."""
         return self.stage.part_names(self.view, self.inputs)
 
     def find_part(self, part: str) -> Artifact | None:

@@ -7,16 +7,18 @@ from dataclasses import asdict
 
 from mashbill.artifacts import Artifact, Counts, StageRun, write_json
 from mashbill.config import PipelineConfig
+from mashbill.config.training import SCHEDULED
 from mashbill.launch.torchrun import accelerator, torchrun
 from mashbill.mixtures import Choice, Recipe, Recipes, Schedule, ScheduleChoice
 from mashbill.mixtures.schedule_choice import phases_of
+from mashbill.models.huggingface import MODELS
 from mashbill.tokens import TokenStore
 from mashbill.training.recipe import deepspeed_config, forecast
 
 TABLES = ("curve", "evaluations")
 CURVES, EVALUATIONS = "curves.csv", "evaluations.csv"
 OUTPUTS = {
-    "models/": "one Hugging Face folder a mixture",
+    f"{MODELS}/": "one Hugging Face folder a mixture",
     CURVES: "loss by step",
     EVALUATIONS: "bits per byte of every set on the way",
     Recipes.FILE: "what each model was trained on, and how",
@@ -34,7 +36,7 @@ def run_train_part(run: StageRun) -> Counts:
     """Train on one mixture, from the last checkpoint where there is one."""
     config, name = run.config, run.part or "chosen"
     store = TokenStore(run.inputs["tokenize"].path)
-    schedule = ScheduleChoice.read(run.inputs["schedule"]).followed if name == "scheduled" else None
+    schedule = ScheduleChoice.read(run.inputs["schedule"]).followed if name == SCHEDULED else None
     mixture = schedule.mean if schedule else Choice.read(run.inputs["mix"]).mixtures[name]
     available = {d: store.counts(d, "train")["tokens"] for d in store.domains}
     sized = config.model_copy(
@@ -77,7 +79,7 @@ def collect_models(run: StageRun) -> Counts:
 
     recipes = {}
     for name, part in run.parts.items():
-        shutil.copytree(part.path / "model", run.output / "models" / name)
+        shutil.copytree(part.path / "model", run.output / MODELS / name)
         recipes[name] = Recipe.read(part)
     Recipes(recipes).write(run.output)
     for table, file in zip(TABLES, (CURVES, EVALUATIONS), strict=True):

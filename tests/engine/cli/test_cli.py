@@ -68,6 +68,38 @@ def test_unknown_stage_and_bad_usage_exit_2(tmp_path: Path) -> None:
     assert mashbill("run").returncode == 2
 
 
+@pytest.mark.parametrize(
+    "tokens, fragments",
+    [
+        ("a,1000\n", ["t.csv: has no row of domain b"]),
+        ("a,1000\nb,0\n", ["t.csv: domain b", "above 0"]),
+        ("a,1000\nb,few\n", ["t.csv: domain b", "number of tokens"]),
+        ("a,1000\na,1000\nb,5\n", ["t.csv: domain a", "twice"]),
+    ],
+    ids=["missing", "none", "no number", "twice"],
+)
+def test_a_forecast_needs_the_tokens_of_every_domain(
+    tokens: str, fragments: list[str], tmp_path: Path
+) -> None:
+    config = write_corpus(tmp_path, a=["x"], b=["y"], r=["z"])
+    available = tmp_path / "t.csv"
+    available.write_text("domain,tokens\n" + tokens)
+    result = mashbill("train", "--dry-run", "--config", config, "--available", available)
+    assert (result.returncode, len(result.stderr.splitlines())) == (2, 1), result.stderr
+    assert all(fragment in result.stderr for fragment in fragments), result.stderr
+
+
+def test_a_forecast_says_how_often_each_domain_is_read(tmp_path: Path) -> None:
+    config = write_corpus(tmp_path, a=["x"], b=["y"], r=["z"])
+    available = tmp_path / "t.csv"
+    available.write_text("domain,tokens\na,3000000\nb,1e6\n")
+    result = mashbill("train", "--dry-run", "--config", config, "--available", available, "--json")
+    figures = json.loads(result.stdout)
+    read, steps = figures["tokens_by_domain"], figures["steps"] * figures["batch_tokens"]
+    assert read == {"a": round(0.75 * steps), "b": round(0.25 * steps)}
+    assert figures["epochs_by_domain"] == pytest.approx({"a": read["a"] / 3e6, "b": read["b"] / 1e6})
+
+
 def test_ingest_runs_and_is_reused(tmp_path: Path) -> None:
     config = write_corpus(tmp_path, a=["one text", "another"], b=["a third"], r=["reference"])
     first = mashbill("run", "ingest", "--config", config, "--json")

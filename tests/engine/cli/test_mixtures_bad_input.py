@@ -278,6 +278,11 @@ def test_limits_that_no_mixture_keeps_to_are_refused(
     assert not (tmp_path / "o.csv").exists()
 
 
+def test_caution_has_the_bounds_of_the_setting(model: Path, tmp_path: Path, run: Run) -> None:
+    code, said = run("select", "--model", model, "--output", tmp_path / "o.csv", "--caution", 11)
+    assert (code, "--caution" in said) == (2, True)
+
+
 def test_kept_ratios_keep_to_the_limits_or_are_refused(model: Path, tmp_path: Path, run: Run) -> None:
     (tmp_path / "r.csv").write_text("index,web,books,code\n0,0.5,0.5,0\n")
     given = ["select", "--model", model, "--output", tmp_path / "o.csv", "--ratios", tmp_path / "r.csv"]

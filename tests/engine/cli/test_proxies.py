@@ -67,8 +67,16 @@ def test_mixtures_become_losses_and_a_second_call_trains_nothing(tokens: Path, t
     finished = results(tmp_path)
     assert proxies(*given).returncode == 0
     assert results(tmp_path) == finished
-    other = proxies(*given, "--set=proxy.learning_rate=0.01")
-    assert (other.returncode, "holds proxies of other mixtures or settings" in other.stderr) == (2, True)
+    index = tokens / "tokens.json"
+    text = index.read_text()
+    others = [proxies(*given, f"--set={key}") for key in ("proxy.learning_rate=0.01", "sweep.evaluations=3")]
+    try:
+        index.write_text(text + " ")  # as of other text
+        others.append(proxies(*given))
+    finally:
+        index.write_text(text)
+    for other in others:
+        assert (other.returncode, "holds proxies of other mixtures or settings" in other.stderr) == (2, True)
 
 
 @pytest.mark.slow

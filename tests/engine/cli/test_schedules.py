@@ -159,6 +159,16 @@ def test_runs_on_one_mixture_serve_too(tmp_path: Path) -> None:
             ["trajectories.csv: index 20", "give the schedules of all runs"],
         ),
         (lambda s, t: (s[s["index"] < 5], t[t["index"] < 5]), [], ["has 5 finished runs", "at least 8"]),
+        (
+            lambda s, t: (s, pd.concat([t, t[["plenty"]]], axis=1)),
+            [],
+            ["trajectories.csv: column plenty", "stands twice"],
+        ),
+        (
+            lambda s, t: (pd.concat([s, s[["other"]]], axis=1), t),
+            [],
+            ["schedules.csv: column other", "stands twice"],
+        ),
         (lambda s, t: (s.assign(share=[0.4, 0.6] + [0.5] * 46), t), [], ["column share", "differs"]),
         (
             lambda s, t: (s, t),
@@ -168,7 +178,19 @@ def test_runs_on_one_mixture_serve_too(tmp_path: Path) -> None:
         (lambda s, t: (s, t), ["--max", "nothing=0.6"], ["--max nothing", "is no domain"]),
         (lambda s, t: (s, t), ["--observed", "x.csv"], ["--observed and --running", "go together"]),
     ],
-    ids=["target", "loss", "tokens", "index", "few", "share", "floors", "domain", "observed"],
+    ids=[
+        "target",
+        "loss",
+        "tokens",
+        "index",
+        "few",
+        "set twice",
+        "domain twice",
+        "share",
+        "floors",
+        "domain",
+        "observed",
+    ],
 )
 def test_bad_tables_exit_2_with_one_line(
     change: Callable[..., Any], options: list[str], fragments: list[str], ordered: list[Path], tmp_path: Path

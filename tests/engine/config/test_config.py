@@ -51,6 +51,10 @@ def test_shipped_configs_are_valid(path: Path) -> None:
             ["schedule.phases is 3 and plan.phases 2", "make them the same"],
         ),
         ("[schedule]\nphases = 3", ["sweep.evaluations 4", "a multiple"]),
+        (
+            "[validation]\nmixtures = ['scheduled']",
+            ["validation.mixtures names 'scheduled'", "known: chosen"],
+        ),
     ],
 )
 def test_wrong_field_is_named_with_its_mend(tmp_path: Path, addition: str, fragments: list[str]) -> None:

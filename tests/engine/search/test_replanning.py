@@ -16,7 +16,7 @@ from builders.corpus import corpus_config, run_stage, run_stages, write_jsonl
 from mashbill.artifacts import Artifact
 from mashbill.config import PipelineConfig
 from mashbill.documents import DocumentStore, Partition
-from mashbill.errors import ConfigError
+from mashbill.errors import ConfigError, DataError
 from mashbill.mixtures.reuse import read_reuse
 from mashbill.reports.report import TEMPLATES
 from mashbill.search.revision import changed_share
@@ -166,6 +166,24 @@ def test_an_address_that_is_no_choice_is_refused(searches: Any) -> None:
         wrong = config.model_copy(update={"plan": config.plan.model_copy(update={"reuse": address})})
         with pytest.raises(ConfigError, match=fragment):
             run_stage(wrong, "plan", done)
+
+
+@pytest.mark.slow
+def test_a_last_search_of_another_version_is_said_and_not_waited_for(searches: Any) -> None:
+    (_, before), (config, done) = searches
+    model = before["fit"].path / "regression.joblib"
+    today = config.model_copy(update={"seed": 7})
+    given = today.plan.model_copy(update={"reuse": before["mix"].address})
+    whole = model.read_bytes()
+    try:
+        model.write_bytes(b"x" * len(whole))
+        with pytest.raises(DataError, match=r"regression\.joblib"):
+            run_stage(today.model_copy(update={"plan": given}), "plan", done)
+        plan = run_stage(today, "plan", done)
+    finally:
+        model.write_bytes(whole)
+    assert "regression cannot be read" in facts({"plan": plan})["reason"]
+    assert facts({"plan": plan})["searched"] == ["web", "books", "code", "news"]
 
 
 @pytest.mark.slow

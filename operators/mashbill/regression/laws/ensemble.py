@@ -1,4 +1,4 @@
-"""All regressors by name, compared on the same folds; the ensemble weighs its members by their out-of-fold
+"""Regressors compared on the same folds, and their ensemble, which weighs its members by their out-of-fold
 predictions."""
 
 from collections.abc import Mapping, Sequence

@@ -8,6 +8,7 @@ import numpy as np
 
 from mashbill.errors import ConfigError, DataError
 from mashbill.mixtures import Schedule, ScheduleTable
+from mashbill.mixtures.mixture import read_frame
 from mashbill.regression.trajectories.runs import PhasedRuns
 
 
@@ -86,11 +87,7 @@ def _read_observed(path: Path, runs: PhasedRuns) -> Any:
     """A frame with the column phase and one a set, all numbers."""
     import pandas as pd
 
-    try:
-        frame = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        mend = "give a CSV with columns phase and one a set"
-        raise DataError(str(path), f"cannot be read ({error})", mend) from error
+    frame = read_frame(path, "columns phase and one a set")
     for name in ("phase", *runs.sets):
         numbers = name in frame and pd.api.types.is_numeric_dtype(frame[name])
         if frame.empty or not numbers or frame[name].isna().any():
