@@ -65,6 +65,7 @@ _CURATION = (
         inputs=("ingest", "deduplicate", "bootstrap"),
         run="mashbill.quality.score:score",
         external="mashbill.quality.score:model_identity",
+        version=2,
     ),
     Stage(
         name="select",
