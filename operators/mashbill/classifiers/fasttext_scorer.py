@@ -56,7 +56,9 @@ class FastTextScorer:
         place = Path(path)
         try:
             model = load_collapsed(place, keep=keep_table) or _load_official(place)
-        except (ValueError, OSError) as error:
+        except OSError as error:
+            raise ConfigError(str(place), f"cannot be read ({error.strerror})", MEND) from error
+        except ValueError as error:
             raise ConfigError(str(place), f"is not a fastText model ({error})", MEND) from error
         return cls(model, Normalisation.read(place))
 

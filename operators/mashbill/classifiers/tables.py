@@ -169,11 +169,14 @@ class Table:
         head = Head(version=VERSION, checksum=self.checksum, identity=self.identity, features=features)
         content = save(arrays, {HEAD: head.summed(arrays).model_dump_json()})
         for place in places:
-            with suppress(OSError):
+            try:
                 with written_whole(place) as part:
                     part.write_bytes(content)
+            except OSError:
+                continue
+            with suppress(OSError):  # another process may clear too
                 _clear(place)
-                return
+            return
 
 
 def _read(content: mmap.mmap) -> tuple[Head, dict[str, np.ndarray]]:
