@@ -11,6 +11,7 @@ proportions at all. Proxies that are done are reused.
 """
 
 import argparse
+import itertools
 import json
 import multiprocessing
 import statistics
@@ -97,22 +98,24 @@ def simulated(design: str, runs: int, seed: int) -> tuple[float, list[float]]:
     return rank, [simulator.regret(mixture, target) for target, mixture in enumerate(chosen)]
 
 
-def compare_on_simulator(seeds: int) -> None:
+def compare_on_simulator(designs: Sequence[str], seeds: int) -> None:
     """Print what each design is worth on the simulator."""
-    jobs = [(name, runs, seed) for runs in SIZES for name in (*DESIGNS, PUBLISHED) for seed in range(seeds)]
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(2, context, initializer=_simulators.append, initargs=(Simulator(),)) as pool:
-        results = list(pool.map(simulated, *zip(*jobs, strict=True)))
+    jobs = [(name, runs, seed) for runs in SIZES for name in (*designs, PUBLISHED) for seed in range(seeds)]
     print(
         f"\n### Designs on a simulator fitted to RegMix's 768 runs, {seeds} seeds\n\n{machine()}\n\n"
         "| runs | design | Spearman, unseen (spread) | regret, single targets (spread over seeds) "
-        "| regret, all evenly |\n|---|---|---|---|---|"
+        "| regret, all evenly |\n|---|---|---|---|---|",
+        flush=True,
     )
-    for start in range(0, len(jobs), seeds):
-        (name, runs, _), rows = jobs[start], results[start : start + seeds]
-        single = [statistics.mean(regrets[:-1]) for _, regrets in rows]
-        evenly = statistics.mean(regrets[-1] for _, regrets in rows)
-        print(f"| {runs} | {name} | {spread([r for r, _ in rows])} | {spread(single)} | {evenly:.4f} |")
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(2, context, initializer=_simulators.append, initargs=(Simulator(),)) as pool:
+        results = pool.map(simulated, *zip(*jobs, strict=True))
+        for name, runs, _ in jobs[::seeds]:
+            rows = list(itertools.islice(results, seeds))
+            single = [statistics.mean(regrets[:-1]) for _, regrets in rows]
+            evenly = statistics.mean(regrets[-1] for _, regrets in rows)
+            ranks = spread([rank for rank, _ in rows])
+            print(f"| {runs} | {name} | {ranks} | {spread(single)} | {evenly:.4f} |", flush=True)
 
 
 def spread(values: Sequence[float]) -> str:
@@ -207,13 +210,13 @@ class Text:
                 yield runs, weights, self.train(f"{design}-{runs}", weights, 2_000 + 100 * i)
 
 
-def compare_on_text(text: Text) -> None:
+def compare_on_text(text: Text, designs: Sequence[str]) -> None:
     """Print what each design is worth with proxies."""
     random, domains = np.random.default_rng(7), len(text.natural)
     unseen = np.concatenate([random.dirichlet(np.full(domains, a), UNSEEN // 2) for a in (0.2, 1.0)])
     measured = text.train("unseen", unseen, 5_000)
     found: dict[tuple[int, str], list[tuple[float, float, float]]] = {}
-    for design in DESIGNS:
+    for design in designs:
         for runs, weights, losses in text.sweeps(design):
             process = GaussianProcess().fit(weights, losses)
             predicted = process.predict(unseen)
@@ -240,6 +243,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("part", choices=["shapes", "simulator", "proxies"])
+    parser.add_argument("--designs", nargs="+", choices=DESIGNS, default=DESIGNS)
     parser.add_argument("--seeds", type=int, default=4, help="of the simulator")
     parser.add_argument("--config", default=str(ROOT / "dags" / "configs" / "demo.toml"))
     parser.add_argument("--store", help="folder of token shards; without it the demo's")
@@ -249,14 +253,16 @@ def main() -> None:
     if arguments.part == "shapes":
         print_shapes()
     elif arguments.part == "simulator":
-        compare_on_simulator(arguments.seeds)
+        compare_on_simulator(arguments.designs, arguments.seeds)
     else:
         config = load_config(arguments.config)
         folder = Path(arguments.store) if arguments.store else finished_stages(config)["tokenize"].path
         store = ShortStore(folder)
         target = np.array([config.target.get(name, 0.0) for name in store.set_names])
         with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
-            compare_on_text(Text(store, target, arguments.tokens, Path(arguments.work), pool))
+            compare_on_text(
+                Text(store, target, arguments.tokens, Path(arguments.work), pool), arguments.designs
+            )
 
 
 if __name__ == "__main__":

@@ -71,7 +71,9 @@ def draw_mixtures(
             refused += 1
             if refused == ATTEMPTS:
                 what = f"{count} different mixtures cannot be drawn"
-                raise ConfigError("plan.mixtures", what, "lower it, or raise plan.max_epochs")
+                raise ConfigError(
+                    "plan.mixtures", what, "lower it or plan.min_weight, or raise plan.max_epochs"
+                )
             continue
         result[found], found, refused = weights, found + 1, 0
     return result
@@ -167,6 +169,7 @@ class _Drawing:
         """[mixtures, domains] under the ceiling, small weights 0."""
         lowered = within_ceiling(mixtures, self.highest)
         large = np.where(lowered < self.config.min_weight, 0.0, lowered)
+        large = np.where(large.any(axis=1, keepdims=True), large, lowered)
         return within_ceiling(large / large.sum(axis=1, keepdims=True), self.highest)
 
     def _strengths(self, random: np.random.Generator, count: int) -> np.ndarray:

@@ -56,7 +56,7 @@ def synthesise(
             "plan.mixtures",
             f"{count} different mixtures cannot be drawn as RegMix draws them: {len(different)} of {draws:,} "
             f"draws differ and keep under {MOST_USE:g} times the natural proportions",
-            'lower it, or choose plan.design = "maximin"',
+            'lower it or plan.min_weight, or choose plan.design = "maximin"',
         )
     chosen = different[random.choice(len(different), count, replace=False)].astype(np.float64)
     chosen /= chosen.sum(axis=1, keepdims=True)
@@ -78,5 +78,6 @@ def _multiples(drawn: np.ndarray, grid: float, ceiling: np.ndarray | None) -> np
     """[mixtures, domains] weights in whole multiples of the grid, small ones 0."""
     weights = drawn if ceiling is None else within_ceiling(drawn, ceiling)
     weights = np.where(weights < grid, 0.0, weights)
+    weights = weights[weights.any(axis=1)]
     weights /= weights.sum(axis=1, keepdims=True)
     return np.round(weights / grid).astype(np.int64)

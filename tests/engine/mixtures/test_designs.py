@@ -155,6 +155,14 @@ def test_a_design_is_what_its_seed_says(design: str) -> None:
     assert not np.isclose(first[:, None], other[None]).all(axis=2).any()
 
 
+@pytest.mark.parametrize("design", DESIGNS)
+def test_a_least_weight_that_no_mixture_keeps_is_refused(design: str) -> None:
+    """Of forty domains held to a fortieth each, the only mixture has no weight of a twentieth."""
+    equal = np.full(40, 1 / 40)
+    with pytest.raises(ConfigError, match=r"cannot be drawn.*plan\.min_weight"):
+        draw_mixtures(equal, 4, of(design, min_weight=0.05), seed=0, ceiling=equal)
+
+
 @pytest.mark.parametrize("design", ["around-natural", "space-filling"])
 def test_fewer_mixtures_are_the_first_of_more(design: str) -> None:
     assert np.array_equal(*(draw_mixtures(PILE, n, of(design), seed=0)[:8] for n in (8, 40)))
