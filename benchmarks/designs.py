@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from measure import ROOT, machine
+from page import ROOT, Page
 from regression import published as published_runs
 from simulator import Simulator, natural_of_the_pile
 
@@ -62,15 +62,13 @@ def effective(weights: np.ndarray) -> np.ndarray:
 def print_shapes() -> None:
     """What each design draws, beside what RegMix published."""
     natural, published = natural_of_the_pile(), published_runs("train")[0]
-    print(f"\n### Designs: 512 mixtures of the Pile's 17 domains\n\n{machine()}\n")
-    print(
-        "| design | effective number of domains | one domain over half | domains of weight "
-        "|\n|---|---|---|---|"
-    )
+    page = Page("design-shapes", "Designs: 512 mixtures of the Pile's 17 domains")
+    page.table(["design", "effective number of domains", "one domain over half", "domains of weight"])
     rows = {PUBLISHED: published} | {name: drawn(name, natural, 512, 0) for name in DESIGNS}
     for name, weights in rows.items():
         over, positive = (weights.max(axis=1) > 0.5).mean(), (weights > 0).sum(axis=1).mean()
-        print(f"| {name} | {effective(weights).mean():.1f} | {over:.0%} | {positive:.1f} |")
+        page.row([name, f"{effective(weights).mean():.1f}", f"{over:.0%}", f"{positive:.1f}"])
+    page.save()
 
 
 def drawn(design: str, natural: np.ndarray, count: int, seed: int) -> np.ndarray:
@@ -101,11 +99,15 @@ def simulated(design: str, runs: int, seed: int) -> tuple[float, list[float]]:
 def compare_on_simulator(designs: Sequence[str], seeds: int) -> None:
     """Print what each design is worth on the simulator."""
     jobs = [(name, runs, seed) for runs in SIZES for name in (*designs, PUBLISHED) for seed in range(seeds)]
-    print(
-        f"\n### Designs on a simulator fitted to RegMix's 768 runs, {seeds} seeds\n\n{machine()}\n\n"
-        "| runs | design | Spearman, unseen (spread) | regret, single targets (spread over seeds) "
-        "| regret, all evenly |\n|---|---|---|---|---|",
-        flush=True,
+    page = Page("designs-simulator", f"Designs on a simulator fitted to RegMix's 768 runs, {seeds} seeds")
+    page.table(
+        [
+            "runs",
+            "design",
+            "Spearman, 256 unseen mixtures (spread)",
+            "regret, 13 single losses (spread over seeds)",
+            "regret, all 13 evenly",
+        ]
     )
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(2, context, initializer=_simulators.append, initargs=(Simulator(),)) as pool:
@@ -115,7 +117,8 @@ def compare_on_simulator(designs: Sequence[str], seeds: int) -> None:
             single = [statistics.mean(regrets[:-1]) for _, regrets in rows]
             evenly = statistics.mean(regrets[-1] for _, regrets in rows)
             ranks = spread([rank for rank, _ in rows])
-            print(f"| {runs} | {name} | {ranks} | {spread(single)} | {evenly:.4f} |", flush=True)
+            page.row([str(runs), name, ranks, spread(single), f"{evenly:.4f}"])
+    page.save()
 
 
 def spread(values: Sequence[float]) -> str:
@@ -227,16 +230,23 @@ def compare_on_text(text: Text, designs: Sequence[str]) -> None:
             target_rank = spearman((predicted @ text.target)[:, None], (measured @ text.target)[:, None])
             row = (float(ranks.mean()), float(target_rank[0]), float(fresh @ text.target))
             found.setdefault((runs, design), []).append(row)
-    print(
-        f"\n### Designs with proxies of {text.tokens:,} tokens on the demo's text\n\n{machine()}\n\n"
-        "| runs | design | sweeps | Spearman, unseen, all sets | Spearman, unseen, the target "
-        "| target loss of the choice, trained anew |\n|---|---|---|---|---|---|"
+    page = Page("designs-text", f"Designs with proxies of {text.tokens:,} tokens on the demo's text")
+    page.table(
+        [
+            "runs",
+            "design",
+            "sweeps",
+            f"Spearman, {UNSEEN} unseen mixtures, {len(text.store.set_names)} sets (spread)",
+            "Spearman, the target (spread)",
+            "target's bits per byte, trained anew on the choice (spread)",
+        ]
     )
     for (runs, design), rows in sorted(found.items()):
-        cells = " | ".join(spread(column) for column in zip(*rows, strict=True))
-        print(f"| {runs} | {design} | {len(rows)} | {cells} |")
+        page.row([str(runs), design, str(len(rows)), *(spread(column) for column in zip(*rows, strict=True))])
     natural = text.train("natural", np.repeat(text.natural[None], FRESH_SEEDS, axis=0), 9_000)
-    print(f"\nNatural: {(natural @ text.target).mean():.3f}.")
+    loss = float((natural @ text.target).mean())
+    page.say(f"On the natural mixture: {loss:.3f}.", natural=loss)
+    page.save()
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ import statistics
 from collections.abc import Callable
 
 import numpy as np
-from measure import machine
+from page import Page
 from regression import published
 from simulator import Simulator
 
@@ -75,16 +75,23 @@ def main() -> None:
         for name, choose in ways.items():
             chosen = [choose(simulator, process, target) for target in simulator.targets]
             above[name].append([simulator.regret(mixture, i) for i, mixture in enumerate(chosen)])
-    print(
-        f"\n### Choosing from {arguments.runs} of RegMix's runs, {arguments.subsets} subsets\n\n{machine()}\n"
+    page = Page(
+        "direct-search", f"Choosing from {arguments.runs} of RegMix's runs, {arguments.subsets} subsets"
     )
-    print("| choice | above the lowest loss, 13 single losses: first subset | all subsets | all 13 evenly |")
-    print("|---|---|---|---|")
+    page.table(
+        [
+            "choice",
+            "above the lowest of 13 single losses, first subset",
+            "all subsets (spread)",
+            "all 13 evenly",
+        ]
+    )
     for name, regrets in above.items():
         single = [statistics.mean(row[:-1]) for row in regrets]
         evenly = statistics.mean(row[-1] for row in regrets)
         spread = f"{statistics.mean(single):.3f} ({min(single):.3f}-{max(single):.3f})"
-        print(f"| {name} | {single[0]:.3f} | {spread} | {evenly:.4f} |")
+        page.row([name, f"{single[0]:.3f}", spread, f"{evenly:.4f}"])
+    page.save()
 
 
 if __name__ == "__main__":
