@@ -55,7 +55,7 @@ _CURATION = (
         run_part="mashbill.proxies.bootstrap:run_bootstrap_part",
         placement=ONE_GPU,
         external="mashbill.proxies.bootstrap:family_identity",
-        version=3,
+        version=4,
     ),
     Stage(
         name="score",
@@ -94,6 +94,7 @@ _MIXTURE = (
         run="mashbill.search.replan:plan",
         earlier="mashbill.search.earlier:reuse_identity",
         identified=("corpus", "selection", "tokens", "proxy", "mix"),
+        version=2,
     ),
     Stage(
         name="sweep",
@@ -115,6 +116,7 @@ _MIXTURE = (
         parts="mashbill.search.rounds:round_names",
         run_part="mashbill.search.rounds:run_round",
         placement=IN_ORDER,
+        version=2,
     ),
     Stage(
         name="ladder",
@@ -152,7 +154,7 @@ _MIXTURE = (
         sections=("training", *TARGET),
         inputs=("tokenize", "plan", "sweep", "fit", "baselines"),
         run="mashbill.search.choose:mix",
-        version=2,
+        version=3,
     ),
     Stage(
         name="schedule",
@@ -161,6 +163,7 @@ _MIXTURE = (
         sections=("schedule", "training", *TARGET),
         inputs=("tokenize", "plan", "sweep", "mix"),
         run="mashbill.search.schedule:schedule",
+        version=2,
     ),
     Stage(
         name="validate",
