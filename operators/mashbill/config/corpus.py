@@ -1,8 +1,9 @@
 """Settings of ingest and deduplicate: where the text comes from and what counts as a duplicate."""
 
-from typing import Literal, Self
+from collections.abc import Iterator
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from mashbill.config.section import Name, Section, Share
 
@@ -61,16 +62,10 @@ class CorpusConfig(Section):
         0.05, description="Share of a domain's records that may be rejected before ingest fails."
     )
 
-    @model_validator(mode="after")
-    def _names_are_unique(self) -> Self:
-        names = [d.name for d in (*self.domains, *self.references, *self.evaluations)]
-        twice = sorted({n for n in names if names.count(n) > 1})
-        if twice:
-            raise ValueError(
-                f"the name {twice[0]!r} is used twice; domains, references and evaluations share one set "
-                "of names"
-            )
-        return self
+    def named_sets(self) -> Iterator[tuple[str, str]]:
+        """Name of each domain, reference and evaluation set, and the setting that gives it."""
+        for field in ("domains", "references", "evaluations"):
+            yield from ((given.name, f"corpus.{field}[{i}]") for i, given in enumerate(getattr(self, field)))
 
 
 class DeduplicationConfig(Section):
