@@ -55,7 +55,7 @@ _CURATION = (
         run_part="mashbill.proxies.bootstrap:run_bootstrap_part",
         placement=ONE_GPU,
         external="mashbill.proxies.bootstrap:family_identity",
-        version=3,
+        version=4,
     ),
     Stage(
         name="score",
@@ -73,6 +73,7 @@ _CURATION = (
         sections=("selection", "corpus"),
         inputs=("deduplicate", "score"),
         run="mashbill.quality.selection:select",
+        version=2,
     ),
     Stage(
         name="tokenize",
