@@ -1,5 +1,6 @@
 """The whole config of a pipeline: every section, and what must hold between sections."""
 
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Self
 
@@ -124,6 +125,12 @@ class PipelineConfig(Section):
 
     def _filters_know_their_sets(self) -> None:
         evaluations = tuple(e.name for e in self.corpus.evaluations)
+        for pattern in self.corpus.may_repeat:
+            if not any(fnmatchcase(name, pattern) for name in (*self.reference_names, *evaluations)):
+                raise ValueError(
+                    f"corpus.may_repeat names {pattern!r}, which matches no reference or evaluation set; "
+                    f"known: {', '.join((*self.reference_names, *evaluations))}"
+                )
         for name in self.filters.domains:
             if name not in self.domain_names:
                 raise ValueError(
@@ -134,9 +141,11 @@ class PipelineConfig(Section):
         for name in self.filters.decontamination.sets:
             if name not in known:
                 raise ValueError(f"filters.decontamination.sets names {name!r}; known: {', '.join(known)}")
-        if "decontamination" in self.filters.apply and not (self.filters.decontamination.sets or evaluations):
+        named = self.filters.decontamination.sets
+        if "decontamination" in self.filters.apply and not (named or self.corpus.held_out):
             raise ValueError(
-                "filters.apply names decontamination, and there is no evaluation set; add corpus.evaluations"
+                "filters.apply names decontamination, and no set is held out; add corpus.evaluations or "
+                "leave it out"
             )
 
     def _baselines_are_mixtures(self) -> None:

@@ -29,21 +29,21 @@ _CURATION = (
     Stage(
         name="filter",
         summary="Remove documents, and lines, that rules say are not worth training on; mask personal "
-        "data; decontaminate.",
+        "data; keep out what has a passage of a reference or evaluation set.",
         sections=("filters", "corpus"),
         inputs=("ingest",),
         run="mashbill.filters.apply:filter_documents",
         external="mashbill.filters.registry:filter_identity",
-        version=2,
+        version=3,
     ),
     Stage(
         name="deduplicate",
-        summary="Remove exact and near duplicates across domains.",
+        summary="Remove exact and near duplicates across domains, and of references and evaluation sets.",
         sections=("deduplication", "corpus"),
-        inputs=("filter",),
+        inputs=("ingest", "filter"),
         run="mashbill.dedup.deduplicate:deduplicate",
         external="mashbill.dedup.deduplicate:index_identity",
-        version=4,
+        version=5,
     ),
     Stage(
         name="bootstrap",
