@@ -26,7 +26,7 @@ class Source(Section):
     id_field: str | None = Field(
         None,
         description="Field or column that names a document; without it the id is made from file name and "
-        "row.",
+        "row (and folders, where files share a name).",
     )
     metadata_fields: tuple[Name, ...] = Field(
         (), description="Fields or columns kept in each document's metadata, as text."

@@ -24,7 +24,7 @@ _CURATION = (
         inputs=(),
         run="mashbill.corpus.ingest:ingest",
         external="mashbill.corpus.sources:source_identity",
-        version=2,
+        version=3,
     ),
     Stage(
         name="filter",
