@@ -11,7 +11,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from measure import machine, sample, size_of
+from measure import sample, size_of
+from page import Page
 from whole_path import prepare
 
 ONE = """
@@ -57,7 +58,7 @@ def main() -> None:
     parser.add_argument("--megabytes", type=float, default=15)
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
-    print(f"\n### Cores and size\n\n{machine()}\n")
+    page = Page("cores", "Cores and size")
     with tempfile.TemporaryDirectory() as name:
         folders = {}
         for size in (arguments.megabytes, 10 * arguments.megabytes):
@@ -74,22 +75,22 @@ def main() -> None:
             )  # nothing is removed by rules or by score, so that every stage sees all text
         small = folders[arguments.megabytes] / "config.toml"
         one, two = measure(small, 1, arguments.repeats), measure(small, 2, arguments.repeats)
-        print(
-            f"{size_of(sample(arguments.megabytes)):.1f} MB in partitions of 2 MB, wall seconds (median "
-            f"of {arguments.repeats}):\n"
+        page.say(
+            f"{size_of(sample(arguments.megabytes)):.1f} MB in partitions of 2 MB, wall seconds (median of "
+            f"{arguments.repeats}):"
         )
-        print("| stage | one core | two cores | ratio |\n|---|---|---|---|")
+        page.table(["stage", "one core", "two cores", "ratio"])
         for key in [k for k in one[0] if k not in {"peak", "bootstrap"}]:
-            print(
-                f"| {key} | {median(one, key):.2f} | {median(two, key):.2f} | "
-                f"{median(one, key) / max(median(two, key), 1e-9):.2f}x |"
-            )
+            single, both = median(one, key), median(two, key)
+            page.row([key, f"{single:.2f}", f"{both:.2f}", f"{single / max(both, 1e-9):.2f}x"])
         large = measure(folders[10 * arguments.megabytes] / "config.toml", 2, 1)
         peak, ten = median(two, "peak"), median(large, "peak")
-        print(
-            f"\nPeak memory: {peak:.0f} MB, at ten times the input {ten:.0f} MB: {ten / peak:.2f}x "
-            "(target 1.3x)."
+        page.say(
+            f"Peak memory: {peak:.0f} MB, at ten times the input {ten:.0f} MB: {ten / peak:.2f}x (target "
+            "1.3x).",
+            memory_ratio=ten / peak,
         )
+    page.save()
 
 
 if __name__ == "__main__":
