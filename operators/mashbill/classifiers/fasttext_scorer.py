@@ -123,7 +123,7 @@ class FastTextScorer:
         relative = np.concatenate(
             [np.zeros((len(self.collapsed.scalars), 1)), self.collapsed.scalars], axis=1
         )
-        ends = self.collapsed.offsets
+        ends = self.collapsed.offsets[: len(relative) + 1]
         content = self.collapsed.words.tobytes()
         words = [content[s:e].decode("utf-8", "replace") for s, e in pairwise(ends.tolist())]
         weights: np.ndarray = relative[:, column] - relative.mean(axis=1)
@@ -178,9 +178,10 @@ class Collapsed:
         self.buckets = (
             rows[len(words) :] if len(rows) > len(words) else np.zeros((1, rows.shape[1]), np.float32)
         )
-        self.words = np.frombuffer(b"".join(words) or b" ", np.uint8).copy()
-        self.offsets = np.concatenate([[0], np.cumsum([len(word) for word in words])]).astype(np.int64)
-        self.slots = _slots(words)
+        known = words + [label.encode("utf-8", "surrogateescape") for label in model.labels]
+        self.words = np.frombuffer(b"".join(known), np.uint8).copy()
+        self.offsets = np.concatenate([[0], np.cumsum([len(word) for word in known])]).astype(np.int64)
+        self.slots = _slots(known)
         self.end_row = words.index(b"</s>") if b"</s>" in words else -1
         self.counts = np.ones(len(words), np.int64)
         self.pairs = self.longest == 0 and self.word_ngrams <= 2 and self.scalars.shape[1] == 1
@@ -189,7 +190,7 @@ class Collapsed:
         if self.longest > 0:
             collapse_words(
                 self.words,
-                self.offsets,
+                self.offsets[: len(words) + 1],
                 self.end_row,
                 self.shortest,
                 self.longest,
@@ -202,9 +203,11 @@ class Collapsed:
         """The table of fingerprints that the fast kernel for two labels looks words up in."""
         from mashbill.classifiers.fasttext_pairs import fill_table
 
-        size = 1 << max(4, int(np.ceil(np.log2(3 * len(self.counts) + 2))))
+        known = np.full(len(self.offsets) - 1, np.nan)  # labels, which text may spell, stay so
+        known[: len(self.scalars)] = self.scalars[:, 0]
+        size = 1 << max(4, int(np.ceil(np.log2(3 * len(known) + 2))))
         self.fingerprints, self.values = np.zeros(size, np.uint64), np.zeros(size)
-        fill_table(self.words, self.offsets, self.scalars[:, 0].copy(), self.fingerprints, self.values)
+        fill_table(self.words, self.offsets, known, self.fingerprints, self.values)
 
     def logits(self, texts: Texts) -> np.ndarray:
         """[documents, labels] logits relative to the first label."""
