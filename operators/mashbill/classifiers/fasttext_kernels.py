@@ -97,6 +97,25 @@ def add_subwords(text, start, end, shortest, longest, buckets, sums):
 
 
 @nb.njit(nogil=True, cache=True)
+def fill_slots(words, offsets, slots):
+    """Put each word's row under its hash.
+
+    Args:
+        words: [bytes] uint8; offsets: [words + 1] int64.
+        slots: [slots] int32 of -1, a power of two and more than there are words, written.
+    """
+    mask = slots.shape[0] - 1
+    for row in range(offsets.shape[0] - 1):
+        state = np.uint32(FNV_OFFSET)
+        for place in range(offsets[row], offsets[row + 1]):
+            state = _hash_step(state, words[place])
+        slot = np.int64(state) & mask
+        while slots[slot] >= 0:
+            slot = (slot + 1) & mask
+        slots[slot] = row
+
+
+@nb.njit(nogil=True, cache=True)
 def collapse_words(words, offsets, end_of_text, shortest, longest, buckets, scalars, counts):
     """Fold the subwords of each dictionary word into its own scalars, in place."""
     for row in range(offsets.shape[0] - 1):

@@ -82,7 +82,7 @@ def score(run: StageRun) -> Counts:
             positives, negatives, config, seed=run.config.seed, path=run.output / CLASSIFIER
         )
         facts |= trained.model_dump()
-        scorers = [FastTextScorer.load(run.output / CLASSIFIER)]
+        scorers = [FastTextScorer.load(run.output / CLASSIFIER, keep_table=False)]
     (run.output / FACTS).write_text(json.dumps(facts, ensure_ascii=False, indent=1))
     counts = _score_documents(run, scorers, label)
     told: Counts = {k: facts[k] for k in ("method", "held_out_accuracy") if k in facts}
