@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 from page import ROOT, Page
 from regression import published as published_runs
-from simulator import Simulator, natural_of_the_pile
+from simulator import Separate, Simulator, natural_of_the_pile
 
 from mashbill.config import ModelShape, PlanConfig, ProxyConfig, load_config
 from mashbill.config.search import DESIGNS
@@ -76,11 +76,6 @@ def drawn(design: str, natural: np.ndarray, count: int, seed: int) -> np.ndarray
     return draw_mixtures(natural, count, PlanConfig.model_validate({"design": design}), seed=seed)
 
 
-def choose(process: GaussianProcess, target: np.ndarray, space: SearchSpace, seed: int) -> np.ndarray:
-    """[domains] where a direct search ends."""
-    return space.minimise(Objective(process, target), STARTS, seed=seed)
-
-
 def simulated(design: str, runs: int, seed: int) -> tuple[float, list[float]]:
     """Spearman on unseen mixtures, and the regret of each target, of so many runs on the simulator."""
     simulator = _simulators[0]
@@ -89,11 +84,14 @@ def simulated(design: str, runs: int, seed: int) -> tuple[float, list[float]]:
         weights = simulator.published[rows]
     else:
         weights = drawn(design, simulator.natural, runs, seed * 1_000 + runs)
-    process = GaussianProcess().fit(weights, simulator.train(weights, seed))
+    learnt = Separate(weights, simulator.train(weights, seed))
     unseen = simulator.unseen
-    rank = float(spearman(process.predict(unseen), simulator.losses(unseen)).mean())
-    chosen = [choose(process, target, simulator.space, seed) for target in simulator.targets]
-    return rank, [simulator.regret(mixture, target) for target, mixture in enumerate(chosen)]
+    rank = float(spearman(learnt.predict(unseen), simulator.losses(unseen)).mean())
+    regrets = []
+    for target in simulator.targets:
+        chosen = simulator.space.minimise(learnt.objective(target), STARTS, seed=seed)
+        regrets.append(simulator.regret(chosen, target))
+    return rank, regrets
 
 
 def compare_on_simulator(designs: Sequence[str], seeds: int) -> None:
@@ -223,9 +221,9 @@ def compare_on_text(text: Text, designs: Sequence[str]) -> None:
         for runs, weights, losses in text.sweeps(design):
             process = GaussianProcess().fit(weights, losses)
             predicted = process.predict(unseen)
-            best = np.repeat(choose(process, text.target, text.space, 0)[None], FRESH_SEEDS, axis=0)
+            best = text.space.minimise(Objective(process, text.target), STARTS, seed=0)
             name = f"chosen-{design}-{runs}-{len(found.get((runs, design), []))}"
-            fresh = text.train(name, best, 9_000).mean(axis=0)
+            fresh = text.train(name, np.repeat(best[None], FRESH_SEEDS, axis=0), 9_000).mean(axis=0)
             ranks = spearman(predicted, measured)
             target_rank = spearman((predicted @ text.target)[:, None], (measured @ text.target)[:, None])
             row = (float(ranks.mean()), float(target_rank[0]), float(fresh @ text.target))
