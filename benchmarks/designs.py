@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 from page import ROOT, Page
 from regression import published as published_runs
-from simulator import Separate, Simulator, natural_of_the_pile
+from simulator import Learnt, Simulator, natural_of_the_pile
 
 from mashbill.config import ModelShape, PlanConfig, ProxyConfig, load_config
 from mashbill.config.search import DESIGNS
@@ -84,7 +84,7 @@ def simulated(design: str, runs: int, seed: int) -> tuple[float, list[float]]:
         weights = simulator.published[rows]
     else:
         weights = drawn(design, simulator.natural, runs, seed * 1_000 + runs)
-    learnt = Separate(weights, simulator.train(weights, seed))
+    learnt = Learnt(weights, simulator.train(weights, seed))
     unseen = simulator.unseen
     rank = float(spearman(learnt.predict(unseen), simulator.losses(unseen)).mean())
     regrets = []

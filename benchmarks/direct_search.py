@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 from page import Page
 from regression import published
-from simulator import Separate, Simulator
+from simulator import Learnt, Simulator
 
 from mashbill.mixtures.dirichlet import draw_around
 from mashbill.regression.simplex import simulate
@@ -26,7 +26,7 @@ Way = Callable[[int | None], np.ndarray]
 """From a loss, or None for all evenly, to [domains] a mixture."""
 
 
-def by_candidates(learnt: Separate, drawn: np.ndarray) -> Way:
+def by_candidates(learnt: Learnt, drawn: np.ndarray) -> Way:
     """The mean of the best of some [candidates, domains]."""
     predicted = learnt.predict(drawn)
 
@@ -37,7 +37,7 @@ def by_candidates(learnt: Separate, drawn: np.ndarray) -> Way:
     return choose
 
 
-def directly(learnt: Separate, simulator: Simulator, caution: float) -> Way:
+def directly(learnt: Learnt, simulator: Simulator, caution: float) -> Way:
     """Where a direct search ends."""
 
     def choose(target: int | None) -> np.ndarray:
@@ -64,7 +64,7 @@ def main() -> None:
     for subset in range(arguments.subsets):
         order = np.random.default_rng(subset).permutation(len(weights)) if subset else np.arange(len(weights))
         rows = order[: arguments.runs]
-        learnt = Separate(weights[rows], losses[rows])
+        learnt = Learnt(weights[rows], losses[rows])
         ways = {
             "mean of the best 128 of RegMix's 100,000": by_candidates(
                 learnt, simulate(simulator.natural, CANDIDATES, 0)

@@ -1,8 +1,10 @@
-"""A stand-in for proxies: Gaussian processes fitted to all 768 of RegMix's published runs.
+"""A stand-in for proxies: the Gaussian process fitted to all 768 of RegMix's published runs.
 
-What they predict counts as the truth, and a run is that and noise of the size that they estimate. They
-know most where those runs lie.
+What it predicts counts as the truth, and a run is that and noise of the size that it estimates. It
+knows most where those runs lie.
 """
+
+from dataclasses import replace
 
 import numpy as np
 from regression import DATA, published
@@ -21,31 +23,36 @@ def natural_of_the_pile() -> np.ndarray:
     return MixtureTable.read(DATA / "natural.csv").weights[0]
 
 
-class Separate:
-    """A Gaussian process for each loss, which together are what one for all is; each can be asked alone.
+OF_EACH_LOSS = ("lengths", "heights", "noises", "factor", "coefficients")
+"""Fields of a process that have a row a loss."""
 
-    Attributes:
-        processes: one a loss.
-    """
+
+class Learnt:
+    """A Gaussian process of several losses, of which one can be asked alone, at its share of the work."""
 
     def __init__(self, weights: np.ndarray, losses: np.ndarray) -> None:
-        self.processes = [GaussianProcess().fit(weights, column[:, None]) for column in losses.T]
+        self.together = GaussianProcess().fit(weights, losses)
 
     def predict(self, weights: np.ndarray) -> np.ndarray:
         """[mixtures, losses]."""
-        return np.concatenate([process.predict(weights) for process in self.processes], axis=1)
-
-    def deviation(self, weights: np.ndarray) -> np.ndarray:
-        """[mixtures, losses] standard deviations."""
-        return np.concatenate([process.deviation(weights) for process in self.processes], axis=1)
+        return self.together.predict(weights)
 
     def objective(self, target: int | None, caution: float = 0.0) -> Objective:
         """A loss alone, or all evenly."""
-        if target is not None:
-            alone = self.processes[target]
-            return Objective(alone, np.ones(1), alone, caution)
-        evenly = np.full(len(self.processes), 1 / len(self.processes))
-        return Objective(self, evenly, self, caution)
+        together = self.together
+        if target is None:
+            return Objective(
+                together, np.full(len(together.floor), 1 / len(together.floor)), together, caution
+            )
+        rows, alone = slice(target, target + 1), GaussianProcess()
+        alone.floor, alone.middle, alone.spread = (
+            whole[rows] for whole in (together.floor, together.middle, together.spread)
+        )
+        alone.processes = [
+            replace(process, **{name: getattr(process, name)[rows] for name in OF_EACH_LOSS})
+            for process in together.processes
+        ]
+        return Objective(alone, np.ones(1), alone, caution)
 
 
 class Simulator:
@@ -60,7 +67,7 @@ class Simulator:
     def __init__(self) -> None:
         parts = [published(kind) for kind in ("train", "test")]
         self.weights, losses = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
-        self.truth = Separate(self.weights, losses)
+        self.truth = Learnt(self.weights, losses)
         self.natural = natural_of_the_pile()
         self.published, self.unseen = parts[0][0], parts[1][0]
         self.targets: tuple[int | None, ...] = (*range(losses.shape[1]), None)
@@ -77,13 +84,11 @@ class Simulator:
 
     def train(self, weights: np.ndarray, seed: int) -> np.ndarray:
         """[mixtures, 13] losses of runs, with noise."""
-        random, columns = np.random.default_rng([seed, len(weights)]), []
-        for process in self.truth.processes:
-            standardised = np.mean([part.mean(weights) for part in process.processes], axis=0)
-            variance = np.mean([part.noises.exp().numpy() for part in process.processes], axis=0)
-            noise = np.sqrt(variance) * random.standard_normal(standardised.shape)
-            columns.append(process.unwarp(standardised + noise))
-        return np.concatenate(columns, axis=1)
+        process = self.truth.together
+        standardised = np.mean([part.mean(weights) for part in process.processes], axis=0)
+        deviation = np.sqrt(np.mean([part.noises.exp().numpy() for part in process.processes], axis=0))
+        noise = np.random.default_rng([seed, len(weights)]).standard_normal(standardised.shape)
+        return process.unwarp(standardised + deviation * noise)
 
     def regret(self, mixture: np.ndarray, target: int | None) -> float:
         """Loss of a mixture above the lowest."""
