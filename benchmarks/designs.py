@@ -63,11 +63,28 @@ def print_shapes() -> None:
     """What each design draws, beside what RegMix published."""
     natural, published = natural_of_the_pile(), published_runs("train")[0]
     page = Page("design-shapes", "Designs: 512 mixtures of the Pile's 17 domains")
-    page.table(["design", "effective number of domains", "one domain over half", "domains of weight"])
-    rows = {PUBLISHED: published} | {name: drawn(name, natural, 512, 0) for name in DESIGNS}
+    page.table(
+        [
+            "design",
+            "effective number of domains",
+            "its quartiles",
+            "one domain over half",
+            "domains of weight",
+            "greatest mean weight",
+        ]
+    )
+    from_one = PlanConfig(design="regmix", min_strength=1.0)
+    rows = {
+        PUBLISHED: published,
+        **{name: drawn(name, natural, 512, 0) for name in DESIGNS},
+        "regmix, strengths from 1": draw_mixtures(natural, 512, from_one, seed=0),
+    }
     for name, weights in rows.items():
+        domains = effective(weights)
         over, positive = (weights.max(axis=1) > 0.5).mean(), (weights > 0).sum(axis=1).mean()
-        page.row([name, f"{effective(weights).mean():.1f}", f"{over:.0%}", f"{positive:.1f}"])
+        quartiles = ", ".join(f"{q:.1f}" for q in np.quantile(domains, [0.25, 0.5, 0.75]))
+        greatest = f"{weights.mean(axis=0).max():.2f}"
+        page.row([name, f"{domains.mean():.1f}", quartiles, f"{over:.0%}", f"{positive:.1f}", greatest])
     page.save()
 
 
