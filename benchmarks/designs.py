@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 from page import ROOT, Page
 from regression import published as published_runs
-from simulator import Simulator, natural_of_the_pile
+from simulator import Learnt, Simulator, natural_of_the_pile
 
 from mashbill.config import ModelShape, PlanConfig, ProxyConfig, load_config
 from mashbill.config.search import DESIGNS
@@ -63,22 +63,34 @@ def print_shapes() -> None:
     """What each design draws, beside what RegMix published."""
     natural, published = natural_of_the_pile(), published_runs("train")[0]
     page = Page("design-shapes", "Designs: 512 mixtures of the Pile's 17 domains")
-    page.table(["design", "effective number of domains", "one domain over half", "domains of weight"])
-    rows = {PUBLISHED: published} | {name: drawn(name, natural, 512, 0) for name in DESIGNS}
+    page.table(
+        [
+            "design",
+            "effective number of domains",
+            "its quartiles",
+            "one domain over half",
+            "domains of weight",
+            "greatest mean weight",
+        ]
+    )
+    from_one = PlanConfig(design="regmix", min_strength=1.0)
+    rows = {
+        PUBLISHED: published,
+        **{name: drawn(name, natural, 512, 0) for name in DESIGNS},
+        "regmix, strengths from 1": draw_mixtures(natural, 512, from_one, seed=0),
+    }
     for name, weights in rows.items():
+        domains = effective(weights)
         over, positive = (weights.max(axis=1) > 0.5).mean(), (weights > 0).sum(axis=1).mean()
-        page.row([name, f"{effective(weights).mean():.1f}", f"{over:.0%}", f"{positive:.1f}"])
+        quartiles = ", ".join(f"{q:.1f}" for q in np.quantile(domains, [0.25, 0.5, 0.75]))
+        greatest = f"{weights.mean(axis=0).max():.2f}"
+        page.row([name, f"{domains.mean():.1f}", quartiles, f"{over:.0%}", f"{positive:.1f}", greatest])
     page.save()
 
 
 def drawn(design: str, natural: np.ndarray, count: int, seed: int) -> np.ndarray:
     """[count, domains] mixtures of a design."""
     return draw_mixtures(natural, count, PlanConfig.model_validate({"design": design}), seed=seed)
-
-
-def choose(process: GaussianProcess, target: np.ndarray, space: SearchSpace, seed: int) -> np.ndarray:
-    """[domains] where a direct search ends."""
-    return space.minimise(Objective(process, target), STARTS, seed=seed)
 
 
 def simulated(design: str, runs: int, seed: int) -> tuple[float, list[float]]:
@@ -89,11 +101,14 @@ def simulated(design: str, runs: int, seed: int) -> tuple[float, list[float]]:
         weights = simulator.published[rows]
     else:
         weights = drawn(design, simulator.natural, runs, seed * 1_000 + runs)
-    process = GaussianProcess().fit(weights, simulator.train(weights, seed))
+    learnt = Learnt(weights, simulator.train(weights, seed))
     unseen = simulator.unseen
-    rank = float(spearman(process.predict(unseen), simulator.losses(unseen)).mean())
-    chosen = [choose(process, target, simulator.space, seed) for target in simulator.targets]
-    return rank, [simulator.regret(mixture, target) for target, mixture in enumerate(chosen)]
+    rank = float(spearman(learnt.predict(unseen), simulator.losses(unseen)).mean())
+    regrets = []
+    for target in simulator.targets:
+        chosen = simulator.space.minimise(learnt.objective(target), STARTS, seed=seed)
+        regrets.append(simulator.regret(chosen, target))
+    return rank, regrets
 
 
 def compare_on_simulator(designs: Sequence[str], seeds: int) -> None:
@@ -223,9 +238,9 @@ def compare_on_text(text: Text, designs: Sequence[str]) -> None:
         for runs, weights, losses in text.sweeps(design):
             process = GaussianProcess().fit(weights, losses)
             predicted = process.predict(unseen)
-            best = np.repeat(choose(process, text.target, text.space, 0)[None], FRESH_SEEDS, axis=0)
+            best = text.space.minimise(Objective(process, text.target), STARTS, seed=0)
             name = f"chosen-{design}-{runs}-{len(found.get((runs, design), []))}"
-            fresh = text.train(name, best, 9_000).mean(axis=0)
+            fresh = text.train(name, np.repeat(best[None], FRESH_SEEDS, axis=0), 9_000).mean(axis=0)
             ranks = spearman(predicted, measured)
             target_rank = spearman((predicted @ text.target)[:, None], (measured @ text.target)[:, None])
             row = (float(ranks.mean()), float(target_rank[0]), float(fresh @ text.target))

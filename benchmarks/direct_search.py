@@ -14,35 +14,34 @@ from collections.abc import Callable
 import numpy as np
 from page import Page
 from regression import published
-from simulator import Simulator
+from simulator import Learnt, Simulator
 
 from mashbill.mixtures.dirichlet import draw_around
-from mashbill.regression.laws.gaussian_process import GaussianProcess
-from mashbill.regression.objective import Objective
 from mashbill.regression.simplex import simulate
 
 CANDIDATES, BEST, STARTS = 100_000, 128, 10_000
 CAUTION = 0.5
 
-Way = Callable[[Simulator, GaussianProcess, np.ndarray], np.ndarray]
-"""From the simulator's space, a regression and [losses] weights to [domains] a mixture."""
+Way = Callable[[int | None], np.ndarray]
+"""From a loss, or None for all evenly, to [domains] a mixture."""
 
 
-def by_candidates(drawn: np.ndarray) -> Way:
+def by_candidates(learnt: Learnt, drawn: np.ndarray) -> Way:
     """The mean of the best of some [candidates, domains]."""
+    predicted = learnt.predict(drawn)
 
-    def choose(simulator: Simulator, process: GaussianProcess, target: np.ndarray) -> np.ndarray:
-        return drawn[np.argsort(process.predict(drawn) @ target, kind="stable")[:BEST]].mean(axis=0)
+    def choose(target: int | None) -> np.ndarray:
+        loss = predicted.mean(axis=1) if target is None else predicted[:, target]
+        return drawn[np.argsort(loss, kind="stable")[:BEST]].mean(axis=0)
 
     return choose
 
 
-def directly(caution: float) -> Way:
+def directly(learnt: Learnt, simulator: Simulator, caution: float) -> Way:
     """Where a direct search ends."""
 
-    def choose(simulator: Simulator, process: GaussianProcess, target: np.ndarray) -> np.ndarray:
-        objective = Objective(process, target, process, caution)
-        return simulator.space.minimise(objective, STARTS, seed=0)
+    def choose(target: int | None) -> np.ndarray:
+        return simulator.space.minimise(learnt.objective(target, caution), STARTS, seed=0)
 
     return choose
 
@@ -61,20 +60,24 @@ def main() -> None:
     parser.add_argument("--subsets", type=int, default=3)
     arguments = parser.parse_args()
     simulator, (weights, losses) = Simulator(), published("train")
-    ways = {
-        "mean of the best 128 of RegMix's 100,000": by_candidates(simulate(simulator.natural, CANDIDATES, 0)),
-        "mean of the best 128 of 100,000 around natural": by_candidates(around_natural(simulator.natural)),
-        "direct": directly(0.0),
-        f"direct, caution {CAUTION} (the default)": directly(CAUTION),
-    }
-    above: dict[str, list[list[float]]] = {name: [] for name in ways}
+    above: dict[str, list[list[float]]] = {}
     for subset in range(arguments.subsets):
         order = np.random.default_rng(subset).permutation(len(weights)) if subset else np.arange(len(weights))
         rows = order[: arguments.runs]
-        process = GaussianProcess().fit(weights[rows], losses[rows])
+        learnt = Learnt(weights[rows], losses[rows])
+        ways = {
+            "mean of the best 128 of RegMix's 100,000": by_candidates(
+                learnt, simulate(simulator.natural, CANDIDATES, 0)
+            ),
+            "mean of the best 128 of 100,000 around natural": by_candidates(
+                learnt, around_natural(simulator.natural)
+            ),
+            "direct": directly(learnt, simulator, 0.0),
+            f"direct, caution {CAUTION} (the default)": directly(learnt, simulator, CAUTION),
+        }
         for name, choose in ways.items():
-            chosen = [choose(simulator, process, target) for target in simulator.targets]
-            above[name].append([simulator.regret(mixture, i) for i, mixture in enumerate(chosen)])
+            regrets = [simulator.regret(choose(target), target) for target in simulator.targets]
+            above.setdefault(name, []).append(regrets)
     page = Page(
         "direct-search", f"Choosing from {arguments.runs} of RegMix's runs, {arguments.subsets} subsets"
     )

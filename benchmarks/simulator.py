@@ -1,8 +1,10 @@
 """A stand-in for proxies: the Gaussian process fitted to all 768 of RegMix's published runs.
 
-What it predicts counts as the truth, and a run is that and noise of the size that the process estimates. It
+What it predicts counts as the truth, and a run is that and noise of the size that it estimates. It
 knows most where those runs lie.
 """
+
+from dataclasses import replace
 
 import numpy as np
 from regression import DATA, published
@@ -10,9 +12,10 @@ from regression import DATA, published
 from mashbill.mixtures import MixtureTable
 from mashbill.regression.laws.gaussian_process import GaussianProcess
 from mashbill.regression.limits import no_limits
+from mashbill.regression.objective import Objective
 from mashbill.regression.simplex import SearchSpace, minimise
 
-STARTS, SEARCHES = 20_000, 2
+STARTS, SEARCHES = 10_000, 2
 
 
 def natural_of_the_pile() -> np.ndarray:
@@ -20,23 +23,55 @@ def natural_of_the_pile() -> np.ndarray:
     return MixtureTable.read(DATA / "natural.csv").weights[0]
 
 
+OF_EACH_LOSS = ("lengths", "heights", "noises", "factor", "coefficients")
+"""Fields of a process that have a row a loss."""
+
+
+class Learnt:
+    """A Gaussian process of several losses, of which one can be asked alone, at its share of the work."""
+
+    def __init__(self, weights: np.ndarray, losses: np.ndarray) -> None:
+        self.together = GaussianProcess().fit(weights, losses)
+
+    def predict(self, weights: np.ndarray) -> np.ndarray:
+        """[mixtures, losses]."""
+        return self.together.predict(weights)
+
+    def objective(self, target: int | None, caution: float = 0.0) -> Objective:
+        """A loss alone, or all evenly."""
+        together = self.together
+        if target is None:
+            return Objective(
+                together, np.full(len(together.floor), 1 / len(together.floor)), together, caution
+            )
+        rows, alone = slice(target, target + 1), GaussianProcess()
+        alone.floor, alone.middle, alone.spread = (
+            whole[rows] for whole in (together.floor, together.middle, together.spread)
+        )
+        alone.processes = [
+            replace(process, **{name: getattr(process, name)[rows] for name in OF_EACH_LOSS})
+            for process in together.processes
+        ]
+        return Objective(alone, np.ones(1), alone, caution)
+
+
 class Simulator:
     """Losses of any mixture of the Pile's 17 domains.
 
     Attributes:
         natural: [17] proportions of the Pile, as RegMix's script has them.
-        unseen: [256, 17] mixtures that RegMix tested on.
+        published, unseen: [512, 17] and [256, 17] mixtures that RegMix trained and tested on.
+        targets: each of the 13 losses alone, then None, which is all evenly.
     """
 
     def __init__(self) -> None:
         parts = [published(kind) for kind in ("train", "test")]
         self.weights, losses = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
-        self.process = GaussianProcess().fit(self.weights, losses)
+        self.truth = Learnt(self.weights, losses)
         self.natural = natural_of_the_pile()
         self.published, self.unseen = parts[0][0], parts[1][0]
-        singles = np.eye(losses.shape[1])
-        self.targets = np.concatenate([singles, singles.mean(axis=0, keepdims=True)])
-        self.lowest = np.array([self._lowest(target) for target in self.targets])
+        self.targets: tuple[int | None, ...] = (*range(losses.shape[1]), None)
+        self.lowest = {target: self._lowest(self.truth.objective(target)) for target in self.targets}
 
     @property
     def space(self) -> SearchSpace:
@@ -45,26 +80,22 @@ class Simulator:
 
     def losses(self, weights: np.ndarray) -> np.ndarray:
         """[mixtures, 13] without noise."""
-        return self.process.predict(weights)
+        return self.truth.predict(weights)
 
     def train(self, weights: np.ndarray, seed: int) -> np.ndarray:
         """[mixtures, 13] losses of runs, with noise."""
-        process = self.process
+        process = self.truth.together
         standardised = np.mean([part.mean(weights) for part in process.processes], axis=0)
         deviation = np.sqrt(np.mean([part.noises.exp().numpy() for part in process.processes], axis=0))
         noise = np.random.default_rng([seed, len(weights)]).standard_normal(standardised.shape)
         return process.unwarp(standardised + deviation * noise)
 
-    def regret(self, mixture: np.ndarray, target: int) -> float:
-        """Loss of a mixture above the lowest, for one of the targets: each loss alone, then all evenly."""
-        return float(self.losses(mixture[None])[0] @ self.targets[target] - self.lowest[target])
+    def regret(self, mixture: np.ndarray, target: int | None) -> float:
+        """Loss of a mixture above the lowest."""
+        return float(self.truth.objective(target)(mixture[None])[0] - self.lowest[target])
 
-    def _lowest(self, target: np.ndarray) -> float:
+    def _lowest(self, loss: Objective) -> float:
         """The lowest loss that searches from several starts find."""
-
-        def loss(rows: np.ndarray) -> np.ndarray:
-            return self.losses(rows) @ target
-
         free, found = no_limits(len(self.natural)), []
         for seed in range(SEARCHES):
             starts = np.concatenate([self.space.draw(STARTS, seed), self.weights])
