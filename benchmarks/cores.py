@@ -15,6 +15,8 @@ from measure import sample, size_of
 from page import Page
 from whole_path import prepare
 
+PRICE = 0.045  # of a large cloud machine on demand: put your own in its place
+NO_STAGE = {"wall", "peak", "bootstrap"}
 ONE = """
 import os, sys, time, json
 cores = int(sys.argv[2])
@@ -50,6 +52,17 @@ def measure(config: Path, cores: int, repeats: int) -> list[dict[str, float]]:
 def median(figures: list[dict[str, float]], key: str) -> float:
     """Median over the runs."""
     return statistics.median(f[key] for f in figures)
+
+
+def cost(page: Page, megabytes: float, seconds: float) -> None:
+    """What a terabyte would take, from the seconds that one core needs for so much text."""
+    hours = 1e6 / (megabytes / seconds) / 3_600
+    page.say(
+        f"{megabytes / seconds:.1f} MB a core second through every stage. If that scales linearly, a terabyte "
+        f"takes {hours:.0f} core hours: {hours / 64:.1f} h on 64 cores, {hours * PRICE:.1f} dollars at {PRICE} "
+        "dollars a core hour.",
+        core_hours=hours,
+    )
 
 
 def main() -> None:
@@ -89,6 +102,11 @@ def main() -> None:
             f"Peak memory: {peak:.0f} MB, at ten times the input {ten:.0f} MB: {ten / peak:.2f}x (target "
             "1.3x).",
             memory_ratio=ten / peak,
+        )
+        cost(
+            page,
+            size_of(sample(arguments.megabytes)),
+            sum(median(one, key) for key in one[0] if key not in NO_STAGE),
         )
     page.save()
 
