@@ -68,6 +68,9 @@ def choose(
 ) -> tuple[dict[str, np.ndarray], float]:
     """Which documents are kept.
 
+    Those of one score, or of one bucket of the sketch, are kept all or none, so that no order decides among
+    them; which of them fill up the least number of documents is drawn by lot.
+
     Args:
         scores: of each domain's documents.
         config: method, share or threshold, scope and the least number of documents.

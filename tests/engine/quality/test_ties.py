@@ -107,6 +107,19 @@ def test_the_least_number_of_documents_is_drawn_among_equals_not_taken_from_the_
     assert len({mask.tobytes() for mask in kept.values()}) == len(DOMAINS)
 
 
+@pytest.mark.parametrize("scope", ["domain", "overall"])
+def test_a_share_takes_equal_scores_all_or_none_and_tells_by_how_much_it_is_passed(scope: str) -> None:
+    config = SelectionConfig(keep_share=0.5, scope=scope, min_documents=1)  # type: ignore[arg-type]
+    given = equal_scores(["a", "b"], 10)
+    given["a"].margin[:2], given["b"].margin[9] = 1.0, 1.0
+    kept, error = choose(given, config, 0)
+    assert all(mask.all() for mask in kept.values())
+    assert error == pytest.approx(0.9 if scope == "domain" else 0.85)
+    share = SelectionConfig(keep_share=0.1, scope=scope, min_documents=1)  # type: ignore[arg-type]
+    kept, _ = choose(given, share, 0)
+    assert {name: np.flatnonzero(mask).tolist() for name, mask in kept.items()} == {"a": [0, 1], "b": [9]}
+
+
 def test_sampling_draws_equal_domains_equally_and_documents_of_one_id_apart() -> None:
     config = SelectionConfig(method="temperature", keep_share=0.3, scope="overall", min_documents=1)
     kept, _ = choose(equal_scores(DOMAINS, 1_000), config, 0)

@@ -101,7 +101,11 @@ def test_pipeline_runs_from_text_to_report(resumed: Resumed) -> None:
     summary = json.loads((report / "summary.json").read_text())
     assert sum(summary["mixture"].values()) == pytest.approx(1, abs=1e-6)
     assert set(summary["measured"]) == {"chosen", "natural"}
-    assert "<svg" in (report / "report.html").read_text()
+    page = (report / "report.html").read_text()
+    assert "<svg" in page
+    assert "3 models have 3 pairs that differ" in page, "a warning of few models is told"
+    for domain in stages["filter"]["counts"]["removed_by_domain"]:
+        assert f"<tr><td>{domain}</td><td>reference</td>" in page, "what repeats the reference is counted"
 
 
 def test_second_run_reuses_everything(resumed: Resumed) -> None:
