@@ -58,9 +58,9 @@ def cost(page: Page, megabytes: float, seconds: float) -> None:
     """What a terabyte would take, from the seconds that one core needs for so much text."""
     hours = 1e6 / (megabytes / seconds) / 3_600
     page.say(
-        f"{megabytes / seconds:.1f} MB a core second through every stage. If that scales linearly, a terabyte "
-        f"takes {hours:.0f} core hours: {hours / 64:.1f} h on 64 cores, {hours * PRICE:.1f} dollars at {PRICE} "
-        "dollars a core hour.",
+        f"{megabytes / seconds:.1f} MB a core second through every stage. If that scales linearly, a "
+        f"terabyte takes {hours:.0f} core hours: {hours / 64:.1f} h on 64 cores, {hours * PRICE:.1f} dollars "
+        f"at {PRICE} dollars a core hour.",
         core_hours=hours,
     )
 
