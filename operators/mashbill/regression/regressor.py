@@ -1,8 +1,10 @@
 """What every regressor from mixtures to losses can do; each predicts all targets at once."""
 
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
+
+from mashbill.regression.state import State
 
 
 class Regressor(Protocol):
@@ -19,3 +21,14 @@ class Regressor(Protocol):
 
     def predict(self, weights: np.ndarray) -> np.ndarray:
         """[mixtures, targets] losses."""
+
+    def state(self) -> dict[str, Any]:
+        """What a fitted one is: arrays of numbers and JSON values by name, which are written to a file."""
+
+    @classmethod
+    def from_state(cls, state: State) -> Self:
+        """The fitted one again, which predicts what it predicted, bit for bit.
+
+        Raises:
+            KeyError, TypeError, ValueError: the state is none of this regressor's.
+        """

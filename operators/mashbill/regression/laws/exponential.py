@@ -6,9 +6,11 @@ Fitted with a Huber loss from several starts. Source: data mixing laws (yegcjs/m
 (allenai/olmix) uses the same form.
 """
 
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+
+from mashbill.regression.state import State
 
 STARTS = 6
 HUBER = 0.02
@@ -40,6 +42,17 @@ class Exponential:
             for parameters, highest in zip(self.parameters, self.highest, strict=True)
         ]
         return np.stack(columns, 1)
+
+    def state(self) -> dict[str, Any]:
+        """Parameters, and how far each exponential is trusted."""
+        return {"parameters": self.parameters, "highest": self.highest}
+
+    @classmethod
+    def from_state(cls, state: State) -> Self:
+        """The fitted law again."""
+        made = cls()
+        made.parameters, made.highest = state["parameters"], state["highest"]
+        return made
 
 
 def _evaluate(parameters: np.ndarray, weights: np.ndarray, highest: float = LARGEST) -> np.ndarray:

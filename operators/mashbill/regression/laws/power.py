@@ -7,9 +7,11 @@ gradients. The form is the data mixing laws' (yegcjs/mixinglaws) with a power in
 weights near zero, where sampled mixtures are, it bends as losses do.
 """
 
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+
+from mashbill.regression.state import State
 
 STARTS = 6
 HUBER = 0.02
@@ -39,6 +41,17 @@ class PowerLaw:
             _evaluate(p, weights)[0] * s[1] + s[0] for p, s in zip(self.parameters, self.scales, strict=True)
         ]
         return np.stack(columns, 1)
+
+    def state(self) -> dict[str, Any]:
+        """Parameters, and the scale of each target."""
+        return {"parameters": self.parameters, "scales": self.scales}
+
+    @classmethod
+    def from_state(cls, state: State) -> Self:
+        """The fitted law again."""
+        made = cls()
+        made.parameters, made.scales = state["parameters"], state["scales"]
+        return made
 
 
 def _scale(target: np.ndarray) -> np.ndarray:
