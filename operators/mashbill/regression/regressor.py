@@ -1,6 +1,6 @@
 """What every regressor from mixtures to losses can do; each predicts all targets at once."""
 
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 import numpy as np
 
@@ -22,7 +22,7 @@ class Regressor(Protocol):
     def predict(self, weights: np.ndarray) -> np.ndarray:
         """[mixtures, targets] losses."""
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """What a fitted one is: arrays of numbers and JSON values by name, which are written to a file."""
 
     @classmethod

@@ -64,7 +64,7 @@ class Process:
         found = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in found.items() if isinstance(value, torch.Tensor)}
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """The fields, tensors as arrays."""
         tensors = {name: value.numpy() for name, value in self._tensors().items()}
         return {field.name: getattr(self, field.name) for field in fields(self)} | tensors
@@ -159,7 +159,7 @@ class GaussianProcess:
         with one_thread():
             return np.mean([self.unwarp(process.mean(weights)) for process in self.processes], axis=0)
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """How losses are warped, and the processes."""
         state = {"floor": self.floor, "middle": self.middle, "spread": self.spread}
         for i, process in enumerate(self.processes):
