@@ -6,13 +6,13 @@ from typing import Literal
 
 from pydantic import Field
 
-from mashbill.config.section import Name, Section, Share
+from mashbill.config.section import Location, Name, Section, Share
 
 
 class Source(Section):
     """One place a domain's text comes from."""
 
-    path: str = Field(
+    path: Location = Field(
         description="File, folder, glob, s3:// address, prefix or glob, or hf://id; relative paths start "
         "from the root."
     )
@@ -103,7 +103,7 @@ class DeduplicationConfig(Section):
     min_line_bytes: int = Field(
         40, ge=1, description="Least bytes of a line or paragraph that is compared; shorter ones stay."
     )
-    against: tuple[str, ...] = Field(
+    against: tuple[Location, ...] = Field(
         (), description="Folders of deduplicate artifacts of finished corpora, which win over this one."
     )
     max_memory_bytes: int = Field(

@@ -5,7 +5,7 @@ from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
-from mashbill.config.section import Section, Share
+from mashbill.config.section import Location, Section, Share
 
 
 class FilterSection(Section):
@@ -26,7 +26,7 @@ class LengthFilter(FilterSection):
 class UrlFilter(FilterSection):
     """Documents from sites on a list. The address is taken from the documents' metadata."""
 
-    blocklist: str | None = Field(
+    blocklist: Location | None = Field(
         None, description="Text file with one site a line; its subdomains are blocked too."
     )
     field: str = Field(
@@ -41,7 +41,7 @@ class UrlFilter(FilterSection):
 class LanguageFilter(FilterSection):
     """Documents that a fastText language model takes for another language."""
 
-    classifier: str | None = Field(None, description="fastText .bin or .ftz file of a language model.")
+    classifier: Location | None = Field(None, description="fastText .bin or .ftz file of a language model.")
     labels: tuple[str, ...] = Field(
         ("__label__en",), min_length=1, description="Labels of the languages that stay."
     )

@@ -25,7 +25,7 @@ from mashbill.config.search import (
     SweepConfig,
     TokensConfig,
 )
-from mashbill.config.section import Name, Section
+from mashbill.config.section import Location, Name, Section
 from mashbill.config.training import SCHEDULED, EvaluationConfig, TrainingConfig
 from mashbill.config.validation import ValidationConfig
 from mashbill.errors import ConfigError
@@ -35,13 +35,13 @@ class PipelineConfig(Section):
     """Everything a run is determined by."""
 
     name: Name = Field("pipeline", description="Name of the pipeline, shown in reports and logs.")
-    root: str = Field(
+    root: Location = Field(
         ".",
         description="Folder that relative paths start from, itself relative to the config file; instead of a "
         "path every other setting but scratch takes an s3:// address too.",
     )
-    artifacts: str = Field("artifacts", description="Folder or s3:// address where results live.")
-    scratch: str = Field(
+    artifacts: Location = Field("artifacts", description="Folder or s3:// address where results live.")
+    scratch: Location = Field(
         ".mashbill", description="Local folder for work in progress and copies where artifacts are on S3."
     )
     seed: int = Field(0, ge=0, description="Everything random is a function of this and an index.")

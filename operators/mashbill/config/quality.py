@@ -6,7 +6,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from mashbill.config.names import refuse_shared_names
-from mashbill.config.section import Section, Share
+from mashbill.config.section import Location, Section, Share
 
 
 class BootstrapConfig(Section):
@@ -32,11 +32,11 @@ class BootstrapConfig(Section):
 class QualityConfig(Section):
     """How documents are scored: PreSelect's predictive strength, learnt by a fastText classifier."""
 
-    classifier: str | None = Field(
+    classifier: Location | None = Field(
         None,
         description="A trained fastText .bin file; PreSelect is skipped and the file scores the documents.",
     )
-    ensemble: tuple[str, ...] = Field(
+    ensemble: tuple[Location, ...] = Field(
         (),
         description="More .bin files, with the same labels: documents are scored by the mean of their "
         "ranks under all of them.",
@@ -52,7 +52,7 @@ class QualityConfig(Section):
     positive_label: str = Field(
         "__label__1", description="Label of the classifier that stands for good text."
     )
-    family: tuple[str, ...] = Field(
+    family: tuple[Location, ...] = Field(
         (), description="Hugging Face model folders used in place of the bootstrap's proxies (at least two)."
     )
     ability_references: tuple[str, ...] = Field(

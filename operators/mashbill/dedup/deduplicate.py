@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from mashbill.artifacts import Counts, StageRun
 from mashbill.config import PipelineConfig
-from mashbill.dedup.index import index_in, write_settings, write_signatures
+from mashbill.dedup.index import index_in, read_signatures, write_settings, write_signatures
 from mashbill.dedup.matches import Matching, join, match, name_heads, send_hashes
 from mashbill.dedup.minhash import match_probability
 from mashbill.dedup.numbers import Numbered, Numbering, numbered_partitions
@@ -140,7 +140,7 @@ def write_partition(matching: Matching, repeated: Repeated | None, output: Path,
         store.write(kept, documents.domain, documents.number)
     gone = pa.concat_tables(removed)
     store.write(gone, documents.domain, documents.number, kind=DUPLICATES)
-    write_signatures(output, partition.name, np.load(matching.signatures(partition), mmap_mode="r")[keep])
+    write_signatures(output, partition.name, read_signatures(matching.signatures(partition))[keep])
     return Flow.between(table, kept, gone, bytes_trimmed=trimmed)
 
 

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from mashbill.config import DeduplicationConfig, EngineConfig
 from mashbill.dedup.components import LINK_BYTES, Stars, distinct, union
+from mashbill.dedup.index import read_signatures
 from mashbill.dedup.minhash import band_hashes, text_hashes
 from mashbill.dedup.numbers import Numbered, Numbering
 from mashbill.partitions import SORTING, Exchange, scattered, spread
@@ -69,8 +70,8 @@ class Matching:
 
     def signatures(self, partition: Numbered) -> Path:
         """File of [documents, 1 + bands] uint64: the text's hash, then its bands."""
-        if isinstance(partition.source, Path):
-            return partition.source
+        if partition.indexed:
+            return partition.signatures
         return self.scratch / f"signatures-{partition.name}.npy"
 
 
@@ -84,7 +85,7 @@ def send_hashes(matching: Matching, partition: Numbered) -> None:
         texts = partition.documents.read(["text"])["text"]
         bands = band_hashes(texts, config) if config.near else np.zeros((partition.rows, 0), np.uint64)
         np.save(path, np.concatenate([text_hashes(texts)[:, None], bands], axis=1))
-    signatures = np.load(path, mmap_mode="r")
+    signatures = read_signatures(path)
     exact = config.exact or matching.numbering.held_out
     columns = np.arange(0 if exact else 1, signatures.shape[1], dtype=np.uint64)
     chosen = signatures[:, columns.astype(np.int64)]

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mashbill.artifacts import StageRun
-from mashbill.dedup.index import index_in, signature_files
+from mashbill.artifacts import SealedFile, StageRun, place_at
+from mashbill.artifacts.manifest import MANIFEST
+from mashbill.dedup.index import IndexFile, index_in, read_signatures, signature_files
 from mashbill.documents import EVALUATIONS, REFERENCES, DocumentStore, Partition
 from mashbill.storage import local_path
 
@@ -30,7 +31,7 @@ class Numbered:
 
     number: int
     domain: str
-    source: Partition | Path
+    source: Partition | IndexFile
     start: int
     rows: int
     held_out: bool = False
@@ -43,7 +44,7 @@ class Numbered:
     @property
     def indexed(self) -> bool:
         """Whether it is of a finished corpus."""
-        return isinstance(self.source, Path)
+        return not isinstance(self.source, Partition)
 
     @property
     def documents(self) -> Partition:
@@ -52,9 +53,21 @@ class Numbered:
         Raises:
             ValueError: it is of a finished corpus, of which only the index is known.
         """
-        if isinstance(self.source, Path):
+        if not isinstance(self.source, Partition):
             raise ValueError(f"{self.source} holds signatures, not documents")
         return self.source
+
+    @property
+    def signatures(self) -> Path:
+        """The index's file, to be read now.
+
+        Raises:
+            DataError: it is gone, or others than was committed.
+            ValueError: it is no index's.
+        """
+        if isinstance(self.source, Partition):
+            raise ValueError(f"{self.source.address} holds documents, not signatures")
+        return self.source.opened() if isinstance(self.source, SealedFile) else self.source
 
     @property
     def end(self) -> int:
@@ -107,14 +120,15 @@ class Numbering:
 def numbered_partitions(run: StageRun) -> list[Numbered]:
     """All partitions: of sets that are held out, of the named indexes, of training text."""
     config = run.config.deduplication
-    found: list[tuple[str, Partition | Path, int]] = _held_out(run)
+    found: list[tuple[str, Partition | IndexFile, int]] = _held_out(run)
     held_out = len(found)
     for given in config.against:
-        folder = local_path(run.config, "deduplication.against", index_in(given)).parent
-        found += [
-            (f"index:{run.config.resolve(given)}", path, len(np.load(path, mmap_mode="r")))
-            for path in signature_files(folder, config)
-        ]
+        beside = (MANIFEST,)  # by which the index is checked, where it is not kept alone
+        index = local_path(run.config, "deduplication.against", index_in(given), beside=beside)
+        domain = f"index:{run.config.resolve(given)}"
+        for file in signature_files(place_at(index.parent), config):
+            path = file.opened() if isinstance(file, SealedFile) else file
+            found.append((domain, file, len(read_signatures(path))))
     store = DocumentStore.of(run.inputs["filter"])
     found += [(part.domain, part, part.count()) for part in store.partitions(*run.config.domain_names)]
     starts = np.cumsum([0, *(rows for _, _, rows in found)]).tolist()
@@ -124,10 +138,10 @@ def numbered_partitions(run: StageRun) -> list[Numbered]:
     ]
 
 
-def _held_out(run: StageRun) -> list[tuple[str, Partition | Path, int]]:
+def _held_out(run: StageRun) -> list[tuple[str, Partition | IndexFile, int]]:
     corpus, store = run.config.corpus, DocumentStore.of(run.inputs["ingest"])
     evaluations = {evaluation.name for evaluation in corpus.evaluations}
-    found: list[tuple[str, Partition | Path, int]] = []
+    found: list[tuple[str, Partition | IndexFile, int]] = []
     for name in corpus.held_out:
         kind = EVALUATIONS if name in evaluations else REFERENCES
         found += [(name, part, part.count()) for part in store.partitions(name, kind=kind)]

@@ -34,7 +34,7 @@ def preselect_examples(run: StageRun) -> tuple[list[str], list[str], dict[str, A
 
     config = run.config.quality
     folders = [local_path(run.config, "quality.family", f) for f in config.family] or sorted(
-        (run.inputs["bootstrap"].path / "proxies").glob("*")
+        run.inputs["bootstrap"].folder("proxies").glob("*")
     )
     if len(folders) < 2:
         raise ConfigError(

@@ -137,7 +137,7 @@ _MIXTURE = (
         sections=("regression", *TARGET),
         inputs=("plan", "sweep", "refine"),
         run="mashbill.search.fit:fit",
-        version=4,
+        version=5,
     ),
     Stage(
         name="baselines",
