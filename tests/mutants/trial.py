@@ -22,7 +22,7 @@ import pytest
 from builders.checkout import ROOT
 from mutants.faults import Fault
 from mutants.record import TestRecord
-from mutants.rooms import CLOSEST, OPERATORS, WORK, room_of
+from mutants.rooms import CLOSEST, OPERATORS, SLOW_TOO, WORK, room_of
 
 WARM = [
     "numpy",
@@ -156,8 +156,17 @@ def _end(group: int) -> None:
 def run_tests(files: list[str], *plugins: Any) -> int:
     """Runs files of tests in this process, up to the first failure where something watches."""
     watched = ["-x"] if any(isinstance(plugin, Watch) for plugin in plugins) else []
-    options = ["-q", "-m", "not airflow", "-p", "no:cacheprovider", "--hypothesis-profile=mutants", *watched]
-    options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
+    left_out = "airflow" if all(f"/{SLOW_TOO}/" in file for file in files) else "airflow or slow"
+    options = [
+        "-q",
+        "-m",
+        f"not ({left_out})",
+        "-p",
+        "no:cacheprovider",
+        "--hypothesis-profile=mutants",
+        *watched,
+    ]
+    options += ["-m", f"not ({left_out})", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
     return int(pytest.main([*options, *files], plugins=list(plugins)))
 
 
