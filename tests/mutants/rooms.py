@@ -10,9 +10,9 @@ WORK = ROOT / ".mutants"
 """Copies of the package, what tests execute and what became of each mutant; may be deleted at any time."""
 
 CLOSEST = {
-    "mixtures": ("mixtures", "regression", "search", "cli"),
-    "regression": ("regression", "search", "cli"),
-    "search": ("search", "cli", "regression"),
+    "mixtures": ("mixtures", "regression", "search"),
+    "regression": ("regression", "search"),
+    "search": ("search", "regression"),
     "quality": ("quality",),
     "proxies": ("proxies", "search"),
     "tokens": ("tokens",),
