@@ -1,8 +1,8 @@
 """Single-line faults of a module: what a tired hand could have written instead.
 
 Left out: docstrings, messages (f-strings, what is raised or logged), annotations, decorators, ``__all__``,
-names of files, tolerances up to 1e-6, hexadecimal code points, and what could not run at all: a call without
-a keyword that it needs, or with two arguments of different types in one another's places.
+names of files, tolerances up to 1e-6, hexadecimal code points, tags of seeds, and what could not run at all:
+a call without a keyword that it needs, or with two arguments of different types in one another's places.
 """
 
 import ast
@@ -192,6 +192,8 @@ def _message(node: ast.AST) -> bool:
         return True
     if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in ("__all__", "OUTPUTS"):
         return True
+    if isinstance(node, ast.Assign) and "_TAG" in ast.unparse(node.targets[0]):
+        return True
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
         return True
     return isinstance(node, ast.Call) and (
@@ -260,7 +262,8 @@ def _other_constants(value: object) -> list[str]:
     if isinstance(value, bool):
         return [str(not value)]
     if isinstance(value, int):
-        return [str(value + 1), "0"] if value > 1 else [str(1 - value)]
+        other = value + 1 if value <= 10 else value // 2
+        return [str(other), "0"] if value > 1 else [str(1 - value)]
     if isinstance(value, float) and abs(value) > TOLERANCE:
         return [repr(value * 2), repr(value / 2)]
     return []
