@@ -33,8 +33,9 @@ def main() -> int:
     drawn = _drawn(options)
     trial.warm()
     files = test_files({room_of(fault.module) for fault in drawn})
-    _each(_unrecorded(files), options.jobs, _record)
-    tests = read(_record_path(file) for file in files)
+    records = [(file, _record_path(file)) for file in files]
+    _each([(file, path) for file, path in records if not path.exists()], options.jobs, _record)
+    tests = read(path for _, path in records)
     broken = sorted(test for test, found in tests.items() if not found.passed)
     for test in broken:
         print(f"left out, as it does not pass without a fault: {test}")
@@ -89,9 +90,9 @@ def _each(items: Sequence[Item], jobs: int, body: Callable[[Item, Path], None]) 
             raise SystemExit("a worker failed")
 
 
-def _record(file: Path, copy: Path) -> None:
-    """Records one file of tests."""
-    target = _record_path(file)
+def _record(one: tuple[Path, Path], copy: Path) -> None:
+    """Records one file of tests in another."""
+    file, target = one
     target.parent.mkdir(parents=True, exist_ok=True)
 
     def body() -> int:
@@ -103,10 +104,6 @@ def _record(file: Path, copy: Path) -> None:
     print(f"recording {file.relative_to(TESTS)}", flush=True)
     if trial.in_child(copy, body, 900) is None:
         raise SystemExit(f"{file} hangs")
-
-
-def _unrecorded(files: list[Path]) -> list[Path]:
-    return [file for file in files if not _record_path(file).exists()]
 
 
 def _record_path(file: Path) -> Path:
