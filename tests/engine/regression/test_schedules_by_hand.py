@@ -239,6 +239,22 @@ def test_schedules_keep_to_floors_and_ceilings_in_every_phase_and_to_repeats_in_
     assert np.ptp(found, axis=1).max() > 0.3  # order is left
 
 
+def test_schedules_keep_to_limits_of_any_kind() -> None:
+    random = np.random.default_rng(1)
+    for _ in range(150):
+        floor = random.dirichlet(np.ones(4)) * random.uniform(0, 0.6)
+        ceiling = np.minimum(1, floor + random.uniform(0.05, 0.8, 4))
+        repeats = np.minimum(1, floor + random.uniform(0.05, 0.8, 4))
+        if np.minimum(ceiling, repeats).sum() < 1:
+            continue
+        limits, shares = Limits(floor, ceiling, repeats), random.dirichlet(np.full(3, 5.0))
+        found = ScheduleLimits(shares, limits).apply(random.dirichlet(np.full(4, 0.2), (30, 3)))
+        assert found.sum(axis=2) == pytest.approx(np.ones((30, 3)))
+        assert (found >= floor - 1e-8).all()
+        assert (found <= ceiling + 1e-7).all()
+        assert (np.einsum("p,spd->sd", shares, found) <= limits.highest + 1e-7).all()
+
+
 def test_limits_of_schedules_by_hand() -> None:
     one = np.array([[[0.8, 0.1, 0.1], [0.2, 0.4, 0.4]]])
     free = ScheduleLimits(np.full(2, 0.5), no_limits(3)).apply(one)
@@ -331,6 +347,9 @@ def test_a_run_under_way_is_where_its_last_losses_are(tmp_path: Path) -> None:
     assert one.shares == pytest.approx([0.6, 0.4])
     assert one.spent == pytest.approx([0.3, 0.2])
     assert one.schedule.weights.tolist() == [[0.6, 0.4]] * 3
+    low = read_under_way(*under_way_files(tmp_path, "phase,x,y\n1,0.4,0.3\n", RUNNING), PHASES)
+    assert low is not None
+    assert low.observed.tolist() == [0.4, 0.3]
     assert read_under_way(None, None, PHASES) is None
 
 
