@@ -4,7 +4,8 @@
     python -m mutants --module regression/optimum   what the sample has in one room or module
     python -m mutants --module dedup --count 40     forty of a room's own
 
-A verdict stands as long as the mutant's module, and the tests that gave it, say the same.
+A verdict stands as long as the mutant's module says the same, and the test that killed it is there; of a
+survivor, as long as its closest tests say the same.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,7 +24,7 @@ from mutants.record import Recorder, TestRecord, read
 from mutants.rooms import CLOSEST, OPERATORS, TESTS, WORK, modules, room_of, test_files
 
 RESULTS = WORK / "results.jsonl"
-RECORDS = WORK / "records"
+RECORDS = WORK / "tests"
 Item = TypeVar("Item")
 
 
@@ -39,11 +40,11 @@ def main() -> int:
     broken = sorted(test for test, found in tests.items() if not found.passed)
     for test in broken:
         print(f"left out, as it does not pass without a fault: {test}")
-    earlier = Verdicts()
+    earlier = Verdicts(tests)
     pending = [fault for fault in drawn if options.again or earlier.on(fault) is None]
     print(f"{len(drawn)} mutants, {len(drawn) - len(pending)} with a verdict, {len(tests)} tests", flush=True)
     _each(pending, options.jobs, lambda fault, copy: _try(fault, copy, tests, options.budget))
-    found = Verdicts()
+    found = Verdicts(tests)
     verdicts = {fault.key: found.on(fault) or "survived" for fault in drawn}
     return _tell(drawn, verdicts, options)
 
@@ -54,7 +55,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=13, help="draws the sample")
     parser.add_argument("--count", type=int, help="size of the sample: 330, or a module's part of that")
     parser.add_argument("--jobs", type=int, default=1, help="mutants tried side by side")
-    parser.add_argument("--budget", type=float, default=15.0, help="seconds of tests a mutant is tried by")
+    parser.add_argument("--budget", type=float, default=20.0, help="seconds of tests a mutant is tried by")
     parser.add_argument("--least", type=float, default=0.9, help="share that must be killed")
     parser.add_argument("--again", action="store_true", help="forget earlier verdicts")
     return parser.parse_args()
@@ -115,20 +116,18 @@ def _record_path(file: Path) -> Path:
 def _try(fault: Fault, copy: Path, tests: dict[str, TestRecord], budget: float) -> None:
     """Tries one fault and writes its verdict down."""
     chosen = trial.closest(fault, tests, budget)
-    verdict = trial.attempt(fault, chosen, copy, sum(tests[test].seconds for test in chosen))
+    verdict = trial.attempt(fault, chosen, copy, sum(tests[test].alone for test in chosen))
     words = {None: "hung", 0: "survived", 1: "killed", 2: "killed", 3: "killed"}
     if verdict.status is not None and verdict.status > 3:
         raise SystemExit(f"{fault.key}: pytest ended with {verdict.status}, see {copy}.log")
     word = words.get(verdict.status, "killed")
-    watch = [ROOT / verdict.test.split("::")[0]] if verdict.test else test_files({room_of(fault.module)})
     row = {
         "key": fault.key,
         "verdict": word,
         "by": verdict.test,
         "tests": len(chosen),
         "module": _hash(OPERATORS / "mashbill" / fault.module),
-        "watch": [str(path.relative_to(ROOT)) for path in watch],
-        "watched": _hash(*watch),
+        "watched": _hash(*_watched(fault)),
     }
     with RESULTS.open("a") as file:
         file.write(json.dumps(row) + "\n")
@@ -138,7 +137,8 @@ def _try(fault: Fault, copy: Path, tests: dict[str, TestRecord], budget: float) 
 class Verdicts:
     """What earlier runs wrote down, as far as it still stands."""
 
-    def __init__(self) -> None:
+    def __init__(self, tests: Container[str]) -> None:
+        self.tests = tests
         rows = map(json.loads, RESULTS.read_text().splitlines()) if RESULTS.exists() else ()
         self.rows: dict[str, dict[str, Any]] = {row["key"]: row for row in rows}
 
@@ -147,9 +147,9 @@ class Verdicts:
         row = self.rows.get(fault.key)
         if row is None or row["module"] != _hash(OPERATORS / "mashbill" / fault.module):
             return None
-        watch = [ROOT / path for path in row["watch"]]
-        stands = all(path.exists() for path in watch) and row["watched"] == _hash(*watch)
-        return str(row["verdict"]) if stands else None
+        if row["by"]:
+            return str(row["verdict"]) if row["by"] in self.tests else None
+        return str(row["verdict"]) if row["watched"] == _hash(*_watched(fault)) else None
 
 
 def _tell(drawn: list[Fault], verdicts: dict[str, str], options: argparse.Namespace) -> int:
@@ -163,6 +163,11 @@ def _tell(drawn: list[Fault], verdicts: dict[str, str], options: argparse.Namesp
                 print(f"survivor {fault.module}:{fault.line} {fault.key}")
     print(f"killed {killed} of {len(drawn)}: {killed / max(1, len(drawn)):.1%}")
     return int(killed < options.least * len(drawn))
+
+
+def _watched(fault: Fault) -> list[Path]:
+    """Files of tests that may yet kill a survivor."""
+    return test_files({room_of(fault.module)})
 
 
 def _hash(*paths: Path) -> str:

@@ -22,13 +22,25 @@ Lines = dict[str, set[int]]
 
 @dataclass
 class TestRecord:
-    """What a test executes: seconds of processor time, and lines by module; whether it passed."""
+    """What a test executes.
+
+    Attributes:
+        seconds: of processor time, its own; shared: of fixtures that its file or session shares.
+        passed: whether it did.
+        lines: by module.
+    """
 
     __test__ = False
 
     seconds: float = 0.0
+    shared: float = 0.0
     passed: bool = True
     lines: Lines = field(default_factory=lambda: defaultdict(set))
+
+    @property
+    def alone(self) -> float:
+        """Seconds that it takes where no other has set up what it shares."""
+        return self.seconds + self.shared
 
 
 class Recorder:
@@ -95,7 +107,10 @@ class Recorder:
         for name, definitions in item._fixtureinfo.name2fixturedefs.items():
             for definition in definitions:
                 fixture = self.fixtures[name, definition.baseid]
-                record.seconds += fixture.seconds
+                if definition.scope == "function":
+                    record.seconds += fixture.seconds
+                else:
+                    record.shared += fixture.seconds
                 for module, lines in fixture.lines.items():
                     record.lines[module] |= lines
 
@@ -106,6 +121,7 @@ class Recorder:
         found = {
             test: {
                 "seconds": round(record.seconds, 3),
+                "shared": round(record.shared, 3),
                 "passed": record.passed,
                 "lines": {module: sorted(lines) for module, lines in record.lines.items() if lines},
             }
@@ -120,7 +136,7 @@ def read(paths: Iterator[Path]) -> dict[str, TestRecord]:
     for path in paths:
         for test, record in json.loads(path.read_text()).items():
             lines = {module: set(lines) for module, lines in record["lines"].items()}
-            found[test] = TestRecord(record["seconds"], record["passed"], lines)
+            found[test] = TestRecord(record["seconds"], record["shared"], record["passed"], lines)
     return found
 
 

@@ -22,8 +22,8 @@ CLOSEST = {
     "dedup": ("dedup",),
 }
 """Rooms and modules of the package, each with the folders of ``tests/engine`` that are closest to it."""
-SLOW_TOO = "training"
-"""The folder whose slow tests count: it has next to no others, as they start processes."""
+SLOW_TOO = ("training", "search")
+"""Folders whose slow tests count: much of what they test starts processes, or needs two searches."""
 
 
 def modules(only: str | None = None) -> list[str]:

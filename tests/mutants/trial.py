@@ -155,17 +155,10 @@ def _end(group: int) -> None:
 
 def run_tests(files: list[str], *plugins: Any) -> int:
     """Runs files of tests in this process, up to the first failure where something watches."""
-    watched = ["-x"] if any(isinstance(plugin, Watch) for plugin in plugins) else []
-    left_out = "airflow" if all(f"/{SLOW_TOO}/" in file for file in files) else "airflow or slow"
-    options = [
-        "-q",
-        "-m",
-        f"not ({left_out})",
-        "-p",
-        "no:cacheprovider",
-        "--hypothesis-profile=mutants",
-        *watched,
-    ]
+    chosen = any(isinstance(plugin, Watch) for plugin in plugins)
+    slow_too = chosen or all(file.split("/")[2] in SLOW_TOO for file in files)
+    left_out = "airflow" if slow_too else "airflow or slow"
+    options = ["-q", "-p", "no:cacheprovider", "--hypothesis-profile=mutants", *(["-x"] if chosen else [])]
     options += ["-m", f"not ({left_out})", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
     return int(pytest.main([*options, *files], plugins=list(plugins)))
 
@@ -185,15 +178,13 @@ def closest(fault: Fault, tests: dict[str, TestRecord], budget: float) -> list[s
     if not fault.function:
         by_line = by_module
     chosen: list[str] = []
-    spent = 0.0
-    for test in sorted(by_line or by_module or own, key=lambda test: near[test].seconds):
-        spent += near[test].seconds
-        if chosen and spent > budget:
-            break
-        chosen.append(test)
     totals: dict[str, float] = {}
-    for test in chosen:
-        totals[_file(test)] = totals.get(_file(test), 0.0) + near[test].seconds
+    for test in sorted(by_line or by_module or own, key=lambda test: near[test].alone):
+        file = _file(test)
+        more = near[test].seconds + (0.0 if file in totals else near[test].shared)
+        if not chosen or sum(totals.values()) + more <= budget:
+            chosen.append(test)
+            totals[file] = totals.get(file, 0.0) + more
     return sorted(chosen, key=lambda test: (totals[_file(test)], _file(test), near[test].seconds))
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.optimize import check_grad
+from scipy.optimize import approx_fprime, check_grad
 from scipy.spatial.distance import cdist
 from scipy.special import huber
 
@@ -20,6 +20,7 @@ from mashbill.regression.laws.ensemble import (
     member_shares,
     new_regressor,
 )
+from mashbill.regression.laws.exponential import Exponential
 from mashbill.regression.laws.gaussian_process import GaussianProcess
 from mashbill.regression.laws.registry import least_runs
 
@@ -101,6 +102,22 @@ def test_the_power_laws_gradient_is_its_slope() -> None:
         predicted = offset + height / (floor + weights @ np.exp(parameters[4:])) ** rate
         expected = huber(0.02, predicted - target).mean() + 1e-4 * ((parameters[4:] + 1) ** 2).sum() / 15
         assert value(parameters) == pytest.approx(expected)
+
+
+def test_the_exponential_law_ends_where_its_objective_is_flat() -> None:
+    weights, random = mixtures(20, 20), np.random.default_rng(21)
+    target = exponential_law(weights)[:, 0] + random.normal(0, 0.05, 20)
+    found = Exponential().fit(weights, target[:, None]).parameters[0]
+
+    def value(parameters: np.ndarray) -> float:
+        predicted = parameters[0] + np.exp(parameters[1] + weights @ parameters[2:])
+        errors = (predicted - target) / np.ptp(target)
+        return float(huber(0.02, errors).sum() + huber(0.02, 1e-3 * parameters[2:]).sum())
+
+    slope = approx_fprime(found, value, 1e-6)
+    assert np.abs(slope).max() < 1e-3
+    around = [value(found + step) for step in random.normal(0, 0.01, (200, DOMAINS + 2))]
+    assert value(found) <= min(around) + 1e-6
 
 
 def test_few_runs_still_give_trees() -> None:
