@@ -152,6 +152,8 @@ class _Finder:
                 continue
             if isinstance(node, ast.ExceptHandler) and name == "type":
                 continue
+            if isinstance(node, ast.keyword) and node.arg in SILENT:
+                continue
             below, result = function, returns
             if isinstance(child, ast.FunctionDef | ast.ClassDef):
                 below = f"{function}.{child.name}".strip(".")

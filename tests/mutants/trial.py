@@ -168,7 +168,8 @@ def closest(fault: Fault, tests: dict[str, TestRecord], budget: float) -> list[s
 
     Those of the closest folders that execute its line; where none is known to, as with compiled kernels and
     what other processes run, those that execute any line of its module, and else all of the room's own. The
-    quickest are taken up to ``budget`` seconds; a file's tests stay together, as they share fixtures.
+    quickest are taken up to ``budget`` seconds, beside what those of the first file share; a file's tests
+    stay together.
     """
     folders = CLOSEST[room_of(fault.module)]
     near = {test: found for test, found in tests.items() if test.split("/")[2] in folders and found.passed}
@@ -179,12 +180,15 @@ def closest(fault: Fault, tests: dict[str, TestRecord], budget: float) -> list[s
         by_line = by_module
     chosen: list[str] = []
     totals: dict[str, float] = {}
-    for test in sorted(by_line or by_module or own, key=lambda test: near[test].alone):
+    spent = 0.0
+    for test in sorted(by_line or by_module or own, key=lambda test: near[test].seconds):
         file = _file(test)
-        more = near[test].seconds + (0.0 if file in totals else near[test].shared)
-        if not chosen or sum(totals.values()) + more <= budget:
-            chosen.append(test)
-            totals[file] = totals.get(file, 0.0) + more
+        more = near[test].seconds + (near[test].shared if totals and file not in totals else 0.0)
+        if chosen and spent + more > budget:
+            continue
+        chosen.append(test)
+        spent += more
+        totals[file] = totals.get(file, near[test].shared) + near[test].seconds
     return sorted(chosen, key=lambda test: (totals[_file(test)], _file(test), near[test].seconds))
 
 

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import fasttext
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -109,8 +110,8 @@ def test_calibration_finds_the_slope_and_shift_that_made_the_labels() -> None:
 def test_the_expected_error_is_the_bins_weighted_gap() -> None:
     """Three margins: 0.5 is in the sixth bin, 0.88 in the ninth, and all but 1 in the last."""
     margins = np.array([0.0] * 4 + [2.0] * 4 + [40.0] * 2)
-    good = np.array([1, 0, 0, 0, 1, 1, 1, 0, 1, 0], bool)
-    gaps = [0.5 - 0.25, 1 / (1 + np.exp(-2)) - 0.75, 1 - 0.5]
+    good = np.array([1, 1, 1, 0, 1, 1, 1, 0, 1, 0], bool)
+    gaps = [0.75 - 0.5, 1 / (1 + np.exp(-2)) - 0.75, 1 - 0.5]
     assert calibration(margins, good)["expected_error"] == pytest.approx(np.dot(gaps, [0.4, 0.4, 0.2]))
     both = np.array([1.5, 1.9, -40.0]), np.array([True, False, False])  # 0.82 and 0.87 share a bin
     mean = (1 / (1 + np.exp(-1.5)) + 1 / (1 + np.exp(-1.9))) / 2
@@ -164,6 +165,18 @@ def test_temperature_draws_by_its_seed_and_by_each_documents_id() -> None:
     colder = SelectionConfig(**{**config.model_dump(), "keep_share": 0.05, "temperature": 0.5})
     kept = choose(two_levels, colder, 0)[0]["it"]
     assert kept[5_000:].sum() / kept[:5_000].sum() == pytest.approx(np.e**2, rel=0.3)
+
+
+def test_temperature_keeps_what_it_drew_where_that_is_enough() -> None:
+    margins = np.random.default_rng(0).normal(size=2_000).tolist()
+    config = {"method": "temperature", "temperature": 50.0, "keep_share": 0.2}
+    few, none = (
+        choose(scores(it=margins), SelectionConfig.model_validate({**config, "min_documents": least}), 0)[0][
+            "it"
+        ]
+        for least in (50, 1)
+    )
+    assert (few == none).all()
 
 
 def test_bins_of_unequal_documents_hold_equal_bytes() -> None:
@@ -392,6 +405,29 @@ def test_what_is_kept_is_counted_shown_and_drawn(scored: Scored) -> None:
         flow = done["select"].manifest.counts["by_domain"][name]
         assert flow["documents_out"] == keep.sum()
         assert flow["documents_in"] == len(keep)
+
+
+def test_what_a_given_classifier_knows_nothing_of_comes_last(tmp_path: Path) -> None:
+    """A model without an end of line: rare in its text, so that a strange document has no feature at all."""
+    lines = [f"__label__{i % 2} " + ("alpha beta " if i % 2 else "gamma delta ") * 40 for i in range(4)]
+    (tmp_path / "train.txt").write_text("\n".join(lines))
+    model = fasttext.train_supervised(
+        str(tmp_path / "train.txt"), dim=4, minCount=20, minCountLabel=1, bucket=0, thread=1, verbose=0
+    )
+    model.save_model(str(tmp_path / "given.bin"))
+    write_jsonl(tmp_path / "a.jsonl", ["alpha beta", "zyzzyva", "gamma"])
+    write_jsonl(tmp_path / "b.jsonl", ["gamma delta", "alpha"])
+    extra = '[deduplication]\nnear = false\n[quality]\nclassifier = "given.bin"\n[bootstrap]\nmodels = 0\n'
+    sources = {name: f'{name}.jsonl, id_field = "id"' for name in "ab"}
+    score = run_stages(corpus_config(tmp_path, sources, extra=extra), "score")["score"]
+    table = pq.read_table(next((score.path / "scores" / "a").glob("*"))).to_pydict()
+    margins = dict(zip(table["id"], table["margin"], strict=True))
+    assert margins["a-1"] == -np.inf
+    assert np.isfinite([margins["a-0"], margins["a-2"]]).all()
+    assert margins["a-0"] > margins["a-2"]
+    write_jsonl(tmp_path / "b.jsonl", ["zyzzyva", "quux"])
+    with pytest.raises(DataError, match="domain b: has no feature that the classifier knows"):
+        run_stages(corpus_config(tmp_path, sources, extra=extra), "score")
 
 
 def test_one_model_is_no_family(scored: Scored) -> None:
