@@ -256,15 +256,15 @@ def test_schedules_keep_to_limits_of_any_kind() -> None:
 
 
 def test_limits_of_schedules_by_hand() -> None:
-    one = np.array([[[0.8, 0.1, 0.1], [0.2, 0.4, 0.4]]])
+    one = np.array([[[0.8, 0.15, 0.05], [0.2, 0.4, 0.4]]])
     free = ScheduleLimits(np.full(2, 0.5), no_limits(3)).apply(one)
     assert free == pytest.approx(one)
     capped = ScheduleLimits(np.full(2, 0.5), Limits(np.zeros(3), np.array([0.5, 1, 1]))).apply(one)
-    assert capped[0] == pytest.approx(np.array([[0.5, 0.25, 0.25], [0.2, 0.4, 0.4]]))
+    assert capped[0] == pytest.approx(np.array([[0.5, 0.375, 0.125], [0.2, 0.4, 0.4]]))
     scarce = ScheduleLimits(np.full(2, 0.5), Limits(np.zeros(3), np.ones(3), np.array([0.25, 1, 1]))).apply(
         one
     )
-    assert scarce[0] == pytest.approx(np.array([[0.4, 0.3, 0.3], [0.1, 0.45, 0.45]]))  # half of it in each
+    assert scarce[0] == pytest.approx(np.array([[0.4, 0.45, 0.15], [0.1, 0.45, 0.45]]))  # half of it in each
     floors = ScheduleLimits(np.full(2, 0.5), Limits(np.array([0.2, 0.3, 0.5]), np.ones(3))).apply(one)
     assert floors[0] == pytest.approx(np.array([[0.2, 0.3, 0.5]] * 2))
 
