@@ -1,6 +1,7 @@
 """The proxies' loop is a plain one: the batches that the loader gives, in turn, AdamW in numpy, each member
 by its own settings; what it writes down is what was measured."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from mashbill.models.huggingface import load_model
 from mashbill.models.optimisation import learning_rate_at
 from mashbill.models.transformer import Transformer
 from mashbill.proxies.learners import SingleLearner, StackedLearner
-from mashbill.proxies.proxy import Member, train_members
+from mashbill.proxies.proxy import CHECKPOINT, Member, train_members
 from mashbill.proxies.result import ProxyResult
 from mashbill.tokens import TokenStore
 
@@ -159,3 +160,32 @@ def test_a_model_whose_loss_is_no_number_keeps_the_step_it_failed_at(count: int)
             learner.load(state)
         assert learner.failed_at().tolist() == [3 if step > 3 else -1] * count
         learner.learn(text[step], np.full(count, 1e-2))
+
+
+def test_a_proxy_that_diverges_has_no_loss_and_no_model_and_counts_the_tokens_it_read(
+    store: TokenStore, tmp_path: Path
+) -> None:
+    class Killed(Exception):
+        pass
+
+    def kill(share: float, words: str) -> None:
+        raise Killed
+
+    (member,) = planned(tmp_path, 1)
+    options = {"tokens": TOKENS, "evaluations": 2, "scratch": tmp_path}
+    with pytest.raises(Killed):
+        train_members(store, [member], progress=kill, checkpoint_seconds=0.0, **options)  # type: ignore[arg-type]
+    kept = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    assert kept["step"] == 4  # the kill came at the first evaluation, before the fifth step was saved
+    kept["learner"]["model"]["model.norm.weight"].fill_(float("nan"))
+    torch.save(kept, tmp_path / CHECKPOINT)
+    said: list[str] = []
+    (result,) = train_members(store, [member], progress=lambda _, words: said.append(words), **options)  # type: ignore[arg-type]
+    assert said == ["step 5 of 10, diverged"]
+    assert result.failed == "loss is no number at step 4"
+    assert result.tokens == 5 * BATCH * CONTEXT
+    assert result.trajectory == []
+    assert not (member.folder / "model.safetensors").exists()
+    assert np.isnan(result.target_loss({"plain": 1.0}))
+    result.write(member.folder, 7)
+    assert json.loads((member.folder / "result.json").read_text())["index"] == 7
