@@ -1,0 +1,198 @@
+"""The stage against a plain search: which document stands for which, which lines are repeated, and what is
+said of both."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from builders.corpus import corpus_config, documents, removals, run_stages, table, write_jsonl
+from mashbill.artifacts import Artifact
+
+DOMAINS = ("zeta", "alpha", "mid")  # in no alphabetical order: the config's is what counts
+
+
+def deduplicated(folder: Path, texts: Mapping[str, list[str]], settings: str) -> Artifact:
+    for name, of_domain in texts.items():
+        write_jsonl(folder / f"{name}.jsonl", of_domain)
+    sources = {name: f'{name}.jsonl, id_field = "id"' for name in texts}
+    config = corpus_config(folder, sources, extra=f"[deduplication]\n{settings}")
+    return run_stages(config, "deduplicate")["deduplicate"]
+
+
+def in_order(texts: Mapping[str, list[str]]) -> Iterator[tuple[str, str, str]]:
+    """Domain, id and text of every document: by the config's order, then as they stand in their file."""
+    for domain, of_domain in texts.items():
+        yield from ((domain, f"{domain}-{i}", text) for i, text in enumerate(of_domain))
+
+
+@pytest.fixture(scope="module")
+def repeating() -> dict[str, list[str]]:
+    """Documents drawn from few texts, so that many repeat others, and one of its own for each domain."""
+    random = np.random.default_rng(4)
+    return {
+        name: [
+            " ".join(f"{word}{i}" for word in ("text", "number", "of", "this"))
+            for i in random.integers(0, 25, 18)
+        ]
+        + [f"Only in {name}."]
+        for name in DOMAINS
+    }
+
+
+@pytest.mark.parametrize("settings", ["near = false", "exact = false\nngram = 2", ""])
+def test_of_equal_texts_the_first_by_the_configs_order_stays(
+    repeating: dict[str, list[str]], tmp_path: Path, settings: str
+) -> None:
+    artifact = deduplicated(tmp_path, repeating, settings)
+    first: dict[str, tuple[str, str]] = {}
+    gone, kept, sizes = {}, [], {}
+    for domain, name, text in in_order(repeating):
+        if text in first:
+            gone[name] = first[text]
+        else:
+            first[text] = (name, domain)
+            kept.append(name)
+        sizes[first[text]] = sizes.get(first[text], 0) + 1
+    removed = removals(artifact)
+    assert {row["id"]: (row["kept_id"], row["kept_domain"]) for row in removed} == gone
+    assert {row["reason"] for row in removed} == {"near" if "exact = false" in settings else "exact"}
+    assert [row["id"] for name in DOMAINS for row in documents(artifact, name)] == kept
+    clusters = {(row["id"], row["domain"]): row["documents"] for row in table(artifact, "clusters.parquet")}
+    assert clusters == {head: size for head, size in sizes.items() if size > 1}
+    facts = json.loads((artifact.path / "duplicates.json").read_text())
+    assert facts["cluster_sizes"] == [
+        [size, sum(1 for other in sizes.values() if other == size)] for size in sorted(set(sizes.values()))
+    ]
+    indexed = sum(len(np.load(path)) for path in (artifact.path / "index").glob("*.npy"))
+    assert indexed == len(kept)
+
+
+def test_the_curve_is_that_of_the_bands_and_rows(tmp_path: Path, repeating: dict[str, list[str]]) -> None:
+    artifact = deduplicated(tmp_path, repeating, "bands = 3\nrows = 2")
+    curve = dict(json.loads((artifact.path / "duplicates.json").read_text())["threshold_curve"])
+    assert (min(curve), max(curve)) == (0, 1)
+    assert curve[0.5] == pytest.approx(1 - 0.75**3)
+    assert (curve[0], curve[1]) == (0, 1)
+    off = deduplicated(tmp_path, repeating, "near = false")
+    assert json.loads((off.path / "duplicates.json").read_text())["threshold_curve"] == []
+
+
+WORDS = [f"{a}{b}{c}" for a in "bdgkmt" for b in ("an", "el", "or") for c in ("a", "in", "os")]
+
+
+def shuffled(words: list[str], seed: int) -> str:
+    return " ".join(np.random.default_rng(seed).permutation(words))
+
+
+def test_a_shingle_has_as_many_words_as_the_config_says(tmp_path: Path) -> None:
+    """The same words in another order have every word in common, and hardly any run of words."""
+    texts = {"zeta": [shuffled(WORDS, 1)], "alpha": [shuffled(WORDS, 2), "Some other text."]}
+    assert len(removals(deduplicated(tmp_path, texts, "ngram = 1"))) == 1
+    assert removals(deduplicated(tmp_path, texts, "ngram = 2")) == []
+
+
+def test_bands_and_rows_set_how_like_documents_must_be(tmp_path: Path) -> None:
+    """Of 20 runs of words two documents share 16 of the 24 that they have: a similarity of two thirds."""
+    words = WORDS[:24]
+    one, other = " ".join(words), " ".join([*words[:20], "quite", "another", "end", "here"])
+    texts = {"zeta": [one], "alpha": [other, "Some other text."]}
+    strict, loose = "bands = 1\nrows = 40", "bands = 40\nrows = 1"
+    assert removals(deduplicated(tmp_path, texts, strict)) == []
+    assert [row["kept_id"] for row in removals(deduplicated(tmp_path, texts, loose))] == ["zeta-0"]
+
+
+def test_texts_without_a_word_are_no_near_duplicates(tmp_path: Path) -> None:
+    texts = {"zeta": ["...", "!!!", "a word"], "alpha": ["—…", "***", "a phrase"]}
+    assert removals(deduplicated(tmp_path, texts, "")) == []
+
+
+@pytest.mark.parametrize("domain", ["zeta", "alpha"])
+def test_near_duplicates_of_near_duplicates_are_one_group(tmp_path: Path, domain: str) -> None:
+    """Each is like the next, the first and the last are not; the earliest stands for all."""
+    words = [f"word{i}" for i in range(160)]
+    chain = [" ".join(words[start : start + 100]) for start in (0, 10, 20, 30, 40, 50, 60)]
+    random = np.random.default_rng(0)
+    order = random.permutation(len(chain))
+    texts = {domain: [chain[i] for i in order], "mid": ["Some other text."]}
+    artifact = deduplicated(tmp_path, texts, "bands = 60\nrows = 6")
+    assert [row["id"] for row in documents(artifact, domain)] == [f"{domain}-0"]
+    assert {row["kept_id"] for row in removals(artifact)} == {f"{domain}-0"}
+    assert table(artifact, "clusters.parquet")[0]["documents"] == 7
+
+
+SPLIT = {"line": r"[^\n]*\n+|[^\n]+", "paragraph": r"(?s)(?:(?!\n\n).)*(?:\n{2,}|\Z)"}
+
+
+def without_repeats(
+    texts: Mapping[str, list[str]], unit: str, shortest: int
+) -> tuple[dict[str, str], list[str]]:
+    """Text of each document without the pieces that stood before, and the documents of which nothing is left;
+    a document whose text is an earlier one's goes first and is not looked at."""
+    left, empty, seen, whole = {}, [], set(), set()
+    for _, name, text in in_order(texts):
+        if text in whole:
+            continue
+        whole.add(text)
+        kept = []
+        for piece in re.findall(SPLIT[unit], text):
+            bare = piece.strip(" \t\r\n")
+            if len(bare.encode()) >= shortest:
+                if bare in seen:
+                    continue
+                seen.add(bare)
+            kept.append(piece)
+        if "".join(kept).strip():
+            left[name] = "".join(kept)
+        else:
+            empty.append(name)
+    return left, empty
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("unit", ["line", "paragraph"])
+def test_repeated_lines_and_paragraphs_are_those_of_a_plain_search(
+    tmp_path: Path, unit: str, seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    pieces = [
+        "ab",
+        "abc ",
+        "\tabcd",
+        "äbcd",
+        "abcde",
+        " abcde",
+        "long line",
+        "long line\r",
+        "own",
+        "é" * 3,
+        "",
+    ]
+    joints = ["\n", "\n\n", "\n\n\n"]
+
+    def text() -> str:
+        parts = [
+            f"{pieces[i]}{joints[j]}" for i, j in zip(*random.integers(0, [[11], [3]], (2, 4)), strict=True)
+        ]
+        return "".join(parts).strip("\n") + joints[random.integers(3)][: random.integers(2)] or "x"
+
+    texts = {
+        name: [f"Beginning of {name}.", *(text() for _ in range(15)), f"End of {name}."] for name in DOMAINS
+    }
+    settings = f'near = false\nlines = "{unit}"\nmin_line_bytes = 5'
+    artifact = deduplicated(tmp_path, texts, settings)
+    ingested = {n: t for _, n, t in in_order(texts)}
+    left, empty = without_repeats(texts, unit, 5)
+    kept = {row["id"]: row["text"] for name in DOMAINS for row in documents(artifact, name)}
+    assert kept == left
+    assert sorted(row["id"] for row in removals(artifact) if row["reason"] == "repeated_lines") == sorted(
+        empty
+    )
+    assert any(kept[name] != ingested[name] for name in kept)
+    counts = artifact.manifest.counts
+    size = {name: len(text.encode()) for name, text in ingested.items()}
+    assert counts["bytes_trimmed"] == sum(size[n] - len(t.encode()) for n, t in left.items())
+    assert counts["bytes_out"] == sum(len(t.encode()) for t in left.values())
