@@ -72,6 +72,21 @@ def test_fused_loss_and_gradients_equal_the_plain_ones(tied: bool) -> None:
         assert torch.allclose(one, 3 * other, atol=3e-6)
 
 
+def test_a_model_on_disk_says_what_transformers_and_we_must_know_of_it(tmp_path: Path) -> None:
+    vocabulary = {"a": 0, "b": 1, "<eos>": 2}
+    tokenizer = Tokenizer(models.BPE(vocabulary, []))
+    tokenizer.add_special_tokens(["<eos>"])
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    shape = ModelShape(layers=1, width=16, heads=2, kv_heads=1, feed_forward=24, context=48)
+    save_model(Transformer(shape, 3), tmp_path / "model", tmp_path / "tokenizer.json", end_of_text=2)
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    assert [config[f"{name}_token_id"] for name in ("bos", "eos", "pad")] == [2, 2, 2]
+    assert (config["rms_norm_eps"], config["max_position_embeddings"]) == (1e-5, 48)  # Llama's epsilon
+    settings = json.loads((tmp_path / "model" / "tokenizer_config.json").read_text())
+    assert (settings["eos_token"], settings["bos_token"]) == ("<eos>", "<eos>")
+    assert settings["model_max_length"] == 48
+
+
 def test_tinyllama_has_its_published_sizes() -> None:
     with torch.device("meta"):
         model = Transformer(TINYLLAMA, 32_000)
