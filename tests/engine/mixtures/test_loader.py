@@ -88,6 +88,7 @@ def test_a_short_run_reads_from_all_of_a_large_domain() -> None:
 
 def test_turns_are_as_evenly_spread_as_whole_sequences_can_be() -> None:
     assert loader([0.5, 0.25, 0.25], 8).turn.tolist() == [0, 1, 2, 0, 0, 1, 2, 0]
+    assert loader([0.75, 0.25], 4).turn.tolist() == [0, 0, 1, 0]
     assert loader([0.5, 0.3, 0.2], 7).domain_counts() == {"d0": 4, "d1": 2, "d2": 1}  # of 3.5, 2.1, 1.4
     assert loader([0.48, 0.42, 0.1], 7).domain_counts() == {"d0": 3, "d1": 3, "d2": 1}  # of 3.36, 2.94, 0.7
 

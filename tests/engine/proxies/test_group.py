@@ -16,6 +16,7 @@ from mashbill.artifacts import Artifact, StageRun
 from mashbill.config import LadderConfig, ModelShape, ProxyConfig
 from mashbill.errors import DataError
 from mashbill.mixtures import LossTable, MixtureTable, ScheduleTable, SweepRuns
+from mashbill.models.capacity import capacity
 from mashbill.proxies.group import (
     collect_groups,
     group_names,
@@ -27,6 +28,7 @@ from mashbill.proxies.group import (
 )
 from mashbill.proxies.ladder import collect_ladder, train_rung
 from mashbill.proxies.result import ProxyResult
+from mashbill.proxies.stacks import Budget, train_planned
 from mashbill.proxies.sweep import compare_settings
 from mashbill.tokens import TokenStore
 
@@ -133,6 +135,33 @@ def test_groups_of_other_runs_and_families_start_from_other_weights(
             faster = json.loads((run.output / "proxies" / f"{proxy}.1" / "result.json").read_text())
             assert faster["trajectory"][-1]["a"] != end["a"]
     assert len(set(ends.values())) == 6
+
+
+def test_stacks_train_every_proxy_once_and_as_alone(store: TokenStore, tmp_path: Path) -> None:
+    weights = np.linspace(0.1, 0.9, 5)
+    table = MixtureTable(np.arange(5), ("a", "b"), np.stack([weights, 1 - weights], axis=1))
+    planned = plan_members(table, range(5), [PROXY], seed=(0, 301))
+    ends, said = {}, []
+    for stack in (1, 2):
+        budget = Budget(store.folder, tmp_path / str(stack), 320, 1)
+        if stack == 2:  # of a killed attempt: the first stack is finished, of the second one proxy
+            for name in ("0000", "0001", "0002"):
+                result({"step": 1, "tokens": 9, "a": 1.0, "b": 1.0}).write(budget.scratch / name, int(name))
+        train_planned(
+            planned, budget, stack=stack, processes=1, progress=lambda share, _: said.append(round(share, 6))
+        )
+        ends[stack] = [ProxyResult.read(budget.scratch / proxy.name).trajectory[-1] for proxy in planned]
+    assert [end["step"] for end in ends[2]] == [1, 1, 10, 10, 10]
+    for one, other in zip(ends[1][2:], ends[2][2:], strict=True):
+        assert other == pytest.approx(one, rel=1e-2)
+    assert len({end["a"] for end in ends[1]}) == 5
+    assert said == [0.2, 0.4, 0.6, 0.8, 1.0, 0.5, 1.0]
+
+
+def test_a_core_trains_one_at_a_time_and_a_gpu_is_for_one_process() -> None:
+    assert capacity(PROXY, 90, 4) == (1, 4)
+    assert capacity(PROXY.model_copy(update={"stack": 3}), 90, 4) == (3, 4)
+    assert capacity(PROXY.model_copy(update={"stack": 3, "device": "cuda"}), 90, 4) == (3, 1)
 
 
 def test_tables_hold_the_last_losses_and_nothing_of_a_proxy_that_failed(tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ def test_the_tokenizer_learns_from_every_domain_as_much_and_no_more_than_it_is_g
 
 def test_a_given_tokenizer_adds_nothing_and_large_vocabularies_fit(tmp_path: Path) -> None:
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    names = [END, *letters, *(f"unused-{i}" for i in range(70_000)), "<start>"]
+    names = [*letters, END, *(f"unused-{i}" for i in range(70_000)), "<start>"]
     tokenizer = Tokenizer(models.BPE({name: i for i, name in enumerate(names)}, []))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.add_special_tokens([END, "<start>"])
@@ -180,7 +180,8 @@ def test_a_given_tokenizer_adds_nothing_and_large_vocabularies_fit(tmp_path: Pat
     tokens = store.train_tokens("sums")
     assert start not in tokens
     assert len(tokens) == store.counts("sums", "train")["bytes"] + store.counts("sums", "train")["documents"]
-    assert store.validation("reference").tokens.max() < len(letters) + 1
+    assert store.validation("reference").tokens.max() == store.end_of_text == len(letters)
+    assert (tokens == store.end_of_text).sum() == store.counts("sums", "train")["documents"]
 
 
 def test_a_text_that_spells_the_end_of_text_does_not_end(tmp_path: Path) -> None:

@@ -61,6 +61,8 @@ def test_same_text_gives_the_same_files(
     again = run_stage(moved, "tokenize", select_everything(tmp_path, moved))
     assert first.path != again.path
     assert digest(first) == digest(again)
+    other = config.model_copy(update={"seed": 1})
+    assert digest(run_stage(other, "tokenize", inputs)) != digest(first)
 
 
 def test_text_comes_back_from_tokens_document_by_document(
