@@ -162,6 +162,8 @@ def test_the_tokenizer_learns_from_every_domain_as_much_and_no_more_than_it_is_g
     known = json.loads(store.tokenizer_path.read_text())["model"]["vocab"]
     assert {"Ġzebras", "Ġlynxes", "Ġjovial", "Ġwonderful"} <= set(known)
     assert not [word for word in known if "oxen" in word or "quarrel" in word]
+    found = texts_in(store, "large", "train") + texts_in(store, "large", "validation")
+    assert sorted(found) == sorted(domains["large"])  # of letters that it has never seen, too
 
 
 def test_a_given_tokenizer_adds_nothing_and_large_vocabularies_fit(tmp_path: Path) -> None:
