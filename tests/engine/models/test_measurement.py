@@ -4,6 +4,7 @@ Products may be rounded to bf16, where the processor has it: tolerances leave ro
 are so uneven that a token counted twice, or against its neighbour, shows.
 """
 
+import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -149,3 +150,17 @@ def test_ability_is_bits_over_the_bytes_that_the_context_covers(
         read = [bits_and_text(table, text, context) for text in TEXTS if text]
         expected = sum(bits for bits, _ in read) / sum(len(text.encode()) for _, text in read)
         assert family_bits_per_byte(folder, TEXTS) == pytest.approx(expected, rel=ROUNDING)
+
+
+@pytest.mark.parametrize("start, end, first", [(4, 6, 4), (None, 6, 6), (None, None, 0)])
+def test_a_text_begins_after_the_models_first_token_or_else_its_last(
+    tmp_path: Path, start: int | None, end: int | None, first: int
+) -> None:
+    table = bigram_table(3)
+    folder = save_bigram_model(tmp_path / "model", table, 32, words_tokenizer(tmp_path))
+    config = json.loads((folder / "config.json").read_text())
+    told_of = {"bos_token_id": start, "eos_token_id": end, "pad_token_id": None}
+    (folder / "config.json").write_text(json.dumps({**config, **told_of}))
+    ids, pieces = encoded("dab")
+    expected = bigram_bits(table, [first, *ids]) / len("".join(pieces))
+    assert told([folder], ["dab"], 100)[0, 0] == pytest.approx(expected, rel=ROUNDING)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models
 
 from mashbill.config import ModelShape
@@ -131,6 +132,22 @@ def test_a_folder_that_is_no_model_is_named(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
     with pytest.raises(DataError, match="holds a bert model"):
         load_model(tmp_path)
+
+
+def test_a_folder_with_other_weights_than_its_config_says_is_named(
+    tmp_path: Path, tokenizer_path: Path
+) -> None:
+    shape = ModelShape(layers=1, width=16, heads=2, kv_heads=1, feed_forward=24, context=16, tied=False)
+    save_model(Transformer(shape, 5), tmp_path / "model", tokenizer_path)
+    path = tmp_path / "model" / "model.safetensors"
+    whole = load_file(path)
+    for name in ("lm_head.weight", "model.layers.0.mlp.up_proj.weight"):
+        save_file({key: value for key, value in whole.items() if key != name}, path)
+        with pytest.raises(DataError, match=rf"other weights than its config says \({name}\)"):
+            load_model(tmp_path / "model")
+    save_file({**whole, "more": whole["lm_head.weight"].clone()}, path)
+    with pytest.raises(DataError, match=r"other weights than its config says \(more\)"):
+        load_model(tmp_path / "model")
 
 
 @pytest.mark.parametrize("kv_heads", [4, 2])

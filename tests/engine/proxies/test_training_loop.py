@@ -3,6 +3,7 @@ by its own settings; what it writes down is what was measured."""
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -189,3 +190,35 @@ def test_a_proxy_that_diverges_has_no_loss_and_no_model_and_counts_the_tokens_it
     assert np.isnan(result.target_loss({"plain": 1.0}))
     result.write(member.folder, 7)
     assert json.loads((member.folder / "result.json").read_text())["index"] == 7
+
+
+def test_a_checkpoint_serves_only_the_proxy_it_was_made_for(store: TokenStore, tmp_path: Path) -> None:
+    class Killed(Exception):
+        pass
+
+    def kill(share: float, words: str) -> None:
+        raise Killed
+
+    (made_for,) = planned(tmp_path, 1)
+    others = {
+        "seed": replace(made_for, seed=6),
+        "mixture": replace(made_for, mixture={"plain": 0.2, "other": 0.8}),
+        "settings": replace(made_for, config=made_for.config.model_copy(update={"weight_decay": 0.0})),
+    }
+    longer = {"tokens": 2 * TOKENS}
+    for name, member in {**others, "length": made_for}.items():
+        options = {"evaluations": 2, "tokens": TOKENS, "progress": lambda *_: None}
+        with pytest.raises(Killed):
+            train_members(
+                store,
+                [made_for],
+                scratch=tmp_path / name,
+                checkpoint_seconds=0.0,
+                **{**options, "progress": kill},  # type: ignore[arg-type]
+            )
+        if name == "length":
+            options.update(longer)
+        (resumed,) = train_members(store, [member], scratch=tmp_path / name, **options)  # type: ignore[arg-type]
+        (fresh,) = train_members(store, [member], scratch=tmp_path / "fresh", **options)  # type: ignore[arg-type]
+        assert resumed.trajectory == fresh.trajectory
+        assert len(resumed.trajectory) == 2
