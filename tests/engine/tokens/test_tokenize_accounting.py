@@ -122,6 +122,12 @@ def test_validation_stops_at_its_cap_and_what_is_past_it_trains(tmp_path: Path) 
     assert kept == (REFERENCE * 30)[: len(kept)]
 
 
+def test_a_cap_that_is_met_exactly_is_met(tmp_path: Path) -> None:
+    even = [f"{i:>100}" for i in range(30)]
+    store = tokenized(tmp_path, DOMAINS, even, max_validation_bytes=1_000)
+    assert texts_in(store, "reference", "validation") == even[:10]
+
+
 def test_no_more_of_a_domain_is_read_than_is_asked_for(tmp_path: Path) -> None:
     many = {"prose": DOMAINS["prose"] * 20, "sums": DOMAINS["sums"]}
     store = tokenized(tmp_path, many, REFERENCE, max_domain_bytes=10_000)
