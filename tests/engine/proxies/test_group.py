@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from builders.choices import write_choice
 from builders.corpus import corpus_config, folder_as_artifact
 from builders.known_models import bigram_table
 from builders.token_stores import markov_stream, write_store
 from mashbill.artifacts import Artifact, StageRun
-from mashbill.config import LadderConfig, ModelShape, ProxyConfig
+from mashbill.config import LadderConfig, ModelShape, ProxyConfig, ValidationConfig
 from mashbill.errors import DataError
 from mashbill.mixtures import LossTable, MixtureTable, ScheduleTable, SweepRuns
 from mashbill.models.capacity import capacity
@@ -30,6 +31,7 @@ from mashbill.proxies.ladder import collect_ladder, train_rung
 from mashbill.proxies.result import ProxyResult
 from mashbill.proxies.stacks import Budget, train_planned
 from mashbill.proxies.sweep import compare_settings
+from mashbill.proxies.validation import collect_validation
 from mashbill.tokens import TokenStore
 
 SHAPE = ModelShape(layers=1, width=8, heads=2, kv_heads=2, feed_forward=8, context=16)
@@ -289,6 +291,54 @@ def test_the_ladder_takes_mixtures_from_best_to_worst_and_says_which_rungs_turn_
     assert turned["losses"] == pytest.approx([3.3, 2.2, 1.1])
     assert np.array(facts["agreement"]) == pytest.approx(np.array([[1, 1, -1], [1, 1, -1], [-1, -1, 1]]))
     assert counts == {"sizes": 3, "tokens": 2_000, "least_agreement": -1.0}
+
+
+def test_validation_holds_each_mixtures_seeds_against_its_own_prediction(
+    store: TokenStore, tmp_path: Path
+) -> None:
+    """Predicted 1, 2 and 3; measured the other way round, on a target of which a is nine tenths."""
+    losses = {"chosen": [3.0, 3.2], "natural": [2.0, 2.4], "mine": [1.0, 1.4]}
+    parts = {
+        f"size-0-{name}": part_of(
+            tmp_path / name,
+            {
+                f"{seed:04d}": result({"step": 1, "tokens": 5, "a": loss, "b": 0.0}, tokens=7)
+                for seed, loss in enumerate(of_seeds)
+            },
+            tokens=14,
+        )
+        for name, of_seeds in losses.items()
+    }
+    for part in parts.values():
+        part.manifest.counts.update({"proxies": 2, "failed": 0})
+    choice = tmp_path / "mix"
+    choice.mkdir()
+    half = {"a": 0.5, "b": 0.5}
+    write_choice(choice, half, TARGET, beside={"natural": half, "mine": half})
+    record = json.loads((choice / "choice.json").read_text())
+    record["predicted"]["loss"], record["baselines"]["natural"]["loss"] = 1.0, 2.0
+    (choice / "choice.json").write_text(json.dumps(record))
+    (tmp_path / "run").mkdir()
+    inputs = {
+        "tokenize": folder_as_artifact("tokenize", store.folder),
+        "mix": folder_as_artifact("mix", choice),
+    }
+    run = stage_run(tmp_path / "run", inputs, parts=parts, validation=ValidationConfig(seeds=2, tokens=5_000))
+    counts = collect_validation(run)
+    (size,) = json.loads((run.output / "validation.json").read_text())["sizes"]
+    assert (size["tokens"], size["seeds"], size["spearman"]) == (5_000, 2, pytest.approx(-1))
+    rows = {row["name"]: row for row in size["mixtures"]}
+    assert {name: row["mean"] for name, row in rows.items()} == pytest.approx(
+        {"chosen": 2.79, "natural": 1.98, "mine": 1.08}
+    )
+    assert {name: row["predicted"] for name, row in rows.items()} == {"chosen": 1, "natural": 2, "mine": 3}
+    assert [row["measured_rank"] for row in rows.values()] == [1, 2, 3]  # the best comes first
+    gains = {name: tuple(map(row.get, ("gain", "gain_error", "wins"))) for name, row in rows.items()}
+    assert gains["natural"] == (None, None, None)
+    assert gains["chosen"] == pytest.approx((-0.81, 0.09, 0))  # -0.9 and -0.72
+    assert gains["mine"] == pytest.approx((0.9, 0, 2), abs=1e-9)
+    assert [pair["predicted_gap"] for pair in size["reversed"]] == [2, 1, 1]
+    assert counts == {"proxies": 6, "failed": 0, "tokens": 42, "sizes": 1, "least_agreement": -1.0}
 
 
 def test_rungs_of_the_same_size_have_seeds_of_their_own(store: TokenStore, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ comes next of a domain, each of which has tests of its own; losses come from log
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from builders.corpus import corpus_config, folder_as_artifact
 from builders.known_models import bigram_table
 from builders.plain_adamw import PlainAdamW, arrays_of, plain_gradients, put_into, target_losses
 from builders.token_stores import VOCABULARY, markov_stream, write_store
-from mashbill.artifacts import StageRun
+from mashbill.artifacts import Artifact, StageRun
 from mashbill.config import BaselinesConfig, ModelShape, ProxyConfig
 from mashbill.mixtures import MixtureLoader, MixturePlan, MixtureTable
 from mashbill.models.huggingface import load_model
@@ -268,9 +269,11 @@ def baseline_run(
     store: TokenStore,
     folder: Path,
     name: str | None,
+    *,
     seed: int = 0,
-    parts: dict | None = None,  # type: ignore[type-arg]
-) -> tuple[StageRun, list[str]]:
+    rate: float = 5e-2,
+    parts: Mapping[str, Artifact] | None = None,
+) -> StageRun:
     """The baselines stage on the store and a plan whose natural mixture is mostly the first domain."""
     (folder / "plan").mkdir(parents=True, exist_ok=True)
     natural = np.array([0.96, 0.03, 0.01])
@@ -279,11 +282,10 @@ def baseline_run(
     config = corpus_config(folder, sources, extra="[plan]\ntemperature = 0.5\n")
     sections = {
         "seed": seed,
-        "proxy": proxy_config(learning_rate=5e-2, gradient_clip=1.0),
+        "proxy": proxy_config(learning_rate=rate, min_learning_rate=rate / 10, gradient_clip=1.0),
         "sweep": config.sweep.model_copy(update={"tokens": 4 * TOKENS}),
         "baselines": BaselinesConfig(given={"mine": {"noise": 1.0}}),
     }
-    said: list[str] = []
     run = StageRun(
         config.model_copy(update=sections),
         {
@@ -292,19 +294,19 @@ def baseline_run(
         },
         folder / f"output-{name}-{seed}",
         folder / f"scratch-{name}-{seed}",
-        lambda _, words: said.append(words),
+        QUIET["progress"],
         name,
         parts or {},
     )
     run.output.mkdir()
     run.scratch.mkdir()
-    return run, said
+    return run
 
 
 def test_the_stage_trains_doremis_reference_on_the_natural_mixture_and_counts_both_models(
     store: TokenStore, tmp_path: Path
 ) -> None:
-    run, _ = baseline_run(store, tmp_path, "doremi")
+    run = baseline_run(store, tmp_path, "doremi")
     counts = run_baseline(run)
     assert counts == {"tokens": 2 * 4 * TOKENS}
     reference = load_model(run.scratch / "reference")
@@ -314,19 +316,26 @@ def test_the_stage_trains_doremis_reference_on_the_natural_mixture_and_counts_bo
     history = MixtureTable.read(run.output / "history.csv").weights
     assert history.shape == (36, 3)
     assert MixtureTable.read(run.output / "mixture.csv").weights[0] == pytest.approx(history.mean(axis=0))
-    other, _ = baseline_run(store, tmp_path, "doremi", seed=1)
+    other = baseline_run(store, tmp_path, "doremi", seed=1)
     run_baseline(other)
     assert (other.output / "mixture.csv").read_text() != (run.output / "mixture.csv").read_text()
+
+
+def test_doremis_proxy_does_not_start_from_the_references_weights(store: TokenStore, tmp_path: Path) -> None:
+    run = baseline_run(store, tmp_path, "doremi", rate=1e-9)  # both stay as they were drawn
+    run_baseline(run)
+    first = MixtureTable.read(run.output / "history.csv").weights[0]
+    assert np.ptp(first) > 1e-4  # of one model there would be no excess, and the weights even
 
 
 def test_methods_have_seeds_of_their_own_and_what_comes_free_is_beside_them(
     store: TokenStore, tmp_path: Path
 ) -> None:
-    run, _ = baseline_run(store, tmp_path, "online")
+    run = baseline_run(store, tmp_path, "online")
     run_baseline(run)
     part = folder_as_artifact("baselines", run.output)
     part.manifest.counts["tokens"] = 5
-    collecting, _ = baseline_run(store, tmp_path, None, parts={"online": part})
+    collecting = baseline_run(store, tmp_path, None, parts={"online": part})
     assert collect_baselines(collecting) == {"baselines": 3, "tokens": 5}
     mixtures = json.loads((collecting.output / "baselines.json").read_text())
     roots = np.sqrt([0.96, 0.03, 0.01])
