@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from builders.corpus import corpus_config, documents, removals, run_stages, table, write_jsonl
-from mashbill.artifacts import Artifact
+from mashbill.artifacts import Artifact, StageRun
+from mashbill.config import load_config
+from mashbill.dedup.deduplicate import deduplicate
 
 DOMAINS = ("zeta", "alpha", "mid")  # in no alphabetical order: the config's is what counts
 
@@ -79,6 +81,20 @@ def test_the_curve_is_that_of_the_bands_and_rows(tmp_path: Path, repeating: dict
     assert (curve[0], curve[1]) == (0, 1)
     off = deduplicated(tmp_path, repeating, "near = false")
     assert json.loads((off.path / "duplicates.json").read_text())["threshold_curve"] == []
+
+
+@pytest.mark.parametrize("memory, apart", [(2_000, True), (10**9, False)])
+def test_links_that_do_not_fit_into_memory_are_joined_apart(
+    tmp_path: Path, repeating: dict[str, list[str]], memory: int, apart: bool
+) -> None:
+    finished = deduplicated(tmp_path, repeating, f"max_memory_bytes = {memory}")
+    config = load_config(tmp_path / "config.toml")
+    filtered = run_stages(config, "filter")["filter"]
+    for name in ("output", "scratch"):
+        (tmp_path / name).mkdir()
+    run = StageRun(config, {"filter": filtered}, tmp_path / "output", tmp_path / "scratch", lambda *_: None)
+    assert deduplicate(run)["documents_out"] == finished.manifest.counts["documents_out"]
+    assert (tmp_path / "scratch" / "stars").exists() is apart
 
 
 WORDS = [f"{a}{b}{c}" for a in "bdgkmt" for b in ("an", "el", "or") for c in ("a", "in", "os")]

@@ -234,9 +234,12 @@ def test_skill_it_is_a_few_plain_lines_of_its_authors(store: TokenStore, tmp_pat
     settings = BaselinesConfig(
         skill_graph_share=0.4, skill_rounds=4, skill_window=2, skill_step=0.5, skill_graph="pairs"
     )
-    options = {"seed": 3, "kept": tmp_path / "graph", **QUIET}
-    found = skill_it(store, proxy_config(), settings, tokens=TOKENS, **options)
-    graph, spent = learn_skill_graph(store, proxy_config(), settings, tokens=int(0.4 * TOKENS), **options)
+    options = {"seed": 3, **QUIET}
+    found = skill_it(store, proxy_config(), settings, tokens=TOKENS, kept=tmp_path / "graph", **options)
+    graph, spent = learn_skill_graph(
+        store, proxy_config(), settings, tokens=int(0.4 * TOKENS), kept=tmp_path / "again", **options
+    )
+    assert spent == 6 * 4 * BATCH * CONTEXT  # 0.4 of nine steps, of three domains and three pairs
     assert found.tokens == spent + TOKENS
     proxy = ReweightedProxy(store, proxy_config(), TOKENS, seed=3)
     history: list[np.ndarray] = []
