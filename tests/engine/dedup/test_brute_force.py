@@ -83,11 +83,11 @@ def test_the_curve_is_that_of_the_bands_and_rows(tmp_path: Path, repeating: dict
     assert json.loads((off.path / "duplicates.json").read_text())["threshold_curve"] == []
 
 
-@pytest.mark.parametrize("memory, apart", [(2_000, True), (10**9, False)])
+@pytest.mark.parametrize("memory, apart", [(1_500, True), (10**9, False)])
 def test_links_that_do_not_fit_into_memory_are_joined_apart(
     tmp_path: Path, repeating: dict[str, list[str]], memory: int, apart: bool
 ) -> None:
-    finished = deduplicated(tmp_path, repeating, f"max_memory_bytes = {memory}")
+    finished = deduplicated(tmp_path, repeating, f"near = false\nmax_memory_bytes = {memory}")
     config = load_config(tmp_path / "config.toml")
     filtered = run_stages(config, "filter")["filter"]
     for name in ("output", "scratch"):

@@ -4,6 +4,7 @@ The plain lines share with the methods the model's first weights, the schedule o
 comes next of a domain, each of which has tests of its own; losses come from logits, AdamW from numpy.
 """
 
+import itertools
 import json
 import math
 from collections.abc import Mapping
@@ -260,12 +261,17 @@ def test_skill_it_is_a_few_plain_lines_of_its_authors(store: TokenStore, tmp_pat
 def test_a_domain_teaches_itself_and_noise_teaches_nothing(store: TokenStore, tmp_path: Path) -> None:
     settings = BaselinesConfig(skill_graph="approximate")
     config = proxy_config(learning_rate=5e-2, gradient_clip=1.0)
-    learn_skill_graph(store, config, settings, tokens=3 * TOKENS, seed=0, kept=tmp_path, **QUIET)
+    graph, _ = learn_skill_graph(store, config, settings, tokens=3 * TOKENS, seed=0, kept=tmp_path, **QUIET)
     falls = np.array([json.loads((tmp_path / f"{d}.json").read_text())["falls"] for d in range(3)]).T
     assert falls[0, 0] > 1.0  # the chain, in nats: from log 8 = 2.08 towards 0
     assert falls[0].argmax() == 0  # a row is what is taught, a column what is trained on
     assert falls[1].argmax() == 1
     assert falls[2].max() < 0.1
+    for taught, by in itertools.product(range(3), repeat=2):
+        share = (
+            1.0 if taught == by else min(1.0, max(0.0, falls[taught, by] / max(1e-9, falls[taught, taught])))
+        )
+        assert graph[taught, by] == pytest.approx(share)
 
 
 def baseline_run(
