@@ -3,16 +3,19 @@ said of both."""
 
 import json
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from builders.corpus import corpus_config, documents, removals, run_stages, table, write_jsonl
 from mashbill.artifacts import Artifact, StageRun
-from mashbill.config import load_config
+from mashbill.config import DeduplicationConfig, load_config
 from mashbill.dedup.deduplicate import deduplicate
+from mashbill.dedup.minhash import band_hashes
 
 DOMAINS = ("zeta", "alpha", "mid")  # in no alphabetical order: the config's is what counts
 
@@ -212,3 +215,65 @@ def test_repeated_lines_and_paragraphs_are_those_of_a_plain_search(
     size = {name: len(text.encode()) for name, text in ingested.items()}
     assert counts["bytes_trimmed"] == sum(size[n] - len(t.encode()) for n, t in left.items())
     assert counts["bytes_out"] == sum(len(t.encode()) for t in left.values())
+
+
+SCRIPTS = {
+    "ascii": ["Blue", "table", "x9", "HOUSE", "river", "q", "under", "seven", "It's"],
+    "accents": ["café", "Über", "naïve", "señor", "Ångström", "e\u0301te\u0301", "Dvořák", "façade"],
+    "cyrillic": ["Лиса", "река", "ёлка", "МОСТ", "снег", "поле", "ночь"],
+    "han": [chr(0x4E00 + 37 * i) for i in range(60)],
+    "kana": list("あいうえおかきくけこさしすせそアイウエオカキクケコ"),
+    "thai": [chr(point) for point in range(0x0E01, 0x0E2F)],
+    "old han": [chr(0x20000 + 11 * i) for i in range(40)],
+}
+ALONE = "\u3040-\u9fff\u0e00-\u0e7f\U00020000-\U0002ffff"
+JOINTS = {
+    "with blanks": [" ", ", ", "\n", "\u3000", " — ", "\u00a0", "… ", "! ", " «", "\u2003"],
+    "without": ["", "，", "。", "", "、", " "],
+}
+
+
+def plain_words(text: str) -> list[str]:
+    """Words of a text: no case, no marks, no punctuation; characters of some scripts are words."""
+    bare = "".join(
+        c for c in unicodedata.normalize("NFD", text).lower() if unicodedata.category(c)[0] not in "MP"
+    )
+    return re.findall(rf"[{ALONE}]|[^\s{ALONE}]+", bare)
+
+
+def likeness(one: str, other: str, ngram: int) -> float:
+    """Jaccard similarity of two texts' runs of words."""
+    first, second = (
+        {tuple(words[i : i + ngram]) for i in range(max(1, len(words) - ngram + 1))}
+        for words in (plain_words(one), plain_words(other))
+    )
+    return len(first & second) / len(first | second)
+
+
+@pytest.mark.parametrize("ngram", [1, 3])
+@pytest.mark.parametrize("script", [*SCRIPTS, "all of them"])
+def test_signatures_estimate_the_likeness_of_words_in_every_script(script: str, ngram: int) -> None:
+    """With bands of one row the share of equal bands is the similarity, within its sampling error."""
+    config = DeduplicationConfig(bands=256, rows=1, ngram=ngram)
+    known = (
+        [word for words in SCRIPTS.values() for word in words] if script == "all of them" else SCRIPTS[script]
+    )
+    spaced = script in {"ascii", "accents", "cyrillic", "all of them"}
+    random, joints = np.random.default_rng(len(script)), JOINTS["with blanks" if spaced else "without"]
+    errors, found = [], []
+    for turn in range(40):
+        words = [str(random.choice(known)) for _ in range(60)]
+        changed = [str(random.choice(known)) if random.random() < turn / 80 else word for word in words]
+        pair = ["".join(f"{word}{random.choice(joints)}" for word in text) for text in (words, changed)]
+        similarity = likeness(*pair, ngram)
+        bands = band_hashes(pa.chunked_array([pa.array(pair, pa.large_string())]), config)
+        found.append(similarity)
+        if 0 < similarity < 1:
+            deviation = np.sqrt(similarity * (1 - similarity) / config.bands)
+            errors.append(((bands[0] == bands[1]).mean() - similarity) / deviation)
+        else:
+            assert (bands[0] == bands[1]).all() == (similarity == 1)
+    if errors:
+        assert abs(np.mean(errors)) < 3.3 / np.sqrt(len(errors))
+        assert max(map(abs, errors)) < 4.5
+    assert ngram == 1 or min(found) < 0.7
