@@ -126,14 +126,19 @@ def test_an_export_that_transformers_reads_otherwise_is_refused(store: TokenStor
 def test_samples_are_the_models_own_after_the_prompt_and_fit_the_context(
     store: TokenStore, tmp_path: Path
 ) -> None:
-    chain = np.roll(np.eye(VOCABULARY), 1, axis=1) + 1e-9  # a (1) is followed by b (2), c, é, ab, ☕, d, end
-    TABLES["chain"] = chain / chain.sum(axis=1, keepdims=True)
-    run = evaluated(store, tmp_path, ("chain", "natural"), generate_tokens=40, prompts=("a", "abc"))
+    cycle = np.full((VOCABULARY, VOCABULARY), 1e-9)
+    cycle[np.arange(VOCABULARY), [1, 2, 3, 4, 5, 6, 7, 1]] = 1.0  # a is followed by b, c, é, ab, ☕, d, a
+    TABLES["cycle"] = cycle / cycle.sum(axis=1, keepdims=True)
+    run = evaluated(store, tmp_path, ("cycle", "natural"), generate_tokens=40, prompts=("a", "abc"))
     evaluate(run)
     models = json.loads((run.output / "evaluation.json").read_text())["models"]
-    assert [sample["prompt"] for sample in models["chain"]["samples"]] == ["a", "abc"]
-    assert models["chain"]["samples"][0]["text"] == "bcéab☕d"
-    assert models["chain"]["samples"][1]["text"] == "éab☕d"
+    assert [sample["prompt"] for sample in models["cycle"]["samples"]] == ["a", "abc"]
+    assert models["cycle"]["samples"][0]["text"] == "bcéab☕dabcéab☕dab"  # 15 tokens: the context is 16
+    assert models["cycle"]["samples"][1]["text"] == "éab☕dabcéab☕dabc"  # 14: ab and c are in the prompt
+    short = evaluated(store, tmp_path / "short", ("cycle",), generate_tokens=3, prompts=("a",))
+    evaluate(short)
+    models_of_short = json.loads((short.output / "evaluation.json").read_text())["models"]
+    assert models_of_short["cycle"]["samples"][0]["text"] == "bcé"
     free = [sample["text"] for sample in models["natural"]["samples"]]
     again = evaluated(store, tmp_path / "again", ("natural",), generate_tokens=40, prompts=("a", "abc"))
     evaluate(again)
