@@ -139,19 +139,28 @@ def test_tables_hold_the_last_losses_and_nothing_of_a_proxy_that_failed(tmp_path
         write_tables(table, failed, ("a",), output=tmp_path)
 
 
-def test_groups_are_gathered_by_their_mixtures_and_settings(tmp_path: Path) -> None:
-    table = MixtureTable(np.array([7, 3]), ("a", "b"), np.array([[1.0, 0.0], [0.0, 1.0]]))
+def test_groups_are_gathered_by_their_mixtures_and_settings_and_what_failed_has_no_model(
+    tmp_path: Path,
+) -> None:
+    weights = np.array([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]])
+    table = MixtureTable(np.array([7, 3, 5]), ("a", "b"), weights)
 
     def at(loss: float) -> ProxyResult:
         return result({"step": 1, "tokens": 9, "a": loss, "b": loss})
 
+    failed = result(failed="loss is no number at step 0")
     parts = {
         "group-0000": part_of(tmp_path / "0", {"0007": at(1.0), "0007.1": at(2.0)}),
-        "group-0001": part_of(tmp_path / "1", {"0003": at(3.0), "0003.1": at(4.0)}),
+        "group-0001": part_of(
+            tmp_path / "1", {"0003": at(3.0), "0003.1": at(4.0), "0005": failed, "0005.1": at(5.0)}
+        ),
     }
     assert proxy_result(parts["group-0001"], 3).trajectory[-1]["a"] == 3.0
-    for place, expected in ((0, [1.0, 3.0]), (1, [2.0, 4.0])):
+    for place, expected, kept in ((0, [1.0, 3.0], 2), (1, [2.0, 4.0, 5.0], 3)):
         output = tmp_path / f"output-{place}"
-        collect_groups(parts, table, ("a", "b"), output=output, place=place)
-        assert pd.read_csv(output / "losses.csv")["a"].tolist() == expected
-        assert sorted(path.name for path in (output / "proxies").iterdir()) == ["0003", "0007"]
+        counts = collect_groups(parts, table, ("a", "b"), output=output, place=place)
+        assert pd.read_csv(output / "losses.csv")["a"].dropna().tolist() == expected
+        assert pd.read_csv(output / "mixtures.csv")["a"].tolist() == [1.0, 0.0, 0.5]
+        names = sorted(path.name for path in (output / "proxies").iterdir())
+        assert names == ["0003", "0005", "0007"] if kept == 3 else names == ["0003", "0007"]
+        assert (counts["proxies"], counts["failed"]) == (3, 3 - kept)
