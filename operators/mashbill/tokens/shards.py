@@ -113,6 +113,16 @@ class TokenStore:
         tokens = np.fromfile(file_in(self.place, shard_name(name, "validation")), dtype=self.dtype)
         return ValidationSet(name, tokens, counts["bytes"], counts["documents"])
 
+    def check(self) -> None:
+        """Open every shard, so that one that is damaged is told before processes are started on them.
+
+        Raises:
+            DataError: a shard is gone, or others than was committed.
+        """
+        shards = [(name, "train") for name in self.domains]
+        for name, split in [*shards, *((name, "validation") for name in self.set_names)]:
+            file_in(self.place, shard_name(name, split))
+
     def counts(self, name: str, split: str) -> dict[str, int]:
         """Documents, tokens and bytes of a split of a set."""
         return cast("dict[str, int]", self.sets[name][split])

@@ -53,6 +53,7 @@ def run_train_part(run: StageRun) -> Counts:
         "output": str(run.output),
         "accelerator": accelerator(config.training),
     }
+    store.check()
     write_json(run.scratch / "job.json", job)
     torchrun(WORKER, run.scratch / "job.json", config.training, scratch=run.scratch, progress=run.progress)
     for table in TABLES:
