@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from mashbill.config.section import Section, Share
+from mashbill.config.section import Location, Section, Share
 
 MIXTURES_A_COMPONENT, LEAST_MIXTURES = 4, 16
 RegressorName = Literal["auto", "linear", "lightgbm", "exponential", "power", "gp", "ensemble"]
@@ -18,7 +18,7 @@ DESIGNS: tuple[str, ...] = get_args(Design)
 class TokensConfig(Section):
     """The tokenizer and the split."""
 
-    tokenizer: str | None = Field(
+    tokenizer: Location | None = Field(
         None, description="A tokenizer.json to load; without it a byte-level BPE is trained."
     )
     vocabulary: int = Field(4_096, ge=300, le=1_000_000, description="Tokens of the trained vocabulary.")

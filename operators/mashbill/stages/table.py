@@ -24,26 +24,26 @@ _CURATION = (
         inputs=(),
         run="mashbill.corpus.ingest:ingest",
         external="mashbill.corpus.sources:source_identity",
-        version=2,
+        version=3,
     ),
     Stage(
         name="filter",
         summary="Remove documents, and lines, that rules say are not worth training on; mask personal "
-        "data; decontaminate.",
+        "data; keep out what has a passage of a reference or evaluation set.",
         sections=("filters", "corpus"),
         inputs=("ingest",),
         run="mashbill.filters.apply:filter_documents",
         external="mashbill.filters.registry:filter_identity",
-        version=2,
+        version=3,
     ),
     Stage(
         name="deduplicate",
-        summary="Remove exact and near duplicates across domains.",
+        summary="Remove exact and near duplicates across domains, and of references and evaluation sets.",
         sections=("deduplication", "corpus"),
-        inputs=("filter",),
+        inputs=("ingest", "filter"),
         run="mashbill.dedup.deduplicate:deduplicate",
         external="mashbill.dedup.deduplicate:index_identity",
-        version=4,
+        version=5,
     ),
     Stage(
         name="bootstrap",
@@ -65,6 +65,7 @@ _CURATION = (
         inputs=("ingest", "deduplicate", "bootstrap"),
         run="mashbill.quality.score:score",
         external="mashbill.quality.score:model_identity",
+        version=2,
     ),
     Stage(
         name="select",
@@ -72,6 +73,7 @@ _CURATION = (
         sections=("selection", "corpus"),
         inputs=("deduplicate", "score"),
         run="mashbill.quality.selection:select",
+        version=2,
     ),
     Stage(
         name="tokenize",
@@ -135,7 +137,7 @@ _MIXTURE = (
         sections=("regression", *TARGET),
         inputs=("plan", "sweep", "refine"),
         run="mashbill.search.fit:fit",
-        version=4,
+        version=5,
     ),
     Stage(
         name="baselines",
