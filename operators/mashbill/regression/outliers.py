@@ -27,8 +27,10 @@ from mashbill.regression.process import learn, leave_one_out
 
 ROOT = 1 / 3
 LEAST_RUNS = 8
-DOUBTS, SPREADS, TOGETHER = 6.0, 2.0, 18.0
-"""What an outlier is away from what is expected: more of each, and of their product."""
+DOUBTS = 6.0
+SPREADS_AND_PRODUCT = ((2.0, 18.0), (1.0, 40.0))
+"""What an outlier is away from what is expected: more than so many doubts, and more than so many spreads
+together with so much for the product of both."""
 FEW_RUNS = 16.0  # so many ask for twice as much, as they say little of what is usual
 MOST = 1 / 8  # of the runs of a set can be outliers
 TRIMS, ROUNDS = 2, 6
@@ -75,8 +77,10 @@ class _Distance:
     def outliers(self) -> np.ndarray:
         """[runs, sets] whether each is one; where too many are, the strangest."""
         strict = 1 + (FEW_RUNS / len(self.doubts)) ** 2
-        far = (self.doubts > DOUBTS * strict) & (self.spreads > SPREADS * strict)
-        far &= self.doubts * self.spreads > TOGETHER * strict**2
+        product, far = self.doubts * self.spreads, np.zeros(self.doubts.shape, bool)
+        for spreads, together in SPREADS_AND_PRODUCT:
+            far |= (self.spreads > spreads * strict) & (product > together * strict**2)
+        far &= self.doubts > DOUBTS * strict
         return far & _strangest(np.where(far, self.doubts, 0.0))
 
 
