@@ -12,7 +12,7 @@ import argparse
 import statistics
 
 import numpy as np
-from measure import machine
+from page import Page
 from regression import published
 
 from mashbill.regression.advice import advise
@@ -60,13 +60,17 @@ def main() -> None:
     arguments = parser.parse_args()
     parts = [published(kind) for kind in ("train", "test")]
     weights, losses = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
-    print(
-        f"\n### Which runs to train: advice against random order, {len(weights)} runs of RegMix's "
-        f"sweep\n\n{machine()}\n"
+    page = Page(
+        "advice", f"Which runs to train: advice against random order, {len(weights)} runs of RegMix's sweep"
     )
-    print(
-        "| runs revealed | regret, random order | regret, advised | best run chosen, random | advised "
-        "|\n|---|---|---|---|---|"
+    page.table(
+        [
+            "runs revealed",
+            "regret, random order",
+            "regret, advised",
+            "best run chosen, random",
+            "best run chosen, advised",
+        ]
     )
     curves = {}
     for advised in (False, True):
@@ -81,7 +85,8 @@ def main() -> None:
         cells = [f"{statistics.mean(curves[a][:, i]):.4f}" for a in (False, True)] + [
             f"{(curves[a][:, i] == 0).mean():.0%}" for a in (False, True)
         ]
-        print(f"| {START + i * BATCH} | {' | '.join(cells)} |", flush=True)
+        page.row([str(START + i * BATCH), *cells])
+    page.save()
 
 
 if __name__ == "__main__":

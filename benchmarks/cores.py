@@ -11,9 +11,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from measure import machine, sample, size_of
+from measure import sample, size_of
+from page import Page
 from whole_path import prepare
 
+PRICE = 0.045  # of a large cloud machine on demand: put your own in its place
+NO_STAGE = {"wall", "peak", "bootstrap"}
 ONE = """
 import os, sys, time, json
 cores = int(sys.argv[2])
@@ -51,13 +54,24 @@ def median(figures: list[dict[str, float]], key: str) -> float:
     return statistics.median(f[key] for f in figures)
 
 
+def cost(page: Page, megabytes: float, seconds: float) -> None:
+    """What a terabyte would take, from the seconds that one core needs for so much text."""
+    hours = 1e6 / (megabytes / seconds) / 3_600
+    page.say(
+        f"{megabytes / seconds:.1f} MB a core second through every stage. If that scales linearly, a terabyte "
+        f"takes {hours:.0f} core hours: {hours / 64:.1f} h on 64 cores, {hours * PRICE:.1f} dollars at {PRICE} "
+        "dollars a core hour.",
+        core_hours=hours,
+    )
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--megabytes", type=float, default=15)
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
-    print(f"\n### Cores and size\n\n{machine()}\n")
+    page = Page("cores", "Cores and size")
     with tempfile.TemporaryDirectory() as name:
         folders = {}
         for size in (arguments.megabytes, 10 * arguments.megabytes):
@@ -74,22 +88,27 @@ def main() -> None:
             )  # nothing is removed by rules or by score, so that every stage sees all text
         small = folders[arguments.megabytes] / "config.toml"
         one, two = measure(small, 1, arguments.repeats), measure(small, 2, arguments.repeats)
-        print(
-            f"{size_of(sample(arguments.megabytes)):.1f} MB in partitions of 2 MB, wall seconds (median "
-            f"of {arguments.repeats}):\n"
+        page.say(
+            f"{size_of(sample(arguments.megabytes)):.1f} MB in partitions of 2 MB, wall seconds (median of "
+            f"{arguments.repeats}):"
         )
-        print("| stage | one core | two cores | ratio |\n|---|---|---|---|")
+        page.table(["stage", "one core", "two cores", "ratio"])
         for key in [k for k in one[0] if k not in {"peak", "bootstrap"}]:
-            print(
-                f"| {key} | {median(one, key):.2f} | {median(two, key):.2f} | "
-                f"{median(one, key) / max(median(two, key), 1e-9):.2f}x |"
-            )
+            single, both = median(one, key), median(two, key)
+            page.row([key, f"{single:.2f}", f"{both:.2f}", f"{single / max(both, 1e-9):.2f}x"])
         large = measure(folders[10 * arguments.megabytes] / "config.toml", 2, 1)
         peak, ten = median(two, "peak"), median(large, "peak")
-        print(
-            f"\nPeak memory: {peak:.0f} MB, at ten times the input {ten:.0f} MB: {ten / peak:.2f}x "
-            "(target 1.3x)."
+        page.say(
+            f"Peak memory: {peak:.0f} MB, at ten times the input {ten:.0f} MB: {ten / peak:.2f}x (target "
+            "1.3x).",
+            memory_ratio=ten / peak,
         )
+        cost(
+            page,
+            size_of(sample(arguments.megabytes)),
+            sum(median(one, key) for key in one[0] if key not in NO_STAGE),
+        )
+    page.save()
 
 
 if __name__ == "__main__":

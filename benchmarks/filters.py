@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
-from measure import compare, header, peer, sample, size_of, timed
+from measure import COLUMNS, compare, peer, sample, size_of, timed
+from page import Page
 
 from mashbill.config import FiltersConfig
 from mashbill.filters.c4 import C4
@@ -49,21 +50,25 @@ def main() -> None:
         pa.array([d["text"] for d in documents], pa.large_string()),
         pa.array(["{}"] * len(documents)),
     )
-    header(f"Filters, {len(documents):,} documents, {size_of(documents):.1f} MB")
+    size = (size_of(documents), len(documents))
+    page = Page("filters", f"Filters, {len(documents):,} documents, {size[0]:.1f} MB; peer: datatrove")
+    page.table(COLUMNS)
     differences = []
     for name, (kinds, target) in WORK.items():
         rules = [kind(getattr(FiltersConfig(), kind.name)) for kind in kinds]
         ours = timed(lambda rules=rules: [rule(texts, metadata) for rule in rules], arguments.repeats)
         theirs, decided = peer(name, documents, max(1, arguments.repeats // 2))
-        compare(name, size_of(documents), len(documents), ours, theirs, target)
+        compare(page, name, size, ours=ours, theirs=theirs, target=target)
         mine = decide(rules, texts, metadata)
         alike = sum((a == "kept") == (b == "kept") for a, b in zip(mine, decided, strict=True)) / len(mine)
         other = Counter((a, b) for a, b in zip(mine, decided, strict=True) if (a == "kept") != (b == "kept"))
         differences.append((name, alike, other))
-    print("\nDecisions (target: at least 98% alike; ours against theirs where they differ):\n")
+    page.say("Decisions (target: at least 98% alike):")
+    page.table(["work", "alike", "ours / theirs where they differ"])
     for name, alike, other in differences:
         listed = "; ".join(f"{a} / {b}: {count}" for (a, b), count in other.most_common(5))
-        print(f"- {name}: {alike:.2%} alike. {listed}")
+        page.row([name, f"{alike:.2%}", listed])
+    page.save()
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from measure import machine
+from page import Page
 
 TOKENS, MAX_EPOCHS = 25e9, 4
 
@@ -103,10 +103,11 @@ def main() -> None:
     sizes = (arguments.domains, arguments.runs, arguments.targets)
     with tempfile.TemporaryDirectory() as folder:
         rows = measure(Path(folder), *sizes)
-    print(f"\n### Many domains: {sizes[0]} domains, {sizes[1]} runs, {sizes[2]} targets\n\n{machine()}\n")
-    print("| command | seconds | what it found |\n|---|---|---|")
+    page = Page("many_domains", f"Many domains: {sizes[0]} domains, {sizes[1]} runs, {sizes[2]} targets")
+    page.table(["command", "seconds", "what it found"])
     for command, seconds, found in rows:
-        print(f"| {command} | {seconds:.1f} | {found} |")
+        page.row([command, f"{seconds:.1f}", found])
+    page.save()
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@ environment."""
 
 import json
 import os
-import platform
 import random
 import resource
 import statistics
@@ -16,7 +15,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
+from page import ROOT, Page
+
+COLUMNS = (
+    "work",
+    "ours, MB a CPU second (spread)",
+    "documents a CPU second",
+    "peer, MB a CPU second (spread)",
+    "ratio",
+    "target",
+)
 TEXT = ROOT / ".demo" / "text"
 PEERS = ROOT / ".demo" / "peers"
 REFERENCES = {"openwebtext", "encyclopedia"}
@@ -124,42 +132,33 @@ def rate(megabytes: float, figures: Figures, of: str = "cpu") -> tuple[float, fl
 
 
 def compare(
-    name: str, megabytes: float, documents: int, ours: Figures, theirs: Figures, target: float
+    page: Page, name: str, size: tuple[float, int], *, ours: Figures, theirs: Figures, target: float
 ) -> float:
-    """Print one row: ours, theirs, the ratio by CPU second, and whether the target is reached."""
+    """One row: ours, theirs, the ratio by CPU second, and whether the target is reached.
+
+    Args:
+        page: of the benchmark.
+        name: of the work.
+        size: megabytes and documents.
+        ours, theirs: seconds of each run.
+        target: least ratio that was wanted.
+    """
+    megabytes, documents = size
     fast, low, high = rate(megabytes, ours)
     slow, slow_low, slow_high = rate(megabytes, theirs)
     ratio = fast / slow
     verdict = "reached" if ratio >= target else "MISSED"
-    print(
-        f"| {name} | {fast:.1f} ({low:.1f}-{high:.1f}) | {fast * documents / megabytes:,.0f} | {slow:.2f} "
-        f"({slow_low:.2f}-{slow_high:.2f}) "
-        f"| {ratio:.1f}x | {target:g}x {verdict} |"
+    page.row(
+        [
+            name,
+            f"{fast:.1f} ({low:.1f}-{high:.1f})",
+            f"{fast * documents / megabytes:,.0f}",
+            f"{slow:.2f} ({slow_low:.2f}-{slow_high:.2f})",
+            f"{ratio:.1f}x",
+            f"{target:g}x {verdict}",
+        ]
     )
     return ratio
-
-
-def header(title: str) -> None:
-    """Print what the rows are about."""
-    print(f"\n### {title}\n\n{machine()}\n")
-    print(
-        "| work | ours, MB a CPU second (spread) | documents a CPU second | peer, MB a CPU second "
-        "(spread) | ratio | target |"
-    )
-    print("|---|---|---|---|---|---|")
-
-
-def machine() -> str:
-    """Processor, cores and Python, in a line."""
-    model = next(
-        (
-            line.split(":")[1].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if "model name" in line
-        ),
-        "unknown",
-    )
-    return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}"
 
 
 def peak_megabytes() -> float:

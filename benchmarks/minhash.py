@@ -8,7 +8,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from measure import compare, header, peer, sample, size_of, timed
+from measure import COLUMNS, compare, peer, sample, size_of, timed
+from page import Page
 from scorer import write_jsonl
 
 from mashbill.artifacts import Artifact
@@ -35,7 +36,11 @@ def main() -> None:
     arguments = parser.parse_args()
     documents = sample(arguments.megabytes)
     size = size_of(documents)
-    header(f"MinHash, 14 bands of 8, 5-grams, {len(documents):,} documents, {size:.1f} MB; peer: datatrove")
+    page = Page(
+        "minhash",
+        f"MinHash, 14 bands of 8, 5-grams, {len(documents):,} documents, {size:.1f} MB; peer: datatrove",
+    )
+    page.table(COLUMNS)
     with tempfile.TemporaryDirectory() as name:
         folder, kept = Path(name), []
         write_jsonl(folder / "documents.jsonl", documents)
@@ -55,8 +60,10 @@ def main() -> None:
 
         ours = timed(deduplicate, arguments.repeats)
         theirs, _ = peer("minhash", documents, max(1, arguments.repeats // 2))
-        compare("MinHash with components", size, len(documents), ours, theirs, 60)
-        print(f"\nKept: ours {kept[-1]:,}, datatrove {theirs[0]['kept']:,} of {len(documents):,}.")
+        sizes = (size, len(documents))
+        compare(page, "MinHash with components", sizes, ours=ours, theirs=theirs, target=60)
+        page.say(f"Kept: ours {kept[-1]:,}, datatrove {theirs[0]['kept']:,} of {len(documents):,}.")
+        page.save()
 
 
 if __name__ == "__main__":

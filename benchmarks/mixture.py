@@ -16,7 +16,7 @@ import statistics
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from measure import ROOT, machine
+from page import ROOT, Page
 
 from mashbill.config import ModelShape, PipelineConfig, ProxyConfig, load_config
 from mashbill.models.sizes import flops_per_token, parameter_count
@@ -93,21 +93,29 @@ def main() -> None:
         results = list(pool.map(train, jobs))
     sizes = [parameter_count(shape, store.vocabulary) for shape in (config.proxy.model, LARGER)]
     larger = f"a model of {sizes[1] / sizes[0]:.1f} times the proxies' size"
-    print(
-        f"\n### Mixtures on {larger}, {arguments.tokens:,} tokens, {arguments.seeds} seeds\n\n{machine()}\n"
-    )
-    print(
-        "| mixture | predicted for a proxy | measured, bits per byte of the target (spread) | better than "
-        "natural |\n|---|---|---|---|"
+    page = Page("mixture", f"Mixtures on {larger}, {arguments.tokens:,} tokens, {arguments.seeds} seeds")
+    page.table(
+        [
+            "mixture",
+            "predicted for a proxy",
+            "measured, bits per byte of the target (spread)",
+            "better than natural",
+        ]
     )
     measured = {name: [value for n, _, value in results if n == name] for name in arguments.mixtures}
     for name in sorted(arguments.mixtures, key=lambda n: statistics.mean(measured[n])):
         values = measured[name]
         wins = sum(a < b for a, b in zip(values, measured.get("natural", values), strict=True))
         mean = f"{statistics.mean(values):.4f} ({min(values):.4f}-{max(values):.4f})"
-        print(f"| {name} | {entries[name]['loss']:.4f} | {mean} | {wins} of {len(values)} |")
+        page.row([name, f"{entries[name]['loss']:.4f}", mean, f"{wins} of {len(values)}"])
     proxies = sum(done[stage].manifest.counts["proxies"] for stage in ("sweep", "refine"))
-    print(f"\nCompute of the decision: {compute(config, proxies, store.vocabulary)}.")
+    page.say(
+        f"Compute of the decision: {compute(config, proxies, store.vocabulary)}.",
+        size_ratio=sizes[1] / sizes[0],
+        predicted_gain=entries["natural"]["loss"] - entries["chosen"]["loss"],
+        measured_gain=statistics.mean(measured["natural"]) - statistics.mean(measured["chosen"]),
+    )
+    page.save()
 
 
 if __name__ == "__main__":

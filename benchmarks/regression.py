@@ -15,7 +15,7 @@ from pathlib import Path
 import lightgbm
 import numpy as np
 import pandas as pd
-from measure import machine
+from page import Page
 
 from mashbill.regression.cross_validation import spearman
 from mashbill.regression.laws.ensemble import new_regressor
@@ -56,12 +56,11 @@ def main() -> None:
     arguments = parser.parse_args()
     weights, losses = published("train")
     unseen, measured = published("test")
-    print(
-        "\n### Regressors on RegMix's sweep, mean Spearman over 13 targets on 256 unseen "
-        f"runs\n\n{machine()}\n"
+    page = Page(
+        "regression",
+        f"Regressors on RegMix's sweep, mean Spearman over 13 targets on {len(unseen)} unseen runs",
     )
-    print("| runs | RegMix's LightGBM | " + " | ".join(arguments.regressors) + " | seconds of the last |")
-    print("|---|" + "---|" * (len(arguments.regressors) + 2))
+    page.table(["runs", "RegMix's LightGBM", *arguments.regressors, "seconds of the last"])
     for runs in arguments.runs:
         found: dict[str, list[float]] = {name: [] for name in ("regmix", *arguments.regressors)}
         seconds = []
@@ -76,7 +75,8 @@ def main() -> None:
                 seconds.append(time.perf_counter() - started)
                 found[name].append(float(spearman(predicted, measured).mean()))
         cells = [f"{statistics.mean(v):.3f} ({min(v):.3f}-{max(v):.3f})" for v in found.values()]
-        print(f"| {runs} | {' | '.join(cells)} | {seconds[-1]:.0f} |", flush=True)
+        page.row([str(runs), *cells, f"{seconds[-1]:.0f}"])
+    page.save()
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from measure import ROOT, machine
+from page import ROOT, Page
 
 from mashbill.config import ModelShape, PlanConfig, ProxyConfig, load_config
 from mashbill.mixtures import (
@@ -126,25 +126,20 @@ def main() -> None:
     target = np.array([config.target.get(name, 0.0) for name in store.set_names])
     runs = sweep(store, arguments)
     facts, by_means = choose(store, runs, config.target, arguments.final_tokens)
-    print(
-        f"\n### Schedules of {arguments.phases} phases, {arguments.runs} proxies of {arguments.tokens:,} "
-        f"tokens\n\n{machine()}\n"
+    page = Page(
+        "schedule",
+        f"Schedules of {arguments.phases} phases, {arguments.runs} proxies of {arguments.tokens:,} tokens",
     )
-    print("| regression | rank correlation of unseen runs | mean error, bits per byte |\n|---|---|---|")
+    page.table(["regression", "rank correlation of unseen runs", "mean error, bits per byte"])
     for name, label in (("trajectories", "over loss curves, rolled out"), ("static", "over mean mixtures")):
         row = getattr(facts.cross_validation, name)
-        print(f"| {label} | {row.spearman:.3f} | {row.mae:.4f} |")
-    print(f"\n{facts.reason.capitalize()}. Taken: {facts.taken}.\n")
-    print(
-        "| domain | "
-        + " | ".join(f"phase {i + 1}" for i in range(arguments.phases))
-        + " | mean | single mixture |"
-    )
-    print("|---" * (arguments.phases + 3) + "|")
+        page.row([label, f"{row.spearman:.3f}", f"{row.mae:.4f}"])
+    page.say(f"{facts.reason.capitalize()}. Taken: {facts.taken}.")
+    page.table(["domain", *(f"phase {i + 1}" for i in range(arguments.phases)), "mean", "single mixture"])
     candidate = Schedule.from_json([phase.model_dump() for phase in facts.candidate])
     for i, name in enumerate(store.domains):
-        row = " | ".join(f"{w:.3f}" for w in candidate.weights[:, i])
-        print(f"| {name} | {row} | {candidate.mean[name]:.3f} | {facts.constant[name]:.3f} |")
+        weights = [*candidate.weights[:, i], candidate.mean[name], facts.constant[name]]
+        page.row([name, *(f"{weight:.3f}" for weight in weights)])
     trained_on = {
         "the schedule": candidate,
         "the best single mixture": Schedule.constant(facts.constant),
@@ -152,13 +147,15 @@ def main() -> None:
         "the schedule's mean": Schedule.constant(candidate.mean),
         "the schedule reversed": Schedule(candidate.domains, candidate.shares[::-1], candidate.weights[::-1]),
     }
-    measure(store, trained_on, target, arguments)
+    measured = measure(store, trained_on, target, arguments)
+    compare(page, measured)
+    page.save()
 
 
 def measure(
     store: TokenStore, schedules: dict[str, Schedule], target: np.ndarray, arguments: argparse.Namespace
-) -> None:
-    """Train fresh models on each, over seeds, and print their target loss."""
+) -> dict[str, list[float]]:
+    """Target loss of fresh models on each schedule, over seeds."""
     measured: dict[str, list[float]] = {}
     for name, schedule in schedules.items():
         work = Path(arguments.work) / "fresh"
@@ -173,22 +170,25 @@ def measure(
         measured[name] = [
             sum(w * end[s] for s, w in zip(store.set_names, target, strict=True)) for end in ends
         ]
-    print(
-        "\n| trained on | bits per byte of the target (spread) | above the schedule (standard error) | in "
-        "seeds |\n|---|---|---|---|"
+    return measured
+
+
+def compare(page: Page, measured: dict[str, list[float]]) -> None:
+    """The table of what fresh models ended at, against the schedule's."""
+    page.table(
+        [
+            "trained on",
+            "bits per byte of the target (spread)",
+            "above the schedule (standard error)",
+            "in seeds",
+        ]
     )
     for name, values in measured.items():
-        row = f"| {name} | {statistics.mean(values):.4f} ({min(values):.4f}-{max(values):.4f})"
+        row = [name, f"{statistics.mean(values):.4f} ({min(values):.4f}-{max(values):.4f})"]
         above = np.array(values) - np.array(measured["the schedule"])
         error = above.std(ddof=1) / np.sqrt(len(above)) if len(above) > 1 else float("nan")
-        print(
-            row
-            + (
-                f" | {above.mean():.4f} ({error:.4f}) | {(above > 0).sum()} of {len(above)} |"
-                if above.any()
-                else " | | |"
-            )
-        )
+        of = [f"{above.mean():.4f} ({error:.4f})", f"{(above > 0).sum()} of {len(above)}"]
+        page.row(row + (of if above.any() else ["", ""]))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ import fasttext
 import numpy as np
 import pyarrow as pa
 import pyarrow.json as pj
-from measure import compare, header, peer, sample, size_of, timed
+from measure import COLUMNS, compare, peer, sample, size_of, timed
+from page import Page
 
 from mashbill.classifiers import FastTextScorer
 
@@ -49,7 +50,12 @@ def main() -> None:
     size = size_of(documents)
     texts = pa.array([d["text"] for d in documents], pa.large_string())
     lines = [d["text"].replace("\n", " ") + "\n" for d in documents]
-    header(f"fastText scoring, {len(documents):,} documents, {size:.1f} MB; peer: fastText's C++ predict")
+    page = Page(
+        "scorer",
+        f"fastText scoring, {len(documents):,} documents, {size:.1f} MB; peer: fastText's C++ predict",
+    )
+    page.table(COLUMNS)
+    sizes, differences = (size, len(documents)), []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for what, (settings, target) in MODELS.items():
@@ -57,9 +63,9 @@ def main() -> None:
             model, scorer = fasttext.load_model(str(path)), FastTextScorer.load(path)
             ours = timed(lambda scorer=scorer: scorer.score(texts, label="__label__1"), arguments.repeats)
             theirs = timed(lambda model=model: official(model, lines), 2)
-            compare(what, size, len(documents), ours, theirs, target)
-            difference = np.nanmax(np.abs(scorer.score(texts, label="__label__1") - official(model, lines)))
-            print(f"<!-- largest difference of a probability: {difference:.1e} -->")
+            compare(page, what, sizes, ours=ours, theirs=theirs, target=target)
+            difference = np.abs(scorer.score(texts, label="__label__1") - official(model, lines))
+            differences.append(float(np.nanmax(difference)))
         path = train(documents[:4_000], folder, MODELS["2 labels, dim 100, bigrams"][0])
         scorer = FastTextScorer.load(path)
         source = folder / "documents.jsonl"
@@ -75,14 +81,10 @@ def main() -> None:
             pq.write_table(table.filter(pa.array(keep)), folder / "kept.parquet", compression="zstd")
 
         theirs, _ = peer("fasttext", documents, 2, model=str(path))
-        compare(
-            "the whole filter task: read, score, write; peer: datatrove",
-            size,
-            len(documents),
-            timed(task, arguments.repeats),
-            theirs,
-            15,
-        )
+        what = "the whole filter task: read, score, write; peer: datatrove"
+        compare(page, what, sizes, ours=timed(task, arguments.repeats), theirs=theirs, target=15)
+    page.say(f"The largest difference of a probability from fastText's own is {max(differences):.0e}.")
+    page.save()
 
 
 def write_jsonl(path: Path, documents: list[dict[str, str]]) -> None:

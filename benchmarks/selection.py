@@ -20,7 +20,8 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import fasttext
-from measure import REFERENCES, ROOT, TEXT, machine
+from measure import REFERENCES, TEXT
+from page import ROOT, Page
 
 from mashbill.artifacts import Artifact
 from mashbill.config import PipelineConfig, ProxyConfig, load_config
@@ -157,21 +158,19 @@ def main() -> None:
     ]
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
         results = list(pool.map(train, jobs))
-    print(
-        f"\n### Selection: a fifth of the demo's corpus, {arguments.tokens:,} tokens, {arguments.seeds} "
-        f"seeds\n\n{machine()}\n"
+    page = Page(
+        "selection",
+        f"Selection: a fifth of the demo's corpus, {arguments.tokens:,} tokens, {arguments.seeds} seeds",
     )
     names = sorted(REFERENCES)
-    print(
-        f"| kept by | {' | '.join(f'{n}, bits per byte (spread)' for n in names)} "
-        f"|\n|---|{'---|' * len(names)}"
-    )
+    page.table(["kept by", *(f"{name}, bits per byte (spread)" for name in names)])
     for method in METHODS:
         cells = []
         for name in names:
             values = [scores[name] for m, _, scores in results if m == method]
             cells.append(f"{statistics.mean(values):.3f} ({min(values):.3f}-{max(values):.3f})")
-        print(f"| {method} | {' | '.join(cells)} |")
+        page.row([method, *cells])
+    page.save()
 
 
 if __name__ == "__main__":

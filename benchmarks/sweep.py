@@ -23,7 +23,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from measure import ROOT, machine
+from page import ROOT, Page
 
 WAYS = {
     "plain": "transformers' Llama in a plain loop, one proxy after the other, torch's own threads",
@@ -52,13 +52,12 @@ def main() -> None:
         for way in ways:
             figures[way].append(measure(way))
     trained = arguments.proxies * arguments.tokens
-    print(
-        f"\n### Sweep of {arguments.proxies} proxies, {arguments.tokens:,} tokens each, "
-        f"{arguments.device}\n\n{machine()}\n"
+    page = Page(
+        "sweep" if arguments.device == "cpu" else "sweep_gpu",
+        f"Sweep of {arguments.proxies} proxies, {arguments.tokens:,} tokens each, {arguments.device}",
     )
-    print(
-        "| way | tokens a second (spread) | tokens a CPU second | ours against it, wall | CPU "
-        "|\n|---|---|---|---|---|"
+    page.table(
+        ["way", "tokens a second (spread)", "tokens a CPU second", "ours against it, wall", "ours, CPU"]
     )
     ours = [statistics.median(column) for column in zip(*figures["ours"], strict=True)]
     for way in ways:
@@ -67,8 +66,9 @@ def main() -> None:
             f"{trained / statistics.median(walls):,.0f} "
             f"({trained / max(walls):,.0f}-{trained / min(walls):,.0f})"
         )
-        ratios = f"{statistics.median(walls) / ours[0]:.1f}x | {statistics.median(cpus) / ours[1]:.1f}x"
-        print(f"| {WAYS[way]} | {rate} | {trained / statistics.median(cpus):,.0f} | {ratios} |")
+        ratios = [f"{statistics.median(walls) / ours[0]:.1f}x", f"{statistics.median(cpus) / ours[1]:.1f}x"]
+        page.row([WAYS[way], rate, f"{trained / statistics.median(cpus):,.0f}", *ratios])
+    page.save()
 
 
 def measure(way: str) -> tuple[float, float]:

@@ -10,7 +10,8 @@ import tempfile
 from pathlib import Path
 
 import fasttext
-from measure import compare, header, peer, sample, size_of, timed
+from measure import COLUMNS, compare, peer, sample, size_of, timed
+from page import Page
 from scorer import write_jsonl
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -79,7 +80,8 @@ def main() -> None:
     arguments = parser.parse_args()
     documents = sample(arguments.megabytes)
     size = size_of(documents)
-    header(f"The whole path, {len(documents):,} documents, {size:.1f} MB; peer: datatrove")
+    page = Page("whole_path", f"The whole path, {len(documents):,} documents, {size:.1f} MB; peer: datatrove")
+    page.table(COLUMNS)
     with tempfile.TemporaryDirectory() as name:
         config = prepare(Path(name), documents)
         ours = timed(lambda: run(config), arguments.repeats)
@@ -91,9 +93,11 @@ def main() -> None:
             model=str(Path(name) / "model.bin"),
             tokenizer=str(Path(name) / "tokenizer.json"),
         )
-        compare("read, filter, deduplicate, score, select, tokenize", size, len(documents), ours, theirs, 10)
+        what = "read, filter, deduplicate, score, select, tokenize"
+        compare(page, what, (size, len(documents)), ours=ours, theirs=theirs, target=10)
         seconds = ", ".join(f"{stage} {artifact.manifest.seconds:.2f} s" for stage, artifact in done.items())
-        print(f"\nOurs by stage, wall: {seconds}.")
+        page.say(f"Ours by stage, wall: {seconds}.")
+        page.save()
 
 
 if __name__ == "__main__":
