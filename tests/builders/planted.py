@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 
-class _Touching:
+class Touching:
     """Pickled, it is a call that makes a file."""
 
     def __init__(self, mark: Path) -> None:
@@ -20,16 +20,16 @@ class _Touching:
 
 def malicious_pickle(mark: Path) -> bytes:
     """A pickle that makes the file ``mark`` when it is loaded."""
-    return pickle.dumps(_Touching(mark))
+    return pickle.dumps(Touching(mark))
 
 
 def write_malicious_npz(path: Path, mark: Path) -> None:
     """An archive of NumPy with an array of objects, which makes the file ``mark`` when it is loaded."""
     with path.open("wb") as file:
-        np.savez(file, weights=np.array([_Touching(mark)], dtype=object))
+        np.savez(file, weights=np.array([Touching(mark)], dtype=object))
 
 
 def write_malicious_npy(path: Path, mark: Path) -> None:
     """An array of objects, which makes the file ``mark`` when it is loaded."""
     with path.open("wb") as file:
-        np.save(file, np.array([_Touching(mark)], dtype=object))
+        np.save(file, np.array([Touching(mark)], dtype=object))

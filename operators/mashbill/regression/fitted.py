@@ -4,7 +4,7 @@ target."""
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from mashbill.regression.laws.registry import regressor_named
 from mashbill.regression.outliers import Outliers, find_outliers, no_outliers
 from mashbill.regression.posterior import ErrorPosterior, Posterior
 from mashbill.regression.regressor import Regressor
-from mashbill.regression.state import part_of, read_state, within, write_state
+from mashbill.regression.state import State, part_of, read_state, within, write_state
 
 MODEL = "regression.safetensors"
 FORMAT = 1  # of the file; another is not read
@@ -95,7 +95,7 @@ class FittedRegression:
             ) from error
 
     @classmethod
-    def _of(cls, state: Mapping[str, Any]) -> Self:
+    def _of(cls, state: State) -> Self:
         """The regression of a state; ValueError and its like where it is none."""
         if state["format"] != FORMAT:
             raise ValueError(f"its format is {state['format']}, and {FORMAT} is read")

@@ -60,7 +60,7 @@ class Process:
         found = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in found.items() if isinstance(value, torch.Tensor)}
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """The fields, tensors as arrays."""
         tensors = {name: value.numpy() for name, value in self._tensors().items()}
         return {field.name: getattr(self, field.name) for field in fields(self)} | tensors

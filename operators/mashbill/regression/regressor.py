@@ -1,7 +1,7 @@
 """What every regressor from mixtures to losses can do; each predicts all targets at once."""
 
 from collections.abc import Iterator
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 import numpy as np
 
@@ -23,7 +23,7 @@ class Regressor(Protocol):
     def predict(self, weights: np.ndarray) -> np.ndarray:
         """[mixtures, targets] losses."""
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """What a fitted one is: arrays of numbers and JSON values by name, which are written to a file."""
 
     @classmethod

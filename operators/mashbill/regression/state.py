@@ -5,23 +5,22 @@ it, which could not be said of a pickle.
 """
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-State = Mapping[str, Any]
+State = dict[str, Any]
 """NumPy arrays and JSON values by name; names of what lies within another start with its name and a dot."""
 VALUES = "values"  # key of the header that holds what is no array
 
 
-def within(name: str, state: State) -> dict[str, Any]:
+def within(name: str, state: State) -> State:
     """A state under a name, as part of a larger one."""
     return {f"{name}.{key}": value for key, value in state.items()}
 
 
-def part_of(state: State, name: str) -> dict[str, Any]:
+def part_of(state: State, name: str) -> State:
     """What lies under a name."""
     start = f"{name}."
     return {key.removeprefix(start): value for key, value in state.items() if key.startswith(start)}
@@ -43,7 +42,7 @@ def write_state(path: Path, state: State) -> None:
     save_file(arrays, path, metadata={VALUES: values})
 
 
-def read_state(path: Path) -> dict[str, Any]:
+def read_state(path: Path) -> State:
     """Read a state; its arrays are the reader's own.
 
     Raises:

@@ -16,7 +16,7 @@ def plan_from_the_start(run: StageRun) -> Counts:
     Raises:
         ConfigError: there is one domain alone, or so many different mixtures cannot be drawn.
     """
-    store, config = TokenStore(run.inputs["tokenize"].path), run.config.plan
+    store, config = TokenStore(run.inputs["tokenize"]), run.config.plan
     have = store.train_amounts()
     if len(have) < 2:
         mend = "add a domain, or split this one into quality bins (selection.bins)"

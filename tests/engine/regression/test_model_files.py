@@ -32,6 +32,7 @@ def runs() -> SweepRuns:
     losses = 3 - np.sqrt(weights + 0.01) @ random.uniform(0, 1, (len(DOMAINS), len(SETS)))
     losses += random.normal(0, 0.01, losses.shape)
     index = np.arange(RUNS)
+    weights, losses = np.asfortranarray(weights), np.asfortranarray(losses)  # as a table's columns lie
     return SweepRuns(MixtureTable(index, DOMAINS, weights), LossTable(index, SETS, losses))
 
 

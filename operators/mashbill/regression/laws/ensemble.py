@@ -55,7 +55,7 @@ class Ensemble:
         parts = [share * self.members[name].predict(weights) for name, share in self.shares.items()]
         return np.sum(parts, axis=0)
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """The members in their order, the share of each and what each is."""
         state: dict[str, Any] = {"members": list(self.shares)}
         for name, share in self.shares.items():

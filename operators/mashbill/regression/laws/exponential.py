@@ -6,7 +6,7 @@ Fitted with a Huber loss from several starts. Source: data mixing laws (yegcjs/m
 (allenai/olmix) uses the same form.
 """
 
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
@@ -45,7 +45,7 @@ class Exponential:
         ]
         return np.stack(columns, 1)
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Parameters, and how far each exponential is trusted."""
         return {"parameters": self.parameters, "highest": self.highest}
 

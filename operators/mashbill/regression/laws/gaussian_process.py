@@ -7,7 +7,7 @@ inverse multiquadric, ``1 / sqrt(1 + r^2)``, with a length a domain: as good as 
 instruction where that takes a root and an exponential, which counts for a million candidates.
 """
 
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
@@ -47,7 +47,7 @@ class GaussianProcess:
         with one_thread():
             return np.mean([self.unwarp(process.mean(weights)) for process in self.processes], axis=0)
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """How losses are warped, and the processes."""
         state = {"floor": self.floor, "middle": self.middle, "spread": self.spread}
         for i, process in enumerate(self.processes):

@@ -50,7 +50,7 @@ class LightGBM:
         """[mixtures, targets] losses."""
         return np.stack([model.predict(weights) for model in self.models], 1)
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Each target's trees, as LightGBM's own text, whose numbers are exact."""
         texts = [model.model_to_string().encode() for model in self.models]
         named = {f"trees{i}": np.frombuffer(text, np.uint8) for i, text in enumerate(texts)}

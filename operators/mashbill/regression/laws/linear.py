@@ -1,6 +1,6 @@
 """Ridge regression: what a straight line makes of mixtures."""
 
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
@@ -33,7 +33,7 @@ class Linear:
         predicted: np.ndarray = weights @ self.slopes.T + self.constants
         return predicted
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """[targets, domains] slopes and [targets] constants."""
         return {"slopes": self.slopes, "constants": self.constants}
 

@@ -7,7 +7,7 @@ gradients. The form is the data mixing laws' (yegcjs/mixinglaws) with a power in
 weights near zero, where sampled mixtures are, it bends as losses do.
 """
 
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
@@ -44,7 +44,7 @@ class PowerLaw:
         ]
         return np.stack(columns, 1)
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Parameters, and the scale of each target."""
         return {"parameters": self.parameters, "scales": self.scales}
 
