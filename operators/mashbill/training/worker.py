@@ -29,6 +29,9 @@ from mashbill.models.transformer import Transformer
 from mashbill.tokens import TokenStore
 from mashbill.training.recipe import deepspeed_config, training_steps
 
+UNUSED_OP = "deepspeed_shm_comm"
+"""Serves inference alone. On a CPU DeepSpeed would compile it at the start, and wait forever for the lock of
+a compilation that was killed."""
 CURVE = ("step", "tokens", "loss", "learning_rate", "tokens_per_second")
 
 
@@ -47,6 +50,7 @@ class Worker:
         self.scratch, self.output = Path(job["scratch"]), Path(job["output"])
         self.progress = ProgressFile(self.scratch / PROGRESS)
         self.cuda = job["accelerator"] == "cuda"
+        deepspeed.ops.__compatible_ops__[UNUSED_OP] = False
         deepspeed.init_distributed(dist_backend="nccl" if self.cuda else "gloo")
         self.rank, self.world = dist.get_rank(), dist.get_world_size()
         self.device = f"cuda:{os.environ['LOCAL_RANK']}" if self.cuda else "cpu"
@@ -158,7 +162,8 @@ class Worker:
         folder = self.scratch / "checkpoints"
         if not (folder / "latest").exists():
             return self._forget_after(0)
-        _, client = self.engine.load_checkpoint(str(folder))
+        with torch.serialization.safe_globals(_deepspeed_state()):
+            _, client = self.engine.load_checkpoint(str(folder))
         return self._forget_after(int(client["step"]))
 
     def _forget_after(self, step: int) -> int:
@@ -180,6 +185,16 @@ class Worker:
                 if new:
                     writer.writerow(head)
                 writer.writerow(row)
+
+
+def _deepspeed_state() -> list[Any]:
+    """What a checkpoint of DeepSpeed holds beside tensors and plain values: all that one may make when it is
+    read, as torch loads nothing else (``launch.torchrun``)."""
+    from deepspeed.runtime.fp16.loss_scaler import DynamicLossScaler, LossScaler
+    from deepspeed.runtime.zero.config import ZeroStageEnum
+    from deepspeed.utils.tensor_fragment import fragment_address
+
+    return [LossScaler, DynamicLossScaler, ZeroStageEnum, fragment_address]
 
 
 def main() -> None:

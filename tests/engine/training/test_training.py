@@ -17,8 +17,10 @@ import pytest
 from builders.checkout import TESTS
 from builders.choices import write_choice
 from builders.corpus import TINY_MODEL, corpus_config, folder_as_artifact, run_stage, run_stages, write_jsonl
+from builders.planted import Touching
 from mashbill.artifacts import Artifact
 from mashbill.config import PipelineConfig
+from mashbill.errors import RunError
 from mashbill.mixtures import Schedule, ScheduleChoice
 from mashbill.mixtures.schedule_choice import phases_of
 
@@ -55,7 +57,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
     done = run_stages(config, "deduplicate")
     tokens = run_stage(config, "tokenize", {"ingest": done["ingest"], "select": done["deduplicate"]})
     (folder / "mix").mkdir()
-    mix = write_choice(folder / "mix", {"a": 0.6, "b": 0.4}, {"r": 1.0})
+    beside = {"natural": {"a": 0.1, "b": 0.9}}
+    mix = write_choice(folder / "mix", {"a": 0.6, "b": 0.4}, {"r": 1.0}, beside=beside)
     schedule = Schedule(("a", "b"), np.array([0.5, 0.5]), np.array([[1.0, 0.0], [0.2, 0.8]]))
     reason = "for a test"
     ScheduleChoice(
@@ -116,8 +119,27 @@ def test_training_killed_with_all_its_processes_goes_on_as_if_nothing_had_been(
     for member in family:
         os.kill(member.pid, signal.SIGKILL)
     process.wait()
+    refuse_planted(checkpoints, config, inputs, mark=tmp_path / "mark")
     resumed = losses(run_stage(config, "train", inputs))
     assert resumed == pytest.approx(whole, abs=1e-6)
+
+
+def refuse_planted(
+    checkpoints: Path, config: PipelineConfig, inputs: dict[str, Artifact], *, mark: Path
+) -> None:
+    """A checkpoint that runs code when it is unpickled fails the run, and runs nothing."""
+    import torch
+
+    states = list(checkpoints.rglob("*_states.pt"))
+    assert states
+    for path in states:
+        path.rename(path.with_suffix(".kept"))
+        torch.save({"module": Touching(mark)}, path)
+    with pytest.raises(RunError, match=r"weights_only|Weights only"):
+        run_stage(config, "train", inputs)
+    assert not mark.exists()
+    for path in states:
+        path.with_suffix(".kept").rename(path)
 
 
 def test_exported_model_loads_in_transformers_with_our_logits(
@@ -130,6 +152,12 @@ def test_exported_model_loads_in_transformers_with_our_logits(
 
     folder, inputs = prepared
     artifact = run_stage(with_training(folder, tmp_path, zero_stage=2), "train", inputs)
+    recipe = json.loads((artifact.path / "recipes.json").read_text())["chosen"]
+    assert recipe["mixture"] == {"a": 0.6, "b": 0.4}
+    assert recipe["tokens_by_domain"] == {"a": 3_072, "b": 2_048}
+    (part,) = artifact.path.with_name(f"{artifact.path.name}.parts").iterdir()
+    counts = json.loads((part / "manifest.json").read_text())["counts"]
+    assert (counts["steps"], counts["tokens"], counts["loss"]) == (20, 5_120, losses(artifact)[-1])
     model_folder = artifact.path / "models" / "chosen"
     tokens = torch.arange(20).reshape(1, 20)
     theirs = AutoModelForCausalLM.from_pretrained(model_folder, dtype=torch.float32)
