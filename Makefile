@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install check format fast test hooks demo ui clean
+.PHONY: install check format fast test mutants hooks demo ui clean
 
 install: .venv/.installed
 
@@ -29,6 +29,10 @@ fast: install
 test: install
 	$(BIN)/pytest
 
+# Half an hour on two cores, the first time: a verdict stands until its module or its tests change.
+mutants: install
+	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python -m mutants --jobs 2
+
 hooks: install
 	$(BIN)/pre-commit install
 
@@ -40,4 +44,4 @@ ui: install
 
 clean:
 	find operators -name "*.nb[ic]" -delete
-	rm -rf .demo build dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .demo .mutants build dist .mypy_cache .pytest_cache .ruff_cache

@@ -1,9 +1,11 @@
 """Settings of bootstrap, score and select: the model family, the classifier and what is kept."""
 
+from pathlib import PurePosixPath
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from mashbill.config.names import refuse_shared_names
 from mashbill.config.section import Location, Section, Share
 
 
@@ -108,6 +110,7 @@ class QualityConfig(Section):
             raise ValueError("ensemble is given without a classifier; name the first .bin file there")
         if len(self.family) == 1:
             raise ValueError("predictive strength needs at least two models; name more folders")
+        refuse_shared_names((PurePosixPath(f).name, f"family[{i}]") for i, f in enumerate(self.family))
         return self
 
 

@@ -112,12 +112,16 @@ class DocumentStore:
     def adopt(self, name: str, source: "DocumentStore", kind: Kind = DOCUMENTS) -> None:
         """Take over a set from another store as it is, without a copy where the disk allows it."""
         for part in source.partitions(name, kind=kind):
-            path = self._path(name, part.number, kind)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                os.link(part.path, path)
-            except OSError:
-                shutil.copyfile(part.path, path)
+            self.adopt_partition(part, kind)
+
+    def adopt_partition(self, part: Partition, kind: Kind = DOCUMENTS) -> None:
+        """Take over a partition of another store as it is, without a copy where the disk allows it."""
+        path = self._path(part.domain, part.number, kind)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(part.path, path)
+        except OSError:
+            shutil.copyfile(part.path, path)
 
     def _path(self, name: str, number: int, kind: Kind) -> Path:
         return Path(self.root, kind.name, name, f"{PREFIX}{number:05d}{SUFFIX}")

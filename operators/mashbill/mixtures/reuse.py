@@ -52,4 +52,5 @@ def read_bundle(plan: Place) -> Bundle | None:
     if not has_file(plan, RATIOS):
         return None
     table, searched = MixtureTable.read(file_in(plan, RATIOS)), Reuse.read(plan).searched
-    return Bundle(table.domains, table.weights[0], np.array([table.domains.index(name) for name in searched]))
+    free = np.array([table.domains.index(name) for name in searched], np.int64)
+    return Bundle(table.domains, table.weights[0], free)

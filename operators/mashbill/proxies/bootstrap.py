@@ -119,10 +119,12 @@ def _shared_store(run: StageRun) -> TokenStore:
 
 
 def _write_store(run: StageRun, folder: Path) -> None:
+    """Shards of the domains in alphabetical order: what is drawn for a domain, and the order in which they
+    take turns, then don't change with the config's order."""
     config = run.config
     write_token_store(
-        DocumentStore.of(run.inputs["deduplicate"]).by_set(config.domain_names),
-        DocumentStore.of(run.inputs["ingest"]).by_set(config.reference_names, REFERENCES),
+        DocumentStore.of(run.inputs["deduplicate"]).by_set(sorted(config.domain_names)),
+        DocumentStore.of(run.inputs["ingest"]).by_set(sorted(config.reference_names), REFERENCES),
         config.tokens.model_copy(update={"tokenizer": None}),
         seed=config.seed,
         output=folder,

@@ -153,15 +153,18 @@ class _Training:
                 self._measure()
             if self.step % LOOK_STEPS == 0 or self.step in self.measured_at:
                 alive = bool((self.learner.failed_at() == FINE).any())
-                progress(
-                    self.step / self.steps,
-                    f"step {self.step} of {self.steps}, loss {np.nanmean(self.learner.losses()):.2f}",
-                )
+                progress(self.step / self.steps, f"step {self.step} of {self.steps}, {self._loss_in_words()}")
             self.seconds = time.monotonic() - started
             if time.monotonic() - saved > self.checkpoint_seconds and self.step < self.steps:
                 self._save()
                 saved = time.monotonic()
         return self._finish()
+
+    def _loss_in_words(self) -> str:
+        """The mean training loss of those that go on."""
+        losses = self.learner.losses()
+        finite = losses[np.isfinite(losses)]
+        return f"loss {finite.mean():.2f}" if len(finite) else "diverged"
 
     def _rates(self) -> np.ndarray:
         settings = [member.config for member in self.members]

@@ -29,6 +29,9 @@ from mashbill.models.transformer import Transformer
 from mashbill.tokens import TokenStore
 from mashbill.training.recipe import deepspeed_config, training_steps
 
+UNUSED_OP = "deepspeed_shm_comm"
+"""Serves inference alone. On a CPU DeepSpeed would compile it at the start, and wait forever for the lock of
+a compilation that was killed."""
 CURVE = ("step", "tokens", "loss", "learning_rate", "tokens_per_second")
 
 
@@ -47,6 +50,7 @@ class Worker:
         self.scratch, self.output = Path(job["scratch"]), Path(job["output"])
         self.progress = ProgressFile(self.scratch / PROGRESS)
         self.cuda = job["accelerator"] == "cuda"
+        deepspeed.ops.__compatible_ops__[UNUSED_OP] = False
         deepspeed.init_distributed(dist_backend="nccl" if self.cuda else "gloo")
         self.rank, self.world = dist.get_rank(), dist.get_world_size()
         self.device = f"cuda:{os.environ['LOCAL_RANK']}" if self.cuda else "cpu"

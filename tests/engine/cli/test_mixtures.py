@@ -5,11 +5,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from builders.checkout import REGMIX
 from builders.shell import mashbill
+from mashbill.config.search import DESIGNS
+from mashbill.regression.fitted import FittedRegression
 
 TARGET = "metric/the_pile_pile_cc_val_loss"
 
@@ -46,8 +49,20 @@ def test_fit_reports_and_the_model_ranks_unseen_runs(model: tuple[Path, Any]) ->
     row = judged["targets"][TARGET]
     assert set(row) == {"spearman", "pearson", "mae", "regret", "chosen_rank", "coverage_90"}
     assert row["spearman"] > 0.95
-    assert row["regret"] >= 0
-    assert 0.75 <= row["coverage_90"] <= 1
+    predicted, measured = prediction_of(folder), pd.read_csv(unseen("pile_loss"))[TARGET].to_numpy()
+    errors = np.abs(predicted - measured)
+    assert row["mae"] == pytest.approx(errors.mean())
+    assert row["pearson"] == pytest.approx(np.corrcoef(predicted, measured)[0, 1])
+    assert row["regret"] == pytest.approx(measured[predicted.argmin()] - measured.min())
+    assert row["chosen_rank"] == 1 + (measured < measured[predicted.argmin()]).sum()
+    residuals = FittedRegression.read(folder / "m").residuals[:, 0]
+    half = np.sort(np.abs(residuals))[58]  # the 59th of 64: 65 x 0.9 is 58.5
+    assert row["coverage_90"] == pytest.approx((errors <= half).mean())
+
+
+def prediction_of(folder: Path) -> np.ndarray:
+    answer("predict", "--model", folder / "m", "--mixtures", unseen("mixture"), "--output", folder / "p.csv")
+    return pd.read_csv(folder / "p.csv")[TARGET].to_numpy()
 
 
 def test_predictions_are_joined_on_the_index(model: tuple[Path, Any], tmp_path: Path) -> None:
@@ -75,7 +90,7 @@ def test_choice_keeps_to_its_limits_and_beats_the_baselines(model: tuple[Path, A
     assert list(compared) == ["free", "b"]
 
 
-@pytest.mark.parametrize("design", ["regmix", "space-filling"])
+@pytest.mark.parametrize("design", DESIGNS)
 def test_plan_writes_mixtures_under_the_epoch_limit(design: str, tmp_path: Path) -> None:
     (tmp_path / "tokens.csv").write_text("domain,tokens\na,1e9\nb,5e7\nc,2e8\n")
     options = ["--count", 20, "--design", design, "--tokens", 1e9, "--max-epochs", 4]

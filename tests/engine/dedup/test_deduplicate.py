@@ -281,6 +281,8 @@ def test_signatures_see_words_not_their_dress() -> None:
         "Two, words.",
         chinese,
         chinese.replace("，", " "),
+        "Быстрая ЛИСА прыгает через ленивую собаку у реки",
+        "БЫСТРАЯ лиса Прыгает через ленивую собаку у РЕКИ",
     ]
     sliced = pa.array(["before", *texts], pa.large_string()).slice(1)
     bands = band_hashes(pa.chunked_array([sliced.slice(0, 4), sliced.slice(4)]), DeduplicationConfig())
@@ -290,6 +292,7 @@ def test_signatures_see_words_not_their_dress() -> None:
     assert not bands[4:6].any()
     assert (bands[6] == bands[7]).all()
     assert (bands[8] == bands[9]).all()
+    assert (bands[10] == bands[11]).all()
 
 
 def test_signatures_estimate_jaccard_without_bias() -> None:

@@ -49,13 +49,55 @@ def test_every_prefix_follows_the_mixture(weights: list[float], sequences: int) 
         assert np.abs(counts - shares * prefix).max() <= 2
 
 
-def test_an_epoch_repeats_nothing_and_the_next_has_another_order() -> None:
-    made = loader([1.0], 15)
-    starts = made.sequences_at(np.arange(15))[:, 0]
-    epochs = starts.reshape(3, 5)
-    assert all(len(set(epoch)) == 5 for epoch in epochs)
-    assert (epochs[0] != epochs[1]).any()
-    assert made.epochs() == {"d0": 3.0}
+def one_domain(tokens: int, sequences: int, seed: int = 0) -> MixtureLoader:
+    """A loader of one domain whose tokens are their own places."""
+    return MixtureLoader(
+        {"d": np.arange(tokens, dtype=np.uint32)}, {"d": 1.0}, context=CONTEXT, sequences=sequences, seed=seed
+    )
+
+
+@pytest.mark.parametrize("tokens, windows", [(21, 5), (23, 5), (24, 5), (25, 6), (5, 1)])
+def test_an_epoch_trains_on_every_target_once_and_a_sequence_is_as_it_stands_in_the_text(
+    tokens: int, windows: int
+) -> None:
+    made = one_domain(tokens, 3 * windows)
+    assert made.epochs() == {"d": 3.0}
+    for epoch in made.sequences_at(np.arange(3 * windows)).reshape(3, windows, CONTEXT + 1):
+        assert (np.diff(epoch) == 1).all()
+        targets = epoch[:, 1:].ravel().tolist()
+        assert sorted(targets) == list(range(1, windows * CONTEXT + 1))  # all but a rest too short to fill
+
+
+def test_epochs_and_seeds_have_orders_of_their_own() -> None:
+    def starts(sequences: int, seed: int) -> list[int]:
+        return one_domain(401, sequences, seed).sequences_at(np.arange(sequences))[:, 0].tolist()
+
+    first, second = starts(200, 0)[:100], starts(200, 0)[100:]
+    assert sorted(first) == sorted(second) == list(range(0, 400, CONTEXT))
+    orders = {tuple(order) for order in (first, second, starts(100, 1), sorted(first))}
+    assert len(orders) == 4
+    assert starts(100, 0) == first
+
+
+def test_a_short_run_reads_from_all_of_a_large_domain() -> None:
+    read = one_domain(400_001, 400).sequences_at(np.arange(400))[:, 0]
+    quarters = np.bincount(read // 100_000, minlength=4)
+    assert quarters.tolist() == pytest.approx([100] * 4, abs=35)  # four standard deviations
+    assert (np.diff(read) > 0).mean() == pytest.approx(0.5, abs=0.1)  # in no order
+
+
+def test_turns_are_as_evenly_spread_as_whole_sequences_can_be() -> None:
+    assert loader([0.5, 0.25, 0.25], 8).turn.tolist() == [0, 1, 2, 0, 0, 1, 2, 0]
+    assert loader([0.75, 0.25], 4).turn.tolist() == [0, 0, 1, 0]
+    assert loader([0.5, 0.3, 0.2], 7).domain_counts() == {"d0": 4, "d1": 2, "d2": 1}  # of 3.5, 2.1, 1.4
+    assert loader([0.48, 0.42, 0.1], 7).domain_counts() == {"d0": 3, "d1": 3, "d2": 1}  # of 3.36, 2.94, 0.7
+
+
+def test_domains_of_equal_size_are_read_in_orders_of_their_own() -> None:
+    tokens = {name: np.arange(401, dtype=np.uint32) + 1_000 * i for i, name in enumerate("ab")}
+    made = MixtureLoader(tokens, {"a": 0.5, "b": 0.5}, context=4, sequences=200, seed=3)
+    starts = made.sequences_at(np.arange(200))[:, 0]
+    assert (starts[made.turn == 0] != starts[made.turn == 1] - 1_000).any()
 
 
 def test_a_domain_shorter_than_a_sequence_is_named() -> None:
@@ -100,12 +142,12 @@ def test_a_domain_repeats_nothing_within_an_epoch_across_phases(
     weights: list[list[float]], shares: list[float], sequences: int
 ) -> None:
     made, _ = phased(weights, shares, sequences)
-    starts = made.sequences_at(np.arange(sequences))[:, 0]
-    for domain, windows in enumerate(made.windows):
-        read = starts[made.turn == domain]
-        for first in range(0, len(read), windows):
-            epoch = read[first : first + windows]
-            assert len(set(epoch.tolist())) == len(epoch)
+    read = made.sequences_at(np.arange(sequences))
+    for domain, windows in enumerate((5, 12, 19)):  # as ``phased`` makes them
+        of_domain = read[read[:, 0] // 10_000 == domain]
+        for first in range(0, len(of_domain), windows):
+            targets = of_domain[first : first + windows, 1:].ravel().tolist()
+            assert len(set(targets)) == len(targets)
 
 
 @given(st.lists(st.floats(0.01, 1), min_size=2, max_size=4), st.integers(1, 200), st.integers(0, 100))

@@ -2,12 +2,11 @@
 published."""
 
 import json
-import math
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models
 
 from builders.planted import malicious_pickle
@@ -15,8 +14,7 @@ from mashbill.config import ModelShape
 from mashbill.errors import DataError
 from mashbill.models.attention import causal_attention
 from mashbill.models.huggingface import load_model, save_model
-from mashbill.models.measurement import FamilyModel, bits_per_byte
-from mashbill.models.optimisation import learning_rate_at
+from mashbill.models.measurement import FamilyModel
 from mashbill.models.sizes import flops_per_token, memory_per_rank, parameter_count
 from mashbill.models.transformer import Transformer
 
@@ -39,8 +37,21 @@ def test_logits_equal_those_of_transformers(
 ) -> None:
     from transformers import AutoModelForCausalLM
 
-    shape = ModelShape(layers=2, width=32, heads=4, kv_heads=kv_heads, feed_forward=48, context=16, tied=tied)
+    shape = ModelShape(
+        layers=2,
+        width=32,
+        heads=4,
+        kv_heads=kv_heads,
+        feed_forward=48,
+        context=16,
+        tied=tied,
+        rope_theta=50.0,
+    )
     model = Transformer(shape, 50, seed=3).eval()
+    with torch.no_grad():
+        for weight in model.parameters():  # larger than at the start, norms too, so that every part shows
+            weight.copy_(torch.randn(weight.shape, generator=torch.Generator().manual_seed(1)) * 0.3 + 0.1)
+        model.model.embed_tokens.weight.mul_(1e-2)  # so small that the norms' epsilon counts
     save_model(model, tmp_path / "model", tokenizer_path)
     tokens = torch.randint(0, 50, (2, 16), generator=torch.Generator().manual_seed(0))
     theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
@@ -71,10 +82,25 @@ def test_fused_loss_and_gradients_equal_the_plain_ones(tied: bool) -> None:
     plain = torch.nn.functional.cross_entropy(model(inputs).flatten(0, 1), targets.flatten())
     expected = torch.autograd.grad(plain, list(model.parameters()))
     fused = model.loss(inputs, targets)
-    got = torch.autograd.grad(fused, list(model.parameters()))
+    got = torch.autograd.grad(3 * fused, list(model.parameters()))  # as where losses are weighted
     assert fused.item() == pytest.approx(plain.item(), abs=1e-6)
     for one, other in zip(got, expected, strict=True):
-        assert torch.allclose(one, other, atol=1e-6)
+        assert torch.allclose(one, 3 * other, atol=3e-6)
+
+
+def test_a_model_on_disk_says_what_transformers_and_we_must_know_of_it(tmp_path: Path) -> None:
+    vocabulary = {"a": 0, "b": 1, "<eos>": 2}
+    tokenizer = Tokenizer(models.BPE(vocabulary, []))
+    tokenizer.add_special_tokens(["<eos>"])
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    shape = ModelShape(layers=1, width=16, heads=2, kv_heads=1, feed_forward=24, context=48)
+    save_model(Transformer(shape, 3), tmp_path / "model", tmp_path / "tokenizer.json", end_of_text=2)
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    assert [config[f"{name}_token_id"] for name in ("bos", "eos", "pad")] == [2, 2, 2]
+    assert (config["rms_norm_eps"], config["max_position_embeddings"]) == (1e-5, 48)  # Llama's epsilon
+    settings = json.loads((tmp_path / "model" / "tokenizer_config.json").read_text())
+    assert (settings["eos_token"], settings["bos_token"]) == ("<eos>", "<eos>")
+    assert settings["model_max_length"] == 48
 
 
 def test_tinyllama_has_its_published_sizes() -> None:
@@ -86,22 +112,33 @@ def test_tinyllama_has_its_published_sizes() -> None:
     assert gigabytes == pytest.approx([16.4, 5.6, 3.8, 2.05], abs=0.06)
 
 
-def test_bits_per_byte_counts_every_token_once() -> None:
-    shape = ModelShape(layers=1, width=16, heads=2, kv_heads=2, feed_forward=16, context=16)
-    model = Transformer(shape, 20)
-    with torch.no_grad():
-        model.lm_head.weight.zero_()
-    for count in (17, 33, 40, 5):
-        tokens = np.random.default_rng(0).integers(0, 20, count)
-        assert bits_per_byte(model, tokens, count - 1) == pytest.approx(math.log2(20), rel=1e-3)
+@pytest.mark.parametrize("length", [16, 300])  # of short sequences and of long ones
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_no_position_sees_what_is_yet_to_come(dtype: torch.dtype, length: int) -> None:
+    shape = ModelShape(layers=2, width=32, heads=4, kv_heads=2, feed_forward=48, context=length)
+    model = Transformer(shape, 50, seed=3).eval()
+    tokens = torch.randint(0, 50, (1, length), generator=torch.Generator().manual_seed(0))
+    changed = tokens.clone()
+    changed[0, length // 2] = (tokens[0, length // 2] + 1) % 50
+    with torch.no_grad(), torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+        one, other = model(tokens)[0], model(changed)[0]
+    assert torch.equal(one[: length // 2], other[: length // 2])
+    assert all(not torch.equal(a, b) for a, b in zip(one[length // 2 :], other[length // 2 :], strict=True))
 
 
-def test_learning_rate_warms_up_and_ends_at_the_minimum() -> None:
-    rates = [learning_rate_at(step, 100, 1.0, minimum=0.1, warmup_share=0.1) for step in range(100)]
-    assert rates[9] == 1.0
-    assert rates[-1] == pytest.approx(0.1)
-    assert rates[:10] == sorted(rates[:10])
-    assert rates[10:] == sorted(rates[10:], reverse=True)
+def test_weights_start_as_the_seed_says_small_and_smaller_where_they_write_to_the_stream() -> None:
+    shape = ModelShape(layers=8, width=128, heads=4, kv_heads=4, feed_forward=256, context=16, tied=False)
+    model, same, other = (Transformer(shape, 200, seed) for seed in (1, 1, 2))
+    for name, weight in model.named_parameters():
+        again, others = same.get_parameter(name), other.get_parameter(name)
+        assert torch.equal(weight, again)
+        if "norm" in name:
+            assert (weight == 1).all()
+            continue
+        assert not torch.equal(weight, others)
+        expected = 0.005 if name.endswith(("o_proj.weight", "down_proj.weight")) else 0.02  # 0.02 / sqrt(16)
+        assert weight.std().item() == pytest.approx(expected, rel=0.05)
+        assert abs(weight.mean().item()) < expected / 20
 
 
 def test_a_folder_that_is_no_model_is_named(tmp_path: Path) -> None:
@@ -110,6 +147,22 @@ def test_a_folder_that_is_no_model_is_named(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
     with pytest.raises(DataError, match="holds a bert model"):
         load_model(tmp_path)
+
+
+def test_a_folder_with_other_weights_than_its_config_says_is_named(
+    tmp_path: Path, tokenizer_path: Path
+) -> None:
+    shape = ModelShape(layers=1, width=16, heads=2, kv_heads=1, feed_forward=24, context=16, tied=False)
+    save_model(Transformer(shape, 5), tmp_path / "model", tokenizer_path)
+    path = tmp_path / "model" / "model.safetensors"
+    whole = load_file(path)
+    for name in ("lm_head.weight", "model.layers.0.mlp.up_proj.weight"):
+        save_file({key: value for key, value in whole.items() if key != name}, path)
+        with pytest.raises(DataError, match=rf"other weights than its config says \({name}\)"):
+            load_model(tmp_path / "model")
+    save_file({**whole, "more": whole["lm_head.weight"].clone()}, path)
+    with pytest.raises(DataError, match=r"other weights than its config says \(more\)"):
+        load_model(tmp_path / "model")
 
 
 @pytest.mark.parametrize("kv_heads", [4, 2])

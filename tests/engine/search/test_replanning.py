@@ -237,3 +237,24 @@ def test_the_share_that_changed_counts_what_came_what_went_and_what_was_edited(t
     many = {str(i): "text" for i in range(60_000)}
     sampled = changed_share(write("many", many), write("half", dict(list(many.items())[:30_000])))
     assert np.isclose(sampled, 0.5, atol=0.02)
+
+
+@pytest.mark.slow
+def test_another_seed_plans_other_mixtures_with_the_same_ratios(searches: Any) -> None:
+    _, (config, done) = searches
+    other = run_stage(config.model_copy(update={"seed": 11}), "plan", done)
+    one, another = (pd.read_csv(artifact.path / "mixtures.csv") for artifact in (done["plan"], other))
+    assert not np.allclose(one["news"], another["news"])
+    assert (another["web"] / another["books"]).to_numpy() == pytest.approx(one["web"][0] / one["books"][0])
+
+
+@pytest.mark.slow
+def test_a_search_whose_sweep_is_gone_is_passed_over(searches: Any) -> None:
+    (_, before), (config, done) = searches
+    manifest = before["sweep"].path / "manifest.json"
+    hidden = manifest.rename(manifest.with_name("hidden"))
+    try:
+        plan = run_stage(config.model_copy(update={"seed": 12}), "plan", done)
+    finally:
+        hidden.rename(manifest)
+    assert "no earlier choice" in facts({"plan": plan})["reason"]

@@ -10,7 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 
 from builders.shell import MASHBILL
@@ -108,6 +110,22 @@ def test_pipeline_runs_from_text_to_report(resumed: Resumed) -> None:
     assert sum(summary["mixture"].values()) == pytest.approx(1, abs=1e-6)
     assert set(summary["measured"]) == {"chosen", "natural"}
     assert "<svg" in (report / "report.html").read_text()
+    signs_agree(summary, {name: Path(stages[name]["address"]) for name in ("mix", "train")})
+
+
+def signs_agree(summary: dict[str, Any], stages: dict[str, Path]) -> None:
+    """The report's gains point the way that the models' last losses, as training wrote them, differ."""
+    target = json.loads((stages["mix"] / "choice.json").read_text())["target"]
+    curves = pd.read_csv(stages["train"] / "evaluations.csv").sort_values("tokens").groupby("mixture").last()
+    measured = {name: sum(w * row[s] for s, w in target.items()) for name, row in curves.iterrows()}
+    assert summary["measured"] == pytest.approx(
+        {name: measured[name] for name in summary["measured"]}, abs=0.02
+    )
+    gain = summary["measured"]["natural"] - summary["measured"]["chosen"]
+    assert summary["gain_measured"] == pytest.approx(gain, abs=1e-6)
+    predicted = summary["predicted"]["natural"] - summary["predicted"]["chosen"]
+    assert summary["gain_predicted"] == pytest.approx(predicted, abs=1e-6)
+    assert predicted >= 0  # the choice is predicted to be no worse than natural
 
 
 def test_second_run_reuses_everything(resumed: Resumed) -> None:
@@ -116,6 +134,15 @@ def test_second_run_reuses_everything(resumed: Resumed) -> None:
     again = subprocess.run(command(home, "all"), capture_output=True, text=True, check=True)
     assert first.stdout == again.stdout
     assert again.stderr.count("reused") == len(json.loads(again.stdout))
+
+
+def test_report_tells_of_few_models_and_of_what_repeats_the_reference(resumed: Resumed) -> None:
+    result = subprocess.run(command(resumed.home, "all"), capture_output=True, text=True, check=True)
+    stages = json.loads(result.stdout)
+    page = (Path(stages["report"]["address"]) / "report.html").read_text()
+    assert "3 models have 3 pairs that differ" in page
+    for domain in stages["filter"]["counts"]["removed_by_domain"]:
+        assert f"<tr><td>{domain}</td><td>reference</td>" in page
 
 
 UNREAD = {

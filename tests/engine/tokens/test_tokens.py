@@ -61,6 +61,8 @@ def test_same_text_gives_the_same_files(
     again = run_stage(moved, "tokenize", select_everything(tmp_path, moved))
     assert first.path != again.path
     assert digest(first) == digest(again)
+    other = config.model_copy(update={"seed": 1})
+    assert digest(run_stage(other, "tokenize", inputs)) != digest(first)
 
 
 def test_text_comes_back_from_tokens_document_by_document(
@@ -80,6 +82,27 @@ def test_text_comes_back_from_tokens_document_by_document(
         assert (tokens == store.end_of_text).sum() == len(offsets) - 1
         found += [tokenizer.decode(tokens[s : e - 1].tolist()) for s, e in itertools.pairwise(offsets)]
     assert sorted(found) == sorted(d["text"] for d in documents(inputs["select"], "a"))
+
+
+def test_the_stage_counts_domains_and_leaves_references_out(
+    corpus: tuple[PipelineConfig, dict[str, Artifact]],
+) -> None:
+    config, inputs = corpus
+    artifact = run_stage(config, "tokenize", inputs)
+    store, counts = TokenStore(artifact.path), artifact.manifest.counts
+    texts = {name: [d["text"] for d in documents(inputs["select"], name)] for name in "ab"}
+    size = {name: sum(len(text.encode()) for text in texts[name]) for name in "ab"}
+    assert counts["documents_in"] == counts["documents_out"] == 200
+    assert counts["bytes_in"] == counts["bytes_out"] == sum(size.values())
+    assert counts["tokens"] == sum(len(store.train_tokens(name)) for name in "ab")
+    for name in "ab":
+        assert counts["by_domain"][name] == {
+            "tokens_train": len(store.train_tokens(name)),
+            "tokens_validation": len(store.validation(name).tokens),
+            "documents_out": len(texts[name]),
+            "bytes_out": size[name],
+        }
+    assert counts["vocabulary"] == 400
 
 
 def test_split_is_by_document_and_close_to_its_share(

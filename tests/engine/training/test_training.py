@@ -57,7 +57,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
     done = run_stages(config, "deduplicate")
     tokens = run_stage(config, "tokenize", {"ingest": done["ingest"], "select": done["deduplicate"]})
     (folder / "mix").mkdir()
-    mix = write_choice(folder / "mix", {"a": 0.6, "b": 0.4}, {"r": 1.0})
+    beside = {"natural": {"a": 0.1, "b": 0.9}}
+    mix = write_choice(folder / "mix", {"a": 0.6, "b": 0.4}, {"r": 1.0}, beside=beside)
     schedule = Schedule(("a", "b"), np.array([0.5, 0.5]), np.array([[1.0, 0.0], [0.2, 0.8]]))
     reason = "for a test"
     ScheduleChoice(
@@ -151,6 +152,12 @@ def test_exported_model_loads_in_transformers_with_our_logits(
 
     folder, inputs = prepared
     artifact = run_stage(with_training(folder, tmp_path, zero_stage=2), "train", inputs)
+    recipe = json.loads((artifact.path / "recipes.json").read_text())["chosen"]
+    assert recipe["mixture"] == {"a": 0.6, "b": 0.4}
+    assert recipe["tokens_by_domain"] == {"a": 3_072, "b": 2_048}
+    (part,) = artifact.path.with_name(f"{artifact.path.name}.parts").iterdir()
+    counts = json.loads((part / "manifest.json").read_text())["counts"]
+    assert (counts["steps"], counts["tokens"], counts["loss"]) == (20, 5_120, losses(artifact)[-1])
     model_folder = artifact.path / "models" / "chosen"
     tokens = torch.arange(20).reshape(1, 20)
     theirs = AutoModelForCausalLM.from_pretrained(model_folder, dtype=torch.float32)

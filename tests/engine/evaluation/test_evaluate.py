@@ -1,0 +1,146 @@
+"""Final models whose losses are known by heart: the measured target is theirs, and gains have the sign that
+the better model says."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from builders.choices import write_choice
+from builders.corpus import corpus_config, folder_as_artifact
+from builders.known_models import bigram_bits, bigram_model, bigram_table
+from builders.token_stores import BYTES_A_TOKEN, VOCABULARY, markov_stream, write_store
+from mashbill.artifacts import StageRun
+from mashbill.config import EvaluationConfig
+from mashbill.errors import RunError
+from mashbill.evaluation.evaluate import evaluate
+from mashbill.mixtures import Prediction, Schedule, ScheduleChoice
+from mashbill.mixtures.schedule_choice import phases_of
+from mashbill.models.huggingface import save_model
+from mashbill.tokens import TokenStore
+
+LAW = bigram_table(21)
+EVEN = np.full((VOCABULARY, VOCABULARY), 1 / VOCABULARY)
+TABLES = {"natural": EVEN, "chosen": 0.5 * LAW + 0.5 * EVEN, "scheduled": LAW}
+"""Of the text's own law they know nothing, a half and all."""
+SETS = {"a": 1, "b": 2, "r": 3}
+TARGET = {"r": 0.75, "a": 0.25}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> TokenStore:
+    held = {name: markov_stream(LAW, 100 + 50 * seed, seed) for name, seed in SETS.items()}
+    domains = {name: (markov_stream(LAW, 200, 9), held[name]) for name in ("a", "b")}
+    return write_store(tmp_path_factory.mktemp("store"), domains, {"r": held["r"]})
+
+
+def known_target(store: TokenStore, table: np.ndarray) -> float:
+    """Bits per byte of the weighted target, added up by hand."""
+    bits = {}
+    for name in TARGET:
+        tokens = store.validation(name).tokens
+        bits[name] = bigram_bits(table, tokens) / (BYTES_A_TOKEN * len(tokens))
+    return 0.75 * bits["r"] + 0.25 * bits["a"]
+
+
+def evaluated(
+    store: TokenStore, folder: Path, names: tuple[str, ...], *, epsilon: str = "1e-05", **settings: object
+) -> StageRun:
+    """The stage, ready to run on models of these names, whose exports say this of their norms."""
+    for name in names:
+        model = folder / "train" / "models" / name
+        save_model(bigram_model(TABLES[name], 16), model, store.tokenizer_path)
+        written = (model / "config.json").read_text()
+        (model / "config.json").write_text(
+            written.replace('"rms_norm_eps": 1e-05', f'"rms_norm_eps": {epsilon}')
+        )
+    (folder / "mix").mkdir()
+    mixture = {"a": 0.5, "b": 0.5}
+    mix = write_choice(folder / "mix", mixture, TARGET, gain=0.123)
+    schedule = Schedule(("a", "b"), np.array([0.5, 0.5]), np.array([[1.0, 0.0], [0.0, 1.0]]))
+    ScheduleChoice(
+        phases=2,
+        schedule=phases_of(schedule),
+        mean=schedule.mean,
+        taken=True,
+        reason="for a test",
+        predicted=Prediction(loss=2.5, interval=(2.4, 2.6)),
+    ).write(folder / "mix")
+    config = corpus_config(folder, {"a": "a.jsonl", "b": "b.jsonl"}, {"r": "r.jsonl"})
+    update = {
+        "mix": config.mix.model_copy(update={"target": TARGET}),
+        "evaluation": EvaluationConfig(**settings),
+    }  # type: ignore[arg-type]
+    inputs = {
+        "tokenize": folder_as_artifact("tokenize", store.folder),
+        "mix": mix,
+        "schedule": folder_as_artifact("schedule", folder / "mix"),
+        "train": folder_as_artifact("train", folder / "train"),
+    }
+    output = folder / "output"
+    output.mkdir()
+    return StageRun(config.model_copy(update=update), inputs, output, folder, lambda *_: None)
+
+
+def test_models_are_measured_as_their_tables_say_and_gains_have_their_signs(
+    store: TokenStore, tmp_path: Path
+) -> None:
+    run = evaluated(store, tmp_path, ("natural", "chosen", "scheduled"), generate_tokens=0)
+    counts = evaluate(run)
+    facts = json.loads((run.output / "evaluation.json").read_text())
+    known = {name: known_target(store, table) for name, table in TABLES.items()}
+    assert known["natural"] > known["chosen"] + 0.1 > known["scheduled"] + 0.15
+    assert facts["measured"] == pytest.approx(known, rel=5e-3)
+    assert {name: model["target"] for name, model in facts["models"].items()} == facts["measured"]
+    for name, table in TABLES.items():
+        for held in SETS:
+            tokens = store.validation(held).tokens
+            bits = bigram_bits(table, tokens) / (BYTES_A_TOKEN * len(tokens))
+            assert facts["models"][name]["bits_per_byte"][held] == pytest.approx(bits, rel=5e-3)
+        assert facts["models"][name]["samples"] == [{"prompt": "The", "text": ""}]
+    assert facts["gain_measured"] == pytest.approx(known["natural"] - known["chosen"], abs=5e-3)
+    assert facts["gain_measured"] > 0
+    assert facts["schedule_gain_measured"] == pytest.approx(known["chosen"] - known["scheduled"], abs=5e-3)
+    assert facts["gain_predicted"] == 0.123
+    assert facts["predicted"] == {"chosen": 3.0, "natural": 3.0, "scheduled": 2.5}
+    assert counts["gain_measured"] == facts["gain_measured"]
+    assert counts["bits_per_byte_natural"] == round(facts["measured"]["natural"], 4)
+
+
+def test_what_was_not_trained_has_no_gain(store: TokenStore, tmp_path: Path) -> None:
+    run = evaluated(store, tmp_path, ("chosen",), generate_tokens=0)
+    assert evaluate(run)["gain_measured"] is None
+    facts = json.loads((run.output / "evaluation.json").read_text())
+    assert facts["schedule_gain_measured"] is None
+    assert set(facts["measured"]) == {"chosen"}
+    assert set(facts["predicted"]) == {"chosen", "natural"}
+
+
+def test_an_export_that_transformers_reads_otherwise_is_refused(store: TokenStore, tmp_path: Path) -> None:
+    run = evaluated(store, tmp_path, ("chosen",), epsilon="0.5", generate_tokens=0)
+    with pytest.raises(RunError, match=r"has logits that differ by .* under transformers"):
+        evaluate(run)
+
+
+def test_samples_are_the_models_own_after_the_prompt_and_fit_the_context(
+    store: TokenStore, tmp_path: Path
+) -> None:
+    cycle = np.full((VOCABULARY, VOCABULARY), 1e-9)
+    cycle[np.arange(VOCABULARY), [1, 2, 3, 4, 5, 6, 7, 1]] = 1.0  # a is followed by b, c, é, ab, ☕, d, a
+    TABLES["cycle"] = cycle / cycle.sum(axis=1, keepdims=True)
+    run = evaluated(store, tmp_path, ("cycle", "natural"), generate_tokens=40, prompts=("a", "abc"))
+    evaluate(run)
+    models = json.loads((run.output / "evaluation.json").read_text())["models"]
+    assert [sample["prompt"] for sample in models["cycle"]["samples"]] == ["a", "abc"]
+    assert models["cycle"]["samples"][0]["text"] == "bcéab☕dabcéab☕dab"  # 15 tokens: the context is 16
+    assert models["cycle"]["samples"][1]["text"] == "éab☕dabcéab☕dabc"  # 14: ab and c are in the prompt
+    short = evaluated(store, tmp_path / "short", ("cycle",), generate_tokens=3, prompts=("a",))
+    evaluate(short)
+    models_of_short = json.loads((short.output / "evaluation.json").read_text())["models"]
+    assert models_of_short["cycle"]["samples"][0]["text"] == "bcé"
+    free = [sample["text"] for sample in models["natural"]["samples"]]
+    again = evaluated(store, tmp_path / "again", ("natural",), generate_tokens=40, prompts=("a", "abc"))
+    evaluate(again)
+    models = json.loads((again.output / "evaluation.json").read_text())["models"]
+    assert [sample["text"] for sample in models["natural"]["samples"]] == free

@@ -1,0 +1,86 @@
+"""What a training section amounts to, worked out by hand: steps, epochs, and what DeepSpeed is told."""
+
+from pathlib import Path
+
+import pytest
+
+from builders.corpus import corpus_config
+from mashbill.config import PipelineConfig
+from mashbill.errors import ConfigError
+from mashbill.training.recipe import deepspeed_config, forecast
+
+SETTINGS = """
+[tokens]
+vocabulary = 500
+[training]
+model = { layers = 2, width = 32, heads = 4, kv_heads = 2, feed_forward = 48, context = 64, tied = false }
+tokens = 10_300
+batch_sequences = 16
+micro_batch_sequences = 2
+processes_per_node = 2
+nodes = 2
+max_epochs = 2.0
+gradient_clip = 0.7
+weight_decay = 0.2
+learning_rate = 2e-3
+precision = "fp32"
+zero_stage = 2
+"""
+AVAILABLE = {"a": 6_000, "b": 4_000}
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> PipelineConfig:
+    return corpus_config(tmp_path, {"a": "a.jsonl", "b": "b.jsonl"}, extra=SETTINGS)
+
+
+def test_figures_are_those_worked_out_by_hand(config: PipelineConfig) -> None:
+    found = forecast(config, available_tokens=AVAILABLE, mixture={"a": 0.25, "b": 0.75})
+    assert (found.batch_tokens, found.steps) == (1_024, 10)  # 16 x 64; 10.06 batches
+    assert found.tokens_by_domain == {"a": 2_560, "b": 7_680}
+    assert found.epochs_by_domain == pytest.approx({"a": 2_560 / 6_000, "b": 1.92})
+    attention, feed_forward, norms = 32 * 32 * 2 + 32 * 16 * 2, 3 * 32 * 48, 2 * 32
+    body = 2 * (attention + feed_forward + norms) + 32
+    assert found.parameters == body + 2 * 500 * 32
+    assert found.flops_per_token == 6 * (body + 500 * 32) + 12 * 2 * 32 * 64
+    assert found.training_flops == found.flops_per_token * 10_240
+    assert (found.world_size, found.gradient_accumulation) == (4, 2)
+    assert found.memory_per_rank_bytes == {
+        "zero 0": 16 * found.parameters,
+        "zero 1": 7 * found.parameters,
+        "zero 2": round(5.5 * found.parameters),
+        "zero 3": 4 * found.parameters,
+    }
+
+
+def test_without_a_mixture_it_is_natural_or_even_where_nothing_is_known(config: PipelineConfig) -> None:
+    assert forecast(config, available_tokens=AVAILABLE).tokens_by_domain == {"a": 6_144, "b": 4_096}
+    known_nothing = forecast(config)
+    assert known_nothing.tokens_by_domain == {"a": 5_120, "b": 5_120}
+    assert known_nothing.epochs_by_domain == {}
+
+
+def test_no_domain_is_read_more_often_than_allowed(config: PipelineConfig) -> None:
+    forecast(config, available_tokens=AVAILABLE, mixture={"a": 0.22, "b": 0.78})  # b 2.0 times
+    with pytest.raises(ConfigError, match=r"training\.max_epochs: b would be read 2\.3 times"):
+        forecast(config, available_tokens=AVAILABLE, mixture={"a": 0.1, "b": 0.9})
+
+
+def test_a_batch_that_does_not_divide_is_refused(config: PipelineConfig) -> None:
+    odd = config.training.model_copy(update={"batch_sequences": 12})
+    with pytest.raises(ConfigError, match="12 is no multiple of 4 processes x 2 sequences"):
+        forecast(config.model_copy(update={"training": odd}))
+    tiny = config.training.model_copy(update={"tokens": 1_000})
+    assert forecast(config.model_copy(update={"training": tiny})).steps == 1
+
+
+def test_deepspeed_is_told_what_the_config_says(config: PipelineConfig) -> None:
+    told = deepspeed_config(config.training)
+    assert told["train_batch_size"] == 16
+    assert told["train_micro_batch_size_per_gpu"] == 2
+    assert told["gradient_accumulation_steps"] == 2
+    assert told["gradient_clipping"] == 0.7
+    assert told["zero_optimization"] == {"stage": 2}
+    assert told["bf16"] == {"enabled": False}
+    adamw = told["optimizer"]["params"]
+    assert (adamw["lr"], adamw["betas"], adamw["weight_decay"]) == (2e-3, [0.9, 0.95], 0.2)
