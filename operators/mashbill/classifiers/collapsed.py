@@ -150,7 +150,9 @@ class Collapsed:
         out, features = np.empty((len(array), self.scalars.shape[1])), self.features
         if features.of_pairs:
             end = self.scalars[features.end_row, 0] if features.end_row >= 0 else np.nan
-            pairs = (self.fingerprints, self.values, self.buckets[:, 0], LABEL_PREFIX)
+            starts = np.zeros(256, np.bool_)
+            starts[self.words[self.offsets[len(self.scalars) : -1]]] = starts[LABEL_PREFIX[0]] = True
+            pairs = (self.fingerprints, self.values, self.buckets[:, 0], LABEL_PREFIX, starts)
             score_pairs(text, bounds, *pairs, end, features.word_ngrams == 2, out[:, 0])
         else:
             table = (self.slots, self.words, self.offsets, self.scalars, self.counts, self.buckets)

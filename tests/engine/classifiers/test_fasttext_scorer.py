@@ -131,6 +131,20 @@ def test_scorer_equals_fasttext_on_fuzzed_text(models: dict[str, Any], kind: str
     )
 
 
+@pytest.mark.parametrize("kind", ["bigrams", "unigrams", "trigrams"])
+def test_long_documents_with_labels_and_ends_anywhere_score_as_fasttext_scores_them(
+    models: dict[str, Any], kind: str
+) -> None:
+    model, scorer = models[kind]
+    random = np.random.default_rng(1)
+    words = [word for word in WORDS if word != "</s>"] + ["__label__1", "_x", "unknown"]
+    texts = [" ".join(random.choice(words, size)) for size in [*range(250, 262), *range(508, 516), 900]]
+    long = random.choice(words, 600).tolist()
+    texts += [" ".join([*long[:at], "</s>", *long[at:]]) for at in (0, 254, 255, 256, 257, 512)]
+    expected = official(model, texts, "__label__1")
+    np.testing.assert_allclose(scorer.score(texts, label="__label__1"), expected, atol=2e-6)
+
+
 def test_arrow_columns_slices_and_chunks_score_alike(models: dict[str, Any]) -> None:
     _, scorer = models["bigrams"]
     expected = scorer.margins(EDGES)
