@@ -16,8 +16,11 @@ from builders.checkout import DOCS, ROOT
 
 FIGURES = json.loads((DOCS / "figures.json").read_text(encoding="utf-8"))
 CLAIMS = tomllib.loads((DOCS / "claims.toml").read_text(encoding="utf-8"))
-WRITTEN = {"reference.md", "mutants.md"}  # from the code, and held against it elsewhere
-PAGES = [ROOT / "README.md", *(p for p in sorted(DOCS.rglob("*.md")) if p.name not in WRITTEN)]
+NO_MEASURES = {"reference.md", "mutants.md", "demo-text.md"}  # the code's settings, a tool's list, versions
+PAGES = [ROOT / "README.md", *(p for p in sorted(DOCS.rglob("*.md")) if p.name not in NO_MEASURES)]
+ROWS = re.compile(r"^\|.*\|$", re.M)
+SECTION = re.compile(r"<!-- figures: .*?<!-- end -->", re.S)
+PRECISE = re.compile(r"\d[\d,]*\.\d+|\d+(?=%)")
 NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?")
 UNITS = "x|%|times|s|ms|seconds|minutes|hours|h|MB|GB"
 MEASURED = re.compile(
@@ -97,6 +100,21 @@ def test_no_figure_stands_in_a_page_unmeasured(page: Path) -> None:
     ]:
         text = text.replace(flowing(words), "")
     assert [text[max(0, m.start() - 40) : m.end() + 20] for m in MEASURED.finditer(text)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_table_repeats_what_benchmarks_wrote(page: Path) -> None:
+    text = SECTION.sub("", page.read_text(encoding="utf-8"))
+    numbers = set(PRECISE.findall("\n".join(ROWS.findall(text))))
+    named = {table["page"]: table["benchmarks"] for table in CLAIMS["table"]}.get(
+        str(page.relative_to(ROOT)), []
+    )
+    written = [
+        float(n.replace(",", ""))
+        for name in named
+        for n in NUMBER.findall(json.dumps(FIGURES[name]["blocks"]))
+    ]
+    assert {number for number in numbers if not any(stated(number, value) for value in written)} == set()
 
 
 @pytest.mark.parametrize("given", CLAIMS["given"], ids=lambda given: given["words"][:50])

@@ -33,6 +33,7 @@ def main() -> int:
     options = _options()
     drawn = _drawn(options)
     trial.warm()
+    state = checkout_state()
     files = test_files({room_of(fault.module) for fault in drawn})
     records = [(file, _record_path(file)) for file in files]
     _each([(file, path) for file, path in records if not path.exists()], options.jobs, _record)
@@ -43,7 +44,11 @@ def main() -> int:
     earlier = Verdicts(tests)
     pending = [fault for fault in drawn if options.again or earlier.on(fault) is None]
     print(f"{len(drawn)} mutants, {len(drawn) - len(pending)} with a verdict, {len(tests)} tests", flush=True)
-    _each(pending, options.jobs, lambda fault, copy: _try(fault, copy, tests, options.budget))
+    _each(
+        pending,
+        options.jobs,
+        lambda fault, copy: _try(fault, copy, tests, budget=options.budget, state=state),
+    )
     found = Verdicts(tests)
     verdicts = {fault.key: found.on(fault) or "survived" for fault in drawn}
     return _tell(drawn, verdicts, options)
@@ -113,10 +118,18 @@ def _record_path(file: Path) -> Path:
     return RECORDS / f"{file.parent.name}-{file.stem}-{_hash(file, *sources, *sorted(around))}.json"
 
 
-def _try(fault: Fault, copy: Path, tests: dict[str, TestRecord], budget: float) -> None:
+def checkout_state() -> int:
+    """What the package and its tests are: a copy of the one, made before, is no match for others."""
+    files = [*OPERATORS.rglob("*.py"), *(TESTS / "engine").rglob("*.py"), *(TESTS / "builders").glob("*.py")]
+    return hash(tuple((str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in sorted(files)))
+
+
+def _try(fault: Fault, copy: Path, tests: dict[str, TestRecord], *, budget: float, state: int) -> None:
     """Tries one fault and writes its verdict down."""
     chosen = trial.closest(fault, tests, budget)
     verdict = trial.attempt(fault, chosen, copy, sum(tests[test].alone for test in chosen))
+    if checkout_state() != state:
+        raise SystemExit("the package or its tests changed under way: run again")
     words = {None: "hung", 0: "survived", 1: "killed", 2: "killed", 3: "killed"}
     if verdict.status is not None and verdict.status > 3:
         raise SystemExit(f"{fault.key}: pytest ended with {verdict.status}, see {copy}.log")

@@ -129,7 +129,7 @@ def advise(
     limits = bounds(fitted.domains, read_limits(min_ or [], "--min"), read_limits(max_ or [], "--max"))
     natural = read_mixture(loaded, MixtureTable.read(prior)) if prior else fitted.weights.mean(axis=0)
     found = advice.advise(
-        fitted.process,
+        fitted.posterior,
         loaded.weights,
         SearchSpace(natural, limits),
         domains=fitted.domains,

@@ -38,6 +38,9 @@ def fit(
     regressor: Annotated[str, typer.Option(help=f"auto, {', '.join(REGRESSORS)}.")] = "auto",
     seed: Annotated[int, typer.Option(help="Seed of the folds.")] = 0,
     skip_failed: SkipOption = False,
+    keep_outliers: Annotated[
+        bool, typer.Option("--keep-outliers", help="Learn from losses that their mixture does not explain.")
+    ] = False,
     json_: JsonOption = False,
 ) -> None:
     """Fit a regression from mixtures to losses; auto takes the best by cross-validation."""
@@ -49,7 +52,14 @@ def fit(
         )
     wanted, better = read_weights(target, "--target"), maximize or ()
     model, card = fit_tables(
-        mixtures, losses, wanted, maximized=better, regressor=regressor, seed=seed, skip_failed=skip_failed
+        mixtures,
+        losses,
+        wanted,
+        maximized=better,
+        regressor=regressor,
+        seed=seed,
+        skip_failed=skip_failed,
+        keep_outliers=keep_outliers,
     )
     save_model(model, card, output)
     warn(*card.warnings, *_skipped(card.skipped_runs))

@@ -8,7 +8,7 @@ import typer
 
 from mashbill.cli.answers import say
 from mashbill.cli.mixture_options import JsonOption, read_repeats, read_tokens
-from mashbill.errors import ConfigError
+from mashbill.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from mashbill.config import PlanConfig
@@ -43,6 +43,8 @@ def plan(
     from mashbill.mixtures import MixtureTable, draw_mixtures
 
     have = read_tokens(domains)
+    if len(have) < 2:
+        raise DataError(str(domains), "has one domain, and mixtures take two", "add a row for each domain")
     if revised and reuse is None:
         raise ConfigError(
             f"--revised {revised[0]}",

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from mashbill.cli.answers import say, schedule_tables
+from mashbill.cli.answers import say, schedule_tables, warn
 from mashbill.cli.mixture_options import JsonOption, read_limits, read_repeats, read_weights
 
 
@@ -70,4 +70,5 @@ def schedule(
         limits, shares = limits.left(under_way.spent, under_way.left, runs.domains), under_way.shares
     choice = choose_schedule(runs, ScheduleLimits(shares, limits), terms, under_way=under_way)
     choice.followed.table().write(output)
+    warn(*(one.warning(str(trajectories), "check that run") for one in choice.outliers))
     say(json_, choice, *schedule_tables(choice), f"{choice.reason}: {output}")

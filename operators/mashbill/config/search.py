@@ -220,6 +220,11 @@ class RegressionConfig(Section):
         "cross-validation; auto takes the best.",
     )
     folds: int = Field(5, ge=2, le=50, description="Folds of the cross-validation within the training runs.")
+    keep_outliers: bool = Field(
+        False,
+        description="Learn from losses that their mixture does not explain, too; otherwise each is named and "
+        "left out.",
+    )
 
 
 class MixConfig(Section):

@@ -64,7 +64,9 @@ class Table:
         table = cls(
             frame["index"].to_numpy(),
             tuple(map(str, body.columns)),
-            body.to_numpy(dtype=np.float64),
+            body.to_numpy(
+                dtype=np.float64, copy=True
+            ),  # of one column it would be the frame's own, not to write to
             str(path),
         )
         table.check()
@@ -142,6 +144,20 @@ class LossTable(Table):
         if np.isinf(self.values).any():
             row, column = np.argwhere(np.isinf(self.values))[0]
             raise DataError(self.place(row, column), "is infinite", "leave the run out of both tables")
+
+    def check_positive(self, otherwise: str = "train it again", maximized: Sequence[str] = ()) -> None:
+        """Raise DataError where a loss is 0 or below, which no bits and no nats per byte are.
+
+        Args:
+            otherwise: what else may be done, beside correcting it; ``{column}`` stands for the column.
+            maximized: columns where higher is better, which may be anything.
+        """
+        low = (self.losses <= 0) & [name not in maximized for name in self.columns]
+        if low.any():
+            row, column = np.argwhere(low)[0]
+            what = f"is {self.losses[row, column]:g}, which is no loss: bits and nats per byte are above 0"
+            mend = f"correct it, or {otherwise.format(column=self.columns[column])}"
+            raise DataError(self.place(row, column), what, mend)
 
 
 def read_frame(path: Path, needed: str) -> Any:

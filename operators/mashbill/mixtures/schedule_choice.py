@@ -7,6 +7,7 @@ from pydantic import Field
 
 from mashbill.artifacts import Part, Record
 from mashbill.mixtures.choice import Prediction
+from mashbill.mixtures.outlier import OutlierLoss
 from mashbill.mixtures.schedule import Schedule
 
 TABLE = "schedule.csv"
@@ -49,6 +50,7 @@ class ScheduleChoice(Record):
         taken: whether the candidate is followed.
         cross_validation: with order and without.
         reason: a sentence.
+        outliers: losses for which runs were left out.
     """
 
     FILE = "schedule.json"
@@ -66,6 +68,7 @@ class ScheduleChoice(Record):
     taken: bool
     cross_validation: TrajectoryCrossValidation | None = None
     reason: str
+    outliers: tuple[OutlierLoss, ...] = ()
 
     @classmethod
     def stays(cls, mixture: dict[str, float], reason: str) -> Self:

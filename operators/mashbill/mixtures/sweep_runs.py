@@ -85,10 +85,11 @@ class SweepRuns:
         """Runs of two CSVs, joined on their index.
 
         Raises:
-            DataError: a table is wrong, or an index is in one only.
+            DataError: a table is wrong, a loss is 0 or below, or an index is in one only.
         """
-        table = MixtureTable.read(mixtures)
-        return cls(table, align(table, LossTable.read(losses)))
+        table, measured = MixtureTable.read(mixtures), LossTable.read(losses)
+        measured.check_positive()
+        return cls(table, align(table, measured))
 
 
 def has_runs(place: Place) -> bool:

@@ -1,9 +1,9 @@
 """Which mixtures to train next, and whether more runs can still change the choice.
 
-The Gaussian process draws whole loss surfaces from what it believes after the runs so far. Mixtures are
-proposed one after another, each the one that together with those before promises the greatest improvement
-over the present choice on the average surface (parallel expected improvement, by sampling). What the choice
-gives away to the best of each surface is the most that more runs can win.
+Whole loss surfaces are drawn from what is believed around the chosen regressor's predictions after the runs
+so far. Mixtures are proposed one after another, each the one that together with those before promises the
+greatest improvement over the present choice on the average surface (parallel expected improvement, by
+sampling). What the choice gives away to the best of each surface is the most that more runs can win.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ import numpy as np
 
 from mashbill.artifacts import Part, Record
 from mashbill.mixtures.dirichlet import draw_around
-from mashbill.regression.laws.gaussian_process import GaussianProcess
+from mashbill.regression.posterior import Posterior
 from mashbill.regression.simplex import SearchSpace, minimise
 
 ADVICE_TAG = 507
@@ -54,7 +54,7 @@ class Advice(Record):
 
 
 def advise(
-    process: GaussianProcess,
+    posterior: Posterior,
     target: np.ndarray,
     space: SearchSpace,
     *,
@@ -67,7 +67,7 @@ def advise(
     """Advise on the next runs.
 
     Args:
-        process: fitted on the runs so far.
+        posterior: of a regressor fitted on the runs so far.
         target: [targets] weights.
         space: the mixtures that may be trained.
         domains: their names.
@@ -76,8 +76,8 @@ def advise(
         noise: error of the regression, where there is one.
         pool: [mixtures, domains] the only ones that can be trained; None means any of the space.
     """
-    looked_at = _promising(process, target, space, seed=seed, pool=pool)
-    surfaces = process.draw(looked_at, SURFACES, seed) @ target
+    looked_at = _promising(posterior, target, space, seed=seed, pool=pool)
+    surfaces = posterior.draw(looked_at, SURFACES, seed) @ target
     best = surfaces.argmin(axis=1)
     at_choice = surfaces[:, 0]
     gains = at_choice - surfaces.min(axis=1)
@@ -97,13 +97,13 @@ def advise(
 
 
 def _promising(
-    process: GaussianProcess, target: np.ndarray, space: SearchSpace, *, seed: int, pool: np.ndarray | None
+    posterior: Posterior, target: np.ndarray, space: SearchSpace, *, seed: int, pool: np.ndarray | None
 ) -> np.ndarray:
     """[mixtures, domains] that may be best given the doubt about them, the one that is best on average
     first."""
 
     def mean(mixtures: np.ndarray) -> np.ndarray:
-        return process.predict(mixtures) @ target
+        return posterior.predict(mixtures) @ target
 
     candidates = space.draw(POOL, seed) if pool is None else pool
     if pool is None and space.bundle is None:
@@ -115,7 +115,7 @@ def _promising(
     middle = mean(candidates)
     order = np.argsort(middle, kind="stable")[:WITHIN]
     candidates, middle = candidates[order], middle[order]
-    hopeful = middle - 2 * np.sqrt(process.deviation(candidates) ** 2 @ target**2)
+    hopeful = middle - 2 * np.sqrt(posterior.deviation(candidates) ** 2 @ target**2)
     hopeful[0] = -np.inf
     return candidates[np.argsort(hopeful, kind="stable")[:NEAR]]
 

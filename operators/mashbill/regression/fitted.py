@@ -12,10 +12,13 @@ from mashbill.artifacts import Artifact, Part, Place, Progress, Record, file_in,
 from mashbill.config.search import REGRESSORS
 from mashbill.errors import DataError
 from mashbill.mixtures import Prediction, SweepRuns
+from mashbill.mixtures.outlier import OutlierLoss
 from mashbill.regression.cross_validation import CrossValidation, conformal_half_width
 from mashbill.regression.laws.ensemble import choose_regressor, compare, fit_regressor
 from mashbill.regression.laws.gaussian_process import GaussianProcess
 from mashbill.regression.laws.registry import regressor_named
+from mashbill.regression.outliers import Outliers, find_outliers, no_outliers
+from mashbill.regression.posterior import ErrorPosterior, Posterior
 from mashbill.regression.regressor import Regressor
 from mashbill.regression.state import State, part_of, read_state, within, write_state
 
@@ -35,6 +38,7 @@ class FittedRegression:
         domains, sets: names of the weights' and of the losses' columns.
         weights, losses: the runs it was fitted on.
         out_of_fold: [runs, sets] predictions by models that had not seen the run.
+        outliers: losses that it did not learn from; None where none was looked for.
     """
 
     name: str
@@ -44,23 +48,31 @@ class FittedRegression:
     weights: np.ndarray
     losses: np.ndarray
     out_of_fold: np.ndarray
+    outliers: Outliers | None = None
+
+    @property
+    def known_losses(self) -> np.ndarray:
+        """[runs, sets] losses that it learnt from; NaN in place of outliers."""
+        return self.losses if self.outliers is None else np.where(self.outliers.found, np.nan, self.losses)
 
     @property
     def residuals(self) -> np.ndarray:
-        """[runs, sets] measured less predicted, out of fold."""
-        return self.losses - self.out_of_fold
+        """[runs, sets] measured less predicted, out of fold; NaN in place of outliers."""
+        return self.known_losses - self.out_of_fold
 
     @property
-    def process(self) -> GaussianProcess:
-        """The regression's Gaussian process, or one fitted to the same runs."""
+    def posterior(self) -> Posterior:
+        """What is believed around the regressor's predictions."""
         if isinstance(self.regressor, GaussianProcess):
             return self.regressor
-        return GaussianProcess().fit(self.weights, self.losses)
+        return ErrorPosterior(self.regressor, self.weights, self.residuals)
 
     def write(self, folder: Path) -> None:
         """Write it into a folder, as arrays and JSON values."""
         state = {"format": FORMAT, "name": self.name, "domains": self.domains, "sets": self.sets}
         arrays = {"weights": self.weights, "losses": self.losses, "out_of_fold": self.out_of_fold}
+        if self.outliers is not None:
+            arrays |= within("outliers", vars(self.outliers))
         write_state(folder / MODEL, {**state, **arrays, **within("regressor", self.regressor.state())})
 
     @classmethod
@@ -90,12 +102,15 @@ class FittedRegression:
         name, domains, sets = state["name"], tuple(state["domains"]), tuple(state["sets"])
         weights, losses, out_of_fold = state["weights"], state["losses"], state["out_of_fold"]
         runs = len(weights)
-        if weights.shape != (runs, len(domains)) or {losses.shape, out_of_fold.shape} != {(runs, len(sets))}:
+        marks = part_of(state, "outliers")
+        outliers = Outliers(**marks) if marks else None
+        tables = (losses, out_of_fold, *marks.values())
+        if weights.shape != (runs, len(domains)) or {t.shape for t in tables} != {(runs, len(sets))}:
             raise ValueError("its tables do not fit one another")
         regressor = regressor_named(name).from_state(part_of(state, "regressor"))
         if regressor.predict(weights[:1]).shape != (1, len(sets)):
             raise ValueError("its regressor predicts other sets")
-        return cls(name, regressor, domains, sets, weights, losses, out_of_fold)
+        return cls(name, regressor, domains, sets, weights, losses, out_of_fold, outliers)
 
 
 @dataclass(frozen=True)
@@ -131,9 +146,30 @@ class TargetModel:
         return np.array([-1.0 if name in self.maximized else 1.0 for name in self.fitted.sets])
 
     @property
+    def known_losses(self) -> np.ndarray:
+        """[runs] of the target; NaN where a set of it is an outlier.
+
+        Raises:
+            DataError: that is so of every run.
+        """
+        weights = self.weights
+        losses: np.ndarray = self.fitted.known_losses[:, weights > 0] @ weights[weights > 0]
+        if np.isnan(losses).all():
+            raise DataError("losses", "have an outlier in every run", "fit fewer columns, or keep outliers")
+        return losses
+
+    @property
     def residuals(self) -> np.ndarray:
-        """[runs] of the target, measured less predicted, out of fold."""
-        return self.fitted.residuals @ self.weights
+        """[runs without an outlier] of the target, measured less predicted, out of fold."""
+        residuals = self.known_losses - self.fitted.out_of_fold @ self.weights
+        return residuals[~np.isnan(residuals)]
+
+    def outliers(self, index: np.ndarray) -> tuple[OutlierLoss, ...]:
+        """The losses that the regression did not learn from, of [runs] indices."""
+        fitted = self.fitted
+        if fitted.outliers is None:
+            return ()
+        return fitted.outliers.listed(index, fitted.sets, fitted.losses, signs=self.signs)
 
     @property
     def noise(self) -> float:
@@ -178,7 +214,8 @@ class TargetPredictions(Part):
 
 
 class RegressorComparison(Record):
-    """The regressors compared by cross-validation within the runs, and what the chosen one predicted."""
+    """The regressors compared by cross-validation within the runs, what the chosen one predicted, and the
+    losses that none of them learnt from."""
 
     FILE = "cross_validation.json"
     chosen: str
@@ -186,6 +223,7 @@ class RegressorComparison(Record):
     domains: tuple[str, ...]
     regressors: dict[str, RegressorErrors]
     predictions: dict[str, TargetPredictions]
+    outliers: tuple[OutlierLoss, ...] = ()
 
     @classmethod
     def of(cls, model: TargetModel, compared: Mapping[str, CrossValidation], index: np.ndarray) -> Self:
@@ -196,11 +234,12 @@ class RegressorComparison(Record):
             compared: the regressors' cross-validation.
             index: [runs] of the runs.
         """
-        fitted, weights = model.fitted, model.weights
+        fitted, measured = model.fitted, model.known_losses
+        known = ~np.isnan(measured)
         predictions = TargetPredictions(
-            index=tuple(index.tolist()),
-            measured=tuple((fitted.losses @ weights).tolist()),
-            predicted=tuple((fitted.out_of_fold @ weights).tolist()),
+            index=tuple(index[known].tolist()),
+            measured=tuple(measured[known].tolist()),
+            predicted=tuple((fitted.out_of_fold @ model.weights)[known].tolist()),
         )
         return cls(
             chosen=fitted.name,
@@ -208,6 +247,7 @@ class RegressorComparison(Record):
             domains=fitted.domains,
             regressors={name: _errors(cv, fitted.sets) for name, cv in compared.items()},
             predictions={"target": predictions},
+            outliers=model.outliers(index),
         )
 
 
@@ -218,6 +258,7 @@ def fit_runs(
     *,
     folds: int,
     seed: int,
+    keep_outliers: bool = False,
     progress: Progress = lambda share, words: None,
 ) -> tuple[FittedRegression, dict[str, CrossValidation]]:
     """Compare regressors on finished runs by cross-validation, and fit one of them on all.
@@ -227,22 +268,21 @@ def fit_runs(
         regressor: its name, or auto for the best of those that are compared.
         among: which are compared.
         folds, seed: of the cross-validation.
+        keep_outliers: learn from losses that their mixture does not explain, too.
         progress: told of each regressor.
     Returns:
         The fitted regression, and the comparison by name.
     """
     weights, losses = runs.mixtures.weights, runs.losses.losses
-    compared = compare(among, weights, losses, folds=folds, seed=seed, progress=progress)
+    outliers = no_outliers(losses) if keep_outliers else find_outliers(weights, losses)
+    known = np.where(outliers.found, np.nan, losses)
+    compared = compare(among, weights, known, folds=folds, seed=seed, progress=progress)
     chosen = choose_regressor(compared) if regressor == "auto" else regressor
     progress(0.9, f"fitting {chosen}")
-    model = fit_regressor(chosen, weights, losses, compared=compared)
-    out_of_fold = compared[chosen].predicted
-    return (
-        FittedRegression(
-            chosen, model, runs.mixtures.domains, runs.losses.columns, weights, losses, out_of_fold
-        ),
-        compared,
-    )
+    model = fit_regressor(chosen, weights, known, compared=compared)
+    domains, sets, out_of_fold = runs.mixtures.domains, runs.losses.columns, compared[chosen].predicted
+    fitted = FittedRegression(chosen, model, domains, sets, weights, losses, out_of_fold, outliers)
+    return fitted, compared
 
 
 def _errors(cv: CrossValidation, sets: Sequence[str]) -> RegressorErrors:

@@ -38,7 +38,7 @@ class Beside:
     def of_runs(cls, model: TargetModel, natural: np.ndarray) -> Self:
         """Natural, uniform, and the best of the runs."""
         fitted = model.fitted
-        best = fitted.weights[int(np.argmin(fitted.losses @ model.weights))]
+        best = fitted.weights[int(np.nanargmin(model.known_losses))]
         return cls({NATURAL: natural, "uniform": np.full(len(natural), 1 / len(natural)), "best run": best})
 
     def epochs(self, mixture: np.ndarray) -> np.ndarray | None:
@@ -92,9 +92,9 @@ def search(model: TargetModel, space: SearchSpace, config: MixConfig, *, seed: i
     """[domains] the mixture with the lowest objective in a space, by the config's method, caution and
     closeness."""
     direct = config.method == "direct"
-    process = model.fitted.process if config.caution and direct else None
+    posterior = model.fitted.posterior if config.caution and direct else None
     objective = Objective(
-        model.fitted.regressor, model.weights, process, config.caution, space.natural, config.closeness
+        model.fitted.regressor, model.weights, posterior, config.caution, space.natural, config.closeness
     )
     with one_thread():
         if direct:

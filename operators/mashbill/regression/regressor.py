@@ -1,5 +1,6 @@
 """What every regressor from mixtures to losses can do; each predicts all targets at once."""
 
+from collections.abc import Iterator
 from typing import Protocol, Self
 
 import numpy as np
@@ -17,7 +18,7 @@ class Regressor(Protocol):
         """The fewest runs that it can bear; a law has a parameter a domain and some more."""
 
     def fit(self, weights: np.ndarray, losses: np.ndarray) -> Self:
-        """Learn from [runs, domains] mixtures and [runs, targets] losses."""
+        """Learn from [runs, domains] mixtures and [runs, targets] losses, NaN where one is unknown."""
 
     def predict(self, weights: np.ndarray) -> np.ndarray:
         """[mixtures, targets] losses."""
@@ -32,3 +33,10 @@ class Regressor(Protocol):
         Raises:
             KeyError, TypeError, ValueError: the state is none of this regressor's.
         """
+
+
+def known_runs(weights: np.ndarray, losses: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Target by target the runs whose loss is known: [known, domains] mixtures, and [known] losses."""
+    for target in losses.T:
+        known = ~np.isnan(target)
+        yield weights[known], target[known]

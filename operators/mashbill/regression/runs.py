@@ -71,11 +71,11 @@ def join_tables(
     Args:
         mixtures: of all runs.
         losses: tables of the same columns.
-        maximized: columns where higher is better, which may be negative.
+        maximized: columns where higher is better, which may be 0 or negative.
         skip_failed: leave out runs with a missing loss.
     Raises:
-        DataError: a loss is missing (without skip_failed) or negative, an index occurs twice, or in one table
-            only.
+        DataError: a loss is missing (without skip_failed) or not above 0, an index occurs twice, or in one
+            table only.
     """
     for table in losses:
         _check_losses(table, maximized, skip_failed)
@@ -115,11 +115,7 @@ def _check_losses(table: LossTable, maximized: Sequence[str], skip_failed: bool)
             "is missing",
             "leave the run out of both tables, or give --skip-failed",
         )
-    negative = (table.losses < 0) & [name not in maximized for name in table.columns]
-    if negative.any():
-        row, column = np.argwhere(negative)[0]
-        mend = f"correct it, or give --maximize {table.columns[column]} where higher is better"
-        raise DataError(table.place(row, column), f"is {table.losses[row, column]:g}, which is no loss", mend)
+    table.check_positive("give --maximize {column} where higher is better", maximized)
 
 
 def _stacked_index(tables: Sequence[MixtureTable | LossTable]) -> np.ndarray:

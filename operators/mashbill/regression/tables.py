@@ -12,6 +12,7 @@ from mashbill.artifacts import Part, Record
 from mashbill.config.search import REGRESSORS
 from mashbill.errors import ConfigError, DataError
 from mashbill.mixtures import LossTable, MixtureTable, SweepRuns
+from mashbill.mixtures.outlier import OutlierLoss
 from mashbill.regression.cross_validation import conformal_half_width, spearman
 from mashbill.regression.fitted import FittedRegression, SetError, TargetModel, fit_runs
 from mashbill.regression.laws.ensemble import FOLDS
@@ -19,6 +20,7 @@ from mashbill.regression.laws.registry import MIN_RUNS, least_runs
 from mashbill.regression.runs import join_tables, ordered, read_losses, stacked_mixtures, weigh_columns
 
 COVERAGE = 0.9
+MEND = "check that run, or give --keep-outliers"
 
 
 class ModelCard(Record):
@@ -29,8 +31,9 @@ class ModelCard(Record):
         runs: that it was fitted on; skipped_runs: left out, as losses of theirs are missing.
         domains, targets: how many.
         cross_validation: error of each column, out of fold.
-        warnings: of what the runs cannot tell.
+        warnings: of what the runs cannot tell, and of losses that are left out.
         target: weight of each column; maximized: columns where higher is better.
+        outliers: losses that their mixture does not explain, which nothing was learnt from.
     """
 
     FILE = "model.json"
@@ -43,6 +46,7 @@ class ModelCard(Record):
     warnings: tuple[str, ...]
     target: dict[str, float]
     maximized: tuple[str, ...]
+    outliers: tuple[OutlierLoss, ...] = ()
 
 
 class ColumnJudgement(Part):
@@ -81,6 +85,7 @@ def fit_tables(
     regressor: str = "auto",
     seed: int = 0,
     skip_failed: bool = False,
+    keep_outliers: bool = False,
 ) -> tuple[TargetModel, ModelCard]:
     """Fit a regression on CSVs of mixtures and of losses, joined on their index.
 
@@ -91,9 +96,10 @@ def fit_tables(
         regressor: its name, or auto for the best by cross-validation of those that can bear so few runs.
         seed: seed of the folds.
         skip_failed: leave out runs with a missing loss.
+        keep_outliers: learn from losses that their mixture does not explain, too.
     Raises:
-        DataError: too few runs, a column that is missing or constant, a missing or negative loss, an index in
-            one file only.
+        DataError: too few runs, a column that is missing or constant, a loss that is missing or not above 0,
+            an index in one file only.
     """
     tables = read_losses(losses)
     target = _by_column(target, tables[0], ", ".join(map(str, losses)), maximized=maximized)
@@ -102,12 +108,14 @@ def fit_tables(
     joined = join_tables(stacked_mixtures(mixtures), given, maximized=maximized, skip_failed=skip_failed)
     runs = joined.finished
     names = _able(regressor, runs.mixtures, runs.losses.source)
-    _check_constant(runs.losses)
+    _check_constant(runs.losses, runs.losses.losses)
     warnings = _fixed_domains(runs.mixtures)
     signs = np.array([-1.0 if name in maximized else 1.0 for name in columns])
     signed = SweepRuns(runs.mixtures, LossTable(runs.losses.index, columns, runs.losses.losses * signs))
-    fitted, compared = fit_runs(signed, regressor, names, folds=FOLDS, seed=seed)
-    best = compared[fitted.name]
+    fitted, compared = fit_runs(signed, regressor, names, folds=FOLDS, seed=seed, keep_outliers=keep_outliers)
+    model, best = TargetModel(fitted, target, tuple(maximized)), compared[fitted.name]
+    outliers = model.outliers(runs.losses.index)
+    _check_constant(runs.losses, fitted.known_losses, " but for outliers")
     errors = zip(columns, best.spearman.tolist(), best.mae.tolist(), strict=True)
     card = ModelCard(
         regressor=fitted.name,
@@ -116,11 +124,12 @@ def fit_tables(
         domains=len(fitted.domains),
         targets=len(columns),
         cross_validation={name: SetError(spearman=rank, mae=mae) for name, rank, mae in errors},
-        warnings=tuple(warnings),
+        warnings=(*warnings, *(one.warning(runs.losses.source, MEND) for one in outliers)),
         target=dict(target),
         maximized=tuple(maximized),
+        outliers=outliers,
     )
-    return TargetModel(fitted, target, tuple(maximized)), card
+    return model, card
 
 
 def predict(model: TargetModel, mixtures: MixtureTable) -> np.ndarray:
@@ -164,7 +173,7 @@ def evaluate_tables(
         mixtures, losses: tables of those runs.
         skip_failed: leave out runs with a missing loss.
     Raises:
-        DataError: a column or domain is missing, a loss is missing or negative, a column is constant, or
+        DataError: a column or domain is missing, a loss is missing or not above 0, a column is constant, or
             fewer than two runs are left.
     """
     fitted, table = model.fitted, LossTable.read(losses)
@@ -178,7 +187,7 @@ def evaluate_tables(
     runs = joined.finished
     if len(runs) < 2:
         raise DataError(str(losses), f"has {len(runs)} finished runs", "an order needs at least 2")
-    _check_constant(runs.losses)
+    _check_constant(runs.losses, runs.losses.losses)
     measured, predicted = runs.losses.losses, predict(model, runs.mixtures)
     ranks = spearman(predicted, measured)
     columns = {}
@@ -242,12 +251,12 @@ def _able(regressor: str, mixtures: MixtureTable, where: str) -> list[str]:
     return names
 
 
-def _check_constant(losses: LossTable) -> None:
-    constant = [
-        name for name, column in zip(losses.columns, losses.losses.T, strict=True) if np.ptp(column) == 0
-    ]
+def _check_constant(losses: LossTable, known: np.ndarray, but: str = "") -> None:
+    """Raise DataError where a column of [runs, columns] losses, NaN where one is unknown, is constant."""
+    spread = np.nanmax(known, axis=0) - np.nanmin(known, axis=0)
+    constant = [losses.columns[i] for i in np.flatnonzero(spread == 0)]
     if constant:
-        what = "is constant, so nothing can be learnt of it"
+        what = f"is constant{but}, so nothing can be learnt of it"
         raise DataError(f"{losses.source}: column {constant[0]}", what, "leave it out of the target")
 
 

@@ -4,15 +4,23 @@ import numpy as np
 
 from mashbill.artifacts import Counts, StageRun
 from mashbill.config import PlanConfig
+from mashbill.errors import ConfigError
 from mashbill.mixtures import MixturePlan, MixtureTable, ScheduleTable, draw_mixtures, epoch_ceiling
 from mashbill.mixtures.design import spread_over_phases
 from mashbill.tokens import TokenStore
 
 
 def plan_from_the_start(run: StageRun) -> Counts:
-    """Draw the sweep's mixtures from the natural proportions of the tokenized text."""
+    """Draw the sweep's mixtures from the natural proportions of the tokenized text.
+
+    Raises:
+        ConfigError: there is one domain alone, or so many different mixtures cannot be drawn.
+    """
     store, config = TokenStore(run.inputs["tokenize"]), run.config.plan
     have = store.train_amounts()
+    if len(have) < 2:
+        mend = "add a domain, or split this one into quality bins (selection.bins)"
+        raise ConfigError("corpus.domains", f"has {store.domains[0]} alone, and mixtures take two", mend)
     ceiling = epoch_ceiling(have, run.config.sweep.tokens, config.max_epochs)
     natural, count = have / have.sum(), config.count(len(have))
     weights = draw_mixtures(natural, count, config, seed=run.config.seed, ceiling=ceiling)

@@ -1,5 +1,5 @@
-"""The refine stage: adaptive rounds of proxies. Each fits a process to all runs so far and trains the
-mixtures it asks for.
+"""The refine stage: adaptive rounds of proxies. Each fits the regression to all runs so far, as the fit stage
+does, and trains the mixtures that it asks for.
 
 It stops by itself where more runs promise too little; the rounds that are left then train nothing.
 """
@@ -16,7 +16,7 @@ from mashbill.mixtures.reuse import read_bundle
 from mashbill.mixtures.sweep_runs import LOSSES, MIXTURES, has_runs, runs_that_count
 from mashbill.proxies.group import chosen_config, train_group
 from mashbill.regression.advice import Advice, advise
-from mashbill.regression.laws.gaussian_process import GaussianProcess
+from mashbill.regression.fitted import fit_runs
 from mashbill.regression.limits import Limits
 from mashbill.regression.simplex import SearchSpace
 from mashbill.tokens import TokenStore
@@ -84,8 +84,15 @@ def _advice(run: StageRun, store: TokenStore, sweeps: list[Artifact], *, number:
     have = store.train_amounts(runs.mixtures.domains)
     ceiling = epoch_ceiling(have, config.sweep.tokens, config.plan.max_epochs)
     space = SearchSpace(have / have.sum(), Limits(np.zeros(len(have)), ceiling), read_bundle(plan))
+    fitted, _ = fit_runs(
+        runs,
+        config.regression.regressor,
+        folds=config.regression.folds,
+        seed=config.seed,
+        keep_outliers=config.regression.keep_outliers,
+    )
     return advise(
-        GaussianProcess().fit(runs.mixtures.weights, runs.losses.losses),
+        fitted.posterior,
         np.array([config.target.get(name, 0.0) for name in runs.losses.columns]),
         space,
         domains=runs.mixtures.domains,

@@ -4,6 +4,8 @@ With one phase in the config it says so and returns; where a schedule is not wor
 chosen mixture stays for all of the run.
 """
 
+import logging
+
 from mashbill.artifacts import Counts, StageRun
 from mashbill.mixtures import Choice, MixturePlan, ScheduleChoice
 from mashbill.mixtures.schedule_choice import TABLE
@@ -16,6 +18,7 @@ from mashbill.regression.trajectories.runs import phased_runs
 from mashbill.search.choose import final_repeats
 from mashbill.tokens import TokenStore
 
+log = logging.getLogger(__name__)
 OUTPUTS = {TABLE: "the schedule", ScheduleChoice.FILE: "its gain, noise and cross-validation"}
 
 
@@ -47,4 +50,6 @@ def schedule(run: StageRun) -> Counts:
     )
     found = choose_schedule(runs, ScheduleLimits(runs.shares, limits), terms, progress=run.progress)
     found.write(run.output)
+    for outlier in found.outliers:
+        log.warning(outlier.warning("sweep", "look at that proxy"))
     return {"phases": phases, "taken": found.taken, "gain": found.gain, "noise": found.noise}

@@ -112,7 +112,7 @@ _MIXTURE = (
     Stage(
         name="refine",
         summary="Train more proxies, round by round, where they can still change the choice.",
-        sections=("refine", "proxy", "sweep", "plan", *TARGET),
+        sections=("refine", "proxy", "sweep", "plan", "regression", *TARGET),
         inputs=("tokenize", "plan", "sweep"),
         run="mashbill.search.rounds:collect_rounds",
         parts="mashbill.search.rounds:round_names",

@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 
 from mashbill.cli.main import main
+from mashbill.errors import DataError
+from mashbill.mixtures import SweepRuns
 from mashbill.regression.tables import fit_tables, save_model
 
 DOMAINS = ("web", "books", "code")
@@ -88,6 +90,18 @@ BAD_TABLES = {
         lambda m, lost: (m, cell(lost, "loss", -1.0)),
         ["l.csv: index 2, column loss", "--maximize loss"],
     ),
+    "loss of 0": (
+        lambda m, lost: (m, cell(lost, "loss", 0.0)),
+        ["l.csv: index 2, column loss", "is 0, which is no loss", "--maximize loss"],
+    ),
+    "one domain": (
+        lambda m, lost: (m.assign(web=1.0)[["index", "web"]], lost),
+        ["m.csv", "same mixture in every run"],
+    ),
+    "constant but for one": (
+        lambda m, lost: (m, cell(lost.assign(loss=2.0), "loss", 50.0)),
+        ["l.csv: column loss", "constant but for outliers"],
+    ),
     "missing loss": (
         lambda m, lost: (m, cell(lost, "loss", float("nan"))),
         ["l.csv: index 2, column loss", "--skip-failed"],
@@ -143,7 +157,8 @@ def test_fit_refuses_bad_tables(
 
 
 @pytest.mark.parametrize(
-    "name", sorted(set(BAD_TABLES) - {"few", "same mixtures", "no target", "not in losses"})
+    "name",
+    sorted(set(BAD_TABLES) - {"few", "same mixtures", "no target", "not in losses", "constant but for one"}),
 )
 def test_evaluate_refuses_bad_tables(name: str, model: Path, tmp_path: Path, run: Run) -> None:
     change, fragments = BAD_TABLES[name]
@@ -180,10 +195,38 @@ def test_a_regressor_says_how_many_runs_it_can_bear(
     refused(answer, "l.csv", f"{runs} finished runs", f"at least {least}")
 
 
-def test_a_score_may_be_negative_where_it_is_maximised(tmp_path: Path, run: Run) -> None:
-    given = [*write(tmp_path, *tables()), "--regressor", "linear", "--output", tmp_path / "model"]
+def test_a_score_may_be_0_or_negative_where_it_is_maximised(tmp_path: Path, run: Run) -> None:
+    mixed, lost = tables()
+    given = [*write(tmp_path, mixed, cell(lost, "score", 0.0)), "--regressor", "linear"]
+    given += ["--output", tmp_path / "model"]
     refused(run("fit", *given, "--target", "score"), "l.csv: index 0, column score", "--maximize score")
     assert run("fit", *given, "--target", "score", "--maximize", "score")[0] == 0
+
+
+def test_a_sweeps_own_losses_are_refused_too(tmp_path: Path) -> None:
+    mixed, lost = tables()
+    write(tmp_path, mixed, cell(lost[["index", "loss"]], "loss", 0.0))
+    with pytest.raises(
+        DataError, match=r"l\.csv: index 2, column loss: is 0, which is no loss.*train it again"
+    ):
+        SweepRuns.read_tables(tmp_path / "m.csv", tmp_path / "l.csv")
+
+
+def test_a_run_that_has_gone_wrong_is_named_and_fitted_without(tmp_path: Path, run: Run) -> None:
+    mixed, lost = tables()
+    given = [*write(tmp_path, mixed, cell(lost, "loss", 1e6)), "--target", "loss", "--regressor", "gp"]
+    code, said = run("fit", *given, "--output", tmp_path / "model")
+    assert code == 0
+    assert "warning: " in said
+    assert "l.csv: index 2, column loss: is 1e+06" in said
+    assert run("fit", *given, "--keep-outliers", "--output", tmp_path / "model") == (0, "")
+
+
+@pytest.mark.parametrize("design", ["regmix", "space-filling"])
+def test_one_domain_is_no_mixture(design: str, tmp_path: Path, run: Run) -> None:
+    (tmp_path / "d.csv").write_text("domain,tokens\nweb,1000\n")
+    answer = run("plan", "--domains", tmp_path / "d.csv", "--design", design, "--output", tmp_path / "m.csv")
+    refused(answer, "d.csv", "has one domain", "add a row")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """``mashbill proxies train``: proxies on one's own mixtures, from the shell, as a user runs it."""
 
 import json
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -67,14 +68,15 @@ def test_mixtures_become_losses_and_a_second_call_trains_nothing(tokens: Path, t
     finished = results(tmp_path)
     assert proxies(*given).returncode == 0
     assert results(tmp_path) == finished
-    index = tokens / "tokens.json"
-    text = index.read_text()
     others = [proxies(*given, f"--set={key}") for key in ("proxy.learning_rate=0.01", "sweep.evaluations=3")]
-    try:
-        index.write_text(text + " ")  # as of other text
-        others.append(proxies(*given))
-    finally:
-        index.write_text(text)
+    shutil.copytree(tokens, tmp_path / "shards")
+    index = tmp_path / "shards" / "tokens.json"
+    index.write_text(index.read_text() + " ")  # as of other text
+    elsewhere = [tmp_path / "shards" if argument is tokens else argument for argument in given]
+    changed = proxies(*elsewhere)
+    assert (changed.returncode, "bytes where its manifest says" in changed.stderr) == (2, True)
+    index.with_name("manifest.json").unlink()  # shards that are no artifact
+    others.append(proxies(*elsewhere))
     for other in others:
         assert (other.returncode, "holds proxies of other mixtures or settings" in other.stderr) == (2, True)
 

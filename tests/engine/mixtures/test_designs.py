@@ -155,6 +155,15 @@ def test_a_design_is_what_its_seed_says(design: str) -> None:
     assert not np.isclose(first[:, None], other[None]).all(axis=2).any()
 
 
+@pytest.mark.parametrize("design", ["around-natural", "space-filling"])
+def test_small_weights_become_zero_and_the_rest_share_them(design: str) -> None:
+    raw = draw_mixtures(PILE, 16, of(design, min_weight=0.0), seed=0)
+    large = np.where(raw < 0.02, 0.0, raw)
+    assert (large == 0).any()
+    expected = large / large.sum(axis=1, keepdims=True)
+    assert draw_mixtures(PILE, 16, of(design, min_weight=0.02), seed=0) == pytest.approx(expected)
+
+
 @pytest.mark.parametrize("design", DESIGNS)
 def test_a_least_weight_that_no_mixture_keeps_is_refused(design: str) -> None:
     """Of forty domains held to a fortieth each, the only mixture has no weight of a twentieth."""

@@ -75,7 +75,7 @@ def test_what_is_read_predicts_what_was_written_bit_for_bit(name: str, tmp_path:
     for table in ("weights", "losses", "out_of_fold"):
         assert np.array_equal(getattr(read, table), getattr(fitted, table))
     if isinstance(fitted.regressor, GaussianProcess):
-        before, after = fitted.regressor, read.process
+        before, after = fitted.regressor, read.posterior
         assert np.array_equal(after.deviation(mixtures), before.deviation(mixtures))
         assert np.array_equal(after.draw(mixtures[:60], 30, 2), before.draw(mixtures[:60], 30, 2))
     read.write(tmp_path)

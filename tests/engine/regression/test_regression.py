@@ -26,10 +26,11 @@ from mashbill.regression.laws.ensemble import (
     member_shares,
     new_regressor,
 )
-from mashbill.regression.laws.gaussian_process import GaussianProcess, kernel
+from mashbill.regression.laws.gaussian_process import GaussianProcess
 from mashbill.regression.laws.linear import Linear
 from mashbill.regression.limits import Limits, no_limits
 from mashbill.regression.objective import Objective
+from mashbill.regression.process import kernel
 from mashbill.regression.sensitivity import sensitivity
 from mashbill.regression.simplex import SearchSpace, minimise
 

@@ -11,6 +11,7 @@ from mashbill.config.search import REGRESSORS
 from mashbill.regression.cross_validation import CrossValidation, cross_validate, measured_by, split_folds
 from mashbill.regression.laws.registry import regressor_named
 from mashbill.regression.regressor import Regressor
+from mashbill.regression.seed_noise import same_mixtures
 from mashbill.regression.state import State, part_of, within
 from mashbill.regression.threads import one_thread
 
@@ -41,7 +42,7 @@ class Ensemble:
         return max(regressor_named(name).least_runs(domains) for name in MEMBERS)
 
     def fit(self, weights: np.ndarray, losses: np.ndarray) -> Self:
-        """Learn from [runs, domains] mixtures and [runs, targets] losses."""
+        """Learn from [runs, domains] mixtures and [runs, targets] losses, NaN where one is unknown."""
         if not self.shares:
             self.shares = member_shares(compare(MEMBERS, weights, losses, folds=FOLDS, seed=0), losses)
         self.members: dict[str, Regressor] = {
@@ -90,7 +91,7 @@ def compare(
 
     Args:
         names: the regressors.
-        weights, losses: [runs, domains] mixtures, and [runs, targets].
+        weights, losses: [runs, domains] mixtures, and [runs, targets], NaN where unknown.
         folds, seed: of the cross-validation.
         progress: told of each regressor.
     """
@@ -104,7 +105,7 @@ def compare(
     if ENSEMBLE in names:
         predicted = np.empty_like(losses)
         for held, seen in split_folds(
-            len(weights), folds, seed
+            len(weights), folds, seed, mixtures=same_mixtures(weights)
         ):  # a run has no say in the shares that predict it
             shares = member_shares(compared, losses, seen)
             predicted[held] = np.sum(
@@ -125,12 +126,13 @@ def member_shares(
 
     Args:
         compared: the members' cross-validation.
-        losses: [runs, targets] measured.
+        losses: [runs, targets] measured; NaN where unknown.
         runs: which runs to learn from; None means all.
     """
     chosen = np.arange(len(losses)) if runs is None else runs
-    spread = np.maximum(losses.std(axis=0), 1e-12)
+    spread = np.maximum(np.nanstd(losses, axis=0), 1e-12)
     errors = np.stack([((compared[name].predicted - losses) / spread)[chosen] for name in MEMBERS])
+    errors = np.nan_to_num(errors)  # of what is unknown there is none
     own = np.einsum("art,brt->tab", errors, errors) / len(chosen)
     common = own.mean(axis=0)
     common += np.eye(len(MEMBERS)) * common.diagonal().mean() * PRIOR_RUNS / len(chosen)

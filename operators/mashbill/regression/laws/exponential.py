@@ -10,6 +10,7 @@ from typing import Self
 
 import numpy as np
 
+from mashbill.regression.regressor import known_runs
 from mashbill.regression.state import State
 
 STARTS = 6
@@ -30,8 +31,9 @@ class Exponential:
         return domains + 2
 
     def fit(self, weights: np.ndarray, losses: np.ndarray) -> Self:
-        """Learn from [runs, domains] mixtures and [runs, targets] losses."""
-        self.parameters = np.stack([_fit_target(weights, target, i) for i, target in enumerate(losses.T)])
+        """Learn from [runs, domains] mixtures and [runs, targets] losses, NaN where one is unknown."""
+        known = known_runs(weights, losses)
+        self.parameters = np.stack([_fit_target(*runs, i) for i, runs in enumerate(known)])
         self.highest = (self.parameters[:, 1:2] + self.parameters[:, 2:] @ weights.T).max(axis=1) + BEYOND
         return self
 

@@ -4,6 +4,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from mashbill.regression.regressor import known_runs
 from mashbill.regression.state import State
 
 FEWEST_RUNS = 16
@@ -26,12 +27,12 @@ class LightGBM:
         return FEWEST_RUNS
 
     def fit(self, weights: np.ndarray, losses: np.ndarray) -> Self:
-        """Learn from mixtures and losses."""
+        """Learn from [runs, domains] mixtures and [runs, targets] losses, NaN where one is unknown."""
         import lightgbm
 
         leaf = min(20, max(2, len(weights) // 10))
         self.models: list[Any] = []
-        for target in losses.T:
+        for known, target in known_runs(weights, losses):
             model = lightgbm.LGBMRegressor(
                 boosting_type="gbdt",
                 n_estimators=1_000,
@@ -42,7 +43,7 @@ class LightGBM:
                 deterministic=True,
                 random_state=42,
             )
-            self.models.append(model.fit(np.asarray(weights), target).booster_)
+            self.models.append(model.fit(known, target).booster_)
         return self
 
     def predict(self, weights: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from typing import Self
 
 import numpy as np
 
+from mashbill.regression.regressor import known_runs
 from mashbill.regression.state import State
 
 
@@ -19,12 +20,12 @@ class Linear:
         return domains + 1
 
     def fit(self, weights: np.ndarray, losses: np.ndarray) -> Self:
-        """Learn from mixtures and losses."""
+        """Learn from [runs, domains] mixtures and [runs, targets] losses, NaN where one is unknown."""
         from sklearn.linear_model import Ridge
 
-        model = Ridge(alpha=1e-3).fit(weights, losses)
-        self.slopes = np.ascontiguousarray(np.atleast_2d(model.coef_))
-        self.constants = np.atleast_1d(np.asarray(model.intercept_))
+        models = [Ridge(alpha=1e-3).fit(*runs) for runs in known_runs(weights, losses)]
+        self.slopes = np.stack([model.coef_ for model in models])
+        self.constants = np.array([model.intercept_ for model in models])
         return self
 
     def predict(self, weights: np.ndarray) -> np.ndarray:

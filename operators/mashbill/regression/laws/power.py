@@ -11,6 +11,7 @@ from typing import Self
 
 import numpy as np
 
+from mashbill.regression.regressor import known_runs
 from mashbill.regression.state import State
 
 STARTS = 6
@@ -30,9 +31,10 @@ class PowerLaw:
         return domains + 4
 
     def fit(self, weights: np.ndarray, losses: np.ndarray) -> Self:
-        """Learn from [runs, domains] mixtures and [runs, targets] losses."""
-        self.parameters = np.stack([_fit_target(weights, target, i) for i, target in enumerate(losses.T)])
-        self.scales = np.stack([_scale(target) for target in losses.T])
+        """Learn from [runs, domains] mixtures and [runs, targets] losses, NaN where one is unknown."""
+        known = list(known_runs(weights, losses))
+        self.parameters = np.stack([_fit_target(*runs, i) for i, runs in enumerate(known)])
+        self.scales = np.stack([_scale(target) for _, target in known])
         return self
 
     def predict(self, weights: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from mashbill.mixtures.schedule_choice import phases_of
 from mashbill.regression.cross_validation import conformal_half_width
 from mashbill.regression.simplex import LEAST_SHARE, LOOSEST, TIGHTEST, candidates, minimise
 from mashbill.regression.trajectories.limits import ScheduleLimits
-from mashbill.regression.trajectories.runs import PhasedRuns
+from mashbill.regression.trajectories.runs import PhasedRuns, usual_runs
 from mashbill.regression.trajectories.transitions import (
     Compared,
     FittedTrajectories,
@@ -67,7 +67,7 @@ def choose_schedule(
     For a run under way: than going on as it was.
 
     Args:
-        runs: finished runs in phases.
+        runs: finished runs in phases; those with an outlier among their losses are left out, and named.
         limits: of the phases that are left.
         terms: target, caution and the like.
         under_way: the run that is being continued; None means before it.
@@ -75,13 +75,15 @@ def choose_schedule(
     Raises:
         DataError: too few runs, or fewer than two phases.
     """
+    runs, outliers = usual_runs(runs)
     fitted = fit_trajectories(
         runs, folds=terms.folds, seed=terms.seed, progress=lambda done, words: progress(0.6 * done, words)
     )
     natural = runs.means.mean(axis=0) if terms.natural is None else terms.natural
     target = np.array([terms.target.get(name, 0.0) for name in runs.sets])
     search = _Search(fitted, target, natural, limits, terms, under_way)
-    return search.choice(lambda done, words: progress(0.6 + 0.4 * done, words))
+    choice = search.choice(lambda done, words: progress(0.6 + 0.4 * done, words))
+    return choice.model_copy(update={"outliers": outliers})
 
 
 @dataclass(frozen=True)

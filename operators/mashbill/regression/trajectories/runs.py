@@ -1,7 +1,7 @@
 """Runs cut into phases: what each read in a phase, and every loss at its end; from schedules and
 trajectories."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,8 @@ import numpy as np
 
 from mashbill.errors import DataError
 from mashbill.mixtures import ScheduleTable, TrajectoryTable
+from mashbill.mixtures.outlier import OutlierLoss
+from mashbill.regression.outliers import find_outliers
 
 NEAR = 0.02  # of a run: a loss measured so close to a phase's end counts as its loss
 
@@ -78,6 +80,20 @@ def phased_runs(
         losses[row] = _at_ends(points, shares, length, sets=sets, where=f"{source}: index {index}")
     kept = ~np.isnan(losses).any(axis=(1, 2))
     return PhasedRuns(table.index[kept], table.domains, sets, shares, weights[kept], losses[kept])
+
+
+def usual_runs(runs: PhasedRuns) -> tuple[PhasedRuns, tuple[OutlierLoss, ...]]:
+    """The runs without those of which a loss is an outlier, and these losses.
+
+    A whole run goes, as a phase's losses are what the next starts from.
+    """
+    count, phases = len(runs.index), len(runs.shares)
+    losses = runs.losses.reshape(count, -1)
+    outliers = find_outliers(runs.weights.reshape(count, -1), losses)
+    names = [f"{name} after phase {phase + 1}" for phase in range(phases) for name in runs.sets]
+    found = outliers.listed(runs.index, names, losses, signs=np.ones(len(names)))
+    kept = ~outliers.found.any(axis=1)
+    return replace(runs, index=runs.index[kept], weights=runs.weights[kept], losses=runs.losses[kept]), found
 
 
 def _at_ends(

@@ -196,6 +196,8 @@ def fit_trajectories(
         raise DataError(
             "schedules", f"has {len(runs.index)} finished runs", f"a regression needs at least {MIN_RUNS}"
         )
+    if not np.ptp(runs.weights, axis=0).any():
+        raise DataError("schedules", "are the same in every run", "train proxies on different schedules")
     if len(runs.shares) < 2:
         raise DataError(
             "schedules",
