@@ -26,8 +26,10 @@ format: install
 fast: install
 	$(BIN)/pytest -q --numprocesses auto --dist loadfile -m "not slow and not airflow"
 
+# In parallel what does not start a real Airflow, then that, alone.
 test: install
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist loadfile -m "not airflow"
+	$(BIN)/pytest -m airflow
 
 # Half an hour on two cores, the first time: a verdict stands until its module or its tests change.
 mutants: install

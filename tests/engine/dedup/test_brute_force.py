@@ -92,10 +92,10 @@ def test_links_that_do_not_fit_into_memory_are_joined_apart(
 ) -> None:
     finished = deduplicated(tmp_path, repeating, f"near = false\nmax_memory_bytes = {memory}")
     config = load_config(tmp_path / "config.toml")
-    filtered = run_stages(config, "filter")["filter"]
+    done = run_stages(config, "filter")
     for name in ("output", "scratch"):
         (tmp_path / name).mkdir()
-    run = StageRun(config, {"filter": filtered}, tmp_path / "output", tmp_path / "scratch", lambda *_: None)
+    run = StageRun(config, done, tmp_path / "output", tmp_path / "scratch", lambda *_: None)
     assert deduplicate(run)["documents_out"] == finished.manifest.counts["documents_out"]
     assert (tmp_path / "scratch" / "stars").exists() is apart
 

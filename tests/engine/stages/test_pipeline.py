@@ -93,7 +93,7 @@ def kill_a_worker(process: subprocess.Popen[str]) -> None:
                 os.kill(int(child), signal.SIGKILL)
                 return
         time.sleep(0.02)
-    pytest.fail("the run ended before a worker was there")
+    pytest.fail(f"the run ended before a worker was there: {process.communicate()[1]}")
 
 
 def test_pipeline_runs_from_text_to_report(resumed: Resumed) -> None:

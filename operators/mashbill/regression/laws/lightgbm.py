@@ -30,14 +30,13 @@ class LightGBM:
         """Learn from [runs, domains] mixtures and [runs, targets] losses, NaN where one is unknown."""
         import lightgbm
 
-        leaf = min(20, max(2, len(weights) // 10))
         self.models: list[Any] = []
         for known, target in known_runs(weights, losses):
             model = lightgbm.LGBMRegressor(
                 boosting_type="gbdt",
                 n_estimators=1_000,
                 learning_rate=1e-2,
-                min_child_samples=leaf,
+                min_child_samples=min(20, max(2, len(known) // 10)),
                 n_jobs=1,
                 verbosity=-1,
                 deterministic=True,
