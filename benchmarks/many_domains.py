@@ -51,7 +51,7 @@ def measure(folder: Path, domains: int, runs: int, targets: int) -> list[tuple[s
     )
     limits = ["--tokens", TOKENS, "--max-epochs", MAX_EPOCHS]
     rows = []
-    for design in ("space-filling", "regmix"):
+    for design in ("space-filling", "maximin", "around-natural"):
         planned = ["plan", "--domains", folder / "tokens.csv", "--count", runs, "--design", design, *limits]
         seconds, _ = run(*planned, "--output", folder / "m.csv")
         rows.append((f"plan, {design}", seconds, ""))

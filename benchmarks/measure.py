@@ -29,15 +29,16 @@ TEXT = ROOT / ".demo" / "text"
 PEERS = ROOT / ".demo" / "peers"
 REFERENCES = {"openwebtext", "encyclopedia"}
 
-Figures = list[dict[str, float]]
+Figures = list[dict[str, Any]]
 
 
-def sample(megabytes: float, seed: int = 0) -> list[dict[str, str]]:
-    """Documents of every domain of the demo, so many bytes of each, in a random order: id, domain and
-    text."""
+def sample(megabytes: float, seed: int = 0, only: Sequence[str] = ()) -> list[dict[str, str]]:
+    """Documents of every domain of the demo, or of some, so many bytes of each, in a random order: id, domain
+    and text. A domain that has less gives all of it."""
     if not TEXT.exists():
         sys.exit("the demo's text is missing; run `make demo` or examples/demo_corpus/prepare.py first")
     domains = sorted(path for path in TEXT.glob("*.jsonl") if path.stem not in REFERENCES)
+    domains = [path for path in domains if not only or path.stem in only]
     chosen: list[dict[str, str]] = []
     for path in domains:
         lines = [line for line in path.read_text(encoding="utf-8").split("\n") if line]
@@ -58,11 +59,18 @@ def size_of(documents: Sequence[dict[str, str]]) -> float:
     return sum(len(d["text"].encode()) for d in documents) / 1e6
 
 
-def timed(work: Callable[[], Any], repeats: int) -> Figures:
-    """CPU and wall seconds of each run, after one that warms up."""
+def write_jsonl(path: Path, documents: Sequence[dict[str, str]]) -> None:
+    """One document a line."""
+    path.write_text("".join(json.dumps(d) + "\n" for d in documents))
+
+
+def timed(work: Callable[[], Any], repeats: int, before: Callable[[], Any] = lambda: None) -> Figures:
+    """CPU and wall seconds of each run, after one that warms up; what must be done before each is not in
+    them."""
     work()
     figures = []
     for _ in range(repeats):
+        before()
         wall, cpu = time.perf_counter(), time.process_time()
         work()
         figures.append({"cpu": time.process_time() - cpu, "wall": time.perf_counter() - wall})
@@ -72,12 +80,13 @@ def timed(work: Callable[[], Any], repeats: int) -> Figures:
 def peer(
     work: str, documents: Sequence[dict[str, str]], repeats: int, **job: Any
 ) -> tuple[Figures, list[str]]:
-    """datatrove's figures for the same documents, and its decisions where the work is a filter."""
+    """datatrove's figures for the same documents, and its decisions: the reason of each where the work is a
+    filter, else the ids that came through."""
     python = peer_environment()
     with tempfile.TemporaryDirectory() as folder:
         path, decisions = Path(folder) / "input" / "documents.jsonl", Path(folder) / "decisions.json"
         path.parent.mkdir()
-        path.write_text("".join(json.dumps(d) + "\n" for d in documents))
+        write_jsonl(path, documents)
         description = {
             "work": work,
             "input": str(path),

@@ -31,7 +31,7 @@ from mashbill.mixtures import (
 from mashbill.mixtures.design import spread_over_phases
 from mashbill.proxies.proxy import train_proxy
 from mashbill.regression.laws.gaussian_process import GaussianProcess
-from mashbill.regression.simplex import minimise
+from mashbill.regression.simplex import candidates, minimise
 from mashbill.regression.trajectories.limits import ScheduleLimits
 from mashbill.regression.trajectories.optimum import Terms, choose_schedule
 from mashbill.regression.trajectories.runs import PhasedRuns
@@ -79,7 +79,7 @@ def train(
 
 def sweep(store: TokenStore, arguments: argparse.Namespace) -> PhasedRuns:
     """Phased proxies, and what they were trained on."""
-    plan = PlanConfig(phases=arguments.phases)
+    plan = PlanConfig(phases=arguments.phases, design="around-natural")
     natural = np.array(list(store.natural().values()))
     weights = spread_over_phases(draw_mixtures(natural, arguments.runs, plan, seed=0), plan, 0)
     shares = np.full(weights.shape[:2], 1 / arguments.phases)
@@ -103,7 +103,7 @@ def choose(
     choice = choose_schedule(runs, limits, Terms(target, natural=natural), where="the target")
     process = GaussianProcess().fit(runs.means, runs.losses[:, -1])
     weights = runs.target_weights(target, "the target")
-    drawn = within_ceiling(draw_mixtures(natural, 2_000, PlanConfig(), seed=0), repeats)
+    drawn = within_ceiling(candidates(natural, 2_000, 0), repeats)
     start = drawn[int((process.predict(drawn) @ weights).argmin())]
     found = minimise(lambda rows: process.predict(rows) @ weights, start, limits.constant, seed=0)
     return choice, dict(zip(store.domains, found.tolist(), strict=True))

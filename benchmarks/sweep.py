@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from page import ROOT, Page
 WAYS = {
     "plain": "transformers' Llama in a plain loop, one proxy after the other, torch's own threads",
     "processes": "the same loop, one process a proxy, one thread each, as many at once as there are cores",
+    "bf16": "the same in processes, in bf16 where the hardware multiplies in it (torch.autocast)",
     "alone": "mashbill, one proxy at a time",
     "ours": "mashbill",
 }
@@ -46,7 +48,7 @@ def main() -> None:
     if arguments.way:
         globals()[f"train_{arguments.way}"](arguments)
         return
-    ways = ["plain", "processes", "ours"] if arguments.device == "cpu" else ["plain", "alone", "ours"]
+    ways = ["plain", "processes", "bf16", "ours"] if arguments.device == "cpu" else ["plain", "alone", "ours"]
     figures: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
     for _ in range(arguments.repeats):
         for way in ways:
@@ -103,21 +105,30 @@ def train_plain(arguments: argparse.Namespace) -> None:
         transformers_loop(arguments, seed)
 
 
-def train_processes(arguments: argparse.Namespace) -> None:
+def train_bf16(arguments: argparse.Namespace) -> None:
+    """The same, a process each, as exact as ours is."""
+    train_processes(arguments, precision="auto")
+
+
+def train_processes(arguments: argparse.Namespace, precision: str = "fp32") -> None:
     """The same, a process each."""
     os.environ["OMP_NUM_THREADS"] = "1"
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(os.cpu_count(), context, max_tasks_per_child=1) as pool:
-        list(pool.map(transformers_loop, [arguments] * arguments.proxies, range(arguments.proxies)))
+        loop = partial(transformers_loop, arguments, precision=precision)
+        list(pool.map(loop, range(arguments.proxies)))
 
 
-def transformers_loop(arguments: argparse.Namespace, seed: int) -> None:
-    """One proxy."""
+def transformers_loop(arguments: argparse.Namespace, seed: int, precision: str = "fp32") -> None:
+    """One proxy, in transformers' own precision or in that of ours."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
     from mashbill.models.huggingface import llama_config
+    from mashbill.models.optimisation import resolve_precision
 
+    dtype = resolve_precision(precision, arguments.device)
+    products = partial(torch.autocast, arguments.device, dtype, enabled=dtype != torch.float32)
     config, store = settings(arguments)
     proxy, shape = config.proxy, config.proxy.model
     torch.manual_seed(seed)
@@ -127,18 +138,24 @@ def transformers_loop(arguments: argparse.Namespace, seed: int) -> None:
     optimiser = torch.optim.AdamW(
         model.parameters(), lr=proxy.learning_rate, betas=(0.9, 0.95), weight_decay=proxy.weight_decay
     )
-    tokens = torch.from_numpy(store.train_tokens(store.domains[0])[: arguments.tokens + 1].astype("int64"))
+    tokens = torch.from_numpy(store.train_tokens(store.domains[0])[: arguments.tokens].astype("int64"))
+    if len(tokens) < arguments.tokens:
+        sys.exit(
+            f"{store.domains[0]} has {len(tokens):,} tokens; take fewer, so that every way trains as many"
+        )
     for start in range(0, arguments.tokens, proxy.batch_sequences * shape.context):
         batch = (
             tokens[start : start + proxy.batch_sequences * shape.context]
             .view(-1, shape.context)
             .to(arguments.device)
         )
-        model(input_ids=batch, labels=batch).loss.backward()
+        with products():
+            loss = model(input_ids=batch, labels=batch).loss
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), proxy.gradient_clip)
         optimiser.step()
         optimiser.zero_grad()
-    with torch.no_grad():
+    with torch.no_grad(), products():
         for name in store.set_names:
             tokens = torch.from_numpy(store.validation(name).tokens.astype("int64"))
             windows = (

@@ -29,13 +29,16 @@ class AirflowServer:
         home: AIRFLOW_HOME.
         dags: folder of DAG files.
         parallelism: tasks at once.
+        configs: folder of config files that runs may be started with, beside those of the DAGs.
     """
 
-    def __init__(self, home: Path, dags: Path, parallelism: int) -> None:
+    def __init__(self, home: Path, dags: Path, parallelism: int, configs: Path | None = None) -> None:
         self.home, self.port = home.absolute(), _free_port()
         self.home.mkdir(parents=True, exist_ok=True)
         self.url = f"http://localhost:{self.port}"
         self.environment = {**os.environ, **self._settings(dags.absolute(), parallelism)}
+        if configs is not None:
+            self.environment["AIRFLOW__MASHBILL__CONFIGS"] = str(configs.absolute())
         self.sessions = self.home / "sessions"
         self.process: subprocess.Popen[bytes] | None = None
         self.token = ""

@@ -77,11 +77,15 @@ def run(config: PipelineConfig, path: Path, home: Path) -> None:
     started = time.monotonic()
     report = finished_stages(config).get("report")
     if report is None:
-        with AirflowServer(home, ROOT / "dags", parallelism=os.cpu_count() or 2) as server:
+        with AirflowServer(home, ROOT / "dags", os.cpu_count() or 2, configs=path.parent) as server:
             console.print(
                 f"Airflow is up at {server.url} ({time.monotonic() - started:.0f} s)", highlight=False
             )
-            follow(server, server.trigger(DAG, {"config": str(path)}), open_store(config).storage.workspace())
+            follow(
+                server,
+                server.trigger(DAG, {"config": str(path.absolute())}),
+                open_store(config).storage.workspace(),
+            )
         report = finished_stages(config)["report"]
         console.print(f"pipeline finished in {time.monotonic() - started:.0f} s", highlight=False)
     print_summary(report)

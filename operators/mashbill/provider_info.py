@@ -23,6 +23,21 @@ def get_provider_info() -> dict[str, Any]:
                 "tags": ["software"],
             }
         ],
+        "config": {
+            name: {
+                "description": "Settings of the mashbill provider.",
+                "options": {
+                    "configs": {
+                        "description": "Folders of config files that a run may be started with, beside "
+                        "those in the folder of a DAG's own; with colons between them.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "/opt/mashbill/configs",
+                        "default": "",
+                    }
+                },
+            }
+        },
         "operators": [
             {
                 "integration-name": name,

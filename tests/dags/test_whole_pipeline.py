@@ -118,7 +118,8 @@ def test_finished_pipeline_is_reused_without_airflow(finished: Finished) -> None
 
 @pytest.mark.airflow
 def test_gate_asks_a_person_in_airflow_and_goes_on_when_approved(finished: Finished) -> None:
-    with AirflowServer(finished.folder / "asked", ROOT / "dags", parallelism=2) as server:
+    configs = smoke_config(finished.folder).parent
+    with AirflowServer(finished.folder / "asked", ROOT / "dags", 2, configs) as server:
         conf = {
             "config": str(smoke_config(finished.folder)),
             "gate.within_noise": "ask",

@@ -1,6 +1,6 @@
 """``docs/mutants.md``: the share of mutants killed by room, and what is to be said for each survivor.
 
-The arguments stand in the page alone: they are read from it before it is written anew, by the mutants' keys.
+The arguments stand in ``argued.md``, by the mutants' keys; the page is written whole.
 """
 
 import re
@@ -12,13 +12,14 @@ from mutants.faults import Fault
 from mutants.rooms import CLOSEST, room_of
 
 PAGE = DOCS / "mutants.md"
+ARGUED = Path(__file__).with_name("argued.md")
 OPEN = "not argued yet"
 ENTRY = re.compile(r"^- `(?P<key>[^`]+)`\n  (?P<argument>.+)$", re.MULTILINE)
 HEAD = """# Mutants
 
 `make mutants` plants {count} single-line faults, drawn by seed {seed}, one at a time in a copy of the
 package, and runs the closest tests. A mutant is killed when a test fails or hangs. CONTRIBUTING.md says how
-to run it; it writes this page, but for the arguments under survivors, which it keeps.
+to run it; it writes this page, with the arguments of `tests/mutants/argued.md`.
 
 **{killed} of {count} are killed: {share:.1%}.**
 
@@ -27,12 +28,9 @@ to run it; it writes this page, but for the arguments under survivors, which it 
 """
 
 
-def arguments(page: Path = PAGE) -> dict[str, str]:
-    """What the page says for each survivor, by its key."""
-    if not page.exists():
-        return {}
-    found = {match["key"]: match["argument"] for match in ENTRY.finditer(page.read_text(encoding="utf-8"))}
-    return {key: argument for key, argument in found.items() if argument != OPEN}
+def arguments() -> dict[str, str]:
+    """What is to be said for a survivor, by its key."""
+    return {match["key"]: match["argument"] for match in ENTRY.finditer(ARGUED.read_text(encoding="utf-8"))}
 
 
 def write(drawn: list[Fault], verdicts: dict[str, str], seed: int, page: Path = PAGE) -> None:
@@ -44,7 +42,7 @@ def write(drawn: list[Fault], verdicts: dict[str, str], seed: int, page: Path = 
         seed: what drew it.
         page: where.
     """
-    said = arguments(page)
+    said = arguments()
     counts = Counter((room_of(fault.module), verdicts[fault.key]) for fault in drawn)
     killed = sum(verdicts[fault.key] != "survived" for fault in drawn)
     text = HEAD.format(count=len(drawn), seed=seed, killed=killed, share=killed / len(drawn))

@@ -6,8 +6,9 @@ from mashbill.artifacts.json_file import write_json
 from mashbill.artifacts.manifest import FileEntry, Manifest
 from mashbill.artifacts.progress import Progress, ProgressFile, ProgressState, read_progress
 from mashbill.artifacts.record import Part, Place, Record, RecordOf, file_in, has_file
+from mashbill.artifacts.sealed import SealedFile
 from mashbill.artifacts.stage_run import Counts, StageRun
-from mashbill.artifacts.store import ArtifactStore, open_store
+from mashbill.artifacts.store import ArtifactStore, open_store, place_at
 
 __all__ = [
     "Artifact",
@@ -22,11 +23,13 @@ __all__ = [
     "ProgressState",
     "Record",
     "RecordOf",
+    "SealedFile",
     "StageRun",
     "file_in",
     "fingerprint",
     "has_file",
     "open_store",
+    "place_at",
     "read_progress",
     "write_json",
 ]

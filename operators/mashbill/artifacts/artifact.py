@@ -1,17 +1,18 @@
 """A committed result, opened by its manifest: its files are fetched when they are asked for.
 
 On a disk a file is there already. Of an artifact on S3 one file, the files under one prefix or, by ``path``,
-all are copied to this machine, each once and checked against the manifest; looking for results reads
-manifests alone.
+all are copied to this machine, each once. What is opened is checked against the manifest, once a process;
+looking for results reads manifests alone.
 """
 
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from mashbill.artifacts.manifest import FileEntry, Manifest
+from mashbill.artifacts.manifest import MANIFEST, FileEntry, Manifest
+from mashbill.artifacts.sealed import SealedFile
 from mashbill.errors import DataError
-from mashbill.storage import Storage
+from mashbill.storage import Storage, part_of_a_copy, written_whole
 
 
 @dataclass(frozen=True)
@@ -41,27 +42,42 @@ class Artifact:
 
     @property
     def path(self) -> Path:
-        """A local folder with all its files; where the address is remote, they are copied first."""
+        """A local folder with all its files, each checked; where the address is remote, they are copied
+        first."""
         return self.folder("")
+
+    def names(self, prefix: str = "") -> list[str]:
+        """Names of its files, or of those under a folder of it; what else lies beside them is not its."""
+        return [name for name in self._entries if not prefix or name.startswith(f"{prefix}/")]
 
     def has(self, name: str) -> bool:
         """Whether it has a file of that name."""
         return name in self._entries
 
     def file(self, name: str) -> Path:
-        """The local path of one of its files.
+        """The local path of one of its files, to be read now.
 
         Args:
             name: as the manifest has it, relative to the artifact, with slashes.
         Raises:
             DataError: the artifact has no such file, or the file is gone or damaged.
         """
+        return self.sealed(name).opened()
+
+    def sealed(self, name: str) -> SealedFile:
+        """One of its files, on this machine, to be checked by who opens it.
+
+        Args:
+            name: as the manifest has it.
+        Raises:
+            DataError: the artifact has no such file, or the file is gone or has another size.
+        """
         entry = self._entries.get(name)
         if entry is None:
-            raise DataError(
-                self.address, f"has no file {name}", f"rerun {self.manifest.stage} with this version"
-            )
-        return self.storage.fetch(f"{self.key}/{name}", size=entry.bytes, sha256=entry.sha256)
+            mend = f"rerun {self.manifest.stage} with this version"
+            raise DataError(self.address, f"has no file {name}", mend)
+        path = self.storage.fetch(f"{self.key}/{name}", size=entry.bytes, sha256=entry.sha256)
+        return SealedFile(str(path), entry.sha256, self.address)
 
     def folder(self, prefix: str) -> Path:
         """A local folder with the files under a prefix; where there are none, there may be no folder.
@@ -69,14 +85,36 @@ class Artifact:
         Args:
             prefix: a folder of the artifact, without a slash at its end.
         Raises:
-            DataError: a file is gone or damaged.
+            DataError: a file is gone or damaged, or one lies there that is not the artifact's, which who
+                reads the folder would read too.
         """
         if prefix not in self._folders:
-            for name in self._entries:
-                if not prefix or name.startswith(f"{prefix}/"):
-                    self.file(name)
-            self._folders[prefix] = self.storage.place(f"{self.key}/{prefix}" if prefix else self.key)
+            for name in self.names(prefix):
+                self.file(name)
+            place = self.storage.place(f"{self.key}/{prefix}" if prefix else self.key)
+            self._refuse_strangers(place, f"{prefix}/" if prefix else "")
+            self._folders[prefix] = place
         return self._folders[prefix]
+
+    def here(self) -> Path:
+        """A local folder with all its files and its manifest, for another process: that opens it by its
+        manifest (``place_at``), and checks what it reads."""
+        for name in self.names():
+            self.sealed(name)
+        place = self.storage.place(self.key)
+        if not (place / MANIFEST).exists():
+            with written_whole(place / MANIFEST) as part:
+                part.write_text(self.manifest.model_dump_json(indent=1))
+        return place
+
+    def _refuse_strangers(self, place: Path, prefix: str) -> None:
+        known = {*self._entries, MANIFEST}
+        for path in sorted(place.rglob("*")):
+            name = f"{prefix}{path.relative_to(place)}"
+            own = name in known or part_of_a_copy(name) in known
+            if not own and (path.is_symlink() or not path.is_dir()):
+                what = f"is not in the manifest of {self.address}"
+                raise DataError(str(path), what, "take it out of the folder, or rerun the stage")
 
     @cached_property
     def _entries(self) -> dict[str, FileEntry]:

@@ -1,10 +1,11 @@
 """The manifest: what an artifact is, from what it was made, and the checksums of its files."""
 
-import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+from mashbill.storage import checked_key, sha256_of
 
 MANIFEST = "manifest.json"
 
@@ -13,7 +14,7 @@ class FileEntry(BaseModel):
     """One file of an artifact."""
 
     model_config = ConfigDict(frozen=True)
-    path: str
+    path: Annotated[str, AfterValidator(checked_key)]
     bytes: int
     sha256: str
 
@@ -37,12 +38,7 @@ class Manifest(BaseModel):
 
 def describe_files(folder: Path) -> tuple[FileEntry, ...]:
     """Sizes and checksums of every file in a folder, sorted by path."""
-    paths = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST)
+    paths = sorted(p for p in folder.rglob("*") if p.is_file() and p != folder / MANIFEST)
     return tuple(
-        FileEntry(path=str(p.relative_to(folder)), bytes=p.stat().st_size, sha256=_sha256(p)) for p in paths
+        FileEntry(path=str(p.relative_to(folder)), bytes=p.stat().st_size, sha256=sha256_of(p)) for p in paths
     )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,25 +11,28 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
 
 from mashbill.artifacts.artifact import Artifact
+from mashbill.artifacts.store import place_at
 from mashbill.errors import DataError
 
 Root = TypeVar("Root")
 Place = Artifact | Path
-"""Where a record's file lies: an artifact, or a folder."""
+"""Where a record's file lies: an artifact, or a folder, which may be one's too."""
 
 
 def has_file(place: Place, name: str) -> bool:
     """Whether an artifact or a folder has a file of that name."""
-    return place.has(name) if isinstance(place, Artifact) else (place / name).exists()
+    opened = place_at(place)
+    return opened.has(name) if isinstance(opened, Artifact) else (opened / name).exists()
 
 
 def file_in(place: Place, name: str) -> Path:
-    """The local path of a file of an artifact, which is fetched where it is remote, or of a folder.
+    """The local path of a file of an artifact, which is fetched and checked, or of a folder.
 
     Raises:
-        DataError: the artifact has no such file.
+        DataError: the artifact has no such file, or the file is gone or damaged.
     """
-    return place.file(name) if isinstance(place, Artifact) else place / name
+    opened = place_at(place)
+    return opened.file(name) if isinstance(opened, Artifact) else opened / name
 
 
 class Part(BaseModel):

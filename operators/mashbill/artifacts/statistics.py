@@ -57,6 +57,8 @@ def nothing_is_lost(where: str, what: str, lost: int) -> None:
 def _rows(stage: str, counts: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str, int]]:
     for domain, row in counts["by_domain"].items():
         yield from ((stage, domain, measure, "", int(value)) for measure, value in row.items())
+    for domain, reasons in counts.get("removed_by_domain", {}).items():
+        yield from ((stage, domain, "removed", reason, int(value)) for reason, value in reasons.items())
     for measure in ("removed", "rejected", "would_remove"):
         yield from (
             (stage, "", measure, reason, int(value)) for reason, value in counts.get(measure, {}).items()

@@ -9,8 +9,10 @@ from pydantic import ValidationError
 from mashbill.artifacts.artifact import Artifact
 from mashbill.artifacts.manifest import MANIFEST, Manifest
 from mashbill.config import PipelineConfig
-from mashbill.errors import DataError
-from mashbill.storage import Storage, open_storage
+from mashbill.errors import ConfigError, DataError
+from mashbill.storage import Storage, checked_key, open_storage
+
+RENAME = "name it by letters, digits, dots, dashes and underscores"
 
 
 class ArtifactStore:
@@ -21,8 +23,13 @@ class ArtifactStore:
         self.storage: Storage = open_storage(root, scratch)
 
     def key(self, stage: str, fingerprint: str, part: str | None = None) -> str:
-        """Where a result lives, relative to the root."""
-        return f"{stage}/{fingerprint[:16]}" if part is None else f"{stage}/{fingerprint[:16]}.parts/{part}"
+        """Where a result lives, relative to the root.
+
+        Raises:
+            ConfigError: a part's name is no name of a folder.
+        """
+        whole = f"{stage}/{fingerprint[:16]}"
+        return whole if part is None else f"{whole}.parts/{_folder_of(stage, part)}"
 
     def find(self, stage: str, fingerprint: str, part: str | None = None) -> Artifact | None:
         """The committed result, or None; its manifest is read, and no file."""
@@ -59,16 +66,11 @@ class ArtifactStore:
         """The artifact at an address that ``Artifact.address`` gave; its manifest is read, and no file.
 
         Raises:
-            DataError: there is none, or it belongs to another root.
+            DataError: there is none, or it belongs to another root, or the address leads out of this one.
         """
-        if not address.startswith(self.storage.root + "/"):
-            raise DataError(
-                address,
-                f"is not under the artifact root {self.storage.root}",
-                "set the config's artifacts to its root",
-            )
+        key = self._key_of(address)
         try:
-            return self._open(address.removeprefix(self.storage.root + "/"))
+            return self._open(key)
         except KeyError:
             raise DataError(
                 address, "is no artifact (it has no manifest)", "rerun the stage that makes it"
@@ -82,13 +84,15 @@ class ArtifactStore:
 
     def scratch_folder(self, stage: str, fingerprint: str, part: str | None = None) -> Path:
         """The folder that attempts at one result share."""
-        folder = self.storage.workspace() / f"scratch-{stage}-{fingerprint[:16]}" / (part or "whole")
+        name = "whole" if part is None else _folder_of(stage, part)
+        folder = self.storage.workspace() / f"scratch-{stage}-{fingerprint[:16]}" / name
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def progress_path(self, stage: str, part: str | None = None) -> Path:
         """The file that tells how far a running stage or part is."""
-        return self.storage.workspace() / "progress" / f"{stage if part is None else f'{stage}.{part}'}.json"
+        name = stage if part is None else f"{stage}.{_folder_of(stage, part)}"
+        return self.storage.workspace() / "progress" / f"{name}.json"
 
     def commit(self, output: Path, manifest: Manifest) -> Artifact:
         """Make a written folder an artifact; where another attempt was first, its result is the artifact."""
@@ -107,6 +111,22 @@ class ArtifactStore:
         self.storage.discard(f"{key}.parts")
         shutil.rmtree(self.storage.workspace() / f"scratch-{stage}-{fingerprint[:16]}", ignore_errors=True)
 
+    def _key_of(self, address: str) -> str:
+        """The key of an address: what comes after the root, slashes and dots that say nothing left out."""
+        start = f"{self.storage.root.rstrip('/')}/"
+        parts = [part for part in address.removeprefix(start).split("/") if part not in {"", "."}]
+        if not address.startswith(start):
+            mend = "set the config's artifacts to its root"
+            raise DataError(address, f"is not under the artifact root {self.storage.root}", mend)
+        try:
+            key = checked_key("/".join(parts))
+        except ValueError as error:
+            mend = "give the address that the result was printed with"
+            raise DataError(
+                address, f"leaves the artifact root {self.storage.root} ({error})", mend
+            ) from error
+        return key
+
     def _open(self, key: str) -> Artifact:
         return Artifact(self.storage, key, self._manifest(key))
 
@@ -117,6 +137,29 @@ class ArtifactStore:
         except ValidationError as error:
             where = f"{self.storage.root}/{key}/{MANIFEST}"
             raise DataError(where, "is not a manifest", "delete the folder and rerun the stage") from error
+
+
+def place_at(place: Artifact | Path) -> Artifact | Path:
+    """The artifact that a folder is, opened by its manifest; the folder, where it is none.
+
+    Raises:
+        DataError: the folder has a manifest that is none.
+    """
+    if isinstance(place, Artifact) or not (place / MANIFEST).exists():
+        return place
+    folder = place.resolve()
+    return ArtifactStore(str(folder.parent), folder.parent).open(str(folder))
+
+
+def _folder_of(stage: str, part: str) -> str:
+    """The folder of a part, which has its name."""
+    try:
+        checked_key(part)
+    except ValueError as error:
+        raise ConfigError(f"stage {stage}: part {part!r:.100}", f"is no name ({error})", RENAME) from error
+    if "/" in part or part.startswith("."):
+        raise ConfigError(f"stage {stage}: part {part!r:.100}", "is no name of a folder", RENAME)
+    return part
 
 
 def open_store(config: PipelineConfig) -> ArtifactStore:

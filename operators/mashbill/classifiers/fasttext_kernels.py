@@ -1,9 +1,9 @@
 """Compiled kernels of the collapsed scorer: hash UTF-8 bytes as fastText does, add up one scalar a row.
 
 fastText's rules, checked against its source and its results: FNV-1a over sign-extended bytes; white space is
-space, tab, newline, vertical tab, form feed, carriage return and NUL, and nothing else; a token that begins
-with the label prefix is ignored; the token ``</s>`` ends the document, and one is appended where there is
-none.
+space, tab, newline, vertical tab, form feed, carriage return and NUL, and nothing else; a token that spells
+one of the model's labels is ignored, and so is one outside the dictionary that begins with the label prefix;
+the token ``</s>`` ends the document, and one is appended where there is none.
 """
 
 import numba as nb
@@ -41,7 +41,7 @@ def _begins_with(text, start, end, prefix):
 
 @nb.njit(inline="always")
 def _find(state, text, start, end, slots, words, offsets):
-    """Row of a word in the dictionary, or -1."""
+    """Row of a word or label in the dictionary, or -1."""
     mask = slots.shape[0] - 1
     slot = np.int64(state) & mask
     while True:
@@ -97,6 +97,25 @@ def add_subwords(text, start, end, shortest, longest, buckets, sums):
 
 
 @nb.njit(nogil=True, cache=True)
+def fill_slots(words, offsets, slots):
+    """Put each word's row under its hash.
+
+    Args:
+        words: [bytes] uint8; offsets: [words + 1] int64.
+        slots: [slots] int32 of -1, a power of two and more than there are words, written.
+    """
+    mask = slots.shape[0] - 1
+    for row in range(offsets.shape[0] - 1):
+        state = np.uint32(FNV_OFFSET)
+        for place in range(offsets[row], offsets[row + 1]):
+            state = _hash_step(state, words[place])
+        slot = np.int64(state) & mask
+        while slots[slot] >= 0:
+            slot = (slot + 1) & mask
+        slots[slot] = row
+
+
+@nb.njit(nogil=True, cache=True)
 def collapse_words(words, offsets, end_of_text, shortest, longest, buckets, scalars, counts):
     """Fold the subwords of each dictionary word into its own scalars, in place."""
     for row in range(offsets.shape[0] - 1):
@@ -144,7 +163,7 @@ def score_documents(
     Args:
         text: [bytes] uint8.
         documents: [documents + 1] int64 offsets into text.
-        slots, words, offsets: open-addressed dictionary of words.
+        slots, words, offsets: open-addressed dictionary of words, the labels after them.
         scalars, counts: [words, scalars] float64 and [words] int64, subwords folded in.
         buckets: [buckets, scalars] scalars of hashed n-grams.
         prefix: bytes of the label prefix.
@@ -180,9 +199,9 @@ def score_documents(
                 while place < stop and not _is_space(text[place]):
                     state = _hash_step(state, text[place])
                     place += 1
-                if text[start] == prefix[0] and _begins_with(text, start, place, prefix):
-                    continue
                 row = _find(state, text, start, place, slots, words, offsets)
+                if row >= scalars.shape[0] or (row < 0 and _begins_with(text, start, place, prefix)):
+                    continue
                 ended = (
                     state == end_state and place - start == 4 and _begins_with(text, start, place, end_mark)
                 )

@@ -27,7 +27,7 @@ def fill_table(words, offsets, scalars, fingerprints, values):
     """Put each word's scalar under its fingerprint.
 
     Args:
-        words: [bytes] uint8; offsets: [words + 1] int64; scalars: [words] float64.
+        words: [bytes] uint8; offsets: [words + 1] int64; scalars: [words] float64, NaN for labels.
         fingerprints: [slots] uint64 zeros, a power of two, written; values: [slots] float64, written.
     """
     mask = np.uint64(len(fingerprints) - 1)
@@ -75,12 +75,6 @@ def score_pairs(text, documents, fingerprints, values, buckets, prefix, end_valu
                 place += 1
             if place == start:
                 ended, state = True, end_state
-            elif text[start] == first_of_prefix and place - start >= prefix_length:
-                same = True
-                for i in range(prefix_length):
-                    same &= text[start + i] == prefix[i]
-                if same:
-                    continue
             if (
                 not ended
                 and place - start == 4
@@ -99,8 +93,17 @@ def score_pairs(text, documents, fingerprints, values, buckets, prefix, end_valu
                 while fingerprints[np.int64(slot)] != 0 and fingerprints[np.int64(slot)] != mark:
                     slot = (slot + np.uint64(1)) & mask
                 if fingerprints[np.int64(slot)] != 0:
-                    total += values[np.int64(slot)]
+                    value = values[np.int64(slot)]
+                    if np.isnan(value):
+                        continue
+                    total += value
                     count += 1
+                elif text[start] == first_of_prefix and place - start >= prefix_length:
+                    same = True
+                    for i in range(prefix_length):
+                        same &= text[start + i] == prefix[i]
+                    if same:
+                        continue
             if bigrams:
                 extended = np.uint64(np.int64(np.int32(state)))
                 if has_before:

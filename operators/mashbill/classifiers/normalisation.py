@@ -1,11 +1,13 @@
 """How a text is put before a classifier sees it: one rule, stored beside the model, used in training and in
 scoring alike.
 
-fastText reads a line a document, so newlines become spaces; a mismatch between training and scoring changes
-what is selected.
+fastText reads a line a document, so newlines become spaces. It takes a word that begins with ``__label__``
+for a label, in training as one more label of the model, in scoring as nothing; so such words are left out of
+training, and then both see the same. A mismatch between training and scoring changes what is selected.
 """
 
 import json
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
@@ -14,6 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mashbill.errors import ConfigError
+
+_BLANK = r" \t\n\v\f\r\0"  # what ends a word for fastText
+LABEL_LIKE = re.compile(f"(?<![^{_BLANK}])__label__[^{_BLANK}]*")
 
 
 @dataclass(frozen=True)
@@ -27,9 +32,9 @@ class Normalisation:
     lowercase: bool = False
 
     def line(self, text: str) -> str:
-        """A text as a line of fastText's training file."""
-        plain = text.replace("\n", " ").replace("\r", " ")
-        return plain.lower() if self.lowercase else plain
+        """A text as a line of fastText's training file, without words that it would take for labels."""
+        as_scored = self.column(pa.array([text], pa.large_string()))[0].as_py()
+        return LABEL_LIKE.sub("", as_scored).replace("\n", " ").replace("\r", " ")
 
     def column(self, texts: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
         """Texts as the scorer takes them, which reads a newline as a space."""

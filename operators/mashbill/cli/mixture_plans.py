@@ -20,8 +20,8 @@ def plan(
     count: Annotated[int, typer.Option(min=2, help="Mixtures.")] = 64,
     seed: Annotated[int, typer.Option(help="Seed.")] = 0,
     design: Annotated[
-        str, typer.Option(help="regmix (around the natural proportions) or space-filling.")
-    ] = "regmix",
+        str, typer.Option(help="maximin, regmix, around-natural or space-filling; see plan.design.")
+    ] = "maximin",
     tokens: Annotated[
         float | None, typer.Option(help="Tokens of a run; with it repeats are limited.")
     ] = None,
@@ -39,6 +39,7 @@ def plan(
     import numpy as np
 
     from mashbill.config import PlanConfig
+    from mashbill.config.search import DESIGNS
     from mashbill.mixtures import MixtureTable, draw_mixtures
 
     have = read_tokens(domains)
@@ -51,8 +52,8 @@ def plan(
     amounts = np.array(list(have.values()))
     repeats = read_repeats(domains, tokens, max_epochs) if tokens is not None else None
     ceiling = repeats.ceiling(tuple(have)) if repeats else None
-    if design not in {"regmix", "space-filling"}:
-        raise ConfigError(f"--design {design}", "is not a design", "choose regmix or space-filling")
+    if design not in DESIGNS:
+        raise ConfigError(f"--design {design}", "is not a design", f"choose among {', '.join(DESIGNS)}")
     config = PlanConfig.model_validate({"design": design}).model_copy(update={"mixtures": count})
     if reuse is not None:
         _plan_again(

@@ -1,16 +1,18 @@
 """Settings of ingest and deduplicate: where the text comes from and what counts as a duplicate."""
 
-from typing import Literal, Self
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from mashbill.config.section import Name, Section, Share
+from mashbill.config.section import Location, Name, Section, Share
 
 
 class Source(Section):
     """One place a domain's text comes from."""
 
-    path: str = Field(
+    path: Location = Field(
         description="File, folder, glob, s3:// address, prefix or glob, or hf://id; relative paths start "
         "from the root."
     )
@@ -24,7 +26,7 @@ class Source(Section):
     id_field: str | None = Field(
         None,
         description="Field or column that names a document; without it the id is made from file name and "
-        "row.",
+        "row (and folders, where files share a name).",
     )
     metadata_fields: tuple[Name, ...] = Field(
         (), description="Fields or columns kept in each document's metadata, as text."
@@ -49,10 +51,17 @@ class CorpusConfig(Section):
     domains: tuple[Domain, ...] = Field(min_length=2, description="Domains of training text.")
     references: tuple[Domain, ...] = Field(
         (),
-        description="Sets of text that are never trained on: targets of the mixture and measures of ability.",
+        description="Sets of text that are never trained on: targets of the mixture and measures of ability. "
+        "Documents that repeat them are kept out (see may_repeat).",
     )
     evaluations: tuple[Domain, ...] = Field(
-        (), description="Evaluation sets that training text must not contain (see filters.decontamination)."
+        (), description="Evaluation sets; documents that repeat them are kept out (see may_repeat)."
+    )
+    may_repeat: tuple[str, ...] = Field(
+        (),
+        description="References and evaluation sets, by name or pattern (*), that training text may repeat. "
+        "Documents that repeat any other are removed: equal ones, near duplicates (where deduplication.near "
+        "finds them), and those that share a run of words (how many: filters.decontamination).",
     )
     partition_bytes: int = Field(
         64_000_000, ge=100_000, description="Text in one partition of parquet, in bytes."
@@ -61,16 +70,16 @@ class CorpusConfig(Section):
         0.05, description="Share of a domain's records that may be rejected before ingest fails."
     )
 
-    @model_validator(mode="after")
-    def _names_are_unique(self) -> Self:
-        names = [d.name for d in (*self.domains, *self.references, *self.evaluations)]
-        twice = sorted({n for n in names if names.count(n) > 1})
-        if twice:
-            raise ValueError(
-                f"the name {twice[0]!r} is used twice; domains, references and evaluations share one set "
-                "of names"
-            )
-        return self
+    @property
+    def held_out(self) -> tuple[str, ...]:
+        """References and evaluation sets that training text must not repeat."""
+        names = (given.name for given in (*self.references, *self.evaluations))
+        return tuple(n for n in names if not any(fnmatchcase(n, pattern) for pattern in self.may_repeat))
+
+    def named_sets(self) -> Iterator[tuple[str, str]]:
+        """Name of each domain, reference and evaluation set, and the setting that gives it."""
+        for field in ("domains", "references", "evaluations"):
+            yield from ((given.name, f"corpus.{field}[{i}]") for i, given in enumerate(getattr(self, field)))
 
 
 class DeduplicationConfig(Section):
@@ -94,7 +103,7 @@ class DeduplicationConfig(Section):
     min_line_bytes: int = Field(
         40, ge=1, description="Least bytes of a line or paragraph that is compared; shorter ones stay."
     )
-    against: tuple[str, ...] = Field(
+    against: tuple[Location, ...] = Field(
         (), description="Folders of deduplicate artifacts of finished corpora, which win over this one."
     )
     max_memory_bytes: int = Field(

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from mashbill.config.section import Section
+from mashbill.config.section import Location, Section
 
 
 class EngineConfig(Section):
@@ -13,6 +13,6 @@ class EngineConfig(Section):
     runner: Literal["native", "ray"] = Field(
         "native", description="The cores of this machine, or a Ray cluster."
     )
-    ray_address: str = Field(
+    ray_address: Location = Field(
         "auto", description="Address of the Ray cluster's head (host:port); auto finds this machine's."
     )

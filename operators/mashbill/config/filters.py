@@ -5,7 +5,7 @@ from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
-from mashbill.config.section import Section, Share
+from mashbill.config.section import Location, Section, Share
 
 
 class FilterSection(Section):
@@ -26,7 +26,7 @@ class LengthFilter(FilterSection):
 class UrlFilter(FilterSection):
     """Documents from sites on a list. The address is taken from the documents' metadata."""
 
-    blocklist: str | None = Field(
+    blocklist: Location | None = Field(
         None, description="Text file with one site a line; its subdomains are blocked too."
     )
     field: str = Field(
@@ -41,7 +41,7 @@ class UrlFilter(FilterSection):
 class LanguageFilter(FilterSection):
     """Documents that a fastText language model takes for another language."""
 
-    classifier: str | None = Field(None, description="fastText .bin or .ftz file of a language model.")
+    classifier: Location | None = Field(None, description="fastText .bin or .ftz file of a language model.")
     labels: tuple[str, ...] = Field(
         ("__label__en",), min_length=1, description="Labels of the languages that stay."
     )
@@ -134,10 +134,16 @@ class FineWebFilter(FilterSection):
 
 
 class DecontaminationFilter(FilterSection):
-    """Documents that share a run of words with an evaluation set."""
+    """Documents that share a run of words with a set that is held out.
+
+    They are removed after the other filters in any case, in a dry run too (see corpus.may_repeat); applied by
+    name, the filter has its place in the order and takes part in a dry run.
+    """
 
     sets: tuple[str, ...] = Field(
-        (), description="Evaluation or reference sets; empty means all evaluation sets (corpus.evaluations)."
+        (),
+        description="Evaluation or reference sets, for the filter applied by name; empty means all that "
+        "training text may not repeat.",
     )
     ngram: int = Field(13, ge=2, le=64, description="Words in a run (GPT-3: 13).")
     max_shared_ngrams: int = Field(
@@ -168,7 +174,8 @@ class FiltersConfig(Section):
     )
     domains: tuple[str, ...] = Field((), description="Domains that are filtered; empty means all.")
     dry_run: bool = Field(
-        False, description="Remove nothing, but say what each filter would, alone and in sequence."
+        False,
+        description="Remove nothing by filters, but say what each would, alone and in sequence.",
     )
     samples: int = Field(5, ge=0, le=100, description="Removed documents kept as samples, by reason.")
     length: LengthFilter = Field(LengthFilter(), description="Length.")
@@ -181,7 +188,9 @@ class FiltersConfig(Section):
     )
     gopher_quality: GopherQualityFilter = Field(GopherQualityFilter(), description="Gopher's quality rules.")
     fineweb: FineWebFilter = Field(FineWebFilter(), description="FineWeb's extra rules.")
-    decontamination: DecontaminationFilter = Field(DecontaminationFilter(), description="Evaluation sets.")
+    decontamination: DecontaminationFilter = Field(
+        DecontaminationFilter(), description="References and evaluation sets."
+    )
     personal_data: PersonalDataFilter = Field(PersonalDataFilter(), description="Personal data.")
 
     @field_validator("apply")

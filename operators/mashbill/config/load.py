@@ -1,29 +1,35 @@
 """Reading a config from TOML and overrides, with errors that name file, field and mend."""
 
+import copy
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationError
 
 from mashbill.config.pipeline import PipelineConfig
+from mashbill.config.protected import refuse_changes
 from mashbill.config.search import ProxyConfig, SweepConfig
 from mashbill.config.section import Section
 from mashbill.errors import ConfigError
 
 
-def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) -> PipelineConfig:
+def load_config(
+    path: str | Path, overrides: Mapping[str, Any] | None = None, *, allow: Collection[str] | None = None
+) -> PipelineConfig:
     """Read a config file.
 
     Args:
         path: a TOML file.
         overrides: values by dotted key (``sweep.tokens``) that win over the file's.
+        allow: dotted names of protected settings (paths and addresses) that the overrides may change, or of
+            their sections; None means all, for whoever could as well write the file.
     Returns:
         The config, its root made absolute.
     Raises:
-        ConfigError: the file is missing, is not TOML, or a field is wrong.
+        ConfigError: the file is missing, is not TOML, a field is wrong, or an override is not allowed.
     """
     path = Path(path)
     try:
@@ -34,8 +40,11 @@ def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(str(path), f"is not TOML ({error})", "correct that line") from error
+    before = copy.deepcopy(raw)
     for key, value in (overrides or {}).items():
         _set(raw, key, value)
+    if allow is not None:
+        refuse_changes(PipelineConfig, before, raw, allow=allow, where=str(path))
     if isinstance(raw.get("root", "."), str) and "://" not in raw.get("root", "."):
         raw["root"] = str((path.parent / raw.get("root", ".")).resolve())
     try:

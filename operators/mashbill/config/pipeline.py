@@ -1,5 +1,6 @@
 """The whole config of a pipeline: every section, and what must hold between sections."""
 
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Self
 
@@ -10,6 +11,7 @@ from mashbill.config.corpus import CorpusConfig, DeduplicationConfig
 from mashbill.config.engine import EngineConfig
 from mashbill.config.filters import FiltersConfig
 from mashbill.config.groups import share_weights
+from mashbill.config.names import refuse_columns, refuse_repeated, refuse_shared_names
 from mashbill.config.quality import BootstrapConfig, QualityConfig, SelectionConfig
 from mashbill.config.search import (
     GateConfig,
@@ -23,7 +25,7 @@ from mashbill.config.search import (
     SweepConfig,
     TokensConfig,
 )
-from mashbill.config.section import Name, Section
+from mashbill.config.section import Location, Name, Section
 from mashbill.config.training import SCHEDULED, EvaluationConfig, TrainingConfig
 from mashbill.config.validation import ValidationConfig
 from mashbill.errors import ConfigError
@@ -33,13 +35,13 @@ class PipelineConfig(Section):
     """Everything a run is determined by."""
 
     name: Name = Field("pipeline", description="Name of the pipeline, shown in reports and logs.")
-    root: str = Field(
+    root: Location = Field(
         ".",
         description="Folder that relative paths start from, itself relative to the config file; instead of a "
         "path every other setting but scratch takes an s3:// address too.",
     )
-    artifacts: str = Field("artifacts", description="Folder or s3:// address where results live.")
-    scratch: str = Field(
+    artifacts: Location = Field("artifacts", description="Folder or s3:// address where results live.")
+    scratch: Location = Field(
         ".mashbill", description="Local folder for work in progress and copies where artifacts are on S3."
     )
     seed: int = Field(0, ge=0, description="Everything random is a function of this and an index.")
@@ -92,6 +94,7 @@ class PipelineConfig(Section):
                 f"known: {', '.join(sorted(known))}"
             ) from error
         self._folders_are_local()
+        self._sets_have_names_of_their_own()
         self._filters_know_their_sets()
         self._baselines_are_mixtures()
         self._phases_were_measured()
@@ -108,8 +111,26 @@ class PipelineConfig(Section):
             if "://" in given:
                 raise ValueError(f"{name} is {given}, an address; give a local folder")
 
+    def _sets_have_names_of_their_own(self) -> None:
+        bins = [
+            (name, f"quality bin {i + 1} of domain {domain!r} (selection.bins is {self.selection.bins})")
+            for domain in self.domain_names
+            for i, name in enumerate(self.binned_names(domain))
+            if self.selection.bins > 1
+        ]
+        refuse_shared_names([*self.corpus.named_sets(), *bins])
+        refuse_columns(self.corpus.named_sets())
+        refuse_repeated("quality.positives", self.quality.positives)
+        refuse_repeated("quality.ability_references", self.quality.ability_references)
+
     def _filters_know_their_sets(self) -> None:
         evaluations = tuple(e.name for e in self.corpus.evaluations)
+        for pattern in self.corpus.may_repeat:
+            if not any(fnmatchcase(name, pattern) for name in (*self.reference_names, *evaluations)):
+                raise ValueError(
+                    f"corpus.may_repeat names {pattern!r}, which matches no reference or evaluation set; "
+                    f"known: {', '.join((*self.reference_names, *evaluations))}"
+                )
         for name in self.filters.domains:
             if name not in self.domain_names:
                 raise ValueError(
@@ -120,9 +141,11 @@ class PipelineConfig(Section):
         for name in self.filters.decontamination.sets:
             if name not in known:
                 raise ValueError(f"filters.decontamination.sets names {name!r}; known: {', '.join(known)}")
-        if "decontamination" in self.filters.apply and not (self.filters.decontamination.sets or evaluations):
+        named = self.filters.decontamination.sets
+        if "decontamination" in self.filters.apply and not (named or self.corpus.held_out):
             raise ValueError(
-                "filters.apply names decontamination, and there is no evaluation set; add corpus.evaluations"
+                "filters.apply names decontamination, and no set is held out; add corpus.evaluations or "
+                "leave it out"
             )
 
     def _baselines_are_mixtures(self) -> None:
@@ -138,14 +161,15 @@ class PipelineConfig(Section):
                     "non-negative with sum 1"
                 )
         found = ("chosen", "natural", "uniform", "tempered", *self.baselines.methods)
-        taken = [name for name in self.baselines.given if name in (SCHEDULED, *found)]
-        if taken:
-            raise ValueError(f"baselines.given names {taken[0]!r}, which a method has; choose another name")
+        methods = [(name, f"the mixture {name}") for name in (SCHEDULED, *found)]
+        refuse_shared_names([*methods, *((name, f"baselines.given.{name}") for name in self.baselines.given)])
+        refuse_repeated("baselines.methods", self.baselines.methods)
         known = (*found, *self.baselines.given)
         for field, names, there in (
             ("training.mixtures", self.training.mixtures, (SCHEDULED, *known)),
             ("validation.mixtures", self.validation.mixtures, known),
         ):
+            refuse_repeated(field, names)
             for name in names:
                 if name not in there:
                     raise ValueError(f"{field} names {name!r}; known: {', '.join(there)}")

@@ -1,10 +1,12 @@
 """Settings of bootstrap, score and select: the model family, the classifier and what is kept."""
 
+from pathlib import PurePosixPath
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from mashbill.config.section import Section, Share
+from mashbill.config.names import refuse_shared_names
+from mashbill.config.section import Location, Section, Share
 
 
 class BootstrapConfig(Section):
@@ -30,11 +32,11 @@ class BootstrapConfig(Section):
 class QualityConfig(Section):
     """How documents are scored: PreSelect's predictive strength, learnt by a fastText classifier."""
 
-    classifier: str | None = Field(
+    classifier: Location | None = Field(
         None,
         description="A trained fastText .bin file; PreSelect is skipped and the file scores the documents.",
     )
-    ensemble: tuple[str, ...] = Field(
+    ensemble: tuple[Location, ...] = Field(
         (),
         description="More .bin files, with the same labels: documents are scored by the mean of their "
         "ranks under all of them.",
@@ -50,7 +52,7 @@ class QualityConfig(Section):
     positive_label: str = Field(
         "__label__1", description="Label of the classifier that stands for good text."
     )
-    family: tuple[str, ...] = Field(
+    family: tuple[Location, ...] = Field(
         (), description="Hugging Face model folders used in place of the bootstrap's proxies (at least two)."
     )
     ability_references: tuple[str, ...] = Field(
@@ -108,6 +110,7 @@ class QualityConfig(Section):
             raise ValueError("ensemble is given without a classifier; name the first .bin file there")
         if len(self.family) == 1:
             raise ValueError("predictive strength needs at least two models; name more folders")
+        refuse_shared_names((PurePosixPath(f).name, f"family[{i}]") for i, f in enumerate(self.family))
         return self
 
 

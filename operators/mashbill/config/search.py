@@ -5,18 +5,20 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from mashbill.config.section import Section, Share
+from mashbill.config.section import Location, Section, Share
 
 MIXTURES_A_COMPONENT, LEAST_MIXTURES = 4, 16
 RegressorName = Literal["auto", "linear", "lightgbm", "exponential", "power", "gp", "ensemble"]
 REGRESSORS: tuple[str, ...] = tuple(name for name in get_args(RegressorName) if name != "auto")
 """In the order in which they are compared; of equals the first is chosen."""
+Design = Literal["maximin", "regmix", "around-natural", "space-filling"]
+DESIGNS: tuple[str, ...] = get_args(Design)
 
 
 class TokensConfig(Section):
     """The tokenizer and the split."""
 
-    tokenizer: str | None = Field(
+    tokenizer: Location | None = Field(
         None, description="A tokenizer.json to load; without it a byte-level BPE is trained."
     )
     vocabulary: int = Field(4_096, ge=300, le=1_000_000, description="Tokens of the trained vocabulary.")
@@ -85,26 +87,39 @@ class ProxyConfig(Optimisation):
 
 
 class PlanConfig(Section):
-    """Which mixtures the sweep tries: Dirichlet around the natural proportions, as RegMix, or all of the
-    simplex evenly."""
+    """Which mixtures the sweep tries: as RegMix draws them, or by a design of our own."""
 
     mixtures: Annotated[int, Field(ge=2, le=100_000)] | Literal["auto"] = Field(
         32,
         description="Mixtures to try, one proxy each; auto takes 4 a component (domain or quality bin), "
         "at least 16.",
     )
-    design: Literal["regmix", "space-filling"] = Field(
-        "regmix",
-        description="regmix draws around the natural proportions, space-filling evenly over all mixtures.",
+    design: Design = Field(
+        "maximin",
+        description="maximin: of many draws around the natural proportions those that lie farthest apart; "
+        "regmix: as RegMix's script draws them; around-natural: a Dirichlet whose strength counts for each "
+        "domain; space-filling: evenly over all mixtures.",
     )
     temperature: float = Field(
         0.5, gt=0, le=10, description="Power the natural proportions are raised to (RegMix: 0.5)."
     )
     min_strength: float = Field(
-        0.1, gt=0, description="Least concentration of the Dirichlet, drawn log-uniformly."
+        0.1,
+        gt=0,
+        description="Least strength of the Dirichlet (RegMix: 0.1). The strength is the sum of its "
+        "concentrations, for around-natural their mean; low gives mixtures of few domains.",
     )
-    max_strength: float = Field(5.0, gt=0, description="Greatest concentration of the Dirichlet.")
-    min_weight: float = Field(2e-4, ge=0, lt=0.1, description="Weights below this are set to zero.")
+    max_strength: float = Field(
+        5.0,
+        gt=0,
+        description="Greatest strength (RegMix: 5); for maximin and around-natural that of each domain.",
+    )
+    min_weight: float = Field(
+        2e-4,
+        ge=0,
+        lt=0.1,
+        description="Weights below this are set to zero; of RegMix's mixtures all are multiples of it.",
+    )
     max_epochs: float = Field(
         4.0, gt=0, le=1_000, description="Times a domain's training text may be repeated within one run."
     )
@@ -222,8 +237,8 @@ class MixConfig(Section):
     )
     method: Literal["direct", "simulation"] = Field(
         "direct",
-        description="direct searches the simplex on from the simulation; simulation takes the mean of its "
-        "best, as RegMix does.",
+        description="direct searches the simplex on from the best of candidates of few and of many domains; "
+        "simulation takes the mean of the best of RegMix's candidates, as RegMix does.",
     )
     caution: float = Field(
         0.5,

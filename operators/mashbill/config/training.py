@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from mashbill.config.search import ModelShape
-from mashbill.config.section import Section, Share
+from mashbill.config.section import Location, Section, Share
 
 SCHEDULED = "scheduled"
 """The name of the final model that follows a schedule, among those of mixtures."""
@@ -42,7 +42,9 @@ class TrainingConfig(Section):
     evaluations: int = Field(
         8, ge=1, description="Times the validation loss is measured during a run, evenly spaced."
     )
-    rendezvous: str | None = Field(None, description="host:port of torchrun's rendezvous for several nodes.")
+    rendezvous: Location | None = Field(
+        None, description="host:port of torchrun's rendezvous for several nodes."
+    )
     max_restarts: int = Field(
         2, ge=0, description="Times torchrun restarts failed workers from the last checkpoint."
     )

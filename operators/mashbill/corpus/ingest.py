@@ -66,15 +66,17 @@ class DomainWriter:
         self.waiting_bytes = self.partitions = 0
         self.documents = self.bytes = 0
         self.seen: set[str] = set()
+        self.files: dict[str, tuple[Path, str, str]] = {}
         self.rejected: list[tuple[str, Rejected]] = []
 
     def read(self, path: Path, source: Source) -> None:
         """Take in a file."""
         license_pair = json.dumps({"license": source.license})[1:-1]
+        file = self._file_name(path, source)
         for batch, rejected in read_source_file(path, source):
             self.rejected += [(str(path), r) for r in rejected]
             if len(batch):
-                self._take(self._with_ids(batch, path), str(path), license_pair)
+                self._take(self._with_ids(batch, path, file), str(path), license_pair)
 
     def finish(self, max_rejected_share: float) -> None:
         """Write what waits, and fail where the domain came to nothing or lost too much."""
@@ -107,9 +109,17 @@ class DomainWriter:
     def _reasons(self) -> str:
         return ", ".join(f"{reason} {count}" for reason, count in self.flow.rejected.most_common())
 
-    def _with_ids(self, batch: pa.RecordBatch, path: Path) -> pa.RecordBatch:
+    def _file_name(self, path: Path, source: Source) -> str:
+        """What made ids call a file: its name, with as many folders as tell it from those read before; the
+        same again where the same text is read again."""
+        text = (path, source.text_field, source.split)
+        ends = ["/".join(path.parts[-n:]) for n in range(1, len(path.parts) + 1)]
+        ends += [f"{path.name}:{source.text_field}", f"{path.name}:{source.split}:{source.text_field}"]
+        return next((name for name in ends if self.files.setdefault(name, text) == text), path.name)
+
+    def _with_ids(self, batch: pa.RecordBatch, path: Path, file: str) -> pa.RecordBatch:
         """Fill in ids that are missing, and set records aside whose id is taken."""
-        made = pc.binary_join_element_wise(f"{self.name}/{path.name}", batch["row"].cast(pa.string()), "#")
+        made = pc.binary_join_element_wise(f"{self.name}/{file}", batch["row"].cast(pa.string()), "#")
         ids = pc.coalesce(batch["id"], made)
         names = ids.to_pylist()
         if len(set(names)) == len(names) and self.seen.isdisjoint(names):

@@ -8,7 +8,7 @@ from typing import Any
 
 from mashbill.config import Domain, PipelineConfig, Source
 from mashbill.errors import ConfigError
-from mashbill.storage import LOCAL, remote_files, scheme_of
+from mashbill.storage import LOCAL, inside, remote_files, scheme_of
 from mashbill.storage.given import RemoteFiles
 
 ENDINGS = {
@@ -125,7 +125,7 @@ def _remote_files(config: PipelineConfig, source: Source, where: str) -> RemoteF
 def _copies(config: PipelineConfig, found: RemoteFiles) -> list[Path]:
     """Local copies of remote files, kept by their versions."""
     folder = Path(config.resolve(config.scratch), "sources", found.host)
-    paths = [folder / file.version / Path(file.key).name for file in found.files]
+    paths = [inside(folder, f"{file.version}/{Path(file.key).name}") for file in found.files]
     for file, path in zip(found.files, paths, strict=True):
         found.storage.copy(file, path)
     return paths

@@ -1,9 +1,10 @@
 """The deduplicate stage: exact, then near duplicates, then repeated lines, across domains; the earliest of a
 group stays.
 
-Earliest means: finished corpora that are named, then the domain that comes first in the config, then the
-order of ingest. Every step works on a partition or on a bucket of hashes, as tasks on the cores of a machine
-or of a cluster; no step has all documents in memory.
+Earliest means: sets that are held out from training, of which nothing is written here, then finished corpora
+that are named, then the domain that comes first in the config, then the order of ingest. Every step works on
+a partition or on a bucket of hashes, as tasks on the cores of a machine or of a cluster; no step has all
+documents in memory.
 """
 
 import json
@@ -17,17 +18,27 @@ import pyarrow as pa
 
 from mashbill.artifacts import Counts, StageRun
 from mashbill.config import PipelineConfig
-from mashbill.dedup.index import index_in, write_settings, write_signatures
+from mashbill.dedup.index import index_in, read_signatures, write_settings, write_signatures
 from mashbill.dedup.matches import Matching, join, match, name_heads, send_hashes
 from mashbill.dedup.minhash import match_probability
 from mashbill.dedup.numbers import Numbered, Numbering, numbered_partitions
 from mashbill.dedup.repeated import Repeated, find_repeated, seen_before, staying, without_repeated
-from mashbill.documents import DUPLICATES, DocumentStore, Flow, Tally, duplicate_rows, text_bytes
+from mashbill.documents import (
+    DUPLICATES,
+    EXACT,
+    NEAR,
+    DocumentStore,
+    Flow,
+    Tally,
+    duplicate_rows,
+    repeats,
+    text_bytes,
+)
 from mashbill.errors import DataError
 from mashbill.partitions import SORTING, buckets_for, spread
 from mashbill.storage import path_identity
 
-EXACT, NEAR, LINES = "exact", "near", "repeated_lines"
+LINES = "repeated_lines"
 CLUSTERS, FACTS = "clusters.parquet", "duplicates.json"
 KEY_BYTES = 16
 OUTPUTS = {
@@ -129,7 +140,7 @@ def write_partition(matching: Matching, repeated: Repeated | None, output: Path,
         store.write(kept, documents.domain, documents.number)
     gone = pa.concat_tables(removed)
     store.write(gone, documents.domain, documents.number, kind=DUPLICATES)
-    write_signatures(output, partition.name, np.load(matching.signatures(partition), mmap_mode="r")[keep])
+    write_signatures(output, partition.name, read_signatures(matching.signatures(partition))[keep])
     return Flow.between(table, kept, gone, bytes_trimmed=trimmed)
 
 
@@ -141,7 +152,11 @@ def _duplicates(matching: Matching, partition: Numbered, going: pa.Table) -> pa.
     here = np.flatnonzero((number >= partition.start) & (number < partition.end))
     here = here[np.argsort(number[here])]
     gone, rows = number[here], rows.take(pa.array(here))
-    reason = np.where(np.isin(gone, matching.exact.arrays(range_)["document"]), EXACT, NEAR)
+    reason = np.where(np.isin(gone, matching.exact.arrays(range_)["document"]), EXACT, NEAR).astype(object)
+    held_out = {p.domain for p in matching.numbering.partitions if p.held_out}
+    for i, domain in enumerate(rows["kept_domain"].to_pylist()):
+        if domain in held_out:
+            reason[i] = repeats(reason[i], domain)
     return duplicate_rows(going, reason, kept_id=rows["kept_id"], kept_domain=rows["kept_domain"])
 
 
@@ -149,9 +164,13 @@ def _counts(tally: Tally) -> Counts:
     for domain in tally.emptied:
         raise DataError(
             f"domain {domain}",
-            "repeats other text entirely: no document is left",
-            "remove it or put it earlier",
+            f"repeats other text entirely: no document is left ({_worst(tally.flows[domain])})",
+            "remove it, put it earlier, or name a set that it may repeat in corpus.may_repeat",
         )
     whole = tally.whole
     removed = dict(sorted(whole.removed.items()))
     return {**tally.counts(), "removed": removed, "bytes_trimmed": whole.bytes_trimmed}
+
+
+def _worst(flow: Flow) -> str:
+    return ", ".join(f"{reason} {count}" for reason, count in flow.removed.most_common(3))

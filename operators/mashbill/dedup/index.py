@@ -7,10 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
+from mashbill.artifacts import Artifact, Place, SealedFile, file_in
 from mashbill.config import DeduplicationConfig
 from mashbill.errors import ConfigError
 
 FOLDER, SETTINGS = "index", "settings.json"
+SUFFIX = ".npy"
+IndexFile = SealedFile | Path
+"""A file of signatures: of an artifact, by whose manifest it is checked, or of an index kept alone."""
 SIGNATURES = 2  # how signatures are made; those of another number cannot be compared
 
 
@@ -28,7 +32,7 @@ def write_signatures(folder: Path, partition: str, signatures: np.ndarray) -> No
         signatures: [kept documents, 1 + bands] uint64: hash of the text, then its bands.
     """
     (folder / FOLDER).mkdir(exist_ok=True)
-    np.save(folder / FOLDER / f"{partition}.npy", signatures)
+    np.save(folder / FOLDER / f"{partition}{SUFFIX}", signatures)
 
 
 def index_in(given: str) -> str:
@@ -36,17 +40,31 @@ def index_in(given: str) -> str:
     return f"{given.rstrip('/')}/{FOLDER}"
 
 
-def signature_files(folder: Path, config: DeduplicationConfig) -> Sequence[Path]:
+def read_signatures(path: Path) -> np.ndarray:
+    """[documents, 1 + bands] uint64, mapped from disk.
+
+    Raises:
+        ConfigError: the file holds no such array.
+    """
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        what, mend = f"{path} holds no signatures ({error})", "deduplicate that corpus again"
+        raise ConfigError("deduplication.against", what, mend) from error
+
+
+def signature_files(place: Place, config: DeduplicationConfig) -> Sequence[IndexFile]:
     """The files of the index of a finished corpus.
 
     Args:
-        folder: a deduplicate artifact.
+        place: a deduplicate artifact, or a folder with its index alone.
         config: settings of the corpus that is compared with it.
     Raises:
         ConfigError: there is no index, or it was made with other settings.
     """
+    folder = place.address if isinstance(place, Artifact) else place
     try:
-        settings = json.loads((folder / FOLDER / SETTINGS).read_text())
+        settings = json.loads(file_in(place, f"{FOLDER}/{SETTINGS}").read_text())
     except (OSError, ValueError) as error:
         raise ConfigError(
             "deduplication.against",
@@ -64,7 +82,9 @@ def signature_files(folder: Path, config: DeduplicationConfig) -> Sequence[Path]
                 f"{folder} was made with {name} = {settings.get(name)}, not {value}",
                 mend,
             )
-    return sorted((folder / FOLDER).glob("*.npy"))
+    if isinstance(place, Artifact):
+        return [place.sealed(name) for name in sorted(place.names(FOLDER)) if name.endswith(SUFFIX)]
+    return sorted((place / FOLDER).glob(f"*{SUFFIX}"))
 
 
 def _comparable(config: DeduplicationConfig) -> dict[str, int | bool]:

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from mashbill.config import DeduplicationConfig, EngineConfig
 from mashbill.dedup.components import LINK_BYTES, Stars, distinct, union
+from mashbill.dedup.index import read_signatures
 from mashbill.dedup.minhash import band_hashes, text_hashes
 from mashbill.dedup.numbers import Numbered, Numbering
 from mashbill.partitions import SORTING, Exchange, scattered, spread
@@ -69,8 +70,8 @@ class Matching:
 
     def signatures(self, partition: Numbered) -> Path:
         """File of [documents, 1 + bands] uint64: the text's hash, then its bands."""
-        if isinstance(partition.source, Path):
-            return partition.source
+        if partition.indexed:
+            return partition.signatures
         return self.scratch / f"signatures-{partition.name}.npy"
 
 
@@ -84,8 +85,9 @@ def send_hashes(matching: Matching, partition: Numbered) -> None:
         texts = partition.documents.read(["text"])["text"]
         bands = band_hashes(texts, config) if config.near else np.zeros((partition.rows, 0), np.uint64)
         np.save(path, np.concatenate([text_hashes(texts)[:, None], bands], axis=1))
-    signatures = np.load(path, mmap_mode="r")
-    columns = np.arange(0 if config.exact else 1, signatures.shape[1], dtype=np.uint64)
+    signatures = read_signatures(path)
+    exact = config.exact or matching.numbering.held_out
+    columns = np.arange(0 if exact else 1, signatures.shape[1], dtype=np.uint64)
     chosen = signatures[:, columns.astype(np.int64)]
     keys = ((chosen ^ (columns * MIX)) | np.uint64(1)) ^ (columns > 0).astype(np.uint64)
     documents = np.broadcast_to(np.arange(partition.start, partition.end)[:, None], keys.shape)
@@ -107,6 +109,8 @@ def match(matching: Matching, bucket: int) -> int:
     fresh[1:] = key[1:] != key[:-1]
     earlier = document[np.flatnonzero(fresh)][np.cumsum(fresh) - 1]
     linked = ~fresh
+    if not matching.config.exact:  # then texts are compared with those of held-out sets alone
+        linked &= ((key & np.uint64(1)) == 0) | (earlier < matching.numbering.held_out)
     equal = np.unique(document[linked & ((key & np.uint64(1)) == 1)])
     matching.exact.put(f"{bucket:05}", matching.numbering.range_of(equal), document=equal)
     document, earlier = distinct(document[linked], earlier[linked])

@@ -1,5 +1,5 @@
-"""Every document has a number: those of named finished corpora first, then by domain in the config's order,
-then as ingested.
+"""Every document has a number: those of sets that are held out first, then those of named finished corpora,
+then by domain in the config's order, then as ingested.
 
 The lowest number of a group of duplicates stays.
 """
@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mashbill.artifacts import StageRun
-from mashbill.dedup.index import index_in, signature_files
-from mashbill.documents import DocumentStore, Partition
+from mashbill.artifacts import SealedFile, StageRun, place_at
+from mashbill.artifacts.manifest import MANIFEST
+from mashbill.dedup.index import IndexFile, index_in, read_signatures, signature_files
+from mashbill.documents import EVALUATIONS, REFERENCES, DocumentStore, Partition
 from mashbill.storage import local_path
 
 
@@ -25,13 +26,15 @@ class Numbered:
         domain: whose documents; ``index:`` and the folder for an index.
         source: the partition, or the index's file.
         start: number of its first document; rows: how many it has.
+        held_out: whether it is of a set that training text may not repeat.
     """
 
     number: int
     domain: str
-    source: Partition | Path
+    source: Partition | IndexFile
     start: int
     rows: int
+    held_out: bool = False
 
     @property
     def name(self) -> str:
@@ -41,7 +44,7 @@ class Numbered:
     @property
     def indexed(self) -> bool:
         """Whether it is of a finished corpus."""
-        return isinstance(self.source, Path)
+        return not isinstance(self.source, Partition)
 
     @property
     def documents(self) -> Partition:
@@ -50,9 +53,21 @@ class Numbered:
         Raises:
             ValueError: it is of a finished corpus, of which only the index is known.
         """
-        if isinstance(self.source, Path):
+        if not isinstance(self.source, Partition):
             raise ValueError(f"{self.source} holds signatures, not documents")
         return self.source
+
+    @property
+    def signatures(self) -> Path:
+        """The index's file, to be read now.
+
+        Raises:
+            DataError: it is gone, or others than was committed.
+            ValueError: it is no index's.
+        """
+        if isinstance(self.source, Partition):
+            raise ValueError(f"{self.source.address} holds documents, not signatures")
+        return self.source.opened() if isinstance(self.source, SealedFile) else self.source
 
     @property
     def end(self) -> int:
@@ -74,12 +89,17 @@ class Numbering:
 
     @property
     def corpus(self) -> Sequence[Numbered]:
-        """Those that are not of an index."""
-        return [p for p in self.partitions if not p.indexed]
+        """Those of training text."""
+        return [p for p in self.partitions if not (p.indexed or p.held_out)]
+
+    @property
+    def held_out(self) -> int:
+        """Documents of sets that are held out, which have the lowest numbers."""
+        return max((p.end for p in self.partitions if p.held_out), default=0)
 
     @property
     def documents(self) -> int:
-        """All documents, indexes included."""
+        """All documents, of indexes and of sets that are held out among them."""
         return self.partitions[-1].end if self.partitions else 0
 
     def range_of(self, documents: np.ndarray) -> np.ndarray:
@@ -98,16 +118,31 @@ class Numbering:
 
 
 def numbered_partitions(run: StageRun) -> list[Numbered]:
-    """All partitions, the named indexes' first."""
+    """All partitions: of sets that are held out, of the named indexes, of training text."""
     config = run.config.deduplication
-    found: list[tuple[str, Partition | Path, int]] = []
+    found: list[tuple[str, Partition | IndexFile, int]] = _held_out(run)
+    held_out = len(found)
     for given in config.against:
-        folder = local_path(run.config, "deduplication.against", index_in(given)).parent
-        found += [
-            (f"index:{run.config.resolve(given)}", path, len(np.load(path, mmap_mode="r")))
-            for path in signature_files(folder, config)
-        ]
+        beside = (MANIFEST,)  # by which the index is checked, where it is not kept alone
+        index = local_path(run.config, "deduplication.against", index_in(given), beside=beside)
+        domain = f"index:{run.config.resolve(given)}"
+        for file in signature_files(place_at(index.parent), config):
+            path = file.opened() if isinstance(file, SealedFile) else file
+            found.append((domain, file, len(read_signatures(path))))
     store = DocumentStore.of(run.inputs["filter"])
     found += [(part.domain, part, part.count()) for part in store.partitions(*run.config.domain_names)]
     starts = np.cumsum([0, *(rows for _, _, rows in found)]).tolist()
-    return [Numbered(i, domain, source, starts[i], rows) for i, (domain, source, rows) in enumerate(found)]
+    return [
+        Numbered(i, domain, source, starts[i], rows, held_out=i < held_out)
+        for i, (domain, source, rows) in enumerate(found)
+    ]
+
+
+def _held_out(run: StageRun) -> list[tuple[str, Partition | IndexFile, int]]:
+    corpus, store = run.config.corpus, DocumentStore.of(run.inputs["ingest"])
+    evaluations = {evaluation.name for evaluation in corpus.evaluations}
+    found: list[tuple[str, Partition | IndexFile, int]] = []
+    for name in corpus.held_out:
+        kind = EVALUATIONS if name in evaluations else REFERENCES
+        found += [(name, part, part.count()) for part in store.partitions(name, kind=kind)]
+    return found

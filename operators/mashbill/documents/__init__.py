@@ -6,10 +6,14 @@ from mashbill.documents.kinds import (
     DOCUMENTS,
     DUPLICATES,
     EVALUATIONS,
+    EXACT,
+    NEAR,
+    PASSAGE,
     REFERENCES,
     REJECTED,
     REMOVED,
     Kind,
+    repeats,
 )
 from mashbill.documents.partition import Partition
 from mashbill.documents.rows import duplicate_rows, removed_rows, text_bytes
@@ -21,6 +25,9 @@ __all__ = [
     "DOCUMENT_SCHEMA",
     "DUPLICATES",
     "EVALUATIONS",
+    "EXACT",
+    "NEAR",
+    "PASSAGE",
     "REFERENCES",
     "REJECTED",
     "REMOVED",
@@ -31,5 +38,6 @@ __all__ = [
     "Tally",
     "duplicate_rows",
     "removed_rows",
+    "repeats",
     "text_bytes",
 ]

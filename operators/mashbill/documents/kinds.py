@@ -56,6 +56,19 @@ REFERENCES = Kind("references", DOCUMENT_SCHEMA, DOCUMENTS_A_GROUP)
 """What models are measured on, and never trained on."""
 EVALUATIONS = Kind("evaluations", DOCUMENT_SCHEMA, DOCUMENTS_A_GROUP)
 """What must not be in what models are trained on."""
+EXACT, NEAR, PASSAGE = "exact", "near", "passage"
+"""How a document repeats another: its text is equal, nearly so, or has a passage of it."""
+
+
+def repeats(how: str, name: str) -> str:
+    """The reason for which a document goes that repeats a set which is held out from training.
+
+    Args:
+        how: exact, near or passage; name: of the set.
+    """
+    return f"{how}_of_{name}"
+
+
 REJECTED = Kind("rejected", REJECTED_SCHEMA)
 """Records of sources that are no documents, and why."""
 REMOVED = Kind("removed", REMOVED_SCHEMA)

@@ -11,6 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mashbill.artifacts import SealedFile
+
 
 @dataclass(frozen=True)
 class Partition:
@@ -20,15 +22,27 @@ class Partition:
         address: where its rows are.
         domain: the set it is a part of: a domain, a quality bin of one, a reference or an evaluation set.
         number: its place among the parts of the set; parts of which nothing is left leave gaps.
+        sealed: what an artifact's manifest says of it, which is checked where it is read; None while it is
+            no artifact's.
     """
 
     address: str
     domain: str
     number: int
+    sealed: SealedFile | None = None
+
+    @property
+    def path(self) -> str:
+        """Where its rows are, to be read now.
+
+        Raises:
+            DataError: they are gone, or others than were committed.
+        """
+        return self.address if self.sealed is None else str(self.sealed.opened())
 
     def count(self) -> int:
         """How many rows it has; none is read."""
-        return int(pq.read_metadata(self.address).num_rows)
+        return int(pq.read_metadata(self.path).num_rows)
 
     def read(self, columns: Sequence[str] | None = None) -> pa.Table:
         """All rows.
@@ -36,7 +50,7 @@ class Partition:
         Args:
             columns: those to read; None means all.
         """
-        return pq.read_table(self.address, columns=None if columns is None else list(columns))
+        return pq.read_table(self.path, columns=None if columns is None else list(columns))
 
     def batches(self, columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
         """The rows in order, without all of them in memory.
@@ -45,7 +59,7 @@ class Partition:
             columns: those to read.
             rows: most in one batch.
         """
-        with pq.ParquetFile(self.address) as file:
+        with pq.ParquetFile(self.path) as file:
             yield from file.iter_batches(columns=list(columns), batch_size=rows)
 
     def chosen(
@@ -57,7 +71,7 @@ class Partition:
             choose: given the ids of some rows, [rows] bool: whether each is wanted.
             columns: those to read.
         """
-        with pq.ParquetFile(self.address) as file:
+        with pq.ParquetFile(self.path) as file:
             for group in range(file.num_row_groups):
                 wanted = choose(file.read_row_group(group, columns=["id"])["id"])
                 if wanted.any():

@@ -1,14 +1,15 @@
 """The store of documents: partitions by kind and set, ``kind/set/part-00000.parquet`` under one root.
 
 It alone knows names of files, their compression and how partitions are numbered. A stage opens the store of
-an artifact it reads and one on its own output. A store is a small value, so a task anywhere can be sent one.
+an artifact it reads and one on its own output. What an artifact's partitions are its manifest says, and no
+file that lies beside them is one. A partition is a small value, so a task anywhere can be sent one.
 """
 
 import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,6 +19,7 @@ from mashbill.documents.kinds import DOCUMENTS, Kind
 from mashbill.documents.partition import Partition
 
 PREFIX, SUFFIX = "part-", ".parquet"
+DEPTH = 3  # kind/set/file
 
 
 @dataclass(frozen=True)
@@ -26,14 +28,16 @@ class DocumentStore:
 
     Attributes:
         root: where they are.
+        artifact: whose they are; None while they are being written.
     """
 
     root: str
+    artifact: Artifact | None = None
 
     @classmethod
     def of(cls, artifact: Artifact) -> "DocumentStore":
         """The documents of a stage's result."""
-        return cls(str(artifact.path))
+        return cls(artifact.address, artifact)
 
     @classmethod
     def into(cls, output: Path) -> "DocumentStore":
@@ -42,9 +46,7 @@ class DocumentStore:
 
     def sets(self, kind: Kind = DOCUMENTS) -> tuple[str, ...]:
         """Names of the sets that have a partition, sorted."""
-        folder = Path(self.root, kind.name)
-        names = (path.parent.name for path in folder.glob(f"*/{PREFIX}*{SUFFIX}"))
-        return tuple(sorted(set(names)))
+        return tuple(sorted({file.parent.name for file in self._files(kind.name)}))
 
     def partitions(self, *sets: str, kind: Kind = DOCUMENTS) -> list[Partition]:
         """Partitions of some sets, in the order of the sets, then of their numbers.
@@ -55,10 +57,24 @@ class DocumentStore:
         """
         found = []
         for name in sets:
-            paths = Path(self.root, kind.name, name).glob(f"{PREFIX}*{SUFFIX}")
-            parts = [Partition(str(path), name, _number(path)) for path in paths]
+            parts = [self._partition(file) for file in self._files(f"{kind.name}/{name}")]
             found += sorted(parts, key=lambda part: part.number)
         return found
+
+    def _files(self, folder: str) -> list[PurePath]:
+        """Files of partitions under a folder, relative to the root."""
+        if self.artifact is not None:
+            found = [PurePath(name) for name in self.artifact.names(folder)]
+        else:
+            found = [path.relative_to(self.root) for path in Path(self.root, folder).rglob("*")]
+        return [
+            f for f in found if f.name.startswith(PREFIX) and f.suffix == SUFFIX and len(f.parts) == DEPTH
+        ]
+
+    def _partition(self, file: PurePath) -> Partition:
+        sealed = None if self.artifact is None else self.artifact.sealed(str(file))
+        address = str(Path(self.root, file)) if sealed is None else sealed.path
+        return Partition(address, file.parent.name, _number(file), sealed)
 
     def by_set(self, sets: Sequence[str], kind: Kind = DOCUMENTS) -> dict[str, list[Partition]]:
         """Partitions of each set, in order."""
@@ -96,16 +112,20 @@ class DocumentStore:
     def adopt(self, name: str, source: "DocumentStore", kind: Kind = DOCUMENTS) -> None:
         """Take over a set from another store as it is, without a copy where the disk allows it."""
         for part in source.partitions(name, kind=kind):
-            path = self._path(name, part.number, kind)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                os.link(part.address, path)
-            except OSError:
-                shutil.copyfile(part.address, path)
+            self.adopt_partition(part, kind)
+
+    def adopt_partition(self, part: Partition, kind: Kind = DOCUMENTS) -> None:
+        """Take over a partition of another store as it is, without a copy where the disk allows it."""
+        path = self._path(part.domain, part.number, kind)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(part.path, path)
+        except OSError:
+            shutil.copyfile(part.path, path)
 
     def _path(self, name: str, number: int, kind: Kind) -> Path:
         return Path(self.root, kind.name, name, f"{PREFIX}{number:05d}{SUFFIX}")
 
 
-def _number(path: Path) -> int:
-    return int(path.name.removeprefix(PREFIX).removesuffix(SUFFIX))
+def _number(file: PurePath) -> int:
+    return int(file.name.removeprefix(PREFIX).removesuffix(SUFFIX))

@@ -148,7 +148,7 @@ class Tally:
         return _figures(self.whole)
 
     def counts(self) -> Counts:
-        """A stage's counts: totals, the same by domain, and documents removed by reason.
+        """A stage's counts: totals, the same by domain, and documents removed by reason, also by domain.
 
         Raises:
             RunError: documents or bytes of a domain are unaccounted for.
@@ -157,6 +157,7 @@ class Tally:
             **self.totals(),
             "by_domain": {domain: _figures(flow) for domain, flow in self.flows.items()},
             "removed": dict(self.whole.removed),
+            "removed_by_domain": {d: dict(flow.removed) for d, flow in self.flows.items() if flow.removed},
         }
 
 

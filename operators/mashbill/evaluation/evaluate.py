@@ -29,7 +29,7 @@ def evaluate(run: StageRun) -> Counts:
     Raises:
         RunError: transformers computes other logits from an export than we do.
     """
-    store, config = TokenStore(run.inputs["tokenize"].path), run.config
+    store, config = TokenStore(run.inputs["tokenize"]), run.config
     choice = Choice.read(run.inputs["mix"])
     models: dict[str, MeasuredModel] = {}
     folders = sorted(run.inputs["train"].folder(MODELS).iterdir())
@@ -66,7 +66,7 @@ def _measure(
 
     model = load_model(folder)
     values = {v.name: bits_per_byte(model, v.tokens, v.bytes) for v in map(store.validation, store.set_names)}
-    theirs = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    theirs = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, use_safetensors=True).eval()
     tokens = torch.from_numpy(
         store.validation(store.set_names[0]).tokens[: model.shape.context].astype("int64")
     )[None]

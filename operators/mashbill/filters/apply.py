@@ -21,6 +21,7 @@ from mashbill.documents import (
     text_bytes,
 )
 from mashbill.errors import DataError
+from mashbill.filters.decontamination import held_out_passages
 from mashbill.filters.filter import Filter
 from mashbill.filters.registry import make_filters
 from mashbill.partitions import spread
@@ -56,17 +57,20 @@ class Settings:
 
     Attributes:
         store: where documents are written; filters: in order; domains: those that are filtered; dry_run:
-            whether nothing goes.
+            whether filters only say what they would remove.
+        held_out: what removes documents with a passage of a set that is held out, of all domains.
     """
 
     store: DocumentStore
     filters: tuple[Filter, ...]
     domains: frozenset[str]
     dry_run: bool
+    held_out: Filter | None
 
 
 def filter_documents(run: StageRun) -> Counts:
-    """Apply the filters; without any, the documents pass as they are.
+    """Apply the filters, and remove what has a passage of a set that is held out; a partition that stays as
+    it is costs no copy.
 
     Raises:
         DataError: nothing of a domain is left.
@@ -74,12 +78,10 @@ def filter_documents(run: StageRun) -> Counts:
     source, store = DocumentStore.of(run.inputs["ingest"]), DocumentStore.into(run.output)
     partitions = source.partitions(*run.config.domain_names)
     filters = make_filters(run)
-    wanted = set(run.config.filters.domains or run.config.domain_names)
-    for domain in run.config.domain_names:
-        if not filters or domain not in wanted:
-            store.adopt(domain, source)
+    wanted = frozenset(run.config.filters.domains or run.config.domain_names)
     outcomes: list[Outcome] = []
-    settings = Settings(store, tuple(filters), frozenset(wanted), run.config.filters.dry_run)
+    dry, held_out = run.config.filters.dry_run, held_out_passages(run)
+    settings = Settings(store, tuple(filters), wanted, dry, held_out)
     for done, outcome in enumerate(spread(run.config.engine, partial(_apply, settings), partitions)):
         run.progress(done / len(partitions), f"filtering {outcome.domain}")
         outcomes.append(outcome)
@@ -88,21 +90,37 @@ def filter_documents(run: StageRun) -> Counts:
 
 def _apply(settings: Settings, partition: Partition) -> Outcome:
     """Filter one partition; write what stays, and a row for each document that goes."""
-    store, domain, number = settings.store, partition.domain, partition.number
-    table = partition.read().combine_chunks()
-    if not settings.filters or domain not in settings.domains:  # the store took the domain over as it is
-        store.write(REMOVED.schema.empty_table(), domain, number, kind=REMOVED)
-        return Outcome(domain, Flow.through(len(table), text_bytes(table)))
-    outcome = Outcome(domain)
-    staying, removed, trimmed = _in_sequence(settings, table, outcome)
-    if settings.dry_run:
-        staying, outcome.flow = table, Flow.through(len(table), text_bytes(table))
-    else:
-        outcome.flow = Flow.between(table, staying, removed, bytes_trimmed=trimmed)
-    store.write(removed, domain, number, kind=REMOVED)
-    if len(staying):
-        store.write(staying, domain, number)
+    store, domain = settings.store, partition.domain
+    table, outcome = partition.read().combine_chunks(), Outcome(domain)
+    staying, would_go, going = table, REMOVED.schema.empty_table(), REMOVED.schema.empty_table()
+    trimmed = 0
+    if settings.filters and domain in settings.domains:
+        staying, would_go, trimmed = _in_sequence(settings, table, outcome)
+        if settings.dry_run:
+            staying, trimmed = table, 0
+        else:
+            going = would_go
+    if settings.held_out is not None and len(staying):
+        staying, repeating = _parted(settings.held_out, staying, outcome)
+        going, would_go = (pa.concat_tables([rows, repeating]) for rows in (going, would_go))
+    outcome.flow = Flow.between(table, staying, going, bytes_trimmed=trimmed)
+    store.write(would_go, domain, partition.number, kind=REMOVED)
+    if staying is table:
+        store.adopt_partition(partition)
+    elif len(staying):
+        store.write(staying, domain, partition.number)
     return outcome
+
+
+def _parted(rule: Filter, table: pa.Table, outcome: Outcome) -> tuple[pa.Table, pa.Table]:
+    """The documents that a rule leaves, the same table where it leaves all, and rows about the others."""
+    verdict = rule(_column(table, "text"), _column(table, "metadata"))
+    gone = verdict.codes > 0
+    if not gone.any():
+        return table, REMOVED.schema.empty_table()
+    outcome.figures.update(verdict.counts)
+    rows = removed_rows(table.filter(pa.array(gone)), np.array(rule.reasons)[verdict.codes[gone]])
+    return table.filter(pa.array(~gone)).combine_chunks(), rows
 
 
 def _in_sequence(settings: Settings, original: pa.Table, outcome: Outcome) -> tuple[pa.Table, pa.Table, int]:
@@ -144,7 +162,9 @@ def _report(
         worst = tally.flows[domain].removed.most_common(3)
         why = ", ".join(f"{reason} {count}" for reason, count in worst)
         raise DataError(
-            f"domain {domain}", f"loses every document to the filters ({why})", "relax them or except it"
+            f"domain {domain}",
+            f"loses every document to the filters ({why})",
+            "relax them, except it, or name a set that it may repeat in corpus.may_repeat",
         )
     removed = store.read(*domains, kind=REMOVED)
     reasons = Counter(removed["reason"].to_pylist())
@@ -159,7 +179,7 @@ def _report(
         "samples": _samples(removed, run.config.filters.samples),
     }
     (run.output / FACTS).write_text(json.dumps(report, ensure_ascii=False, indent=1))
-    would = {"would_remove": dict(reasons)} if dry else {}
+    would = {"would_remove": dict(reasons - tally.whole.removed)} if dry else {}
     return {**tally.counts(), "bytes_trimmed": tally.whole.bytes_trimmed, **would}
 
 

@@ -1,4 +1,4 @@
-"""Decontamination, in compiled code: documents that share a run of words with an evaluation set.
+"""Decontamination, in compiled code: documents that share a run of words with a reference or evaluation set.
 
 Words are runs of letters and digits, without case; runs of n words are compared by 64-bit hashes, as in GPT-3
 (arXiv 2005.14165, appendix C, n = 13). A text of an evaluation set with fewer than n words takes part with
@@ -6,7 +6,8 @@ all its words, if they are at least five.
 """
 
 import sys
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from typing import Self
 
 import numba
@@ -15,7 +16,7 @@ import pyarrow as pa
 
 from mashbill.artifacts import StageRun
 from mashbill.config.filters import DecontaminationFilter
-from mashbill.documents import EVALUATIONS, REFERENCES, DocumentStore
+from mashbill.documents import EVALUATIONS, PASSAGE, REFERENCES, DocumentStore, repeats
 from mashbill.filters.characters import ALPHA, DIGIT, character_table
 from mashbill.filters.filter import KEPT, Filter, Verdict
 from mashbill.filters.hashes import OFFSET, combine
@@ -24,22 +25,39 @@ from mashbill.partitions import buffers
 
 FEWEST_WORDS = 5
 PRESENT_BITS = 22
+BASE = np.uint64(0xBF58476D1CE4E5B9)
+
+
+def _contains(name: str) -> str:
+    return f"contains_{name}"
 
 
 class Decontamination(Filter):
-    """Documents that share runs of words with an evaluation set; the reason names the set."""
+    """Documents that share runs of words with a set; the reason names the set.
+
+    Args:
+        settings: words in a run, and how many may be shared.
+        sets: texts by name of the set.
+        reason: gives the reason by the set's name.
+    """
 
     name = "decontamination"
 
-    def __init__(self, settings: DecontaminationFilter, sets: dict[str, pa.Array]) -> None:
+    def __init__(
+        self,
+        settings: DecontaminationFilter,
+        sets: dict[str, pa.Array],
+        reason: Callable[[str], str] = "contains_{}".format,
+    ) -> None:
         self.index = NgramIndex(sets, settings.ngram)
         self.allowed = settings.max_shared_ngrams
-        self.reasons = ("kept", *(f"contains_{name}" for name in sets))
+        self.reasons = ("kept", *map(reason, sets))
 
     @classmethod
     def for_run(cls, run: StageRun) -> Self:
-        """The filter with the texts of the sets that the config names."""
-        return cls(run.config.filters.decontamination, evaluation_sets(run))
+        """The filter with the texts of the sets that the config names, or of all that are held out."""
+        corpus, settings = run.config.corpus, run.config.filters.decontamination
+        return cls(settings, texts_of_sets(run, settings.sets or corpus.held_out))
 
     def __call__(self, texts: pa.Array, metadata: pa.Array) -> Verdict:
         """Decide on documents; where several sets are hit, the one with most runs is named."""
@@ -55,10 +73,20 @@ class Decontamination(Filter):
         return Verdict(np.where(over, worst + 1, KEPT).astype(np.uint8), None, counts)
 
 
-def evaluation_sets(run: StageRun) -> dict[str, pa.Array]:
-    """Texts of the sets that training text must not contain, by name."""
-    corpus = run.config.corpus
-    names = run.config.filters.decontamination.sets or tuple(e.name for e in corpus.evaluations)
+def held_out_passages(run: StageRun) -> Decontamination | None:
+    """What removes documents with a passage of a set that is held out, whatever filters are applied; None
+    where no set is, or the filter sees to all of them."""
+    filters, names = run.config.filters, run.config.corpus.held_out
+    if Decontamination.name in filters.apply and not filters.dry_run and not filters.domains:
+        seen_to = filters.decontamination.sets or names
+        names = tuple(name for name in names if name not in seen_to)
+    if not names:
+        return None
+    return Decontamination(filters.decontamination, texts_of_sets(run, names), partial(repeats, PASSAGE))
+
+
+def texts_of_sets(run: StageRun, names: Sequence[str]) -> dict[str, pa.Array]:
+    """Texts of some references and evaluation sets, by name."""
     store, sets = DocumentStore.of(run.inputs["ingest"]), {}
     for name in names:
         kind = REFERENCES if name in run.config.reference_names else EVALUATIONS
@@ -156,7 +184,7 @@ def run_hashes(
     for i in range(len(offsets) - 1):
         longest = max(longest, offsets[i + 1] - offsets[i])
     points, bits = np.empty(longest + 1, np.int32), np.empty(longest + 1, np.uint16)
-    words = np.empty(longest + 1, np.uint64)
+    words, sums, powers = np.empty(longest + 1, np.uint64), np.zeros(longest + 2, np.uint64), _powers(ngram)
     count = 0
     for i in range(len(offsets) - 1):
         size = decode(text, offsets[i], offsets[i + 1], table, points, bits)
@@ -165,18 +193,31 @@ def run_hashes(
         if length < fewest:
             continue
         lengths[length] = True
+        _add_up(words, number, sums)
         for first in range(number - length + 1):
-            out[count] = _run(words, first, length)
+            out[count] = _run(sums, first, length, powers)
             count += 1
     return count
 
 
 @numba.njit(cache=True, nogil=True)
-def _run(words: np.ndarray, first: int, length: int) -> np.uint64:
-    state = np.uint64(length)
-    for word in range(first, first + length):
-        state = combine(state, words[word])
-    return state
+def _powers(longest: int) -> np.ndarray:
+    powers = np.ones(longest + 1, np.uint64)
+    for i in range(longest):
+        powers[i + 1] = powers[i] * BASE
+    return powers
+
+
+@numba.njit(cache=True, nogil=True)
+def _add_up(words: np.ndarray, number: int, sums: np.ndarray) -> None:
+    """Write the polynomial hash of each beginning of a document, of which that of any run follows at once."""
+    for i in range(number):
+        sums[i + 1] = sums[i] * BASE + words[i]
+
+
+@numba.njit(cache=True, nogil=True)
+def _run(sums: np.ndarray, first: int, length: int, powers: np.ndarray) -> np.uint64:
+    return combine(np.uint64(length), sums[first + length] - sums[first] * powers[length])
 
 
 @numba.njit(cache=True, nogil=True)
@@ -203,13 +244,15 @@ def count_hits(
     for i in range(len(offsets) - 1):
         longest = max(longest, offsets[i + 1] - offsets[i])
     points, bits = np.empty(longest + 1, np.int32), np.empty(longest + 1, np.uint16)
-    words = np.empty(longest + 1, np.uint64)
+    words, sums = np.empty(longest + 1, np.uint64), np.zeros(longest + 2, np.uint64)
+    powers = _powers(lengths[-1] if len(lengths) else 0)
     for i in range(len(offsets) - 1):
         size = decode(text, offsets[i], offsets[i + 1], table, points, bits)
         number = _word_hashes(points, bits, size, lower, words)
+        _add_up(words, number, sums)
         for length in lengths:
             for first in range(number - length + 1):
-                key = _run(words, first, length)
+                key = _run(sums, first, length, powers)
                 if not present[np.int64(key & mask)]:
                     continue
                 place = np.searchsorted(hashes, key)

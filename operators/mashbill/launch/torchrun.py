@@ -85,8 +85,9 @@ def _arguments(training: TrainingConfig) -> list[str]:
 
 
 def _environment(training: TrainingConfig) -> dict[str, str]:
-    """The tools beside this Python, and what DeepSpeed wants on a CPU."""
+    """The tools beside this Python, what DeepSpeed wants on a CPU, and that no checkpoint runs code."""
     environment = {
+        "TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1",  # DeepSpeed asks torch for pickles
         "PYTHONUNBUFFERED": "1",
         "PYTHONWARNINGS": "ignore::FutureWarning",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",

@@ -3,7 +3,7 @@ search."""
 
 from mashbill.mixtures.baselines import BaselineMixtures
 from mashbill.mixtures.choice import Choice, Decision, PredictedMixture, Prediction, Sensitivity
-from mashbill.mixtures.design import draw_mixtures, fill_simplex
+from mashbill.mixtures.design import draw_mixtures
 from mashbill.mixtures.limits import epoch_ceiling, within_ceiling
 from mashbill.mixtures.loader import MixtureLoader
 from mashbill.mixtures.mixture import LossTable, MixtureTable
@@ -39,6 +39,5 @@ __all__ = [
     "Validation",
     "draw_mixtures",
     "epoch_ceiling",
-    "fill_simplex",
     "within_ceiling",
 ]

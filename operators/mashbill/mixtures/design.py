@@ -1,29 +1,47 @@
-"""Which mixtures to try: RegMix's synthesis, a Dirichlet around the natural proportions at many strengths, or
-all of the simplex evenly.
+"""Which mixtures to try: RegMix's synthesis, and three designs of our own.
 
-Source: RegMix (sail-sg/regmix): prior raised to a temperature of 0.5, strength log-uniform in 0.1..5, small
-weights set to zero.
+- ``regmix``: as RegMix's script draws them (``mixtures/synthesis.py``).
+- ``maximin``: of some times as many draws around the natural proportions the ones that lie farthest apart, in
+  roots of the weights, as a loss bends where a weight is near 0. The draws' strengths lie half-way, by their
+  logarithms, between RegMix's and those of ``around-natural``.
+- ``around-natural``: a Dirichlet whose strength counts for each domain, so that mixtures of many domains stay
+  mixtures of many.
+- ``space-filling``: evenly over all of the simplex.
+
+Which is best for so many proxies was measured: docs/decisions/0014-designs-of-a-sweep.md.
 
 With several phases, each mixture's text is spread over them at random while the mixture of the whole run
 stays: what the losses owe to the order is then not mixed up with what they owe to the amounts.
+
+Source of maximin: Johnson, Moore and Ylvisaker (1990), Minimax and maximin distance designs; picked one after
+another, as in Mueller's coffee-house designs (2001).
 """
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count as counted
+from typing import Self
 
 import numpy as np
 
 from mashbill.config import PlanConfig
 from mashbill.errors import ConfigError
+from mashbill.mixtures.dirichlet import draw_around, tempered
 from mashbill.mixtures.limits import within_ceiling
+from mashbill.mixtures.synthesis import synthesise
 
-PLAN_TAG, PHASE_TAG = 101, 102
+PLAN_TAG, PHASE_TAG, POOL_TAG = 101, 102, 104
 MIN_DISTANCE = 1e-3
-ATTEMPTS = 1_000
+ATTEMPTS = 1_000  # draws refused one after another
+FIRST_POINTS = 4  # of a Sobol sequence, as a power of 2
+DRAWS_A_PICK, PICKS = 4, 256  # draws of which one is picked, and picks from the same draws at most
 BALANCING = 200
 
 
 def draw_mixtures(
     natural: np.ndarray, count: int, config: PlanConfig, *, seed: int, ceiling: np.ndarray | None = None
 ) -> np.ndarray:
-    """Mixtures to try; around the natural one, the i-th is a function of (seed, i) and of those before it.
+    """Mixtures to try, by the config's design.
 
     Args:
         natural: [domains] natural proportions.
@@ -32,30 +50,33 @@ def draw_mixtures(
         seed: seed of the draw.
         ceiling: [domains] largest weights; None means no limit.
     Returns:
-        [count, domains]; rows sum to 1, no two nearly alike.
+        [count, domains]; rows sum to 1, no two nearly alike, weights 0 or at least the least weight.
     Raises:
         ConfigError: so many different mixtures cannot be drawn.
     """
-    if config.design == "space-filling":
-        spread = fill_simplex(len(natural), count, seed)
-        return spread if ceiling is None else within_ceiling(spread, ceiling)
-    prior = np.asarray(natural, np.float64) ** config.temperature
-    prior /= prior.sum()
-    drawn = np.empty((count, len(prior)))
-    for i in range(count):
-        generator = np.random.default_rng([seed, PLAN_TAG, i])
-        for _ in range(ATTEMPTS):
-            weights = _draw(prior, config, generator, ceiling=ceiling)
-            if i == 0 or np.abs(drawn[:i] - weights).sum(axis=1).min() > MIN_DISTANCE:
-                drawn[i] = weights
-                break
-        else:
-            raise ConfigError(
-                "plan.mixtures",
-                f"{count} different mixtures cannot be drawn",
-                "lower it, or raise plan.max_epochs",
-            )
-    return drawn
+    if config.design == "regmix":
+        return synthesise(natural, count, config, seed=seed, ceiling=ceiling)
+    drawing = _Drawing.of(natural, config, seed=seed, ceiling=ceiling)
+    designs = {
+        "maximin": drawing.maximin(min(count, PICKS)),
+        "around-natural": drawing.around_natural(),
+        "space-filling": drawing.space_filling(),
+    }
+    drawn, result = designs[config.design], np.empty((count, len(natural)))
+    found = refused = 0
+    while found < count:
+        weights = drawing.within(next(drawn)[None])[0]
+        small = ((weights > 0) & (weights < config.min_weight)).any()
+        if small or (np.abs(result[:found] - weights).sum(axis=1) <= MIN_DISTANCE).any():
+            refused += 1
+            if refused == ATTEMPTS:
+                what = f"{count} different mixtures cannot be drawn"
+                raise ConfigError(
+                    "plan.mixtures", what, "lower it or plan.min_weight, or raise plan.max_epochs"
+                )
+            continue
+        result[found], found, refused = weights, found + 1, 0
+    return result
 
 
 def spread_over_phases(mixtures: np.ndarray, config: PlanConfig, seed: int) -> np.ndarray:
@@ -84,24 +105,75 @@ def spread_over_phases(mixtures: np.ndarray, config: PlanConfig, seed: int) -> n
     return result
 
 
-def fill_simplex(domains: int, count: int, seed: int) -> np.ndarray:
-    """[count, domains] mixtures spread evenly over all of the simplex: a Sobol sequence, made exponential and
-    normalised."""
-    from scipy.stats import qmc
+@dataclass(frozen=True)
+class _Drawing:
+    """Mixtures without end, by each of our designs.
 
-    points = qmc.Sobol(domains, seed=seed).random_base2(max(1, int(np.ceil(np.log2(max(count, 2))))))[:count]
-    spacings = -np.log(np.clip(points, 1e-12, 1 - 1e-12))
-    return spacings / spacings.sum(axis=1, keepdims=True)
+    Attributes:
+        prior: [domains] tempered natural proportions.
+        highest: [domains] largest weights; 0 where the least weight is above.
+        config: strengths and least weight.
+        seed: seed of the draw.
+    """
 
+    prior: np.ndarray
+    highest: np.ndarray
+    config: PlanConfig
+    seed: int
 
-def _draw(
-    prior: np.ndarray, config: PlanConfig, generator: np.random.Generator, *, ceiling: np.ndarray | None
-) -> np.ndarray:
-    strength = np.exp(generator.uniform(np.log(config.min_strength), np.log(config.max_strength)))
-    gammas = generator.gamma(np.maximum(prior * strength * len(prior), 1e-3))
-    weights: np.ndarray = gammas / gammas.sum() if gammas.sum() > 0 else prior
-    if ceiling is not None:
-        weights = within_ceiling(weights[None], ceiling)[0]
-    weights = np.where(weights < config.min_weight, 0.0, weights)
-    weights = weights / weights.sum()
-    return weights if ceiling is None else within_ceiling(weights[None], ceiling)[0]
+    @classmethod
+    def of(cls, natural: np.ndarray, config: PlanConfig, *, seed: int, ceiling: np.ndarray | None) -> Self:
+        """What is drawn around natural proportions under a ceiling."""
+        highest = np.ones(len(natural)) if ceiling is None else ceiling
+        usable = np.where(highest < config.min_weight, 0.0, highest)
+        highest = usable if usable.sum() >= 1 else highest
+        return cls(tempered(natural, config.temperature), highest, config, seed)
+
+    def around_natural(self) -> Iterator[np.ndarray]:
+        """[domains] each, the i-th a function of (seed, i)."""
+        for i in counted():
+            random = np.random.default_rng([self.seed, PLAN_TAG, i])
+            strength = self._strengths(random, 1) * len(self.prior)
+            yield draw_around(random, self.prior[None] * strength)[0]
+
+    def space_filling(self) -> Iterator[np.ndarray]:
+        """[domains] each: a Sobol sequence, made exponential and normalised."""
+        from scipy.stats import qmc
+
+        sequence, power = qmc.Sobol(len(self.prior), seed=self.seed), FIRST_POINTS
+        points = sequence.random_base2(power)
+        while True:
+            spacings = -np.log(np.clip(points, 1e-12, 1 - 1e-12))
+            yield from spacings / spacings.sum(axis=1, keepdims=True)
+            points = sequence.random_base2(power)  # as many as there were, so that all together stay even
+            power += 1
+
+    def maximin(self, picks: int) -> Iterator[np.ndarray]:
+        """[domains] each: the draw nearest to the prior, then always the one farthest from those before it.
+
+        After so many picks others are drawn.
+        """
+        middle = np.sqrt(len(self.prior))
+        for block in counted():
+            random = np.random.default_rng([self.seed, POOL_TAG, block])
+            strength = self._strengths(random, picks * DRAWS_A_PICK) * middle
+            roots = np.sqrt(self.within(draw_around(random, self.prior * strength[:, None])))
+            nearest = np.full(len(roots), np.inf)
+            place = int(((roots - np.sqrt(self.prior)) ** 2).sum(axis=1).argmin())
+            for _ in range(picks):
+                yield roots[place] ** 2
+                nearest = np.minimum(nearest, ((roots - roots[place]) ** 2).sum(axis=1))
+                place = int(nearest.argmax())
+
+    def within(self, mixtures: np.ndarray) -> np.ndarray:
+        """[mixtures, domains] under the ceiling, small weights 0."""
+        lowered = within_ceiling(mixtures, self.highest)
+        large = np.where(lowered < self.config.min_weight, 0.0, lowered)
+        large = np.where(large.any(axis=1, keepdims=True), large, lowered)
+        return within_ceiling(large / large.sum(axis=1, keepdims=True), self.highest)
+
+    def _strengths(self, random: np.random.Generator, count: int) -> np.ndarray:
+        """[count] log-uniform between the config's bounds."""
+        low, high = np.log(self.config.min_strength), np.log(self.config.max_strength)
+        strengths: np.ndarray = np.exp(random.uniform(low, high, count))
+        return strengths

@@ -83,11 +83,15 @@ class FamilyModel:
 
         logging.disable_progress_bar()
         try:
-            self.model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+            self.model: Any = AutoModelForCausalLM.from_pretrained(
+                folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
+            ).eval()
             self.tokenizer: Any = PreTrainedTokenizerFast.from_pretrained(folder)
         except (OSError, ValueError) as error:
             raise DataError(
-                str(folder), f"is no causal language model ({error})", "give a Hugging Face model folder"
+                str(folder),
+                f"is no causal language model ({error})",
+                "give a Hugging Face folder with safetensors",
             ) from error
         self.context: int = self.model.config.max_position_embeddings
         start = self.model.config.bos_token_id

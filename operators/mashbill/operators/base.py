@@ -25,7 +25,9 @@ class StageOperator(BaseOperator):
     Args:
         config: path of a TOML config file (templated).
         overrides: settings by dotted key that win over the file's, or a sequence of such; None values are
-            left out (templated).
+            left out (templated). They may not change paths and addresses (``config/protected.py``).
+        allow: dotted names of paths and addresses that the overrides may change all the same, or of their
+            sections; not templated, so that the DAG's author says it.
         inputs: addresses of the input artifacts by stage, as upstream operators return them (templated).
         force: make the result anew even if it is there (templated).
     """
@@ -40,17 +42,14 @@ class StageOperator(BaseOperator):
         *,
         config: str,
         overrides: Overrides | None = None,
+        allow: Collection[str] = (),
         inputs: Mapping[str, Any] | None = None,
         force: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.config, self.overrides, self.inputs, self.force = (
-            config,
-            overrides or {},
-            dict(inputs or {}),
-            force,
-        )
+        self.config, self.overrides, self.allow = config, overrides or {}, tuple(allow)
+        self.inputs, self.force = dict(inputs or {}), force
 
     def execute(self, context: Any) -> Any:
         """Run the stage; counts that are numbers go to XCom under ``counts``."""
@@ -80,7 +79,7 @@ class StageOperator(BaseOperator):
         """The config with the overrides."""
         layers = [self.overrides] if isinstance(self.overrides, Mapping) else list(self.overrides)
         merged = {key: value for layer in layers for key, value in (layer or {}).items() if value is not None}
-        return load_config(self.config, merged)
+        return load_config(self.config, merged, allow=self.allow)
 
     def _log_progress(self, done: float, words: str) -> None:
         self.log.info("%3.0f%% %s", 100 * done, words)

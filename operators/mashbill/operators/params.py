@@ -1,9 +1,16 @@
 """The trigger form: Params made from the config's fields, their descriptions as labels, their bounds as
-checks."""
+checks.
 
+Whoever may trigger a run chooses among config files that are there, and among settings; neither paths nor
+addresses are among those (``config/protected.py``), unless the DAG's author says so.
+"""
+
+import os
+from pathlib import Path
 from typing import Any
 
 from airflow.sdk import Param
+from airflow.sdk.configuration import conf
 
 from mashbill.config import PipelineConfig
 
@@ -19,7 +26,7 @@ FORM = (
 
 
 def form(config: str, fields: tuple[str, ...] = FORM) -> dict[str, Param]:
-    """Params of a DAG: the config's path, some fields, and any other override.
+    """Params of a DAG: which config file, some fields, and other overrides.
 
     Args:
         config: default path of the config file.
@@ -27,7 +34,12 @@ def form(config: str, fields: tuple[str, ...] = FORM) -> dict[str, Param]:
     """
     params = {
         "config": Param(
-            config, type="string", title="Config", description="Path of the TOML config file.", minLength=1
+            config,
+            type="string",
+            title="Config",
+            description="TOML config file: one beside the DAG's own, or in a folder that Airflow's setting "
+            "[mashbill] configs names.",
+            enum=config_files(config),
         )
     }
     for key in fields:
@@ -36,10 +48,18 @@ def form(config: str, fields: tuple[str, ...] = FORM) -> dict[str, Param]:
         {},
         type="object",
         title="Other settings",
-        description='By dotted key: {"quality.epochs": 5}.',
+        description='By dotted key: {"quality.epochs": 5}. Paths and addresses are the file\'s alone.',
         section="More",
     )
     return params
+
+
+def config_files(config: str) -> list[str]:
+    """Config files that may be chosen: the default, those beside it, and those of the folders that Airflow's
+    setting ``[mashbill] configs`` names, with colons between them."""
+    named = conf.get("mashbill", "configs", fallback="") or ""
+    folders = [Path(config).parent, *(Path(folder) for folder in named.split(os.pathsep) if folder)]
+    return [config, *sorted({str(file) for folder in folders for file in folder.glob("*.toml")} - {config})]
 
 
 def overrides_template(fields: tuple[str, ...] = FORM) -> list[Any]:

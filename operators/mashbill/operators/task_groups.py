@@ -8,7 +8,7 @@
 groups before it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Any
 
@@ -36,7 +36,8 @@ class StageTaskGroup(TaskGroup):
 
     Args:
         config: path of a TOML config file (templated).
-        overrides: settings by dotted key that win over the file's (templated).
+        overrides: settings by dotted key that win over the file's (templated); not paths and addresses.
+        allow: dotted names of paths and addresses that they may change all the same, or of their sections.
         inputs: addresses by stage that come from elsewhere.
         group_id: name of the group.
     """
@@ -48,6 +49,7 @@ class StageTaskGroup(TaskGroup):
         *,
         config: str,
         overrides: Overrides | None = None,
+        allow: Collection[str] = (),
         inputs: Mapping[str, Any] | None = None,
         group_id: str | None = None,
         **kwargs: Any,
@@ -57,7 +59,7 @@ class StageTaskGroup(TaskGroup):
             prefix_group_id=False,
             **kwargs,
         )
-        self.settings = {"config": config, "overrides": overrides or {}}
+        self.settings = {"config": config, "overrides": overrides or {}, "allow": tuple(allow)}
         self.outputs: dict[str, Any] = dict(inputs or {})
         with self:
             for name in self.stages:

@@ -30,7 +30,7 @@ def baseline_parts(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> li
 
 def run_baseline(run: StageRun) -> Counts:
     """Find one method's mixture; DoReMi's reference and Skill-It's graph outlive a killed attempt."""
-    config, store, name = run.config, TokenStore(run.inputs["tokenize"].path), run.part or ""
+    config, store, name = run.config, TokenStore(run.inputs["tokenize"]), run.part or ""
     seed = int(np.random.SeedSequence([config.seed, BASELINE_TAG, *name.encode()]).generate_state(1)[0])
     tokens = config.sweep.tokens
     if name == "doremi":
@@ -59,8 +59,8 @@ def collect_baselines(run: StageRun) -> Counts:
         mixtures[name] = {domain: given.get(domain, 0.0) for domain in plan.domains}
     tokens = 0
     for name, artifact in run.parts.items():
-        mixtures[name] = MixtureTable.read(artifact.path / MIXTURE).row(0)
-        (run.output / f"{name}_{HISTORY}").write_bytes((artifact.path / HISTORY).read_bytes())
+        mixtures[name] = MixtureTable.read(artifact.file(MIXTURE)).row(0)
+        (run.output / f"{name}_{HISTORY}").write_bytes(artifact.file(HISTORY).read_bytes())
         tokens += artifact.manifest.counts["tokens"]
     BaselineMixtures(mixtures).write(run.output)
     return {"baselines": len(mixtures), "tokens": tokens}

@@ -60,7 +60,7 @@ def run_bootstrap_part(run: StageRun) -> Counts:
         tag=BOOTSTRAP_TAG,
     ).counts
     shutil.copyfile(store.tokenizer_path, run.output / TOKENIZER)
-    shutil.copyfile(store.folder / INDEX, run.output / INDEX)
+    shutil.copyfile(store.index_path, run.output / INDEX)
     return counts
 
 
@@ -76,8 +76,8 @@ def collect_bootstrap(run: StageRun) -> Counts:
         }
     if not run.parts:
         return {"proxies": 0}
-    first = next(iter(run.parts.values())).path
-    shutil.copyfile(first / TOKENIZER, run.output / TOKENIZER)
+    first = next(iter(run.parts.values()))
+    shutil.copyfile(first.file(TOKENIZER), run.output / TOKENIZER)
     store = TokenStore(first)
     return collect_groups(run.parts, _mixtures(store, run.config), store.set_names, output=run.output)
 
@@ -119,10 +119,12 @@ def _shared_store(run: StageRun) -> TokenStore:
 
 
 def _write_store(run: StageRun, folder: Path) -> None:
+    """Shards of the domains in alphabetical order: what is drawn for a domain, and the order in which they
+    take turns, then don't change with the config's order."""
     config = run.config
     write_token_store(
-        DocumentStore.of(run.inputs["deduplicate"]).by_set(config.domain_names),
-        DocumentStore.of(run.inputs["ingest"]).by_set(config.reference_names, REFERENCES),
+        DocumentStore.of(run.inputs["deduplicate"]).by_set(sorted(config.domain_names)),
+        DocumentStore.of(run.inputs["ingest"]).by_set(sorted(config.reference_names), REFERENCES),
         config.tokens.model_copy(update={"tokenizer": None}),
         seed=config.seed,
         output=folder,

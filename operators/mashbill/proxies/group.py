@@ -189,10 +189,10 @@ def write_tables(
 
 def proxy_folders(parts: Mapping[str, Artifact], mixtures: MixtureTable, place: int = 0) -> list[Path]:
     """[mixtures] folders of the proxies trained with one of the configs."""
-    found = {p.name: p for artifact in parts.values() for p in (artifact.path / PROXIES).iterdir()}
+    found = {p.name: p for artifact in parts.values() for p in artifact.folder(PROXIES).iterdir()}
     return [found[folder_name(int(index), place)] for index in mixtures.index]
 
 
 def proxy_result(artifact: Artifact, index: int) -> ProxyResult:
     """What became of one of a group's proxies, by the index of its mixture."""
-    return ProxyResult.read(artifact.path / PROXIES / folder_name(index))
+    return ProxyResult.read(artifact.folder(f"{PROXIES}/{folder_name(index)}"))

@@ -45,7 +45,7 @@ def ladder_parts(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> list
 
 def train_rung(run: StageRun) -> Counts:
     """Train the ladder's mixtures at one size and budget."""
-    config, store = run.config, TokenStore(run.inputs["tokenize"].path)
+    config, store = run.config, TokenStore(run.inputs["tokenize"])
     number = int((run.part or "").removeprefix("rung-"))
     mixtures, _ = _spread_mixtures(run)
     shape, tokens = _size(config, config.ladder.rungs[number])
@@ -64,7 +64,7 @@ def train_rung(run: StageRun) -> Counts:
 
 def collect_ladder(run: StageRun) -> Counts:
     """Target losses by size, and how well each pair of sizes agrees on the order of the mixtures."""
-    config, store = run.config, TokenStore(run.inputs["tokenize"].path)
+    config, store = run.config, TokenStore(run.inputs["tokenize"])
     rungs: list[LadderRung] = []
     if run.parts:
         mixtures, small = _spread_mixtures(run)

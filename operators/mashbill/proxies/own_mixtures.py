@@ -14,7 +14,6 @@ from mashbill.proxies.group import PROXIES, plan_members, write_tables
 from mashbill.proxies.result import ProxyResult, folder_name
 from mashbill.proxies.stacks import Budget, train_planned
 from mashbill.tokens import TokenStore
-from mashbill.tokens.shards import INDEX
 
 OWN_TAG = 308
 
@@ -59,7 +58,7 @@ def train_mixtures(
         "tokens": sweep.tokens,
         "evaluations": sweep.evaluations,
         "seed": seed,
-        "text": hashlib.sha256((store.folder / INDEX).read_bytes()).hexdigest(),
+        "text": hashlib.sha256(store.index_path.read_bytes()).hexdigest(),
     }
     _begin(output, identity)
     members = plan_members(

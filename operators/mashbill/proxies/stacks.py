@@ -5,12 +5,13 @@ A process of its own runs ``mashbill.proxies.stack_process``, which trains a sha
 other.
 """
 
-import pickle
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Self
 
-from mashbill.artifacts import Progress
+from mashbill.artifacts import Progress, write_json
 from mashbill.config import ProxyConfig
 from mashbill.errors import RunError
 from mashbill.launch.processes import Child, start_module, wait_for
@@ -43,6 +44,26 @@ class PlannedProxy:
     def name(self) -> str:
         """Name of its folder."""
         return folder_name(self.index, self.place)
+
+    def as_json(self) -> Any:
+        """The proxy as JSON values."""
+        phased = isinstance(self.mixture, Schedule)
+        mixture = self.mixture.as_json() if isinstance(self.mixture, Schedule) else dict(self.mixture)
+        return {
+            "index": self.index,
+            "phases" if phased else "mixture": mixture,
+            "seed": self.seed,
+            "config": self.config.model_dump(mode="json"),
+            "place": self.place,
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The proxy of ``as_json``'s values."""
+        phases = values.get("phases")
+        mixture = values["mixture"] if phases is None else Schedule.from_json(phases)
+        config = ProxyConfig.model_validate(values["config"])
+        return cls(values["index"], mixture, values["seed"], config, values["place"])
 
 
 @dataclass(frozen=True)
@@ -127,9 +148,23 @@ def _share(
         child.log.with_suffix(".job").unlink()
 
 
+def read_job(path: Path) -> tuple[list[list[PlannedProxy]], Budget]:
+    """The stacks that a process is to train, and what their proxies share."""
+    job = json.loads(path.read_text(encoding="utf-8"))
+    stacks = [[PlannedProxy.from_json(proxy) for proxy in stack] for stack in job["stacks"]]
+    store, scratch = Path(job["store"]), Path(job["scratch"])
+    return stacks, Budget(store, scratch, job["tokens"], job["evaluations"])
+
+
 def _start(stacks: Sequence[Sequence[PlannedProxy]], budget: Budget, place: Path) -> Child:
     job = place.with_suffix(".job")
-    job.write_bytes(pickle.dumps((stacks, budget)))
+    shared = {
+        "store": str(budget.store.absolute()),
+        "scratch": str(budget.scratch.absolute()),
+        "tokens": budget.tokens,
+        "evaluations": budget.evaluations,
+    }
+    write_json(job, {**shared, "stacks": [[proxy.as_json() for proxy in stack] for stack in stacks]})
     return start_module(MODULE, [str(job)], place.with_suffix(".log"))
 
 

@@ -75,7 +75,7 @@ def run_sweep_part(run: StageRun) -> Counts:
     config, plan = run.config, MixturePlan.read(run.inputs["plan"])
     return train_group(
         run,
-        TokenStore(run.inputs["tokenize"].path),
+        TokenStore(run.inputs["tokenize"]),
         plan.mixtures,
         rows=group_rows(run.part or "", len(plan.mixtures.index), config.sweep.group_size),
         configs=sweep_configs(config),
@@ -89,7 +89,7 @@ def run_sweep_part(run: StageRun) -> Counts:
 def collect_sweep(run: StageRun) -> Counts:
     """Gather the groups into one table of losses."""
     mixtures = MixturePlan.read(run.inputs["plan"]).mixtures
-    sets = TokenStore(run.inputs["tokenize"].path).set_names
+    sets = TokenStore(run.inputs["tokenize"]).set_names
     configs = sweep_configs(run.config)
     tables = []
     for place in range(len(configs)):

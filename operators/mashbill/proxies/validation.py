@@ -43,7 +43,7 @@ def validation_parts(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> 
 
 def train_again(run: StageRun) -> Counts:
     """Train one mixture at one size, once a seed."""
-    config, store = run.config, TokenStore(run.inputs["tokenize"].path)
+    config, store = run.config, TokenStore(run.inputs["tokenize"])
     number, name = (run.part or "").removeprefix("size-").split("-", 1)
     shape, tokens = _sizes(config)[int(number)]
     mixture = _mixtures(config, Choice.read(run.inputs["mix"]))[name]
@@ -67,7 +67,7 @@ def train_again(run: StageRun) -> Counts:
 
 def collect_validation(run: StageRun) -> Counts:
     """Measured against predicted, by size; models that diverged are counted."""
-    config, store = run.config, TokenStore(run.inputs["tokenize"].path)
+    config, store = run.config, TokenStore(run.inputs["tokenize"])
     choice, sizes = Choice.read(run.inputs["mix"]), []
     if run.parts:
         names = list(_mixtures(config, choice))

@@ -80,7 +80,7 @@ def train_classifier(
         )
     model.save_model(str(path))
     rule.write(path)
-    scorer = FastTextScorer.load(path)
+    scorer = FastTextScorer.load(path, keep_table=False)  # the artifact is not done yet
     margins = np.nan_to_num(scorer.margins([texts[i] for i in order[:held]], label=POSITIVE))
     return TrainedClassifier(
         held_out_accuracy=float(((margins > 0) == good[order[:held]]).mean()),

@@ -1,6 +1,7 @@
 """PreSelect's examples: how well a family of models compresses a sample of documents, and which documents are
 its extremes."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,15 @@ import pyarrow.parquet as pq
 
 from mashbill.artifacts import StageRun
 from mashbill.errors import ConfigError
-from mashbill.quality.predictive_strength import (
-    extremes,
-    extremes_by_group,
-    predictive_strength,
-    rank_correlation,
-)
+from mashbill.quality.extremes import OVERALL, extremes_by_group, too_few_models
+from mashbill.quality.lots import draw_lots
+from mashbill.quality.predictive_strength import predictive_strength, rank_correlation
 from mashbill.quality.samples import reference_texts, sample_documents
 from mashbill.storage import local_path
 
 STRENGTH = "strength.parquet"
+TIES_TAG = 403
+log = logging.getLogger(__name__)
 
 
 def preselect_examples(run: StageRun) -> tuple[list[str], list[str], dict[str, Any]]:
@@ -28,12 +28,13 @@ def preselect_examples(run: StageRun) -> tuple[list[str], list[str], dict[str, A
 
     Raises:
         ConfigError: fewer than two models are left, or an ability is missing.
+        DataError: too few documents can be measured.
     """
     from mashbill.models.measurement import family_bits_per_character
 
     config = run.config.quality
     folders = [local_path(run.config, "quality.family", f) for f in config.family] or sorted(
-        (run.inputs["bootstrap"].path / "proxies").glob("*")
+        run.inputs["bootstrap"].folder("proxies").glob("*")
     )
     if len(folders) < 2:
         raise ConfigError(
@@ -56,12 +57,9 @@ def preselect_examples(run: StageRun) -> tuple[list[str], list[str], dict[str, A
         if config.agreement == "spearman"
         else predictive_strength(bits, ability)
     )
-    if config.extremes == "domain":
-        best, worst = extremes_by_group(
-            strength, sample["domain"].to_numpy(zero_copy_only=False).astype(str), config.extreme_share
-        )
-    else:
-        best, worst = extremes(strength, config.extreme_share)
+    lots = draw_lots(sample["domain"], sample["id"], seed=run.config.seed, tag=TIES_TAG)
+    groups = sample["domain"].to_numpy() if config.extremes == "domain" else np.full(len(sample), OVERALL)
+    best, worst, ends = extremes_by_group(strength, groups, config.extreme_share, lots=lots)
     side = np.full(len(texts), "none", dtype=object)
     side[best], side[worst] = "positive", "negative"
     table = pa.table(
@@ -74,19 +72,27 @@ def preselect_examples(run: StageRun) -> tuple[list[str], list[str], dict[str, A
         }
     )
     pq.write_table(table, run.output / STRENGTH, compression="zstd")
-    means = (
-        table.filter(pc.is_finite(table["strength"]))
-        .group_by("domain", use_threads=False)  # in threads the order of domains is chance
-        .aggregate([("strength", "mean")])
-        .to_pylist()
-    )
+    warnings = too_few_models(ability, config.extreme_share, ends)
+    for warning in warnings:
+        log.warning(warning)
     facts = {
         "method": "family" if config.family else run.config.bootstrap.family.replace("train", "bootstrap"),
         "abilities": abilities,
         "strength_quantiles": np.nanquantile(strength, [0, 0.25, 0.5, 0.75, 1]).tolist(),
-        "strength_by_domain": {row["domain"]: row["strength_mean"] for row in means},
+        "strength_levels": len(np.unique(strength[np.isfinite(strength)])),
+        "thresholds": [end.model_dump() for end in ends],
+        "warnings": warnings,
+        "strength_by_domain": _means(table),
     }
     return [texts[i] for i in best], [texts[i] for i in worst], facts
+
+
+def _means(table: pa.Table) -> dict[str, float]:
+    """Mean strength of each domain's measured documents, the domains in alphabetical order."""
+    measured = table.filter(pc.is_finite(table["strength"]))
+    grouped = measured.group_by("domain", use_threads=False)  # in threads the order of sums is chance
+    rows = grouped.aggregate([("strength", "mean")]).sort_by("domain").to_pylist()
+    return {row["domain"]: row["strength_mean"] for row in rows}
 
 
 def _abilities(run: StageRun, folders: list[Path]) -> dict[str, float]:

@@ -7,6 +7,9 @@ import numpy as np
 
 from mashbill.errors import DataError
 
+LEVEL_DIGITS = 12
+"""Equal correlations that were summed in another order differ by less: they are one level."""
+
 
 def predictive_strength(bits_per_character: np.ndarray, ability: np.ndarray) -> np.ndarray:
     """Share of model pairs whose order on a document agrees with their order in ability.
@@ -25,19 +28,6 @@ def predictive_strength(bits_per_character: np.ndarray, ability: np.ndarray) -> 
         raise DataError("ability", "is the same for every model", "give models that differ")
     difference = bits_per_character[:, worse] - bits_per_character[:, better]
     return (np.sign(difference).mean(axis=1) + 1) / 2
-
-
-def extremes(strength: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the strongest and of the weakest documents, as many of each; ties go by position.
-
-    Args:
-        strength: [documents] predictive strength; NaN documents are neither.
-        share: share of the documents taken on each side.
-    """
-    order = np.argsort(-strength, kind="stable")
-    order = order[~np.isnan(strength[order])]
-    count = max(1, int(len(order) * share))
-    return order[:count], order[-count:][::-1]
 
 
 def rank_correlation(bits_per_character: np.ndarray, ability: np.ndarray) -> np.ndarray:
@@ -59,23 +49,4 @@ def rank_correlation(bits_per_character: np.ndarray, ability: np.ndarray) -> np.
     size = np.linalg.norm(measured, axis=1) * np.linalg.norm(wanted)
     correlation = np.divide(measured @ wanted, size, out=np.zeros(len(measured)), where=size > 0)
     correlation[np.isnan(bits_per_character).any(axis=1)] = np.nan
-    return (correlation + 1) / 2
-
-
-def extremes_by_group(
-    strength: np.ndarray, groups: np.ndarray, share: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """``extremes`` of each group, put together.
-
-    Args:
-        strength: [documents]; groups: [documents] name of each document's group.
-        share: share of a group's documents taken on each side.
-    """
-    best, worst = [], []
-    for group in sorted(set(groups.tolist())):
-        rows = np.flatnonzero(groups == group)
-        if np.isfinite(strength[rows]).sum() > 1:
-            first, last = extremes(strength[rows], share)
-            best.append(rows[first])
-            worst.append(rows[last])
-    return np.concatenate(best), np.concatenate(worst)
+    return np.round((correlation + 1) / 2, LEVEL_DIGITS)

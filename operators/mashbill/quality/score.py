@@ -30,7 +30,7 @@ OUTPUTS = {
     f"{SCORES.name}/": "margin of every document",
     CLASSIFIER: "the fastText model",
     STRENGTH: "the sample, its compression by each model and its predictive strength",
-    FACTS: "abilities, held-out accuracy",
+    FACTS: "abilities, levels of strength and documents on the thresholds', held-out accuracy, warnings",
 }
 
 
@@ -82,10 +82,13 @@ def score(run: StageRun) -> Counts:
             positives, negatives, config, seed=run.config.seed, path=run.output / CLASSIFIER
         )
         facts |= trained.model_dump()
-        scorers = [FastTextScorer.load(run.output / CLASSIFIER)]
+        scorers = [FastTextScorer.load(run.output / CLASSIFIER, keep_table=False)]
     (run.output / FACTS).write_text(json.dumps(facts, ensure_ascii=False, indent=1))
     counts = _score_documents(run, scorers, label)
-    return {**counts, **{k: facts[k] for k in ("method", "held_out_accuracy") if k in facts}}
+    told: Counts = {k: facts[k] for k in ("method", "held_out_accuracy") if k in facts}
+    if facts.get("warnings"):
+        told["warnings"] = len(facts["warnings"])
+    return {**counts, **told}
 
 
 def contrast_examples(run: StageRun) -> tuple[list[str], list[str], dict[str, Any]]:

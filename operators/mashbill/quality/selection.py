@@ -17,12 +17,13 @@ from mashbill.artifacts import Counts, StageRun
 from mashbill.config import SelectionConfig
 from mashbill.documents import DocumentStore, Flow, Tally
 from mashbill.errors import DataError
+from mashbill.quality.lots import as_uniform, draw_lots
 from mashbill.quality.scores import Scores
 from mashbill.quality.sketch import QuantileSketch, buckets
 
 BINS = 40
 SAMPLE_CHARACTERS = 500
-NOISE_TAG = 411
+NOISE_TAG, LEAST_TAG = 411, 412
 SAMPLES, FACTS = "samples.json", "quality.json"
 OUTPUTS = {
     "documents/": "the documents that are kept",
@@ -67,6 +68,9 @@ def choose(
 ) -> tuple[dict[str, np.ndarray], float]:
     """Which documents are kept.
 
+    Those of one score, or of one bucket of the sketch, are kept all or none, so that no order decides among
+    them; which of them fill up the least number of documents is drawn by lot.
+
     Args:
         scores: of each domain's documents.
         config: method, share or threshold, scope and the least number of documents.
@@ -75,7 +79,7 @@ def choose(
         [documents] bool by domain, and by how much of the text the share may be passed (the weight of one
         bucket of the sketch).
     """
-    keys = {d: _keys(s, config, seed) for d, s in scores.items()}
+    keys = {d: _keys(d, s, config, seed=seed) for d, s in scores.items()}
     error = 0.0
     if config.method == "threshold":
         kept = {d: key >= config.threshold for d, key in keys.items()}
@@ -91,7 +95,8 @@ def choose(
             kept |= {d: buckets(keys[d]) >= lowest for d in names}
     for d, mask in kept.items():
         if mask.sum() < config.min_documents:
-            mask[np.lexsort((scores[d].id, -scores[d].margin))[: config.min_documents]] = True
+            lots = _lots(d, scores[d], seed=seed, tag=LEAST_TAG)
+            mask[np.lexsort((lots, -scores[d].margin))[: config.min_documents]] = True
     return {d: kept[d] for d in scores}, error
 
 
@@ -107,22 +112,21 @@ def quality_bins(scores: Scores, keep: np.ndarray, bins: int) -> np.ndarray:
     return number
 
 
-def _keys(scores: Scores, config: SelectionConfig, seed: int) -> np.ndarray:
+def _keys(domain: str, scores: Scores, config: SelectionConfig, *, seed: int) -> np.ndarray:
     """[documents] what documents are ordered by: the margin, or, sampling, the margin with noise that is a
-    function of (seed, id).
+    function of (seed, domain, id).
 
     Adding Gumbel noise and taking the top is sampling without replacement with probabilities that grow as
     exp(margin / temperature).
     """
     if config.method != "temperature":
         return scores.margin
-    import pandas as pd
+    uniform = as_uniform(_lots(domain, scores, seed=seed, tag=NOISE_TAG))
+    return scores.margin / config.temperature - np.log(-np.log(uniform))
 
-    hashes = pd.util.hash_array(
-        scores.id.astype(object), hash_key=f"{seed:08d}{NOISE_TAG:08d}"[:16], categorize=False
-    )
-    uniform = (hashes.astype(np.float64) + 0.5) / 2.0**64
-    return scores.margin / config.temperature - np.log(-np.log(np.clip(uniform, 1e-18, 1 - 1e-16)))
+
+def _lots(domain: str, scores: Scores, *, seed: int, tag: int) -> np.ndarray:
+    return draw_lots(domain, pa.chunked_array([scores.id.tolist()], pa.string()), seed=seed, tag=tag)
 
 
 def _flow(size: np.ndarray, keep: np.ndarray) -> Flow:

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from mashbill.artifacts import Part, Record
+from mashbill.mixtures.dirichlet import draw_around
 from mashbill.regression.laws.gaussian_process import GaussianProcess
-from mashbill.regression.simplex import SearchSpace, draw_around, minimise
+from mashbill.regression.simplex import SearchSpace, minimise
 
 ADVICE_TAG = 507
 POOL, WITHIN, NEAR, SURFACES = 20_000, 6_000, 1_500, 400

@@ -4,38 +4,30 @@ target."""
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Self
-from zlib import error as CompressionError
 
-import joblib
 import numpy as np
 
-from mashbill.artifacts import Part, Place, Progress, Record, file_in
+from mashbill.artifacts import Artifact, Part, Place, Progress, Record, file_in, has_file
 from mashbill.config.search import REGRESSORS
 from mashbill.errors import DataError
 from mashbill.mixtures import Prediction, SweepRuns
 from mashbill.regression.cross_validation import CrossValidation, conformal_half_width
 from mashbill.regression.laws.ensemble import choose_regressor, compare, fit_regressor
 from mashbill.regression.laws.gaussian_process import GaussianProcess
+from mashbill.regression.laws.registry import regressor_named
 from mashbill.regression.regressor import Regressor
+from mashbill.regression.state import State, part_of, read_state, within, write_state
 
-MODEL = "regression.joblib"
-UNREADABLE = (
-    OSError,
-    ValueError,
-    KeyError,
-    EOFError,
-    AttributeError,
-    ImportError,
-    UnpicklingError,
-    CompressionError,
-)
+MODEL = "regression.safetensors"
+FORMAT = 1  # of the file; another is not read
+EARLIER_MODEL = "regression.joblib"  # a pickle, which is never opened
+UNREADABLE = (OSError, KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError)
 
 
 @dataclass(frozen=True)
 class FittedRegression:
-    """What ``regression.joblib`` holds.
+    """A regressor fitted on runs, with the runs.
 
     Attributes:
         name: name of the regressor.
@@ -66,8 +58,10 @@ class FittedRegression:
         return GaussianProcess().fit(self.weights, self.losses)
 
     def write(self, folder: Path) -> None:
-        """Write it into a folder."""
-        joblib.dump(self, folder / MODEL)
+        """Write it into a folder, as arrays and JSON values."""
+        state = {"format": FORMAT, "name": self.name, "domains": self.domains, "sets": self.sets}
+        arrays = {"weights": self.weights, "losses": self.losses, "out_of_fold": self.out_of_fold}
+        write_state(folder / MODEL, {**state, **arrays, **within("regressor", self.regressor.state())})
 
     @classmethod
     def read(cls, place: Place) -> Self:
@@ -76,12 +70,32 @@ class FittedRegression:
         Raises:
             DataError: there is none, or it was written by another version.
         """
+        if has_file(place, EARLIER_MODEL) and not has_file(place, MODEL):
+            where = place.address if isinstance(place, Artifact) else str(place)
+            raise DataError(where, f"was made by an earlier version ({EARLIER_MODEL})", "fit again")
         path = file_in(place, MODEL)
         try:
-            return joblib.load(path)
+            return cls._of(read_state(path))
         except UNREADABLE as error:
             reason = " ".join(str(error).split())
-            raise DataError(str(path), f"holds no fitted regression ({reason})", "fit it again") from error
+            raise DataError(
+                str(path), f"holds no fitted regression ({reason:.200})", "fit it again"
+            ) from error
+
+    @classmethod
+    def _of(cls, state: State) -> Self:
+        """The regression of a state; ValueError and its like where it is none."""
+        if state["format"] != FORMAT:
+            raise ValueError(f"its format is {state['format']}, and {FORMAT} is read")
+        name, domains, sets = state["name"], tuple(state["domains"]), tuple(state["sets"])
+        weights, losses, out_of_fold = state["weights"], state["losses"], state["out_of_fold"]
+        runs = len(weights)
+        if weights.shape != (runs, len(domains)) or {losses.shape, out_of_fold.shape} != {(runs, len(sets))}:
+            raise ValueError("its tables do not fit one another")
+        regressor = regressor_named(name).from_state(part_of(state, "regressor"))
+        if regressor.predict(weights[:1]).shape != (1, len(sets)):
+            raise ValueError("its regressor predicts other sets")
+        return cls(name, regressor, domains, sets, weights, losses, out_of_fold)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@ from typing import Protocol, Self
 
 import numpy as np
 
+from mashbill.regression.state import State
+
 
 class Regressor(Protocol):
     """Learns losses from mixtures."""
@@ -19,3 +21,14 @@ class Regressor(Protocol):
 
     def predict(self, weights: np.ndarray) -> np.ndarray:
         """[mixtures, targets] losses."""
+
+    def state(self) -> State:
+        """What a fitted one is: arrays of numbers and JSON values by name, which are written to a file."""
+
+    @classmethod
+    def from_state(cls, state: State) -> Self:
+        """The fitted one again, which predicts what it predicted, bit for bit.
+
+        Raises:
+            KeyError, TypeError, ValueError: the state is none of this regressor's.
+        """

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from mashbill.mixtures import Sensitivity
+from mashbill.mixtures.dirichlet import draw_around
 from mashbill.regression.limits import Limits
-from mashbill.regression.simplex import draw_around
 
 FLAT_TAG = 506
 DRAWS = 4_000

@@ -1,20 +1,28 @@
 """The search for the best mixture: RegMix's simulation, and direct optimisation on the simplex, within
-limits."""
+limits.
+
+RegMix's candidates are draws from the Dirichlet of the natural proportions themselves, most of them of a few
+domains. A direct search starts from the best of such and of mixtures of many domains, so that it finds an
+optimum of either kind.
+
+Source of the simulation: sail-sg/regmix, regression_fitting/regression.ipynb.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from mashbill.config import PlanConfig
-from mashbill.mixtures import within_ceiling
 from mashbill.mixtures.bundle import Bundle
+from mashbill.mixtures.dirichlet import draw_around, tempered
 from mashbill.regression.limits import Limits
 
 CANDIDATE_TAG, SEARCH_TAG = 503, 505
 ROUNDS, DRAWS, ELITES = 12, 2_000, 50
 LOOSEST, TIGHTEST = 30.0, 30_000.0  # concentration of the draws in the first and the last round
 LEAST_SHARE = 1e-4
+TEMPERATURE, WEAKEST, STRONGEST = 0.5, 0.1, 5.0
+"""Of candidates of many domains: power of the natural proportions, and bounds of each domain's strength."""
 
 Score = Callable[[np.ndarray], np.ndarray]
 """[mixtures, domains] to [mixtures], lower is better."""
@@ -35,23 +43,23 @@ class SearchSpace:
     bundle: Bundle | None = None
 
     def draw(self, count: int, seed: int) -> np.ndarray:
-        """[count, domains] mixtures around the natural one, within the limits."""
-        return self._expand(self._drawn(count, seed))
+        """[count, domains] candidates of few and of many domains, within the limits."""
+        return self._expand(self._drawn(candidates, count, seed))
 
     def mean_of_best(self, objective: Score, count: int, best: int, *, seed: int) -> np.ndarray:
-        """[domains] the mean of the best of so many drawn mixtures, as RegMix chooses."""
-        drawn = self._drawn(count, seed)
+        """[domains] the mean of the best of so many of RegMix's candidates, as RegMix chooses."""
+        drawn = self._drawn(simulate, count, seed)
         chosen = drawn[np.argsort(objective(self._expand(drawn)), kind="stable")[:best]]
         _, limits = self._reduced
         return self._expand(limits.applied(chosen.mean(axis=0)[None]))[0]
 
     def minimise(self, objective: Score, count: int, *, seed: int) -> np.ndarray:
-        """[domains] where a direct search ends that starts from the best of so many drawn mixtures."""
+        """[domains] where a direct search ends that starts from the best of so many candidates."""
 
         def reduced(mixtures: np.ndarray) -> np.ndarray:
             return objective(self._expand(mixtures))
 
-        drawn = self._drawn(count, seed)
+        drawn = self._drawn(candidates, count, seed)
         _, limits = self._reduced
         found = minimise(reduced, drawn[int(reduced(drawn).argmin())], limits, seed=seed)
         return self._expand(found[None])[0]
@@ -64,35 +72,30 @@ class SearchSpace:
         limits = Limits(*self.bundle.limits(self.limits.floor, self.limits.highest))
         return self.bundle.reduce(self.natural), limits
 
-    def _drawn(self, count: int, seed: int) -> np.ndarray:
+    def _drawn(self, draw: Callable[[np.ndarray, int, int], np.ndarray], count: int, seed: int) -> np.ndarray:
         """[count, 1 + free, or domains] mixtures of what is free."""
         natural, limits = self._reduced
-        return limits.applied(simulate(natural, count, PlanConfig(), seed=seed))
+        return limits.applied(draw(natural, count, seed))
 
     def _expand(self, mixtures: np.ndarray) -> np.ndarray:
         """[mixtures, domains] of mixtures of what is free."""
         return mixtures if self.bundle is None else self.bundle.expand(mixtures)
 
 
-def simulate(natural: np.ndarray, count: int, config: PlanConfig, *, seed: int) -> np.ndarray:
-    """[count, domains] Dirichlet draws around the tempered natural proportions, at strengths as in the
-    plan."""
+def simulate(natural: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """[count, domains] RegMix's candidates: draws from the Dirichlet of the [domains] natural proportions."""
     random = np.random.default_rng([seed, CANDIDATE_TAG])
-    prior = natural**config.temperature
-    prior /= prior.sum()
-    low, high = np.log(config.min_strength), np.log(config.max_strength)
-    strength = np.exp(random.uniform(low, high, (count, 1)))
-    drawn = draw_around(random, np.maximum(prior * strength * len(prior), 1e-3))
-    return within_ceiling(drawn, np.ones(len(natural)))
+    return draw_around(random, np.repeat(natural[None], count, axis=0))
 
 
-def draw_around(random: np.random.Generator, concentrations: np.ndarray) -> np.ndarray:
-    """[draws, domains] one draw from the Dirichlet of each row of concentrations.
-
-    They may be so small that all gammas vanish.
-    """
-    gammas = random.gamma(concentrations) + np.finfo(np.float64).tiny
-    return gammas / gammas.sum(axis=1, keepdims=True)
+def candidates(natural: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """[count, domains] half of them RegMix's, half of many domains: around the tempered natural proportions,
+    with a strength for each domain."""
+    few = simulate(natural, count - count // 2, seed)
+    random = np.random.default_rng([seed, CANDIDATE_TAG, 0])
+    strength = np.exp(random.uniform(np.log(WEAKEST), np.log(STRONGEST), (count // 2, 1)))
+    many = draw_around(random, tempered(natural, TEMPERATURE) * strength * len(natural))
+    return np.concatenate([few, many])
 
 
 def minimise(objective: Score, start: np.ndarray, limits: Limits, *, seed: int) -> np.ndarray:

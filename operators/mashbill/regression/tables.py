@@ -150,9 +150,8 @@ def load_model(folder: Path, option: str = "--model") -> TargetModel:
         return TargetModel(FittedRegression.read(folder), card.target, card.maximized)
     except DataError as error:
         what = f"holds no fitted model ({error.where} {error.what})"
-        raise ConfigError(
-            f"{option} {folder}", what, "give the folder that `mashbill mixtures fit` wrote"
-        ) from error
+        mend = f"{error.mend}, or give the folder that `mashbill mixtures fit` wrote"
+        raise ConfigError(f"{option} {folder}", what, mend) from error
 
 
 def evaluate_tables(

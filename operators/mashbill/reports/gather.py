@@ -1,6 +1,7 @@
 """What the report says, read from the artifacts: one set of facts that the template walks."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -12,7 +13,16 @@ from mashbill.config import PipelineConfig
 from mashbill.config.training import SCHEDULED
 from mashbill.config.view import HOW_IT_RUNS
 from mashbill.dedup import deduplicate
-from mashbill.documents import DUPLICATES, REJECTED, DocumentStore, Tally
+from mashbill.documents import (
+    DUPLICATES,
+    EXACT,
+    NEAR,
+    PASSAGE,
+    REJECTED,
+    DocumentStore,
+    Tally,
+    repeats,
+)
 from mashbill.evaluation.record import Evaluation
 from mashbill.filters import apply
 from mashbill.mixtures import Choice, Decision, Recipe, Recipes, Round, Rounds, ScheduleChoice, Validation
@@ -52,6 +62,21 @@ class Row(Part):
     epochs: float
 
 
+class Repeating(Part):
+    """Documents of a domain that repeat a set which is held out from training, and were removed.
+
+    Attributes:
+        domain: whose documents; of: name of the set.
+        exact, near, passage: how many have its text, nearly its text, or a passage of it.
+    """
+
+    domain: str
+    of: str
+    exact: int
+    near: int
+    passage: int
+
+
 @dataclass(frozen=True)
 class Facts:
     """Everything that the template walks but the figures, read from the artifacts.
@@ -59,7 +84,7 @@ class Facts:
     Attributes:
         name: of the pipeline; stages: what each did; domains: how each fared.
         choice, schedule, decision, validation, evaluation, recipes: records of the later stages.
-        rejected, filters, clusters, duplicates, samples, quality: what curation kept and removed.
+        rejected, filters, held_out, clusters, duplicates, samples, quality: what curation kept and removed.
         settings, reuse, ladder, rounds, regression: of the mixture search.
         config: as JSON; versions: of packages.
     """
@@ -75,6 +100,7 @@ class Facts:
     recipes: Mapping[str, Recipe]
     rejected: Mapping[str, Any]
     filters: Any
+    held_out: Sequence[Repeating]
     clusters: Any
     duplicates: Mapping[str, Any]
     samples: Any
@@ -141,6 +167,7 @@ def gather(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> Facts:
         recipes=Recipes.read(inputs["train"]).root,
         rejected=_rejected(config, inputs["ingest"]),
         filters=_json(inputs["filter"], apply.FACTS),
+        held_out=_repeating(config, inputs),
         clusters=_json(inputs["deduplicate"], deduplicate.FACTS),
         duplicates=_duplicates(config, inputs["deduplicate"]),
         samples=_json(inputs["select"], selection.SAMPLES),
@@ -220,6 +247,19 @@ def _rejected(config: PipelineConfig, ingest: Artifact) -> dict[str, Any]:
         entry["count"] += 1
         if len(entry["samples"]) < REASON_SAMPLES:
             entry["samples"].append({**row, "source": Path(row["source"]).name})
+    return found
+
+
+def _repeating(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> list[Repeating]:
+    """What was removed as it repeats a set that is held out, by domain and set."""
+    sets, found = config.corpus.held_out, []
+    stages = [inputs[name].manifest.counts["removed_by_domain"] for name in ("filter", "deduplicate")]
+    for domain in config.domain_names:
+        removed = sum((Counter(stage.get(domain, {})) for stage in stages), Counter[str]())
+        for name in sets:
+            exact, near, passage = (removed[repeats(how, name)] for how in (EXACT, NEAR, PASSAGE))
+            if exact or near or passage:
+                found.append(Repeating(domain=domain, of=name, exact=exact, near=near, passage=passage))
     return found
 
 

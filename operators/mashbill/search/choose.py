@@ -25,7 +25,7 @@ OUTPUTS = {MIXTURE: "the chosen mixture", Choice.FILE: "prediction, interval, ba
 
 def mix(run: StageRun) -> Counts:
     """Choose a mixture and say what is expected of it."""
-    config, store = run.config, TokenStore(run.inputs["tokenize"].path)
+    config, store = run.config, TokenStore(run.inputs["tokenize"])
     model = TargetModel(FittedRegression.read(run.inputs["fit"]), config.target)
     domains = model.fitted.domains
     tokens = store.train_amounts(domains)

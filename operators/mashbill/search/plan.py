@@ -11,7 +11,7 @@ from mashbill.tokens import TokenStore
 
 def plan_from_the_start(run: StageRun) -> Counts:
     """Draw the sweep's mixtures from the natural proportions of the tokenized text."""
-    store, config = TokenStore(run.inputs["tokenize"].path), run.config.plan
+    store, config = TokenStore(run.inputs["tokenize"]), run.config.plan
     have = store.train_amounts()
     ceiling = epoch_ceiling(have, run.config.sweep.tokens, config.max_epochs)
     natural, count = have / have.sum(), config.count(len(have))

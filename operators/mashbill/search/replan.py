@@ -106,7 +106,7 @@ def compare_corpora(
     stages = ("select", "ingest")
     now = {stage: DocumentStore.of(store.open(tokenize.inputs[stage])) for stage in stages}
     then = {stage: DocumentStore.of(store.open(earlier.tokenize.inputs[stage])) for stage in stages}
-    today = TokenStore(run.inputs["tokenize"].path)
+    today = TokenStore(run.inputs["tokenize"])
     sets = [("select", DOCUMENTS, name) for name in today.domains if name in fitted.domains]
     sets += [("ingest", REFERENCES, name) for name in today.references if name in fitted.sets]
     shares = {}
@@ -126,7 +126,7 @@ def _of_what_changed(
     run: StageRun, choice: Choice, fitted: FittedRegression, *, changes: Changes
 ) -> tuple[Counts, Reuse]:
     """Plan mixtures of the added and the revised domains beside the others, which keep their ratios."""
-    config, store = run.config, TokenStore(run.inputs["tokenize"].path)
+    config, store = run.config, TokenStore(run.inputs["tokenize"])
     amounts = store.train_amounts()
     have = dict(zip(store.domains, amounts.tolist(), strict=True))
     ceiling = epoch_ceiling(amounts, config.sweep.tokens, config.plan.max_epochs)
@@ -162,7 +162,7 @@ def _from_the_start(run: StageRun, reason: str) -> tuple[Counts, Reuse]:
 def _write_kept_runs(run: StageRun, fitted: FittedRegression, changes: Changes) -> int:
     """Write the earlier runs that count, with the losses of the sets that did not change; how many they
     are."""
-    today = TokenStore(run.inputs["tokenize"].path)
+    today = TokenStore(run.inputs["tokenize"])
     runs = earlier_runs(fitted, today.domains, changes.revised)
     columns = runs.losses.columns
     sets = [name for name in columns if name in today.set_names and name not in changes.revised]

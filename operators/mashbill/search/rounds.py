@@ -37,7 +37,7 @@ def round_names(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> list[
 
 def run_round(run: StageRun) -> Counts:
     """Train one round's proxies, unless an earlier round has stopped or this one promises too little."""
-    config, store = run.config, TokenStore(run.inputs["tokenize"].path)
+    config, store = run.config, TokenStore(run.inputs["tokenize"])
     before, number = list(run.parts.values()), int((run.part or "").removeprefix("round-"))
     if before and before[-1].manifest.counts["proxies"] == 0:
         return {**before[-1].manifest.counts}

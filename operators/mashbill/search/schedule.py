@@ -28,7 +28,7 @@ def schedule(run: StageRun) -> Counts:
         return {"phases": 1, "taken": False}
     plan, trajectories = MixturePlan.read(run.inputs["plan"]), read_trajectories(run.inputs["sweep"])
     runs = phased_runs(plan.trained, trajectories, phases)
-    tokens = TokenStore(run.inputs["tokenize"].path).train_amounts(runs.domains)
+    tokens = TokenStore(run.inputs["tokenize"]).train_amounts(runs.domains)
     limits = bounds(
         runs.domains,
         config.mix.floors,

@@ -24,26 +24,26 @@ _CURATION = (
         inputs=(),
         run="mashbill.corpus.ingest:ingest",
         external="mashbill.corpus.sources:source_identity",
-        version=2,
+        version=3,
     ),
     Stage(
         name="filter",
         summary="Remove documents, and lines, that rules say are not worth training on; mask personal "
-        "data; decontaminate.",
+        "data; keep out what has a passage of a reference or evaluation set.",
         sections=("filters", "corpus"),
         inputs=("ingest",),
         run="mashbill.filters.apply:filter_documents",
         external="mashbill.filters.registry:filter_identity",
-        version=2,
+        version=3,
     ),
     Stage(
         name="deduplicate",
-        summary="Remove exact and near duplicates across domains.",
+        summary="Remove exact and near duplicates across domains, and of references and evaluation sets.",
         sections=("deduplication", "corpus"),
-        inputs=("filter",),
+        inputs=("ingest", "filter"),
         run="mashbill.dedup.deduplicate:deduplicate",
         external="mashbill.dedup.deduplicate:index_identity",
-        version=4,
+        version=5,
     ),
     Stage(
         name="bootstrap",
@@ -55,7 +55,7 @@ _CURATION = (
         run_part="mashbill.proxies.bootstrap:run_bootstrap_part",
         placement=ONE_GPU,
         external="mashbill.proxies.bootstrap:family_identity",
-        version=3,
+        version=4,
     ),
     Stage(
         name="score",
@@ -65,6 +65,7 @@ _CURATION = (
         inputs=("ingest", "deduplicate", "bootstrap"),
         run="mashbill.quality.score:score",
         external="mashbill.quality.score:model_identity",
+        version=2,
     ),
     Stage(
         name="select",
@@ -72,6 +73,7 @@ _CURATION = (
         sections=("selection", "corpus"),
         inputs=("deduplicate", "score"),
         run="mashbill.quality.selection:select",
+        version=2,
     ),
     Stage(
         name="tokenize",
@@ -94,6 +96,7 @@ _MIXTURE = (
         run="mashbill.search.replan:plan",
         earlier="mashbill.search.earlier:reuse_identity",
         identified=("corpus", "selection", "tokens", "proxy", "mix"),
+        version=2,
     ),
     Stage(
         name="sweep",
@@ -115,6 +118,7 @@ _MIXTURE = (
         parts="mashbill.search.rounds:round_names",
         run_part="mashbill.search.rounds:run_round",
         placement=IN_ORDER,
+        version=2,
     ),
     Stage(
         name="ladder",
@@ -133,7 +137,7 @@ _MIXTURE = (
         sections=("regression", *TARGET),
         inputs=("plan", "sweep", "refine"),
         run="mashbill.search.fit:fit",
-        version=4,
+        version=5,
     ),
     Stage(
         name="baselines",
@@ -152,7 +156,7 @@ _MIXTURE = (
         sections=("training", *TARGET),
         inputs=("tokenize", "plan", "sweep", "fit", "baselines"),
         run="mashbill.search.choose:mix",
-        version=2,
+        version=3,
     ),
     Stage(
         name="schedule",
@@ -161,6 +165,7 @@ _MIXTURE = (
         sections=("schedule", "training", *TARGET),
         inputs=("tokenize", "plan", "sweep", "mix"),
         run="mashbill.search.schedule:schedule",
+        version=2,
     ),
     Stage(
         name="validate",

@@ -1,16 +1,24 @@
 """Where bytes live: a local disk, S3, or what else has a file here, behind one small interface."""
 
+from mashbill.storage.checksums import sha256_of
 from mashbill.storage.given import local_path, path_identity, remote_files
+from mashbill.storage.keys import checked_key, inside
 from mashbill.storage.registry import LOCAL, open_storage, scheme_of
-from mashbill.storage.storage import Storage, StoredFile
+from mashbill.storage.storage import Storage, StoredFile, damaged, part_of_a_copy, written_whole
 
 __all__ = [
     "LOCAL",
     "Storage",
     "StoredFile",
+    "checked_key",
+    "damaged",
+    "inside",
     "local_path",
     "open_storage",
+    "part_of_a_copy",
     "path_identity",
     "remote_files",
     "scheme_of",
+    "sha256_of",
+    "written_whole",
 ]

@@ -13,6 +13,7 @@ from typing import Any
 
 from mashbill.config import PipelineConfig
 from mashbill.errors import ConfigError, RunError
+from mashbill.storage.keys import inside
 from mashbill.storage.registry import LOCAL, open_storage, scheme_of
 from mashbill.storage.storage import Storage, StoredFile
 
@@ -52,7 +53,7 @@ def local_path(config: PipelineConfig, setting: str, given: str, *, beside: Sequ
     name = hashlib.sha256(repr(versions).encode()).hexdigest()[:16]
     folder = Path(config.resolve(config.scratch), "given", found.host, name)
     for file in found.files:
-        found.storage.copy(file, folder / file.key.removeprefix(shared).lstrip("/"))
+        found.storage.copy(file, inside(folder, file.key.removeprefix(shared).lstrip("/")))
     return folder / given.rstrip("/").rsplit("/", 1)[-1]
 
 

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from mashbill.errors import RunError
+from mashbill.storage.keys import inside
 from mashbill.storage.storage import StoredFile, damaged, gone, written_whole
 
 
@@ -21,22 +22,22 @@ class LocalStorage:
     def read(self, key: str) -> bytes:
         """The bytes of one file; KeyError where there is none."""
         try:
-            return Path(self.root, key).read_bytes()
+            return self.place(key).read_bytes()
         except FileNotFoundError:
             raise KeyError(key) from None
 
     def exists(self, key: str) -> bool:
         """Whether the file is there."""
-        return Path(self.root, key).exists()
+        return self.place(key).exists()
 
     def keys(self, prefix: str) -> list[str]:
         """Keys of the files under a folder, sorted."""
-        base = Path(self.root, prefix)
+        base = self.place(prefix)
         return sorted(str(p.relative_to(self.root)) for p in base.rglob("*") if p.is_file())
 
     def commit(self, folder: Path, key: str, last: str) -> bool:
         """Rename a folder to its place; False where another writer was first."""
-        place = Path(self.root, key)
+        place = self.place(key)
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
             _sync(folder / last)
@@ -54,10 +55,10 @@ class LocalStorage:
 
     def place(self, key: str) -> Path:
         """The file or folder itself."""
-        return Path(self.root, key)
+        return inside(Path(self.root), key)
 
     def fetch(self, key: str, *, size: int, sha256: str) -> Path:
-        """The file itself, if it has its size: reading all of it to know its sum is left to its reader."""
+        """The file itself, if it has its size: its sum is for who opens it."""
         del sha256
         path = self.place(key)
         try:
@@ -70,7 +71,7 @@ class LocalStorage:
 
     def discard(self, key: str) -> None:
         """Remove a folder, out of the way first so that no reader sees half of it."""
-        place = Path(self.root, key)
+        place = self.place(key)
         if place.exists():
             trash = self.workspace() / f"discarded-{os.getpid()}-{os.urandom(4).hex()}"
             place.rename(trash)

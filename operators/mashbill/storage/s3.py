@@ -2,12 +2,13 @@
 at all."""
 
 import fnmatch
-import hashlib
 import shutil
 from pathlib import Path
 from typing import Any
 
 from mashbill.errors import RunError
+from mashbill.storage.checksums import sha256_of
+from mashbill.storage.keys import inside
 from mashbill.storage.storage import StoredFile, damaged, gone, written_whole
 
 
@@ -88,20 +89,20 @@ class S3Storage:
 
     def place(self, key: str) -> Path:
         """Where copies of a key go."""
-        return self.scratch / "copies" / self.bucket / self.prefix / key
+        return inside(self.scratch / "copies" / self.bucket / self.prefix, key)
 
     def fetch(self, key: str, *, size: int, sha256: str) -> Path:
-        """A local copy of an object, made once and checked; several processes may ask for it at once."""
+        """A local copy of an object, made once and checked, or again where what is there is no copy of it;
+        several processes may ask for it at once."""
         from botocore.exceptions import ClientError
 
         path = self.place(key)
-        if path.exists() and path.stat().st_size == size:
+        if path.exists() and path.stat().st_size == size and sha256_of(path) == sha256:
             return path
         try:
             with written_whole(path) as part:
                 self.client.download_file(self.bucket, self._full(key), str(part))
-                with part.open("rb") as file:
-                    found = hashlib.file_digest(file, "sha256").hexdigest()
+                found = sha256_of(part)
                 if found != sha256:
                     what = f"has SHA-256 {found[:12]} where its manifest says {sha256[:12]}"
                     raise damaged(f"{self.root}/{key}", what)

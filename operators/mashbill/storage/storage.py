@@ -10,6 +10,8 @@ from typing import Protocol
 
 from mashbill.errors import DataError
 
+PART, PART_DIGITS = ".part", 8  # end of the name of a file that is being copied, and digits before it
+
 
 @dataclass(frozen=True)
 class StoredFile:
@@ -62,7 +64,8 @@ class Storage(Protocol):
         Args:
             key: of the object.
             size: its bytes, which every reading checks.
-            sha256: of its bytes, which a copy is checked for when it is made.
+            sha256: of its bytes, which a copy is checked for; a file that is no copy is checked by who opens
+                it (``artifacts/sealed.py``).
         Raises:
             DataError: there is no such object, or it holds other bytes.
         """
@@ -92,12 +95,18 @@ class Storage(Protocol):
 def written_whole(path: Path) -> Iterator[Path]:
     """A file beside a path to write to, which takes its place at the end, however many do so at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part")
+    part = path.with_name(f"{path.name}.{uuid.uuid4().hex[:PART_DIGITS]}{PART}")
     try:
         yield part
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def part_of_a_copy(name: str) -> str | None:
+    """The name of the file that one so named is becoming, in ``written_whole``; None where it is none."""
+    whole, _, number = name.removesuffix(PART).rpartition(".")
+    return whole if name.endswith(PART) and len(number) == PART_DIGITS else None
 
 
 def damaged(address: str, what: str) -> DataError:

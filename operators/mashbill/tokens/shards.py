@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from mashbill.artifacts import Artifact, Place, file_in, has_file, place_at
 from mashbill.errors import DataError
 
 END_OF_TEXT = "<|endoftext|>"
@@ -36,14 +37,19 @@ class ValidationSet:
 
 
 class TokenStore:
-    """The shards in a folder that ``write_token_store`` wrote."""
+    """The shards of an artifact, or in a folder, that ``write_token_store`` wrote.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    Args:
+        place: an artifact of shards; or a folder, which may be one's.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self.place = place_at(place)
+        path = file_in(self.place, INDEX)
         try:
-            index = json.loads((folder / INDEX).read_text())
+            index = json.loads(path.read_text())
         except (OSError, ValueError) as error:
-            raise DataError(str(folder / INDEX), "cannot be read", "rerun tokenize") from error
+            raise DataError(str(path), "cannot be read", "rerun tokenize") from error
         self.vocabulary: int = index["vocabulary"]
         self.end_of_text: int = index["end_of_text"]
         self.dtype = np.dtype(index["dtype"])
@@ -58,7 +64,7 @@ class TokenStore:
         """
         from tokenizers import Tokenizer
 
-        if self.tokenizer_path.exists():
+        if has_file(self.place, TOKENIZER):
             size = Tokenizer.from_file(str(self.tokenizer_path)).get_vocab_size()
             if size != self.vocabulary:
                 raise DataError(
@@ -68,9 +74,19 @@ class TokenStore:
                 )
 
     @property
+    def folder(self) -> Path:
+        """A local folder of the shards, for another process to open."""
+        return self.place.here() if isinstance(self.place, Artifact) else self.place
+
+    @property
+    def index_path(self) -> Path:
+        """The index of the shards."""
+        return file_in(self.place, INDEX)
+
+    @property
     def tokenizer_path(self) -> Path:
         """The tokenizer that made the tokens."""
-        return self.folder / TOKENIZER
+        return file_in(self.place, TOKENIZER)
 
     @property
     def domains(self) -> tuple[str, ...]:
@@ -89,13 +105,23 @@ class TokenStore:
 
     def train_tokens(self, domain: str) -> np.ndarray:
         """[tokens] training tokens of a domain, memory-mapped."""
-        return np.memmap(shard_path(self.folder, domain, "train"), dtype=self.dtype, mode="r")
+        return np.memmap(file_in(self.place, shard_name(domain, "train")), dtype=self.dtype, mode="r")
 
     def validation(self, name: str) -> ValidationSet:
         """The held-out tokens of a domain or reference set."""
         counts = self.counts(name, "validation")
-        tokens = np.fromfile(shard_path(self.folder, name, "validation"), dtype=self.dtype)
+        tokens = np.fromfile(file_in(self.place, shard_name(name, "validation")), dtype=self.dtype)
         return ValidationSet(name, tokens, counts["bytes"], counts["documents"])
+
+    def check(self) -> None:
+        """Open every shard, so that one that is damaged is told before processes are started on them.
+
+        Raises:
+            DataError: a shard is gone, or others than was committed.
+        """
+        shards = [(name, "train") for name in self.domains]
+        for name, split in [*shards, *((name, "validation") for name in self.set_names)]:
+            file_in(self.place, shard_name(name, split))
 
     def counts(self, name: str, split: str) -> dict[str, int]:
         """Documents, tokens and bytes of a split of a set."""
@@ -111,9 +137,9 @@ class TokenStore:
         return {name: count / sum(tokens.values()) for name, count in tokens.items()}
 
 
-def shard_path(folder: Path, name: str, split: str) -> Path:
-    """Where the tokens of a set's split live."""
-    return folder / "shards" / name / f"{split}.bin"
+def shard_name(name: str, split: str) -> str:
+    """Where the tokens of a set's split live, in their store."""
+    return f"shards/{name}/{split}.bin"
 
 
 class ShardWriter:
@@ -122,7 +148,7 @@ class ShardWriter:
     def __init__(
         self, folder: Path, name: str, split: str, *, dtype: np.dtype[Any], end_of_text: int
     ) -> None:
-        self.path = shard_path(folder, name, split)
+        self.path = folder / shard_name(name, split)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.file = self.path.open("wb")
         self.dtype, self.end_of_text = dtype, end_of_text

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -135,7 +136,10 @@ def _tokenize_set(job: TokenJob, named: tuple[str, str, Sequence[Partition]]) ->
         split: ShardWriter(job.output, name, split, dtype=job.dtype, end_of_text=job.end_of_text)
         for split in splits
     }
-    _write_set(job, partitions, tokenizer=tokenizer, writers=writers)
+    with ExitStack() as opened:  # what cannot be read ends it half-way
+        for writer in writers.values():
+            opened.callback(writer.file.close)
+        _write_set(job, partitions, tokenizer=tokenizer, writers=writers)
     counts = {split: writer.close() for split, writer in writers.items()}
     write_json(done, counts)
     return counts

@@ -35,7 +35,7 @@ def train_parts(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> list[
 def run_train_part(run: StageRun) -> Counts:
     """Train on one mixture, from the last checkpoint where there is one."""
     config, name = run.config, run.part or "chosen"
-    store = TokenStore(run.inputs["tokenize"].path)
+    store = TokenStore(run.inputs["tokenize"])
     schedule = ScheduleChoice.read(run.inputs["schedule"]).followed if name == SCHEDULED else None
     mixture = schedule.mean if schedule else Choice.read(run.inputs["mix"]).mixtures[name]
     available = {d: store.counts(d, "train")["tokens"] for d in store.domains}
@@ -53,6 +53,7 @@ def run_train_part(run: StageRun) -> Counts:
         "output": str(run.output),
         "accelerator": accelerator(config.training),
     }
+    store.check()
     write_json(run.scratch / "job.json", job)
     torchrun(WORKER, run.scratch / "job.json", config.training, scratch=run.scratch, progress=run.progress)
     for table in TABLES:
@@ -79,12 +80,12 @@ def collect_models(run: StageRun) -> Counts:
 
     recipes = {}
     for name, part in run.parts.items():
-        shutil.copytree(part.path / "model", run.output / MODELS / name)
+        shutil.copytree(part.folder("model"), run.output / MODELS / name)
         recipes[name] = Recipe.read(part)
     Recipes(recipes).write(run.output)
     for table, file in zip(TABLES, (CURVES, EVALUATIONS), strict=True):
         frames = [
-            pd.read_csv(part.path / f"{table}.csv").assign(mixture=name) for name, part in run.parts.items()
+            pd.read_csv(part.file(f"{table}.csv")).assign(mixture=name) for name, part in run.parts.items()
         ]
         frame = pd.concat(frames)
         frame.insert(0, "mixture", frame.pop("mixture"))

@@ -162,7 +162,8 @@ class Worker:
         folder = self.scratch / "checkpoints"
         if not (folder / "latest").exists():
             return self._forget_after(0)
-        _, client = self.engine.load_checkpoint(str(folder))
+        with torch.serialization.safe_globals(_deepspeed_state()):
+            _, client = self.engine.load_checkpoint(str(folder))
         return self._forget_after(int(client["step"]))
 
     def _forget_after(self, step: int) -> int:
@@ -184,6 +185,16 @@ class Worker:
                 if new:
                     writer.writerow(head)
                 writer.writerow(row)
+
+
+def _deepspeed_state() -> list[Any]:
+    """What a checkpoint of DeepSpeed holds beside tensors and plain values: all that one may make when it is
+    read, as torch loads nothing else (``launch.torchrun``)."""
+    from deepspeed.runtime.fp16.loss_scaler import DynamicLossScaler, LossScaler
+    from deepspeed.runtime.zero.config import ZeroStageEnum
+    from deepspeed.utils.tensor_fragment import fragment_address
+
+    return [LossScaler, DynamicLossScaler, ZeroStageEnum, fragment_address]
 
 
 def main() -> None:

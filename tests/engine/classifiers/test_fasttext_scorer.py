@@ -85,6 +85,31 @@ def test_scorer_equals_fasttext_on_every_edge(models: dict[str, Any], kind: str)
         np.testing.assert_allclose(scorer.score(EDGES, label=label), official(model, EDGES, label), atol=2e-5)
 
 
+@pytest.mark.parametrize("kind", ["bigrams", "trigrams", "subwords"])
+@pytest.mark.parametrize("prefix", ["__label__", "#", "<b>"])
+def test_words_that_spell_labels_score_as_fasttext_scores_them_whatever_the_prefix(
+    kind: str, prefix: str, tmp_path: Path
+) -> None:
+    """A loaded model has forgotten its prefix: what is a label, only its dictionary knows."""
+    random = np.random.default_rng(0)
+    words = ["the", "of", "law", "import", "class", "sugar", "x", "#y", "<b>z", "__label__z"]
+    words = [word for word in words if not word.startswith(prefix)]
+    lines = [
+        f"{prefix}{'good' if i % 2 else 'bad'} {' '.join(random.choice(words[i % 2 * 4 :], 9))}"
+        for i in range(300)
+    ]
+    (tmp_path / "train.txt").write_text("\n".join(lines) + "\n")
+    options = {**KINDS[kind], "label": prefix, "lr": 0.5, "thread": 1, "verbose": 0}
+    fasttext.train_supervised(str(tmp_path / "train.txt"), **options).save_model(str(tmp_path / "it.bin"))
+    loaded, scorer = fasttext.load_model(str(tmp_path / "it.bin")), FastTextScorer.load(tmp_path / "it.bin")
+    assert sorted(scorer.labels) == [f"{prefix}bad", f"{prefix}good"]
+    spelt = [f"{p}{name}" for p in ("__label__", "#", "<b>") for name in ("good", "bad", "z", "new", "")]
+    texts = [text for word in spelt for text in (word, f"{word} the of", f"sugar {word} x", f"law {word}")]
+    expected = official(loaded, texts, f"{prefix}good")
+    np.testing.assert_allclose(scorer.score(texts, label=f"{prefix}good"), expected, atol=2e-6)
+    assert len(scorer.word_weights(f"{prefix}good")[0]) == len(loaded.words)
+
+
 TEXTS = st.lists(
     st.lists(
         st.sampled_from([*WORDS, *" \t\n\v\f\r\0", "</s", "_label_", "__label__1", "\u0085", "\u00a0"])

@@ -11,6 +11,7 @@ import pytest
 
 from builders.checkout import REGMIX
 from builders.shell import mashbill
+from mashbill.config.search import DESIGNS
 from mashbill.regression.fitted import FittedRegression
 
 TARGET = "metric/the_pile_pile_cc_val_loss"
@@ -89,7 +90,7 @@ def test_choice_keeps_to_its_limits_and_beats_the_baselines(model: tuple[Path, A
     assert list(compared) == ["free", "b"]
 
 
-@pytest.mark.parametrize("design", ["regmix", "space-filling"])
+@pytest.mark.parametrize("design", DESIGNS)
 def test_plan_writes_mixtures_under_the_epoch_limit(design: str, tmp_path: Path) -> None:
     (tmp_path / "tokens.csv").write_text("domain,tokens\na,1e9\nb,5e7\nc,2e8\n")
     options = ["--count", 20, "--design", design, "--tokens", 1e9, "--max-epochs", 4]

@@ -314,5 +314,5 @@ def test_plan_refuses_what_it_cannot_plan(
 
 def test_a_broken_model_is_named(tmp_path: Path, run: Run, model: Path) -> None:
     (tmp_path / "model.json").write_text((model / "model.json").read_text())
-    (tmp_path / "regression.joblib").write_bytes(b"no pickle")
+    (tmp_path / "regression.safetensors").write_bytes(b"no tensors")
     refused(run("advise", "--model", tmp_path), f"--model {tmp_path}", "no fitted model")

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from builders.corpus import corpus_config, documents, rejections, run_stages, write_jsonl
 from mashbill.artifacts import Artifact
+from mashbill.config import load_config
 from mashbill.errors import ConfigError, DataError
 
 LENIENT = "max_rejected_share = 1.0"
@@ -95,6 +96,36 @@ def test_same_id_twice_is_set_aside(tmp_path: Path) -> None:
     (tmp_path / "it.jsonl").write_text('{"id": 1, "text": "first"}\n{"id": 1, "text": "second"}\n')
     artifact = ingest(tmp_path, 'it.jsonl, id_field = "id"')
     assert texts(artifact) == ["first"]
+    assert artifact.manifest.counts["rejected"] == {"duplicate_id": 1}
+
+
+def test_files_of_one_name_keep_all_their_documents(tmp_path: Path) -> None:
+    for folder in ("2026-01/en", "2026-02/en", "2026-02/fr"):
+        (tmp_path / folder).mkdir(parents=True)
+        write = (tmp_path / folder / "part.jsonl").write_text
+        write(
+            "".join(json.dumps({"text": f"{folder} {i}", "title": f"of {folder} {i}"}) + "\n" for i in (0, 1))
+        )
+    artifact = ingest(tmp_path, "*/*/part.jsonl")
+    assert {d["id"]: d["text"] for d in documents(artifact, "it")} == {
+        "it/part.jsonl#0": "2026-01/en 0",
+        "it/part.jsonl#1": "2026-01/en 1",
+        "it/en/part.jsonl#0": "2026-02/en 0",
+        "it/en/part.jsonl#1": "2026-02/en 1",
+        "it/fr/part.jsonl#0": "2026-02/fr 0",
+        "it/fr/part.jsonl#1": "2026-02/fr 1",
+    }
+
+
+def test_another_field_of_a_file_is_other_text_and_the_same_field_again_is_not(tmp_path: Path) -> None:
+    (tmp_path / "it.jsonl").write_text('{"text": "a text", "title": "its title"}\n')
+    sources = '{ path = "it.jsonl" }, { path = "it.jsonl", text_field = "title" }, { path = "*.jsonl" }'
+    (tmp_path / "config.toml").write_text(
+        f'[corpus]\nmax_rejected_share = 0.5\ndomains = [{{ name = "it", sources = [{sources}] }}, '
+        '{ name = "b", sources = [{ path = "it.jsonl" }] }]'
+    )
+    artifact = run_stages(load_config(tmp_path / "config.toml"), "ingest")["ingest"]
+    assert texts(artifact) == ["a text", "its title"]
     assert artifact.manifest.counts["rejected"] == {"duplicate_id": 1}
 
 

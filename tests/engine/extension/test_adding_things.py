@@ -166,6 +166,17 @@ class Average:
     def predict(self, weights: np.ndarray) -> np.ndarray:
         """[mixtures, targets] losses."""
         return np.tile(self.means, (len(weights), 1))
+
+    def state(self) -> dict[str, np.ndarray]:
+        """The means."""
+        return {"means": self.means}
+
+    @classmethod
+    def from_state(cls, state: dict[str, np.ndarray]) -> "Average":
+        """The means again."""
+        made = cls()
+        made.means = state["means"]
+        return made
 '''
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from mashbill.config import PlanConfig
 from mashbill.errors import ConfigError, DataError
-from mashbill.mixtures import Schedule, ScheduleTable, epoch_ceiling, within_ceiling
+from mashbill.mixtures import Schedule, ScheduleChoice, ScheduleTable, epoch_ceiling, within_ceiling
 from mashbill.mixtures.bundle import bundle_domains
 from mashbill.mixtures.design import spread_over_phases
 from mashbill.mixtures.mixture import MixtureTable
@@ -158,6 +158,15 @@ def test_phases_are_full_and_hold_each_domains_amount() -> None:
     assert spread_over_phases(mixtures, even, 7) == pytest.approx(np.repeat(mixtures[:, None], 3, 1), rel=0.1)
     apart = PlanConfig(phases=3, min_spread=0.01, max_spread=0.02)
     assert spread_over_phases(mixtures, apart, 7).max(axis=2).mean() > 0.75
+
+
+def test_a_schedule_that_stays_is_one_mixture(tmp_path: Path) -> None:
+    stays = ScheduleChoice.stays({"a": 0.3, "b": 0.7}, "as it was")
+    assert (stays.phases, stays.taken, stays.mean) == (1, False, {"a": 0.3, "b": 0.7})
+    assert [(phase.share, phase.mixture) for phase in stays.schedule] == [(1.0, {"a": 0.3, "b": 0.7})]
+    stays.write(tmp_path)
+    assert ScheduleChoice.read(tmp_path) == stays
+    assert ScheduleTable.read(tmp_path / "schedule.csv").schedule(0).as_json() == stays.followed.as_json()
 
 
 def test_a_plan_survives_a_round_trip(tmp_path: Path) -> None:

@@ -1,5 +1,4 @@
-"""Mixtures sum to one, keep under the ceiling, and are what the seed says; tables name what is wrong with
-them."""
+"""Mixtures under a ceiling sum to one; tables name what is wrong with them."""
 
 from pathlib import Path
 
@@ -8,26 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mashbill.config import PlanConfig
 from mashbill.errors import ConfigError, DataError
-from mashbill.mixtures import LossTable, MixtureTable, draw_mixtures, epoch_ceiling, within_ceiling
-
-
-@given(
-    st.lists(st.floats(0.1, 1), min_size=2, max_size=12),
-    st.integers(0, 2**31),
-    st.floats(1.3, 4),
-)
-def test_drawn_mixtures_sum_to_one_and_keep_under_the_ceiling(
-    proportions: list[float], seed: int, slack: float
-) -> None:
-    natural = np.array(proportions) / sum(proportions)
-    ceiling = np.minimum(1, natural * slack)
-    weights = draw_mixtures(natural, 5, PlanConfig(), seed=seed, ceiling=ceiling)
-    assert np.allclose(weights.sum(axis=1), 1)
-    assert (weights >= 0).all()
-    assert (weights <= ceiling + 1e-6).all()
-    assert (weights[:3] == draw_mixtures(natural, 3, PlanConfig(), seed=seed, ceiling=ceiling)).all()
+from mashbill.mixtures import LossTable, MixtureTable, epoch_ceiling, within_ceiling
 
 
 @given(
@@ -46,12 +27,6 @@ def test_epoch_ceiling_refuses_what_cannot_be() -> None:
     assert epoch_ceiling(np.array([10.0, 100.0]), 100, 2).tolist() == [0.2, 1.0]
     with pytest.raises(ConfigError, match="allows 110 tokens where the run needs 1,000"):
         epoch_ceiling(np.array([10.0, 100.0]), 1000, 1)
-
-
-def test_mixtures_vary_in_strength() -> None:
-    weights = draw_mixtures(np.full(8, 1 / 8), 200, PlanConfig(), seed=0)
-    assert weights.max(axis=1).min() < 0.35
-    assert weights.max(axis=1).max() > 0.9
 
 
 @pytest.mark.parametrize(

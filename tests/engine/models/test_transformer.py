@@ -9,10 +9,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models
 
+from builders.planted import malicious_pickle
 from mashbill.config import ModelShape
 from mashbill.errors import DataError
 from mashbill.models.attention import causal_attention
 from mashbill.models.huggingface import load_model, save_model
+from mashbill.models.measurement import FamilyModel
 from mashbill.models.sizes import flops_per_token, memory_per_rank, parameter_count
 from mashbill.models.transformer import Transformer
 
@@ -56,6 +58,19 @@ def test_logits_equal_those_of_transformers(
     with torch.no_grad():
         assert torch.allclose(model(tokens), theirs(tokens).logits, atol=1e-5)
         assert torch.equal(model(tokens), load_model(tmp_path / "model")(tokens))
+
+
+def test_a_model_of_the_family_is_read_without_running_it(tmp_path: Path, tokenizer_path: Path) -> None:
+    folder, mark = tmp_path / "model", tmp_path / "mark"
+    shape = ModelShape(layers=1, width=32, heads=4, kv_heads=4, feed_forward=48, context=16)
+    save_model(Transformer(shape, 2, seed=3), folder, tokenizer_path)
+    for name in ("pytorch_model.bin", "model.bin", "modeling_llama.py"):
+        (folder / name).write_bytes(malicious_pickle(mark))
+    assert FamilyModel(folder).context == 16
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(DataError, match=r"model: is no causal language model .* with safetensors"):
+        FamilyModel(folder)
+    assert not mark.exists()
 
 
 @pytest.mark.parametrize("tied", [True, False])

@@ -16,7 +16,8 @@ from builders.corpus import TINY_MODEL, corpus_config, documents, run_stages, wr
 from mashbill.config import SelectionConfig
 from mashbill.errors import ConfigError, DataError
 from mashbill.quality import FastTextScorer
-from mashbill.quality.predictive_strength import extremes, predictive_strength, rank_correlation
+from mashbill.quality.extremes import extremes
+from mashbill.quality.predictive_strength import predictive_strength, rank_correlation
 from mashbill.quality.selection import Scores, choose, quality_bins
 from mashbill.quality.sketch import QuantileSketch, buckets
 
@@ -44,7 +45,8 @@ def test_equal_models_have_no_strength() -> None:
 
 
 def test_extremes_leave_unmeasured_documents_out() -> None:
-    best, worst = extremes(np.array([0.5, np.nan, 0.9, 0.1, 0.7, 0.3]), 0.4)
+    strength = np.array([0.5, np.nan, 0.9, 0.1, 0.7, 0.3])
+    best, worst = extremes(strength, 0.4, np.arange(6, dtype=np.uint64))
     assert (best.tolist(), worst.tolist()) == ([2, 4], [3, 5])
 
 

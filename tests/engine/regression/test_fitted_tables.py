@@ -21,7 +21,7 @@ def write_runs(folder: Path, *, seed: int = 0, runs: int = RUNS, noise: float = 
     random = np.random.default_rng(seed)
     weights = random.dirichlet(np.ones(3), runs)
     loss = 3 - weights[:, 0] + random.normal(0, noise, runs)
-    score = 10 * weights[:, 0] - 5 + random.normal(0, noise, runs)
+    score = 10 * weights[:, 0] + 1 + random.normal(0, noise, runs)
     MixtureTable.numbered(("a", "b", "c"), weights).write(folder / f"m{seed}.csv")
     losses = np.stack([loss, score], axis=1)
     LossTable(np.arange(runs), ("loss", "score"), losses).write(folder / f"l{seed}.csv")
@@ -51,7 +51,7 @@ def test_a_column_to_be_maximised_is_predicted_in_its_own_sign(straight: tuple[T
     model, _ = straight
     corners = MixtureTable.numbered(("c", "a", "b"), np.eye(3))
     found = predict(model, corners)
-    assert found[:, 1] == pytest.approx([-5, 5, -5], abs=0.3)
+    assert found[:, 1] == pytest.approx([1, 11, 1], abs=0.3)
     assert found[:, 0] == pytest.approx([3, 2, 3], abs=0.1)
     assert model.loss(np.eye(3)).argmin() == 0  # the target is lower where the score is higher
 
@@ -188,6 +188,10 @@ def test_the_comparison_says_what_was_measured_and_predicted_of_the_target(tmp_p
     assert told.index == tuple(range(RUNS))
     assert (record.chosen, record.runs, record.domains) == (fitted.name, RUNS, ("a", "b", "c"))
     errors = record.regressors["power"]
+    assert (errors.mean_mae, errors.mean_spearman) == (
+        round(errors.mean_mae, 5),
+        round(errors.mean_spearman, 4),
+    )
     assert errors.mean_mae == pytest.approx(compared["power"].mae.mean(), abs=1e-5)
     assert errors.mean_spearman == pytest.approx(compared["power"].spearman.mean(), abs=1e-4)
     assert errors.targets["score"].mae == pytest.approx(compared["power"].mae[1], abs=1e-5)

@@ -15,7 +15,7 @@ from mashbill.regression.simplex import SearchSpace
 DOMAINS, RUNS = 200, 48
 
 
-@pytest.mark.parametrize("design", ["regmix", "space-filling"])
+@pytest.mark.parametrize("design", ["maximin", "around-natural", "space-filling"])
 @pytest.mark.slow
 def test_two_hundred_domains_keep_to_their_limits(design: str) -> None:
     amounts = np.exp(np.random.default_rng(0).normal(0, 1.5, DOMAINS))

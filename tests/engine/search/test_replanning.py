@@ -171,13 +171,13 @@ def test_an_address_that_is_no_choice_is_refused(searches: Any) -> None:
 @pytest.mark.slow
 def test_a_last_search_of_another_version_is_said_and_not_waited_for(searches: Any) -> None:
     (_, before), (config, done) = searches
-    model = before["fit"].path / "regression.joblib"
+    model = before["fit"].path / "regression.safetensors"
     today = config.model_copy(update={"seed": 7})
     given = today.plan.model_copy(update={"reuse": before["mix"].address})
     whole = model.read_bytes()
     try:
         model.write_bytes(b"x" * len(whole))
-        with pytest.raises(DataError, match=r"regression\.joblib"):
+        with pytest.raises(DataError, match=r"regression\.safetensors"):
             run_stage(today.model_copy(update={"plan": given}), "plan", done)
         plan = run_stage(today, "plan", done)
     finally:

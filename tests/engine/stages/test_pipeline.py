@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,10 @@ import pytest
 
 from builders.shell import MASHBILL
 from builders.smoke import finished_parts, smoke_config, smoke_home
+from mashbill.artifacts import Artifact, StageRun, place_at
+from mashbill.config import PipelineConfig, load_config
+from mashbill.errors import DataError, RunError
+from mashbill.stages import STAGES, StageJob, finished_stages, job_of
 
 pytestmark = pytest.mark.slow
 
@@ -128,3 +134,100 @@ def test_second_run_reuses_everything(resumed: Resumed) -> None:
     again = subprocess.run(command(home, "all"), capture_output=True, text=True, check=True)
     assert first.stdout == again.stdout
     assert again.stderr.count("reused") == len(json.loads(again.stdout))
+
+
+def test_report_tells_of_few_models_and_of_what_repeats_the_reference(resumed: Resumed) -> None:
+    result = subprocess.run(command(resumed.home, "all"), capture_output=True, text=True, check=True)
+    stages = json.loads(result.stdout)
+    page = (Path(stages["report"]["address"]) / "report.html").read_text()
+    assert "3 models have 3 pairs that differ" in page
+    for domain in stages["filter"]["counts"]["removed_by_domain"]:
+        assert f"<tr><td>{domain}</td><td>reference</td>" in page
+
+
+UNREAD = {
+    "ladder": {"sweep"},  # the smoke config has no rungs,
+    "refine": {"plan"},  # reuses no earlier search
+    "fit": {"plan"},
+    "mix": {"plan", "sweep"},
+    "train": {"schedule", "gate"},  # and trains no model on a schedule
+    "evaluate": {"schedule"},
+    "report": {"bootstrap", "tokenize", "plan", "baselines"},
+}
+"""Inputs of which a stage reads the manifest at most, on the smoke config."""
+
+
+def artifacts_of(home: Path) -> tuple[PipelineConfig, dict[str, Artifact]]:
+    """The config, and every stage's result, opened anew."""
+    config = load_config(smoke_config(home))
+    return config, finished_stages(config)
+
+
+@contextmanager
+def changed(artifact: Artifact, names: Iterable[str]) -> Iterator[None]:
+    """One byte of each of these files is another."""
+    whole = {Path(artifact.address, name): Path(artifact.address, name).read_bytes() for name in names}
+    for path, content in whole.items():
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    try:
+        yield
+    finally:
+        for path, content in whole.items():
+            path.write_bytes(content)
+
+
+def refusal(job: StageJob, folder: Path, part: str | None, parts: Mapping[str, Artifact]) -> str:
+    """What a stage, or a part of it, says of what it reads; nothing is committed."""
+    for name in ("output", "scratch/whole"):
+        (folder / name).mkdir(parents=True)
+    output, scratch = folder / "output", folder / "scratch" / "whole"
+    run = StageRun(job.view, job.inputs, output, scratch, lambda share, words: None, part, parts)
+    try:
+        job.stage.load_run(part=part is not None)(run)
+    except (DataError, RunError) as error:
+        return str(error)
+    return f"{job.stage.name} read it"
+
+
+def test_a_changed_byte_in_any_file_of_any_artifact_is_refused(resumed: Resumed) -> None:
+    subprocess.run(command(resumed.home, "all"), check=True, capture_output=True)
+    root = resumed.home / ".demo" / "smoke" / "artifacts"
+    folders = [path.parent for path in root.glob("[!.]*/**/manifest.json")]
+    assert len(folders) > len(STAGES)
+    for folder in folders:
+        artifact = place_at(folder)
+        assert isinstance(artifact, Artifact)
+        artifact.folder("")  # it holds nothing but its files
+        for name in artifact.names():
+            if not Path(folder, name).stat().st_size:
+                continue
+            with changed(artifact, [name]), pytest.raises(DataError) as refused:
+                artifact.file(name)
+            assert str(refused.value).startswith(f"{folder / name}: has SHA-256")
+
+
+def test_a_stage_refuses_what_is_not_as_it_was_committed(resumed: Resumed, tmp_path: Path) -> None:
+    subprocess.run(command(resumed.home, "all"), check=True, capture_output=True)
+    refused = 0
+    for stage in STAGES.values():
+        for name in [name for name in stage.inputs if name not in UNREAD.get(stage.name, ())]:
+            config, done = artifacts_of(resumed.home)
+            job = job_of(stage, config, done)
+            part = next(iter(job.part_names()), None)
+            files = done[name].names("shards" if (stage.name, name) == ("train", "tokenize") else "")
+            place = tmp_path / f"{stage.name}-{name}"
+            with changed(done[name], files):
+                said = refusal(job, place, part, {})
+            assert "has SHA-256" in said, name
+            assert done[name].address in said
+            refused += 1
+        config, done = artifacts_of(resumed.home)
+        job = job_of(stage, config, done)
+        for part in job.part_names()[:1]:
+            parts = {name: found for name in job.part_names() if (found := job.find_part(name))}
+            place = tmp_path / f"{stage.name}-parts"
+            with changed(parts[part], parts[part].names()):
+                said = refusal(job, place, None, parts)
+            assert "has SHA-256" in said
+            refused += 1
+    assert refused > 2 * len(STAGES)

@@ -7,7 +7,7 @@ import pytest
 
 from builders.corpus import corpus_config, documents, run_stages, write_jsonl
 from mashbill.config import PipelineConfig, load_config
-from mashbill.errors import ConfigError
+from mashbill.errors import ConfigError, DataError
 from mashbill.storage import local_path, path_identity
 
 SETTING = "quality.classifier"
@@ -38,6 +38,15 @@ def put(address: str, text: str) -> None:
         return
     Path(address).parent.mkdir(parents=True, exist_ok=True)
     Path(address).write_text(text)
+
+
+def test_a_key_that_leads_elsewhere_is_copied_nowhere(root: str, tmp_path: Path) -> None:
+    config, place = configured(tmp_path), root.removesuffix("/artifacts") + "/given"
+    put(f"{place}/model/config.json", "{}")
+    put(f"{place}/model/../../../../../planted", "text")
+    with pytest.raises(DataError, match="leaves"):
+        local_path(config, "quality.family", f"{place}/model")
+    assert not list(tmp_path.parent.rglob("planted*"))
 
 
 def test_a_file_comes_with_what_belongs_beside_it(place: str, tmp_path: Path) -> None:

@@ -139,6 +139,9 @@ def test_tokenizer_of_another_vocabulary_is_refused(
     folder = tmp_path / "moved"
     shutil.copytree(run_stage(config, "tokenize", inputs).path, folder)
     Tokenizer(models.BPE({"<|endoftext|>": 0, "a": 1}, [])).save(str(folder / "tokenizer.json"))
+    with pytest.raises(DataError, match=r"tokenizer\.json: holds 486 bytes where its manifest says"):
+        TokenStore(folder)
+    (folder / "manifest.json").unlink()  # shards that are no artifact
     with pytest.raises(
         DataError, match=r"tokenizer\.json: has 2 tokens, the shards were made with 400; rerun tokenize"
     ):

@@ -17,8 +17,10 @@ import pytest
 from builders.checkout import TESTS
 from builders.choices import write_choice
 from builders.corpus import TINY_MODEL, corpus_config, folder_as_artifact, run_stage, run_stages, write_jsonl
+from builders.planted import Touching
 from mashbill.artifacts import Artifact
 from mashbill.config import PipelineConfig
+from mashbill.errors import RunError
 from mashbill.mixtures import Schedule, ScheduleChoice
 from mashbill.mixtures.schedule_choice import phases_of
 
@@ -117,8 +119,27 @@ def test_training_killed_with_all_its_processes_goes_on_as_if_nothing_had_been(
     for member in family:
         os.kill(member.pid, signal.SIGKILL)
     process.wait()
+    refuse_planted(checkpoints, config, inputs, mark=tmp_path / "mark")
     resumed = losses(run_stage(config, "train", inputs))
     assert resumed == pytest.approx(whole, abs=1e-6)
+
+
+def refuse_planted(
+    checkpoints: Path, config: PipelineConfig, inputs: dict[str, Artifact], *, mark: Path
+) -> None:
+    """A checkpoint that runs code when it is unpickled fails the run, and runs nothing."""
+    import torch
+
+    states = list(checkpoints.rglob("*_states.pt"))
+    assert states
+    for path in states:
+        path.rename(path.with_suffix(".kept"))
+        torch.save({"module": Touching(mark)}, path)
+    with pytest.raises(RunError, match=r"weights_only|Weights only"):
+        run_stage(config, "train", inputs)
+    assert not mark.exists()
+    for path in states:
+        path.with_suffix(".kept").rename(path)
 
 
 def test_exported_model_loads_in_transformers_with_our_logits(

@@ -2,7 +2,7 @@
 predictions."""
 
 from collections.abc import Mapping, Sequence
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from mashbill.config.search import REGRESSORS
 from mashbill.regression.cross_validation import CrossValidation, cross_validate, measured_by, split_folds
 from mashbill.regression.laws.registry import regressor_named
 from mashbill.regression.regressor import Regressor
+from mashbill.regression.state import State, part_of, within
 from mashbill.regression.threads import one_thread
 
 ENSEMBLE = "ensemble"
@@ -52,6 +53,22 @@ class Ensemble:
         """[mixtures, targets] losses."""
         parts = [share * self.members[name].predict(weights) for name, share in self.shares.items()]
         return np.sum(parts, axis=0)
+
+    def state(self) -> State:
+        """The members in their order, the share of each and what each is."""
+        state: dict[str, Any] = {"members": list(self.shares)}
+        for name, share in self.shares.items():
+            state |= {f"share.{name}": share} | within(name, self.members[name].state())
+        return state
+
+    @classmethod
+    def from_state(cls, state: State) -> Self:
+        """The fitted ensemble again."""
+        made = cls({name: state[f"share.{name}"] for name in state["members"]})
+        made.members = {
+            name: regressor_named(name).from_state(part_of(state, name)) for name in state["members"]
+        }
+        return made
 
 
 def new_regressor(name: str) -> Regressor:

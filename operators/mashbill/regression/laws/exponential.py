@@ -10,6 +10,8 @@ from typing import Self
 
 import numpy as np
 
+from mashbill.regression.state import State
+
 STARTS = 6
 HUBER = 0.02
 LARGEST = 30.0  # exponent
@@ -40,6 +42,17 @@ class Exponential:
             for parameters, highest in zip(self.parameters, self.highest, strict=True)
         ]
         return np.stack(columns, 1)
+
+    def state(self) -> State:
+        """Parameters, and how far each exponential is trusted."""
+        return {"parameters": self.parameters, "highest": self.highest}
+
+    @classmethod
+    def from_state(cls, state: State) -> Self:
+        """The fitted law again."""
+        made = cls()
+        made.parameters, made.highest = state["parameters"], state["highest"]
+        return made
 
 
 def _evaluate(parameters: np.ndarray, weights: np.ndarray, highest: float = LARGEST) -> np.ndarray:

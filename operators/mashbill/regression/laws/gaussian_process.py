@@ -9,11 +9,12 @@ and noise maximise the posterior, all targets in one batch of Adam steps on a pa
 serve for predictions.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Self
 
 import numpy as np
 
+from mashbill.regression.state import State, part_of, within
 from mashbill.regression.threads import one_thread
 
 ROOTS = (1 / 2, 1 / 3, 1 / 4)
@@ -51,6 +52,32 @@ class Process:
     noises: Any
     factor: Any
     coefficients: Any
+
+    def __post_init__(self) -> None:
+        """Give tensors the layout of those that are read from a file: sums in another order end otherwise."""
+        for name, value in self._tensors().items():
+            object.__setattr__(self, name, value.contiguous())
+
+    def _tensors(self) -> dict[str, Any]:
+        import torch
+
+        found = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in found.items() if isinstance(value, torch.Tensor)}
+
+    def state(self) -> State:
+        """The fields, tensors as arrays."""
+        tensors = {name: value.numpy() for name, value in self._tensors().items()}
+        return {field.name: getattr(self, field.name) for field in fields(self)} | tensors
+
+    @classmethod
+    def from_state(cls, state: State) -> Self:
+        """The process again."""
+        import torch
+
+        def field(value: Any) -> Any:
+            return torch.tensor(value) if isinstance(value, np.ndarray) else value
+
+        return cls(**{name: field(value) for name, value in state.items()})
 
     def features(self, weights: np.ndarray) -> Any:
         """[mixtures, domains] standardised roots."""
@@ -131,6 +158,22 @@ class GaussianProcess:
         """[mixtures, targets] losses."""
         with one_thread():
             return np.mean([self.unwarp(process.mean(weights)) for process in self.processes], axis=0)
+
+    def state(self) -> State:
+        """How losses are warped, and the processes."""
+        state = {"floor": self.floor, "middle": self.middle, "spread": self.spread}
+        for i, process in enumerate(self.processes):
+            state |= within(f"process{i}", process.state())
+        return {**state, "processes": len(self.processes)}
+
+    @classmethod
+    def from_state(cls, state: State) -> Self:
+        """The fitted process again."""
+        made = cls()
+        made.floor, made.middle, made.spread = state["floor"], state["middle"], state["spread"]
+        parts = [part_of(state, f"process{i}") for i in range(state["processes"])]
+        made.processes = [Process.from_state(part) for part in parts]
+        return made
 
     def unwarp(self, standardised: np.ndarray) -> np.ndarray:
         """Losses of [..., targets] standardised ones."""

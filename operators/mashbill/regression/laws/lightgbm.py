@@ -4,6 +4,8 @@ from typing import Any, Self
 
 import numpy as np
 
+from mashbill.regression.state import State
+
 FEWEST_RUNS = 16
 
 
@@ -40,9 +42,28 @@ class LightGBM:
                 deterministic=True,
                 random_state=42,
             )
-            self.models.append(model.fit(np.asarray(weights), target))
+            self.models.append(model.fit(np.asarray(weights), target).booster_)
         return self
 
     def predict(self, weights: np.ndarray) -> np.ndarray:
         """[mixtures, targets] losses."""
-        return np.stack([model.booster_.predict(weights) for model in self.models], 1)
+        return np.stack([model.predict(weights) for model in self.models], 1)
+
+    def state(self) -> State:
+        """Each target's trees, as LightGBM's own text, whose numbers are exact."""
+        texts = [model.model_to_string().encode() for model in self.models]
+        named = {f"trees{i}": np.frombuffer(text, np.uint8) for i, text in enumerate(texts)}
+        return {"targets": len(texts), **named}
+
+    @classmethod
+    def from_state(cls, state: State) -> Self:
+        """The fitted trees again."""
+        import lightgbm
+
+        made = cls()
+        texts = [state[f"trees{i}"].tobytes().decode() for i in range(state["targets"])]
+        try:
+            made.models = [lightgbm.Booster(model_str=text) for text in texts]
+        except lightgbm.basic.LightGBMError as error:
+            raise ValueError(f"no trees of LightGBM: {error}") from error
+        return made

@@ -1,8 +1,10 @@
 """Ridge regression: what a straight line makes of mixtures."""
 
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
+
+from mashbill.regression.state import State
 
 
 class Linear:
@@ -20,10 +22,23 @@ class Linear:
         """Learn from mixtures and losses."""
         from sklearn.linear_model import Ridge
 
-        self.model: Any = Ridge(alpha=1e-3).fit(weights, losses)
+        model = Ridge(alpha=1e-3).fit(weights, losses)
+        self.slopes = np.ascontiguousarray(np.atleast_2d(model.coef_))
+        self.constants = np.atleast_1d(np.asarray(model.intercept_))
         return self
 
     def predict(self, weights: np.ndarray) -> np.ndarray:
         """[mixtures, targets] losses."""
-        predicted: np.ndarray = self.model.predict(weights)
-        return predicted.reshape(len(weights), -1)
+        predicted: np.ndarray = weights @ self.slopes.T + self.constants
+        return predicted
+
+    def state(self) -> State:
+        """[targets, domains] slopes and [targets] constants."""
+        return {"slopes": self.slopes, "constants": self.constants}
+
+    @classmethod
+    def from_state(cls, state: State) -> Self:
+        """The fitted line again."""
+        made = cls()
+        made.slopes, made.constants = state["slopes"], state["constants"]
+        return made

@@ -11,6 +11,8 @@ from typing import Self
 
 import numpy as np
 
+from mashbill.regression.state import State
+
 STARTS = 6
 HUBER = 0.02
 PENALTY = 1e-4
@@ -39,6 +41,17 @@ class PowerLaw:
             _evaluate(p, weights)[0] * s[1] + s[0] for p, s in zip(self.parameters, self.scales, strict=True)
         ]
         return np.stack(columns, 1)
+
+    def state(self) -> State:
+        """Parameters, and the scale of each target."""
+        return {"parameters": self.parameters, "scales": self.scales}
+
+    @classmethod
+    def from_state(cls, state: State) -> Self:
+        """The fitted law again."""
+        made = cls()
+        made.parameters, made.scales = state["parameters"], state["scales"]
+        return made
 
 
 def _scale(target: np.ndarray) -> np.ndarray:

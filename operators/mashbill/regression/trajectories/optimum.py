@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from mashbill.artifacts import Progress
-from mashbill.config import PlanConfig
 from mashbill.mixtures import Prediction, Schedule, ScheduleChoice
+from mashbill.mixtures.dirichlet import draw_around
 from mashbill.mixtures.schedule_choice import phases_of
 from mashbill.regression.cross_validation import conformal_half_width
-from mashbill.regression.simplex import LEAST_SHARE, LOOSEST, TIGHTEST, draw_around, minimise, simulate
+from mashbill.regression.simplex import LEAST_SHARE, LOOSEST, TIGHTEST, candidates, minimise
 from mashbill.regression.trajectories.limits import ScheduleLimits
 from mashbill.regression.trajectories.runs import PhasedRuns
 from mashbill.regression.trajectories.transitions import (
@@ -143,7 +143,8 @@ class _Search:
             value, caution = roll_out.loss(weights), self.terms.caution
             return value + caution * roll_out.gain_doubt(weights, instead) if caution else value
 
-        drawn = simulate(self.natural, STARTS * left, PlanConfig(), seed=seed).reshape(STARTS, left, -1)
+        random = np.random.default_rng([seed, SCHEDULE_TAG])
+        drawn = random.permutation(candidates(self.natural, STARTS * left, seed)).reshape(STARTS, left, -1)
         starts = np.concatenate([instead[None], flat[None], self.limits.apply(drawn)])
         found = minimise_schedule(cautious, starts, self.limits, seed=seed)
         progress(0.9, "measuring the schedule")
@@ -185,7 +186,7 @@ class _Search:
     def _best_constant(self, loss: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         """[domains] the mixture with the lowest loss among those that stay the same."""
         limits, seed = self.limits.limits, self.terms.seed
-        drawn = limits.applied(simulate(self.natural, STARTS, PlanConfig(), seed=seed))
+        drawn = limits.applied(candidates(self.natural, STARTS, seed))
         return minimise(loss, drawn[int(loss(drawn).argmin())], limits, seed=seed)
 
     def _constant_instead(self) -> Schedule:

@@ -1,0 +1,39 @@
+"""Keys that stay under their root: no way up out of it, and none round it by a symbolic link."""
+
+from pathlib import Path
+
+from mashbill.errors import DataError
+
+MEND = "name what lies under it"
+
+
+def checked_key(key: str) -> str:
+    """A key as it is, where it names something under a root.
+
+    Raises:
+        ValueError: a part of it is empty, ``.`` or ``..``, or a character is a control character or a
+            backslash.
+    """
+    if any(part in {"", ".", ".."} for part in key.split("/")):
+        raise ValueError(f"{key!r:.200} is no path under a root")
+    if "\\" in key or any(ord(character) < ord(" ") for character in key):
+        raise ValueError(f"{key!r:.200} holds a character that no path under a root has")
+    return key
+
+
+def inside(root: Path, key: str) -> Path:
+    """The path of a key under a folder, where it lies there and not elsewhere by a symbolic link.
+
+    Raises:
+        DataError: it does not.
+    """
+    path = root / key
+    try:
+        checked_key(key)
+    except ValueError as error:
+        raise DataError(f"{root}/{key}", f"leaves {root} ({error})", MEND) from error
+    whole = path.resolve()
+    if not whole.is_relative_to(root.resolve()):
+        what = f"is a symbolic link to {whole}, outside {root}"
+        raise DataError(str(path), what, "put the files themselves there")
+    return path
