@@ -61,6 +61,7 @@ def test_a_family_has_mixtures_of_its_own_by_the_seed(
     assert first.shape == (6, 2)
     assert len(np.unique(first.round(6), axis=0)) == 6
     other_seed = family(config.model_copy(update={"seed": 1}), done)
+    assert np.abs(first - other_seed).max() > 0.01  # more than another split of the text would make of it
     tokenized = run_stage(config, "tokenize", {**done, "select": done["deduplicate"]})
     plan = run_stage(config, "plan", {"tokenize": tokenized})
     swept = MixtureTable.read(plan.path / "mixtures.csv").weights
