@@ -43,10 +43,10 @@ def put(address: str, text: str) -> None:
 def test_a_key_that_leads_elsewhere_is_copied_nowhere(root: str, tmp_path: Path) -> None:
     config, place = configured(tmp_path), root.removesuffix("/artifacts") + "/given"
     put(f"{place}/model/config.json", "{}")
-    put(f"{place}/model/../../../../../planted", "text")
+    put(f"{place}/model/../../../../../led-elsewhere", "text")
     with pytest.raises(DataError, match="leaves"):
         local_path(config, "quality.family", f"{place}/model")
-    assert not list(tmp_path.parent.rglob("planted*"))
+    assert not list(tmp_path.parent.rglob("led-elsewhere*"))
 
 
 def test_a_file_comes_with_what_belongs_beside_it(place: str, tmp_path: Path) -> None:
