@@ -16,11 +16,11 @@ import statistics
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+from once import bits_per_byte
 from page import ROOT, Page
 
 from mashbill.config import ModelShape, PipelineConfig, ProxyConfig, load_config
 from mashbill.models.sizes import flops_per_token, parameter_count
-from mashbill.proxies.proxy import train_proxy
 from mashbill.stages.local_run import finished_stages
 from mashbill.tokens import TokenStore
 
@@ -31,23 +31,8 @@ def train(job: tuple[str, int, dict[str, float], int, str, dict[str, float], str
     """One model; its bits per byte of the target."""
     name, seed, mixture, tokens, folder, target, work = job
     place = Path(work) / f"{name}-{seed}-{tokens}"
-    result = place / "result.json"
-    if not result.exists() or json.loads(result.read_text())["mixture"] != mixture:
-        place.mkdir(parents=True, exist_ok=True)
-        proxy = ProxyConfig(model=LARGER, batch_sequences=4, learning_rate=2e-3, min_learning_rate=2e-4)
-        store = TokenStore(Path(folder))
-        trained = train_proxy(
-            store,
-            mixture,
-            proxy,
-            tokens=tokens,
-            evaluations=1,
-            seed=seed,
-            folder=place,
-            progress=lambda *_: None,
-        )
-        result.write_text(json.dumps({"mixture": mixture, **trained.trajectory[-1]}))
-    measured = json.loads(result.read_text())
+    proxy = ProxyConfig(model=LARGER, batch_sequences=4, learning_rate=2e-3, min_learning_rate=2e-4)
+    measured = bits_per_byte(TokenStore(Path(folder)), mixture, proxy, tokens=tokens, seed=seed, place=place)
     return name, seed, sum(weight * measured[s] for s, weight in target.items())
 
 

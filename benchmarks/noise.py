@@ -8,17 +8,16 @@ demo's batch and budget were chosen by. Proxies that are done are reused.
 """
 
 import argparse
-import json
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
+from once import bits_per_byte
 from page import ROOT, Page
 
 from mashbill.config import load_config
 from mashbill.mixtures import SweepRuns
-from mashbill.proxies.proxy import train_proxy
 from mashbill.stages.local_run import finished_stages
 from mashbill.tokens import TokenStore
 
@@ -27,21 +26,8 @@ def train(job: tuple[str, str, int, int, int, dict[str, float], Path]) -> float:
     """Target loss of one proxy; reused where it is there."""
     path, folder, batch, tokens, seed, mixture, place = job
     config = load_config(path)
-    result = place / "result.json"
-    if not result.exists() or json.loads(result.read_text())["mixture"] != mixture:
-        place.mkdir(parents=True, exist_ok=True)
-        trained = train_proxy(
-            TokenStore(Path(folder)),
-            mixture,
-            config.proxy.model_copy(update={"batch_sequences": batch}),
-            tokens=tokens,
-            evaluations=1,
-            seed=seed,
-            folder=place,
-            progress=lambda *_: None,
-        )
-        result.write_text(json.dumps({"mixture": mixture, **trained.trajectory[-1]}))
-    measured = json.loads(result.read_text())
+    proxy = config.proxy.model_copy(update={"batch_sequences": batch})
+    measured = bits_per_byte(TokenStore(Path(folder)), mixture, proxy, tokens=tokens, seed=seed, place=place)
     return sum(weight * measured[name] for name, weight in config.target.items())
 
 

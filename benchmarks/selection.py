@@ -21,11 +21,11 @@ from pathlib import Path
 
 import fasttext
 from measure import REFERENCES, TEXT
+from once import bits_per_byte
 from page import ROOT, Page
 
 from mashbill.artifacts import Artifact
-from mashbill.config import PipelineConfig, ProxyConfig, load_config
-from mashbill.proxies.proxy import train_proxy
+from mashbill.config import PipelineConfig, load_config
 from mashbill.stages import job_of, run_stage_here, stages_up_to
 from mashbill.tokens import TokenStore
 
@@ -125,22 +125,8 @@ def train(job: tuple[str, str, int, int, str]) -> tuple[str, int, dict[str, floa
     method, folder, seed, tokens, config = job
     store = TokenStore(Path(folder))
     place = Path(config).parent / "models" / f"{''.join(c for c in method if c.isalnum())}-{seed}-{tokens}"
-    result = place / "result.json"
-    if not result.exists():
-        place.mkdir(parents=True, exist_ok=True)
-        proxy: ProxyConfig = load_config(config).proxy
-        trained = train_proxy(
-            store,
-            store.natural(),
-            proxy,
-            tokens=tokens,
-            evaluations=1,
-            seed=seed,
-            folder=place,
-            progress=lambda *_: None,
-        )
-        result.write_text(json.dumps(trained.trajectory[-1]))
-    measured = json.loads(result.read_text())
+    proxy = load_config(config).proxy
+    measured = bits_per_byte(store, store.natural(), proxy, tokens=tokens, seed=seed, place=place)
     return method, seed, {name: measured[f"{name}-second"] for name in sorted(REFERENCES)}
 
 
