@@ -24,6 +24,16 @@ from mashbill.stages import StageJob, job_of, stages_up_to
 from mashbill.storage import open_storage
 
 TINY_MODEL = "model = { layers = 1, width = 32, heads = 2, kv_heads = 2, feed_forward = 64, context = 32 }"
+SMALL_FAMILY = f"""[tokens]
+vocabulary = 400
+training_bytes = 100_000
+max_validation_bytes = 4_000
+validation_share = 0.1
+[proxy]
+{TINY_MODEL}
+batch_sequences = 8
+"""
+"""Proxies of a tiny model, which tell documents of quality apart."""
 SMALL_SWEEP = """
 [tokens]
 vocabulary = 300

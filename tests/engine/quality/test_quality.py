@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from builders.corpus import TINY_MODEL, corpus_config, documents, run_stages, write_jsonl
+from builders.corpus import SMALL_FAMILY, corpus_config, documents, run_stages, write_jsonl
 from mashbill.config import SelectionConfig
 from mashbill.errors import ConfigError, DataError
 from mashbill.quality import FastTextScorer
@@ -178,15 +178,7 @@ sample_bytes = 50_000
 sample_documents = 200
 dimension = 8
 buckets = 1_000
-[tokens]
-vocabulary = 400
-training_bytes = 100_000
-max_validation_bytes = 4_000
-validation_share = 0.1
-[proxy]
-{TINY_MODEL}
-batch_sequences = 8
-"""
+{SMALL_FAMILY}"""
 
 
 def test_family_that_the_user_gives_is_used_in_place_of_the_bootstrap(corpus: Path) -> None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from builders.corpus import TINY_MODEL, corpus_config, documents, run_stage, run_stages, write_jsonl
+from builders.corpus import SMALL_FAMILY, corpus_config, documents, run_stage, run_stages, write_jsonl
 from mashbill.artifacts import Artifact
 from mashbill.classifiers import FastTextScorer
 from mashbill.config import PipelineConfig, QualityConfig, SelectionConfig
@@ -231,15 +231,7 @@ sample_documents = 120
 dimension = 8
 buckets = 1_000
 extreme_share = 0.2
-[tokens]
-vocabulary = 400
-training_bytes = 100_000
-max_validation_bytes = 4_000
-validation_share = 0.1
-[proxy]
-{TINY_MODEL}
-batch_sequences = 8
-[selection]
+{SMALL_FAMILY}[selection]
 keep_share = 0.4
 min_documents = 1
 samples = 3

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from scipy.stats import chisquare
 
-from builders.corpus import TINY_MODEL, corpus_config, run_stages, write_jsonl
+from builders.corpus import SMALL_FAMILY, corpus_config, run_stages, write_jsonl
 from mashbill.artifacts import Artifact
 from mashbill.config import SelectionConfig
 from mashbill.documents import DocumentStore
@@ -144,15 +144,7 @@ buckets = 1_000
 [selection]
 scope = "overall"
 min_documents = 5
-[tokens]
-vocabulary = 400
-training_bytes = 100_000
-max_validation_bytes = 4_000
-validation_share = 0.1
-[proxy]
-{TINY_MODEL}
-batch_sequences = 8
-"""
+{SMALL_FAMILY}"""
 EQUAL = [f"equal{i}" for i in range(6)]
 
 
