@@ -24,7 +24,7 @@ format: install
 
 # What one runs while working: a file stays with one process, as its tests share what it trained.
 fast: install
-	$(BIN)/pytest -q --numprocesses auto --dist loadfile -m "not slow and not airflow"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q --numprocesses auto --dist loadfile -m "not slow and not airflow"
 
 # In parallel what does not start a real Airflow, then that, alone.
 test: install

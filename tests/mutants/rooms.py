@@ -22,8 +22,8 @@ CLOSEST = {
     "dedup": ("dedup",),
 }
 """Rooms and modules of the package, each with the folders of ``tests/engine`` that are closest to it."""
-SLOW_TOO = ("training", "search")
-"""Folders whose slow tests count: much of what they test starts processes, or needs two searches."""
+SLOW_TOO = ("training", "search", "regression")
+"""Folders whose slow tests count: much there starts processes, or needs two searches or a schedule."""
 
 
 def modules(only: str | None = None) -> list[str]:

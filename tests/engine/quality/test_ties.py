@@ -164,6 +164,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Artifact]]:
     return done
 
 
+@pytest.mark.slow
 def test_results_do_not_change_when_domains_are_reordered(runs: list[dict[str, Artifact]]) -> None:
     first, second = runs
     for file in ("strength.parquet", "classifier.bin", "quality.json"):
@@ -192,6 +193,7 @@ def test_equal_domains_are_examples_in_equal_parts_through_the_stages(
         assert chisquare([taken[name] for name in EQUAL]).pvalue > LEAST_CHANCE, taken
 
 
+@pytest.mark.slow
 def test_levels_thresholds_and_the_warning_are_told(runs: list[dict[str, Artifact]]) -> None:
     facts = json.loads((runs[0]["score"].path / "quality.json").read_text())
     strength = np.array(pq.read_table(runs[0]["score"].path / "strength.parquet")["strength"])

@@ -220,6 +220,7 @@ def test_an_outlier_of_a_maximised_column_is_named_in_its_own_sign(tmp_path: Pat
     assert all(0 < one.expected < 1 for one in card.outliers)
 
 
+@pytest.mark.slow
 def test_a_schedule_is_chosen_without_the_run_and_says_so() -> None:
     """Losses of two phases; in one run the second has gone wrong."""
     random = np.random.default_rng(2)

@@ -148,6 +148,7 @@ TERMS = Terms({"scarce": 1.0}, natural=np.full(3, 1 / 3), folds=4)
 REPEATS = Limits(np.zeros(3), np.ones(3), np.array([0.3, 1.0, 1.0]))
 
 
+@pytest.mark.slow
 def test_where_the_last_phase_counts_most_what_is_scarce_is_kept_for_it() -> None:
     """The best under the law with order, on a grid: more of the scarce domain in the last phase."""
     limits = ScheduleLimits(np.full(2, 0.5), REPEATS)
@@ -181,6 +182,7 @@ def test_where_the_last_phase_counts_most_what_is_scarce_is_kept_for_it() -> Non
     assert found.cross_validation.trajectories.rmse < found.cross_validation.static.rmse
 
 
+@pytest.mark.slow
 def test_where_order_is_nothing_one_mixture_stays() -> None:
     limits = ScheduleLimits(np.full(2, 0.5), REPEATS)
     found = choose_schedule(runs_under(False), limits, TERMS)

@@ -230,6 +230,7 @@ def test_the_gate_asks_for_the_noise_and_for_the_least_gain(
     assert (record["gain"], tuple(record["gain_interval"])) == (gain, interval)
 
 
+@pytest.mark.slow
 def test_rounds_train_nothing_where_a_flat_law_promises_nothing(tokenized: Done, tmp_path: Path) -> None:
     config, done = tokenized
     inputs = {**done, **sweeps(tmp_path)}
