@@ -13,7 +13,7 @@ import numpy as np
 from mashbill.artifacts import SealedFile, StageRun, place_at
 from mashbill.artifacts.manifest import MANIFEST
 from mashbill.dedup.index import IndexFile, index_in, read_signatures, signature_files
-from mashbill.documents import EVALUATIONS, REFERENCES, DocumentStore, Partition
+from mashbill.documents import DocumentStore, Partition, kind_of_set
 from mashbill.storage import local_path
 
 
@@ -140,9 +140,8 @@ def numbered_partitions(run: StageRun) -> list[Numbered]:
 
 def _held_out(run: StageRun) -> list[tuple[str, Partition | IndexFile, int]]:
     corpus, store = run.config.corpus, DocumentStore.of(run.inputs["ingest"])
-    evaluations = {evaluation.name for evaluation in corpus.evaluations}
     found: list[tuple[str, Partition | IndexFile, int]] = []
     for name in corpus.held_out:
-        kind = EVALUATIONS if name in evaluations else REFERENCES
-        found += [(name, part, part.count()) for part in store.partitions(name, kind=kind)]
+        partitions = store.partitions(name, kind=kind_of_set(corpus, name))
+        found += [(name, part, part.count()) for part in partitions]
     return found

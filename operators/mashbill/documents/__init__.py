@@ -13,6 +13,7 @@ from mashbill.documents.kinds import (
     REJECTED,
     REMOVED,
     Kind,
+    kind_of_set,
     repeats,
 )
 from mashbill.documents.partition import Partition
@@ -37,6 +38,7 @@ __all__ = [
     "Partition",
     "Tally",
     "duplicate_rows",
+    "kind_of_set",
     "removed_rows",
     "repeats",
     "text_bytes",

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from mashbill.config import CorpusConfig
+
 DOCUMENT_SCHEMA = pa.schema(
     [
         ("id", pa.string()),
@@ -58,6 +60,11 @@ EVALUATIONS = Kind("evaluations", DOCUMENT_SCHEMA, DOCUMENTS_A_GROUP)
 """What must not be in what models are trained on."""
 EXACT, NEAR, PASSAGE = "exact", "near", "passage"
 """How a document repeats another: its text is equal, nearly so, or has a passage of it."""
+
+
+def kind_of_set(corpus: CorpusConfig, name: str) -> Kind:
+    """Of which kind a reference or evaluation set is, by its name."""
+    return REFERENCES if any(name == given.name for given in corpus.references) else EVALUATIONS
 
 
 def repeats(how: str, name: str) -> str:

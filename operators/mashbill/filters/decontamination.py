@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from mashbill.artifacts import StageRun
 from mashbill.config.filters import DecontaminationFilter
-from mashbill.documents import EVALUATIONS, PASSAGE, REFERENCES, DocumentStore, repeats
+from mashbill.documents import PASSAGE, DocumentStore, kind_of_set, repeats
 from mashbill.filters.characters import ALPHA, DIGIT, character_table
 from mashbill.filters.filter import KEPT, Filter, Verdict
 from mashbill.filters.hashes import OFFSET, combine
@@ -26,10 +26,6 @@ from mashbill.partitions import buffers
 FEWEST_WORDS = 5
 PRESENT_BITS = 22
 BASE = np.uint64(0xBF58476D1CE4E5B9)
-
-
-def _contains(name: str) -> str:
-    return f"contains_{name}"
 
 
 class Decontamination(Filter):
@@ -89,7 +85,7 @@ def texts_of_sets(run: StageRun, names: Sequence[str]) -> dict[str, pa.Array]:
     """Texts of some references and evaluation sets, by name."""
     store, sets = DocumentStore.of(run.inputs["ingest"]), {}
     for name in names:
-        kind = REFERENCES if name in run.config.reference_names else EVALUATIONS
+        kind = kind_of_set(run.config.corpus, name)
         sets[name] = store.read(name, kind=kind, columns=["text"])["text"].combine_chunks()
     return sets
 
