@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from mashbill.artifacts import Artifact, Counts, StageRun
+from mashbill.documents import PASSAGE, repeats
 from mashbill.mixtures import SweepRuns
 from mashbill.mixtures.sweep_runs import has_runs, read_kept_runs, read_trajectories
 from mashbill.quality.family import STRENGTH
@@ -45,7 +46,9 @@ def render(facts: Facts, figures: Mapping[str, str]) -> str:
     style = Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))  # noqa: S704  (ours)
     drawn = {name: Markup(svg) for name, svg in figures.items()}  # noqa: S704  (matplotlib escapes its labels)
     said = {**vars(facts), "weights": facts.weights}
-    return environment.get_template(PAGE).render(**said, figures=drawn, style=style)
+    return environment.get_template(PAGE).render(
+        **said, figures=drawn, style=style, passage=repeats(PASSAGE, "")
+    )
 
 
 def draw(facts: Facts, inputs: Mapping[str, Artifact]) -> dict[str, str]:
