@@ -30,7 +30,7 @@ def score_files(inputs: list[Path], classifier: Path, output: Path, *, label: st
     documents = rejected = 0
     for path in track(inputs, "scoring", console=Console(stderr=True), transient=True):
         tables = []
-        for batch, refused in read_source_file(path, Source(path=str(path), text_field=text_field)):
+        for batch, refused, *_ in read_source_file(path, Source(path=str(path), text_field=text_field)):
             rejected += len(refused)
             text = batch["text"]
             tables.append(

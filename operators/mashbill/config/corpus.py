@@ -31,6 +31,11 @@ class Source(Section):
     metadata_fields: tuple[Name, ...] = Field(
         (), description="Fields or columns kept in each document's metadata, as text."
     )
+    may_give_nothing: tuple[str, ...] = Field(
+        (),
+        description="Files, by name or pattern (*), that may give no document; any other one of which only "
+        "rejected records come fails the domain, unless corpus.max_rejected_share is set and allows it.",
+    )
     repair_unicode: bool = Field(False, description="Mend mistaken encodings (mojibake) with ftfy; slow.")
     max_record_bytes: int = Field(
         512_000_000, ge=1_000, description="Most bytes of a record; a larger one is rejected with its place."
@@ -67,7 +72,9 @@ class CorpusConfig(Section):
         64_000_000, ge=100_000, description="Text in one partition of parquet, in bytes."
     )
     max_rejected_share: Share = Field(
-        0.05, description="Share of a domain's records that may be rejected before ingest fails."
+        0.05,
+        description="Share of a domain's records, and of its text, that may be lost before ingest fails; "
+        "what cannot be read of a file is estimated from what the other files hold.",
     )
 
     @property

@@ -1,90 +1,135 @@
-"""Sources that are tables already: parquet, Arrow IPC, csv, and Hugging Face datasets, from a folder or from
-the hub."""
+"""Sources that are tables already: parquet, Arrow IPC, and Hugging Face datasets, from a folder or from
+the hub.
 
-from collections.abc import Iterator
+Only columns that the source names are read. Damage costs the group of rows, or the batch, that it lies in.
+"""
+
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from mashbill.config import Source
-from mashbill.corpus.records import (
-    EXCERPT_CHARACTERS,
-    SCHEMA,
-    Records,
-    Rejected,
-    excerpt,
-    metadata_json,
-    nothing,
-    with_rows,
-)
+from mashbill.corpus.columns import records_of
+from mashbill.corpus.records import Records, nothing, unreadable, without_text
 
 BATCH_ROWS = 8_192
+ERRORS = (pa.ArrowException, OSError, ValueError, TypeError, LookupError, OverflowError, NotImplementedError)
+"""What libraries raise on damaged files."""
+IPC_MAGIC, IPC_OFFSET, IPC_END = b"ARROW1", 8, b"\xff\xff\xff\xff\x00\x00\x00\x00"
 
 
 def read_parquet(path: Path, source: Source) -> Iterator[Records]:
-    """Read a parquet file."""
+    """Read a parquet file, one group of rows after another."""
     import pyarrow.parquet as pq
 
-    def batches() -> Iterator[pa.RecordBatch]:
-        yield from pq.ParquetFile(path).iter_batches(batch_size=BATCH_ROWS)
+    size = path.stat().st_size
+    try:
+        file = pq.ParquetFile(path, page_checksum_verification=True)
+        wanted = _wanted(file.schema_arrow.names, source)
+    except ERRORS as error:
+        yield nothing(unreadable(f"is no whole parquet file ({error})" if size else "is empty", size))
+        return
+    with file:
+        if isinstance(wanted, str):
+            yield nothing(unreadable(wanted, size, records=file.metadata.num_rows))
+            return
+        if source.text_field not in wanted:
+            yield without_text(file.metadata.num_rows, 0, file.schema_arrow.names)
+            return
+        first = 0
+        for group in range(file.num_row_groups):
+            yield from _row_group(file, group, wanted, first_row=first, source=source)
+            first += file.metadata.row_group(group).num_rows
 
-    return _guarded(batches(), path, source)
+
+def _row_group(
+    file: Any, group: int, wanted: list[str], *, first_row: int, source: Source
+) -> Iterator[Records]:
+    about = file.metadata.row_group(group)
+    row = first_row
+    try:
+        for batch in file.iter_batches(BATCH_ROWS, row_groups=[group], columns=wanted, use_threads=False):
+            yield _records(batch, row, source)
+            row += len(batch)
+    except ERRORS as error:
+        left = about.num_rows - (row - first_row)
+        stored = sum(about.column(i).total_compressed_size for i in range(about.num_columns))
+        what = f"group {group} of its rows cannot be read ({error})"
+        yield nothing(unreadable(what, stored * left // max(1, about.num_rows), records=left))
 
 
 def read_arrow(path: Path, source: Source) -> Iterator[Records]:
-    """Read an Arrow IPC file or stream."""
-
-    def batches() -> Iterator[pa.RecordBatch]:
+    """Read an Arrow IPC file or stream; of a file whose end is missing, what is there."""
+    size = path.stat().st_size
+    if not size:
+        yield nothing(unreadable("is empty", 0))
+        return
+    row = batches = 0
+    try:
         with pa.memory_map(str(path)) as file:
-            try:
-                reader = pa.ipc.open_file(file)
-            except pa.ArrowInvalid:
-                file.seek(0)
-                yield from pa.ipc.open_stream(file)
+            reader, problem = _ipc_reader(file)
+            wanted = _wanted(reader.schema.names, source)
+            if isinstance(wanted, str):
+                yield nothing(unreadable(wanted, size))
                 return
-            for i in range(reader.num_record_batches):
-                yield reader.get_batch(i)
+            for batch in _ipc_batches(reader):
+                batches += 1
+                if isinstance(batch, pa.RecordBatch):
+                    yield from _slices(batch, row, source)
+                    row += len(batch)
+                else:
+                    share = size // max(1, reader.num_record_batches)
+                    yield nothing(unreadable(f"batch {batches - 1} cannot be read ({batch})", share))
+            if problem:
+                yield nothing(unreadable(problem, 0, cut=True))
+    except ERRORS as error:
+        yield nothing(unreadable(f"from row {row}: {error}", 0 if row else size, cut=bool(row)))
 
-    return _guarded(batches(), path, source)
+
+def _ipc_reader(file: Any) -> tuple[Any, str]:
+    """A reader, and what is wrong with the file all the same."""
+    begins = file.read(len(IPC_MAGIC))
+    file.seek(0)
+    if begins != IPC_MAGIC:
+        file.seek(file.size() - min(file.size(), len(IPC_END)))
+        ends = file.read(len(IPC_END))
+        file.seek(0)
+        return pa.ipc.open_stream(file), "" if ends == IPC_END else "ends without a mark that it is whole"
+    try:
+        return pa.ipc.open_file(file), ""
+    except ERRORS as error:
+        file.seek(IPC_OFFSET)
+        return pa.ipc.open_stream(file), f"its end is missing ({error})"
 
 
-def read_csv(path: Path, source: Source) -> Iterator[Records]:
-    """Read a csv file with a header; fields may hold newlines. Rows with another number of fields are
-    rejected."""
-    import pyarrow.csv as pcsv
+def _ipc_batches(reader: Any) -> Iterator[pa.RecordBatch | Exception]:
+    """Batches that are what they claim to be; of those of a file that are not, the error."""
+    if not isinstance(reader, pa.ipc.RecordBatchFileReader):
+        for batch in reader:
+            _check(batch)
+            yield batch
+        return
+    for i in range(reader.num_record_batches):
+        try:
+            batch = reader.get_batch(i)
+            _check(batch)
+        except ERRORS as error:
+            yield error
+        else:
+            yield batch
 
-    odd: list[Rejected] = []
 
-    def note(row: Any) -> str:
-        odd.append(
-            Rejected(
-                row.number if row.number is not None else -1,
-                "malformed_csv",
-                (row.text or "")[:EXCERPT_CHARACTERS],
-            )
-        )
-        return "skip"
-
-    def batches() -> Iterator[pa.RecordBatch]:
-        names = [source.text_field, *([source.id_field] if source.id_field else []), *source.metadata_fields]
-        convert = pcsv.ConvertOptions(
-            column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
-        )
-        parse = pcsv.ParseOptions(newlines_in_values=True, invalid_row_handler=note)
-        yield from pcsv.open_csv(
-            path,
-            parse_options=parse,
-            convert_options=convert,
-            read_options=pcsv.ReadOptions(use_threads=False),
-        )
-
-    for table, rejected in _guarded(batches(), path, source):
-        yield table, [*odd, *rejected]
-        odd.clear()
-    if odd:
-        yield nothing(*odd)
+def _check(batch: pa.RecordBatch) -> None:
+    """Refuse offsets that lead out of a column's bytes; that text is UTF-8 is looked at later."""
+    for column in batch.columns:
+        view = column
+        if pa.types.is_string(column.type):
+            view = column.view(pa.binary())
+        elif pa.types.is_large_string(column.type):
+            view = column.view(pa.large_binary())
+        view.validate(full=True)
 
 
 def read_datasets(path: Path, source: Source) -> Iterator[Records]:
@@ -93,11 +138,12 @@ def read_datasets(path: Path, source: Source) -> Iterator[Records]:
 
     try:
         loaded = load_from_disk(str(path))
-    except (OSError, ValueError, pa.ArrowException) as error:
-        yield nothing(Rejected(-1, "unreadable", f"{path.name}: {error}"[:EXCERPT_CHARACTERS]))
+    except ERRORS as error:
+        yield nothing(unreadable(f"is no whole dataset ({error})", _size(path)))
         return
     splits = loaded.values() if isinstance(loaded, DatasetDict) else [loaded]
-    yield from _guarded((b for split in splits for b in _dataset_batches(split)), path, source)
+    batches = (batch for split in splits for batch in _dataset_batches(split))
+    yield from _guarded(batches, _size(path), source)
 
 
 def read_hub(path: Path, source: Source) -> Iterator[Records]:
@@ -106,7 +152,7 @@ def read_hub(path: Path, source: Source) -> Iterator[Records]:
     from datasets import load_dataset
 
     streamed = load_dataset(source.path.removeprefix("hf://"), split=source.split, streaming=True)
-    yield from _guarded(_dataset_batches(streamed), path, source)
+    yield from _guarded(_dataset_batches(streamed), 0, source)
 
 
 def _dataset_batches(split: Any) -> Iterator[pa.RecordBatch]:
@@ -114,54 +160,39 @@ def _dataset_batches(split: Any) -> Iterator[pa.RecordBatch]:
         yield from table.to_batches()
 
 
-def _guarded(batches: Iterator[pa.RecordBatch], path: Path, source: Source) -> Iterator[Records]:
-    """Records of the batches, up to where the file cannot be read further."""
+def _guarded(batches: Iterator[pa.RecordBatch], size: int, source: Source) -> Iterator[Records]:
+    """Records of the batches, up to where they cannot be read further."""
     row = 0
     try:
         for batch in batches:
-            yield _from_columns(batch, row, source)
+            wanted = _wanted(batch.schema.names, source)
+            if isinstance(wanted, str):
+                yield nothing(unreadable(wanted, size))
+                return
+            yield _records(batch, row, source)
             row += len(batch)
-    except (pa.ArrowException, OSError) as error:
-        yield nothing(Rejected(-1, "unreadable", f"{path.name} from row {row}: {error}"[:EXCERPT_CHARACTERS]))
+    except ERRORS as error:
+        yield nothing(unreadable(f"from row {row}: {error}", 0 if row else size, cut=bool(row)))
 
 
-def _from_columns(batch: pa.RecordBatch, row: int, source: Source) -> Records:
-    names = batch.schema.names
-    if source.text_field not in names:
-        found = f"columns: {', '.join(names)}"
-        return SCHEMA.empty_table(), [Rejected(row + i, "missing_text", found) for i in range(len(batch))]
-    ids = (
-        batch[source.id_field].cast(pa.string())
-        if source.id_field in names
-        else pa.nulls(len(batch), pa.string())
-    )
-    metadata = metadata_json(
-        [(name, batch[name]) for name in source.metadata_fields if name in names], len(batch)
-    )
-    try:
-        texts = batch[source.text_field].cast(pa.large_string())
-    except pa.ArrowInvalid:
-        return _from_bytes(batch[source.text_field], ids, metadata, row=row)
-    table, kept = with_rows(ids, texts, metadata, first_row=row), pc.is_valid(texts)
-    missing = [
-        Rejected(int(r), "missing_text", "null") for r in pc.filter(table["row"], pc.invert(kept)).to_pylist()
-    ]
-    return table.filter(kept), missing
+def _wanted(names: Sequence[str], source: Source) -> list[str] | str:
+    """Of the columns that the source names those that are there, or which of them is there twice."""
+    named = [source.text_field, *([source.id_field] if source.id_field else []), *source.metadata_fields]
+    wanted = [name for name in dict.fromkeys(named) if name in names]
+    twice = [name for name in wanted if list(names).count(name) > 1]
+    return f"has the column {twice[0]} twice" if twice else wanted
 
 
-def _from_bytes(values: pa.Array, ids: pa.Array, metadata: pa.Array, *, row: int) -> Records:
-    """Values one by one, where some are no text."""
-    good: list[int] = []
-    texts: list[str] = []
-    rejected: list[Rejected] = []
-    for i, value in enumerate(values.to_pylist()):
-        try:
-            texts.append(value.decode() if isinstance(value, bytes) else str(value))
-            good.append(i)
-        except UnicodeDecodeError:
-            rejected.append(Rejected(row + i, "invalid_utf8", excerpt(value)))
-    places = pa.array(good, pa.int64())
-    rows = pc.add(places, row)
-    return pa.table(
-        [rows, ids.take(places), pa.array(texts, pa.large_string()), metadata.take(places)], schema=SCHEMA
-    ), rejected
+def _slices(batch: pa.RecordBatch, row: int, source: Source) -> Iterator[Records]:
+    for start in range(0, len(batch), BATCH_ROWS):
+        yield _records(batch.slice(start, BATCH_ROWS), row + start, source)
+
+
+def _records(batch: pa.RecordBatch, row: int, source: Source) -> Records:
+    if source.text_field not in batch.schema.names:
+        return without_text(len(batch), row, batch.schema.names)
+    return records_of(batch, pa.array(range(row, row + len(batch)), pa.int64()), source)
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

@@ -1,117 +1,128 @@
-"""JSON lines, plain or compressed. Blocks are parsed by compiled code; only a block that it refuses is read
-again line by line, so that a bad record costs that record alone.
+"""JSON: lines, or values that go over several lines, such as one array of all records. Blocks of lines are
+parsed by compiled code; only a block that it refuses is read again line by line, so that a bad record costs
+that record alone.
 """
 
-import gzip
-import io
 import json
-import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pyarrow as pa
 
 from mashbill.config import Source
+from mashbill.corpus.columns import metadata_json
+from mashbill.corpus.json_values import read_values, several_lines_each
 from mashbill.corpus.records import (
-    EXCERPT_CHARACTERS,
-    SCHEMA,
     Records,
     Rejected,
+    as_text,
     excerpt,
-    metadata_json,
+    members_json,
     nothing,
+    refused,
+    table_of,
+    unreadable,
     with_rows,
 )
-
-BLOCK_BYTES = 16_000_000
-PIECE_BYTES = 1_000_000
+from mashbill.corpus.streams import Block, PlainStream
 
 
 def read_jsonl(path: Path, source: Source) -> Iterator[Records]:
     """Read a file in blocks."""
-    row, rest = 0, b""
-    with open_plain(path) as file:
-        while True:
-            chunk, problem = _read_block(file)
-            block = rest + chunk
-            ended = len(chunk) < BLOCK_BYTES
-            cut = len(block) if ended and problem is None else block.rfind(b"\n") + 1
-            block, rest = block[:cut], block[cut:]
-            if block:
-                table, rejected, lines = _parse_block(block, row, source)
-                row += lines
-                yield table, rejected
-            if len(rest) > source.max_record_bytes:
-                yield nothing(
-                    Rejected(
-                        row, "too_large", f"a line of over {source.max_record_bytes:,} bytes: {excerpt(rest)}"
-                    )
-                )
-                rest, ended, problem = _skip_line(file)
-                row += 1
-            if problem is not None:
-                yield nothing(
-                    Rejected(-1, "unreadable", f"{path.name} from row {row}: {problem}"[:EXCERPT_CHARACTERS])
-                )
-            if ended:
-                if rest and problem is None:
-                    table, rejected, _ = _parse_block(rest, row, source)
-                    yield table, rejected
+    with PlainStream(path) as stream:
+        blocks = stream.blocks()
+        first = next(blocks)
+        if several_lines_each(first.content):
+            yield from _read_values(first, blocks, source)
+            return
+        lines = _Lines(source)
+        yield from lines.take(first)
+        for block in blocks:
+            yield from lines.take(block)
+
+
+class _Lines:
+    """Takes blocks of bytes and gives the records of their lines."""
+
+    def __init__(self, source: Source) -> None:
+        self.source, self.row, self.rest = source, 0, b""
+        self.passed_over, self.beginning = 0, b""  # bytes of a line that is too long
+
+    def take(self, block: Block) -> Iterator[Records]:
+        """The records of the lines that are whole."""
+        content = self.rest + block.content
+        self.rest = b""
+        if self.passed_over:
+            end = content.find(b"\n") + 1
+            if not end and not block.ended and block.damage is None:
+                self.passed_over += len(content)
                 return
+            yield self._too_long(self.passed_over + (end or len(content)))
+            content = content[end:] if end else b""
+        whole = len(content) if block.ended and block.damage is None else content.rfind(b"\n") + 1
+        if whole:
+            records, lines = _parse_block(content[:whole], self.row, self.source)
+            self.row += lines
+            yield records
+        self.rest = content[whole:]
+        if block.damage is not None:
+            where = f"from row {self.row}: {block.damage.what}"
+            yield nothing(unreadable(where, block.lost + len(self.rest), cut=block.damage.cut))
+            self.rest = b""
+        elif len(self.rest) > self.source.max_record_bytes:
+            self.beginning = self.rest[:1_000]
+            self.passed_over, self.rest = len(self.rest), b""
+
+    def _too_long(self, size: int) -> Records:
+        what = f"a line of {size:,} bytes: {excerpt(self.beginning)}"
+        self.passed_over = 0
+        self.row += 1
+        return nothing(Rejected(self.row - 1, "too_large", what, size))
 
 
-def open_plain(path: Path) -> IO[bytes]:
-    """A file's bytes, decompressed by its ending."""
-    if path.suffix == ".gz":
-        return gzip.open(path, "rb")  # type: ignore[return-value]
-    if path.suffix == ".zst":
-        import zstandard
-
-        return io.BufferedReader(
-            zstandard.ZstdDecompressor().stream_reader(path.open("rb"), read_across_frames=True, closefd=True)
-        )
-    return path.open("rb")
-
-
-def _read_block(file: IO[bytes]) -> tuple[bytes, Exception | None]:
-    """Bytes up to a block's size, less only at the end or where the file cannot be read further, and why it
-    cannot."""
-    import zstandard
-
-    pieces: list[bytes] = []
-    size = 0
-    try:
-        while size < BLOCK_BYTES and (piece := file.read1(min(PIECE_BYTES, BLOCK_BYTES - size))):  # type: ignore[attr-defined]
-            pieces.append(piece)
-            size += len(piece)
-    except (OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
-        return b"".join(pieces), error
-    return b"".join(pieces), None
+def _read_values(first: Block, blocks: Iterator[Block], source: Source) -> Iterator[Records]:
+    """Records that go over several lines each; they are read whole."""
+    content, block = [first.content], first
+    size = len(first.content)
+    for block in () if first.ended else blocks:
+        size += len(block.content)
+        if size > source.max_record_bytes:
+            what = f"is JSON over several lines, over {source.max_record_bytes:,} bytes: make lines of it"
+            yield nothing(Rejected(-1, "too_large", what, size))
+            return
+        content.append(block.content)
+    gathered = _Gathered(source)
+    for row, (value, raw) in enumerate(read_values(b"".join(content))):
+        if raw is None:
+            gathered.take(row, value, partial(_again, value))
+        else:
+            gathered.rejected.append(refused(raw, row, "malformed_json"))
+    if block.damage is not None:
+        gathered.rejected.append(unreadable(block.damage.what, block.lost, cut=block.damage.cut))
+    yield gathered.records()
 
 
-def _skip_line(file: IO[bytes]) -> tuple[bytes, bool, Exception | None]:
-    """Read on to the next line: its beginning, whether the file has ended, and why it cannot be read
-    further."""
-    while True:
-        chunk, problem = _read_block(file)
-        ended = len(chunk) < BLOCK_BYTES
-        place = chunk.find(b"\n")
-        if place >= 0 or ended or problem is not None:
-            return (chunk[place + 1 :] if place >= 0 else b""), ended, problem
+def _again(value: Any) -> bytes:
+    return json.dumps(value).encode()
 
 
-def _parse_block(block: bytes, first_row: int, source: Source) -> tuple[pa.Table, list[Rejected], int]:
+def _parse_block(block: bytes, first_row: int, source: Source) -> tuple[Records, int]:
     lines = block.count(b"\n") + (not block.endswith(b"\n"))
     try:
         block.decode()
         parsed = _parse_compiled(block, source)
     except (UnicodeDecodeError, pa.ArrowInvalid):
-        return (*_parse_lines(block, first_row, source), lines)
+        return _parse_lines(block, first_row, source), lines
     if len(parsed) != lines:
-        return (*_parse_lines(block, first_row, source), lines)
+        return _parse_lines(block, first_row, source), lines
     metadata = metadata_json([(name, parsed[name]) for name in source.metadata_fields], len(parsed))
-    return with_rows(parsed["#id"], parsed[source.text_field], metadata, first_row=first_row), [], lines
+    table = with_rows(parsed["#id"], parsed[source.text_field], metadata, first_row=first_row)
+    named = {source.text_field: source.text_field, **{name: name for name in source.metadata_fields}}
+    named |= {source.id_field: "#id"} if source.id_field else {}
+    found = {name for name, column in named.items() if parsed[column].null_count < len(parsed)}
+    return Records(table, [], frozenset(found)), lines
 
 
 def _parse_compiled(block: bytes, source: Source) -> pa.Table:
@@ -140,39 +151,70 @@ def _parse_compiled(block: bytes, source: Source) -> pa.Table:
     raise AssertionError("unreachable: the last kind returns or raises")
 
 
-def _parse_lines(block: bytes, first_row: int, source: Source) -> tuple[pa.Table, list[Rejected]]:
-    columns: tuple[list[Any], ...] = ([], [], [], [])
-    rejected: list[Rejected] = []
+def _parse_lines(block: bytes, first_row: int, source: Source) -> Records:
+    gathered = _Gathered(source)
     for row, line in enumerate(block.split(b"\n"), first_row):
         if not line.strip():
             continue
         record, reason = _parse_line(line, source)
         if reason:
-            rejected.append(Rejected(row, reason, excerpt(line)))
-            continue
-        identity = record.get(source.id_field) if source.id_field else None
-        extra = {name: str(record[name]) for name in source.metadata_fields if record.get(name) is not None}
-        metadata = json.dumps(extra, ensure_ascii=False)[1:-1] if extra else None
-        values = (row, None if identity is None else str(identity), record[source.text_field], metadata)
-        for column, value in zip(columns, values, strict=True):
-            column.append(value)
-    kinds = [field.type for field in SCHEMA]
-    return pa.table(
-        [pa.array(column, kind) for column, kind in zip(columns, kinds, strict=True)], schema=SCHEMA
-    ), rejected
+            gathered.rejected.append(refused(line, row, reason))
+        else:
+            gathered.take(row, record, partial(bytes, line))
+    return gathered.records()
 
 
-def _parse_line(line: bytes, source: Source) -> tuple[dict[str, Any], str]:
-    """A record, or the reason why it is none."""
+def _parse_line(line: bytes, source: Source) -> tuple[Any, str]:
+    """A value, or the reason why it is none."""
     if len(line) > source.max_record_bytes:
-        return {}, "too_large"
+        return None, "too_large"
     try:
-        record = json.loads(line.decode())
-        text = record.get(source.text_field) if isinstance(record, dict) else None
-        if isinstance(text, str):
-            text.encode()
+        return json.loads(line.decode()), ""
     except UnicodeError:
-        return {}, "invalid_utf8"
+        return None, "invalid_utf8"
     except (ValueError, RecursionError):
-        return {}, "malformed_json"
-    return (record, "") if isinstance(text, str) else ({}, "missing_text")
+        return None, "malformed_json"
+
+
+class _Gathered:
+    """Records that are taken in one by one."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.rows: list[tuple[int, str | None, str, str | None]] = []
+        self.rejected: list[Rejected] = []
+        self.found: set[str] = set()
+
+    def take(self, row: int, record: Any, raw: Callable[[], bytes]) -> None:
+        """Take a value in where it is a record with a text, or set it aside.
+
+        Args:
+            row: its place in the file.
+            record: any JSON value.
+            raw: gives its bytes.
+        """
+        source = self.source
+        text = record.get(source.text_field) if isinstance(record, dict) else None
+        if not isinstance(text, str) or not _is_unicode(text):
+            reason = "invalid_utf8" if isinstance(text, str) else "missing_text"
+            self.rejected.append(refused(raw(), row, reason))
+            return
+        identity = as_text(record.get(source.id_field)) if source.id_field else None
+        extra = {name: as_text(record.get(name)) for name in source.metadata_fields}
+        self.found |= {name for name, value in extra.items() if value is not None} | {source.text_field}
+        if identity is not None:
+            self.found.add(source.id_field or "")
+            identity = identity.encode("utf-8", "replace").decode()
+        self.rows.append((row, identity, text, members_json(extra)))
+
+    def records(self) -> Records:
+        """What was taken in."""
+        return Records(table_of(self.rows), self.rejected, frozenset(self.found))
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

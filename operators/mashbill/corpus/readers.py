@@ -2,65 +2,95 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mashbill.config import Source
-from mashbill.corpus.columnar import read_arrow, read_csv, read_datasets, read_hub, read_parquet
+from mashbill.corpus.columnar import read_arrow, read_datasets, read_hub, read_parquet
+from mashbill.corpus.csv_reader import read_csv
 from mashbill.corpus.jsonl import read_jsonl
-from mashbill.corpus.records import SCHEMA, Records, Rejected, excerpt, nothing, with_rows
+from mashbill.corpus.records import SCHEMA, Records, Rejected, nothing, refused, table_of, unreadable
 from mashbill.corpus.sources import file_format
+from mashbill.corpus.streams import DamageError, PlainStream, mislabelled
 from mashbill.corpus.web import read_web_archive
 
-Batch = tuple[pa.RecordBatch, list[Rejected]]
-READERS: dict[str, Callable[[Path, Source], Iterator[Records]]] = {
-    "jsonl": read_jsonl,
-    "parquet": read_parquet,
-    "arrow": read_arrow,
-    "csv": read_csv,
-    "warc": read_web_archive,
-    "datasets": read_datasets,
-    "hub": read_hub,
-}
+
+class Batch(NamedTuple):
+    """Some records of a file.
+
+    Attributes:
+        documents: rows of (row, id, text, metadata); ids may be null.
+        rejected: what is no document.
+        found: of the fields that the source names, those that some record had.
+        passed: kinds of records that are not meant to be documents, one for each.
+    """
+
+    documents: pa.RecordBatch
+    rejected: list[Rejected]
+    found: frozenset[str]
+    passed: tuple[str, ...]
 
 
 def read_source_file(path: Path, source: Source) -> Iterator[Batch]:
-    """Read a file in batches of documents and rejected records; ids may be null.
+    """Read a file in batches of documents and rejected records.
 
     Args:
         path: the file, or a datasets folder.
         source: its format and fields.
     """
-    kind = file_format(path, source)
-    for table, rejected in (READERS[kind] if kind != "txt" else _read_txt)(path, source):
-        yield _without_empty(_repaired(table) if source.repair_unicode else table, rejected)
+    read = READERS[file_format(path, source)]
+    documents = 0
+    problem = ""
+    try:
+        for records in read(path, source):
+            table = _repaired(records.table) if source.repair_unicode else records.table
+            batch = _without_empty(table, records)
+            documents += len(batch.documents)
+            yield batch
+    except (DamageError, OSError) as error:
+        problem = str(error)
+    problem = problem or ("" if documents else mislabelled(path))
+    if problem:
+        size = path.stat().st_size if path.is_file() else 0
+        yield _without_empty(SCHEMA.empty_table(), nothing(unreadable(problem, size)))
 
 
 def _read_txt(path: Path, source: Source) -> Iterator[Records]:
     """A text file is one document, named by its path."""
+    content = []
+    size = 0
+    with PlainStream(path) as stream:
+        for block in stream.blocks():
+            size += len(block.content)
+            if size > source.max_record_bytes:
+                what = f"a file of over {source.max_record_bytes:,} bytes"
+                yield nothing(Rejected(0, "too_large", what, stream.size))
+                return
+            content.append(block.content)
+            if block.damage is not None:
+                yield nothing(unreadable(block.damage.what, stream.size, cut=block.damage.cut))
+                return
+    whole = b"".join(content)
     try:
-        size = path.stat().st_size
-        if size > source.max_record_bytes:
-            yield nothing(Rejected(0, "too_large", f"{path.name}: {size:,} bytes"))
-            return
-        content = path.read_bytes()
-        text = content.decode()
+        text = whole.decode()
     except UnicodeDecodeError:
-        yield nothing(Rejected(0, "invalid_utf8", excerpt(content)))
+        yield nothing(refused(whole, 0, "invalid_utf8"))
         return
-    except OSError as error:
-        yield nothing(Rejected(-1, "unreadable", f"{path.name}: {error}"))
-        return
-    yield (
-        with_rows(
-            pa.array([path.name], pa.string()),
-            pa.array([text], pa.large_string()),
-            pa.nulls(1, pa.string()),
-            first_row=0,
-        ),
-        [],
-    )
+    yield Records(table_of([(0, path.name, text, None)]), [], frozenset({source.text_field}))
+
+
+READERS: dict[str, Callable[[Path, Source], Iterator[Records]]] = {
+    "jsonl": read_jsonl,
+    "parquet": read_parquet,
+    "arrow": read_arrow,
+    "csv": read_csv,
+    "txt": _read_txt,
+    "warc": read_web_archive,
+    "datasets": read_datasets,
+    "hub": read_hub,
+}
 
 
 def _repaired(table: pa.Table) -> pa.Table:
@@ -74,18 +104,19 @@ def _repaired(table: pa.Table) -> pa.Table:
     return table.set_column(2, "text", texts)
 
 
-def _without_empty(table: pa.Table, rejected: list[Rejected]) -> Batch:
+def _without_empty(table: pa.Table, records: Records) -> Batch:
+    rejected = records.rejected
     kept = pc.and_kleene(
         pc.is_valid(table["text"]), pc.greater(pc.utf8_length(pc.utf8_trim_whitespace(table["text"])), 0)
     )
     if not pc.all(kept).as_py() and len(table):
-        refused = table.filter(pc.invert(pc.fill_null(kept, False)))
-        reasons = ["missing_text" if text is None else "empty_text" for text in refused["text"].to_pylist()]
+        emptied = table.filter(pc.invert(pc.fill_null(kept, False)))
+        reasons = ["missing_text" if text is None else "empty_text" for text in emptied["text"].to_pylist()]
         rejected = rejected + [
             Rejected(int(row), reason, "")
-            for row, reason in zip(refused["row"].to_pylist(), reasons, strict=True)
+            for row, reason in zip(emptied["row"].to_pylist(), reasons, strict=True)
         ]
         table = table.filter(pc.fill_null(kept, False))
-    return table.combine_chunks().to_batches()[0] if len(table) else pa.RecordBatch.from_pylist(
-        [], SCHEMA
-    ), rejected
+    empty = pa.RecordBatch.from_pylist([], SCHEMA)
+    documents = table.combine_chunks().to_batches()[0] if len(table) else empty
+    return Batch(documents, rejected, records.found, records.passed)

@@ -1,85 +1,138 @@
 """Web archives: WARC with its pages' main text (Resiliparse), WET with the text it holds. Addresses go to the
 metadata."""
 
-import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
 
 from mashbill.config import Source
-from mashbill.corpus.records import EXCERPT_CHARACTERS, SCHEMA, Records, Rejected, excerpt, nothing
+from mashbill.corpus.http_body import body_of
+from mashbill.corpus.records import EXCERPT_CHARACTERS, Records, Rejected, excerpt, members_json, table_of
+from mashbill.corpus.streams import PlainStream
+from mashbill.corpus.warc_records import WebRecord, web_records
 
 BATCH_PAGES = 512
+KINDS = ("response", "resource", "conversion")
 HTML_TYPES = ("text/html", "application/xhtml+xml")
+PLAIN = "text/plain"
+CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
+WIDER = {"euc_kr": "cp949", "gbk": "gb18030", "gb2312": "gb18030", "shift_jis": "cp932"}
+"""Encodings that hold all of another, whose name pages give for them."""
 
 
 def read_web_archive(path: Path, source: Source) -> Iterator[Records]:
     """Read the pages of an archive, in batches."""
-    from fastwarc.warc import ArchiveIterator, WarcRecordType
-
-    rows: list[tuple[int, str, str, str]] = []
-    rejected: list[Rejected] = []
-    row = -1
-    kinds = WarcRecordType.response | WarcRecordType.conversion
-    try:
-        with path.open("rb") as file:
-            for row, record in enumerate(ArchiveIterator(file, record_types=kinds, parse_http=True)):
-                content = record.reader.read(source.max_record_bytes + 1)
-                address = (record.headers.get("WARC-Target-URI") or "").strip("<>")
-                text, reason = _text(record, content, source)
-                if reason == "not_html":
-                    continue
-                if reason:
-                    rejected.append(
-                        Rejected(row, reason, f"{address} {excerpt(content)}"[:EXCERPT_CHARACTERS])
-                    )
-                else:
-                    metadata = json.dumps(
-                        {"url": address, "date": record.headers.get("WARC-Date", "")}, ensure_ascii=False
-                    )[1:-1]
-                    rows.append(
-                        (row, (record.record_id or "").strip("<>").removeprefix("urn:uuid:"), text, metadata)
-                    )
-                if len(rows) >= BATCH_PAGES:
-                    yield _table(rows), rejected
-                    rows, rejected = [], []
-    except (OSError, ValueError) as error:
-        rejected.append(
-            Rejected(-1, "unreadable", f"{path.name} from row {row + 1}: {error}"[:EXCERPT_CHARACTERS])
-        )
-    yield _table(rows), rejected
+    pages = _Pages(path, source)
+    with PlainStream(path) as stream:
+        for found in web_records(stream.blocks(), source.max_record_bytes):
+            if isinstance(found, Rejected):
+                pages.rejected.append(found)
+            else:
+                pages.take(found)
+            if len(pages.rows) >= BATCH_PAGES:
+                yield pages.records()
+    yield pages.records()
 
 
-def _text(record: Any, content: bytes, source: Source) -> tuple[str, str]:
-    """A page's text, or the reason why it has none; ``not_html`` for what is no page at all."""
-    if len(content) > source.max_record_bytes:
-        return "", "too_large"
-    if record.http_headers is None:  # WET holds plain UTF-8
+class _Pages:
+    """Pages that are taken in one by one."""
+
+    def __init__(self, path: Path, source: Source) -> None:
+        self.path, self.source, self.row = path, source, -1
+        self.rows: list[tuple[int, str | None, str, str | None]] = []
+        self.rejected: list[Rejected] = []
+        self.passed: list[str] = []
+
+    def take(self, record: WebRecord) -> None:
+        """Take a page in, or set it aside."""
+        if record.field("warc-type").lower() not in KINDS:
+            return
+        self.row += 1
+        address = record.field("warc-target-uri").strip("<>")
         try:
-            return content.decode(), ""
+            text, no_page = _text(record)
         except UnicodeDecodeError:
-            return "", "invalid_utf8"
-    kind = (record.http_content_type or "").lower()
-    if record.http_headers.status_code != 200 or (kind and kind not in HTML_TYPES):
-        return "", "not_html"
-    return html_to_text(content, record.http_charset), ""
+            self._refuse(record, "invalid_utf8", address)
+        except (
+            Exception
+        ) as error:  # a page is what anyone has put there, and libraries raise whatever they raise
+            self._refuse(record, "malformed_html", f"{address} {error}")
+        else:
+            if no_page:
+                self.passed.append(no_page)
+                return
+            fields = {"url": address, "date": record.field("warc-date")}
+            identity = record.field("warc-record-id").strip("<>").removeprefix("urn:uuid:")
+            self.rows.append((self.row, _sane(identity) or None, text, members_json(fields)))
+
+    def records(self) -> Records:
+        """What was taken in since the last time."""
+        found = {self.source.text_field} if self.rows else set()
+        found |= {name for name in ("url", "date") if self.rows and name in self.source.metadata_fields}
+        records = Records(table_of(self.rows), self.rejected, frozenset(found), tuple(self.passed))
+        self.rows, self.rejected, self.passed = [], [], []
+        return records
+
+    def _refuse(self, record: WebRecord, reason: str, where: str) -> None:
+        words = f"{where} {excerpt(record.content)}"[:EXCERPT_CHARACTERS]
+        self.rejected.append(Rejected(self.row, reason, _sane(words), len(record.content)))
+
+
+def _text(record: WebRecord) -> tuple[str, str]:
+    """A page's text, or of what kind it is, where it is no page."""
+    given = record.field("content-type")
+    if record.field("warc-type").lower() == "response" and "application/http" in given.lower():
+        parsed, body = body_of(record.whole)
+        headers = parsed.http_headers
+        if headers is None:
+            raise ValueError("has no HTTP header")
+        if headers.status_code != 200:
+            return "", f"status {headers.status_code}"
+        kind, charset = (parsed.http_content_type or "").lower(), parsed.http_charset
+    else:
+        kind, body = given.partition(";")[0].strip().lower(), record.content
+        found = CHARSET.search(given)
+        charset = found[1] if found else None
+    if kind == PLAIN and record.field("warc-type").lower() == "conversion":
+        return body.decode(), ""
+    if kind == PLAIN:
+        return page_text(body, charset), ""
+    if kind in HTML_TYPES or not kind:
+        return html_to_text(body, charset), ""
+    return "", kind
 
 
 def html_to_text(content: bytes, charset: str | None) -> str:
     """The main text of a page, by Resiliparse; the encoding is the header's, or guessed."""
     from resiliparse.extract.html2text import extract_plain_text
-    from resiliparse.parse.encoding import bytes_to_str, detect_encoding
 
-    page = bytes_to_str(content, charset or detect_encoding(content) or "utf-8")
-    return extract_plain_text(page, main_content=True, alt_texts=False)
+    return extract_plain_text(page_text(content, charset), main_content=True, alt_texts=False)
 
 
-def _table(rows: list[tuple[int, str, str, str]]) -> pa.Table:
-    if not rows:
-        return nothing()[0]
-    columns = zip(*rows, strict=True)
-    return pa.table(
-        [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)], schema=SCHEMA
-    )
+def page_text(content: bytes, charset: str | None) -> str:
+    """The characters of a page: by the encoding that the header names, where it is one and fits, or by what
+    its bytes look like.
+
+    Args:
+        content: as it was sent, without encodings of the transfer.
+        charset: what the header says.
+    """
+    from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encoding_to_html5
+
+    named = map_encoding_to_html5(charset, fallback_utf8=False) if charset else None
+    encoding = WIDER.get(named, named) if named else None
+    if encoding is None or not _fits(content, encoding):
+        encoding = detect_encoding(content, from_html_meta=True) or "utf-8"
+    return bytes_to_str(content, encoding)
+
+
+def _fits(content: bytes, encoding: str) -> bool:
+    try:
+        content.decode(encoding)
+    except (UnicodeError, LookupError):
+        return False
+    return True
+
+
+def _sane(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()

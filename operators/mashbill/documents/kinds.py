@@ -32,6 +32,7 @@ REJECTED_SCHEMA = pa.schema(
         ("row", pa.int64()),
         ("reason", pa.string()),
         ("excerpt", pa.string()),
+        ("bytes", pa.int64()),
     ]
 )
 DOCUMENTS_A_GROUP = 4_096

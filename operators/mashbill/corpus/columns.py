@@ -1,0 +1,125 @@
+"""Arrow columns as text: a document's, which is text or is refused, and ids and metadata, which are made text
+whatever they are."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mashbill.config import Source
+from mashbill.corpus.records import SCHEMA, Records, Rejected, as_text, refused
+
+ESCAPES = (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t"))
+
+
+def records_of(batch: pa.RecordBatch | pa.Table, rows: pa.Array, source: Source) -> Records:
+    """The records of some columns.
+
+    Args:
+        batch: the columns; of the fields that the source names, those that are there.
+        rows: [records] their rows in the file.
+    """
+    texts, rejected = read_texts(batch[source.text_field], rows)
+    names = batch.schema.names
+    ids = values_as_text(batch[source.id_field]) if source.id_field in names else None
+    ids = pa.nulls(len(batch), pa.string()) if ids is None else ids
+    extra = [(name, values_as_text(batch[name])) for name in source.metadata_fields if name in names]
+    table = pa.table([rows, ids, texts, metadata_json(extra, len(batch))], schema=SCHEMA)
+    found = {name for name, values in extra if values.null_count < len(values)}
+    found |= {source.id_field} if source.id_field and ids.null_count < len(ids) else set()
+    found |= {source.text_field} if texts.null_count < len(texts) else set()
+    return Records(table.filter(pc.is_valid(texts)), rejected, frozenset(found))
+
+
+def read_texts(column: pa.Array, rows: pa.Array) -> tuple[pa.Array, list[Rejected]]:
+    """Texts, null where there is none, and those that are refused.
+
+    Args:
+        column: [records] of any type.
+        rows: [records] their rows in the file.
+    """
+    plain = _decoded(column)
+    if not (_is_text(plain.type) or _is_binary(plain.type) or pa.types.is_null(plain.type)):
+        what = f"a value of type {column.type}, not text"
+        return pa.nulls(len(plain), pa.large_string()), [
+            Rejected(int(row), "missing_text", what) for row in rows.to_pylist()
+        ]
+    raw = plain.cast(pa.large_binary())
+    rejected: list[Rejected] = []
+    try:
+        texts = raw.cast(pa.large_string())
+    except pa.ArrowInvalid:
+        texts, rejected = _one_by_one(raw, rows)
+    missing = pc.filter(rows, pc.is_null(raw)).to_pylist()
+    return texts, rejected + [Rejected(int(row), "missing_text", "null") for row in missing]
+
+
+def values_as_text(column: pa.Array) -> pa.Array:
+    """[records] ids or values of the metadata as text: binary as hex, nested as JSON; nulls stay."""
+    plain = _decoded(column)
+    kind = plain.type
+    if _is_text(kind):
+        try:
+            return plain.cast(pa.large_binary()).cast(pa.string())
+        except pa.ArrowInvalid:
+            values = plain.cast(pa.large_binary()).to_pylist()
+            return pa.array([v if v is None else v.decode("utf-8", "replace") for v in values], pa.string())
+    if not (_is_binary(kind) or pa.types.is_nested(kind)):
+        try:
+            return plain.cast(pa.string())
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            pass
+    return pa.array([as_text(value) for value in plain.to_pylist()], pa.string())
+
+
+def metadata_json(columns: Sequence[tuple[str, Any]], count: int) -> Any:
+    """[records] a JSON object of some columns' text, without braces; nulls are left out.
+
+    Args:
+        columns: name and text of each field.
+        count: records.
+    """
+    if not columns:
+        return pa.nulls(count, pa.string())
+    whole = pa.array([""] * count, pa.string())
+    for name, column in columns:
+        value = (column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column).cast(pa.string())
+        for plain, escaped in ESCAPES:
+            value = pc.replace_substring(value, plain, escaped)
+        value = pc.replace_substring_regex(value, r"[\x00-\x1f]", " ")
+        pair = pc.fill_null(pc.binary_join_element_wise(f'{json.dumps(name)}: "', value, '"', ""), "")
+        both = pc.and_(pc.not_equal(whole, ""), pc.not_equal(pair, ""))
+        whole = pc.binary_join_element_wise(whole, pc.if_else(both, ", ", ""), pair, "")
+    return pc.if_else(pc.equal(whole, ""), pa.scalar(None, pa.string()), whole)
+
+
+def _decoded(column: pa.Array) -> pa.Array:
+    """A column without chunks, dictionary or extension."""
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    if isinstance(column.type, pa.BaseExtensionType):
+        column = column.storage
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+
+
+def _one_by_one(raw: pa.Array, rows: pa.Array) -> tuple[pa.Array, list[Rejected]]:
+    texts: list[str | None] = []
+    rejected: list[Rejected] = []
+    for value, row in zip(raw.to_pylist(), rows.to_pylist(), strict=True):
+        try:
+            texts.append(None if value is None else value.decode())
+        except UnicodeDecodeError:
+            texts.append(None)
+            rejected.append(refused(value, int(row), "invalid_utf8"))
+    return pa.array(texts, pa.large_string()), rejected
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    views = pa.types.is_binary_view(kind) or pa.types.is_fixed_size_binary(kind)
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or views)
