@@ -84,6 +84,8 @@ def read_arrow(path: Path, source: Source) -> Iterator[Records]:
                     yield nothing(unreadable(f"batch {batches - 1} cannot be read ({batch})", share))
             if problem:
                 yield nothing(unreadable(problem, 0, cut=True))
+            elif not isinstance(reader, pa.ipc.RecordBatchFileReader) and file.tell() < size:
+                yield nothing(unreadable(f"from row {row}: its end comes too early", size - file.tell()))
     except ERRORS as error:
         yield nothing(unreadable(f"from row {row}: {error}", 0 if row else size, cut=bool(row)))
 

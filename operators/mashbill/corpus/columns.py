@@ -22,6 +22,7 @@ def records_of(batch: pa.RecordBatch | pa.Table, rows: pa.Array, source: Source)
         rows: [records] their rows in the file.
     """
     texts, rejected = read_texts(batch[source.text_field], rows)
+    texts, too_large = _within(texts, rows, source.max_record_bytes)
     names = batch.schema.names
     ids = values_as_text(batch[source.id_field]) if source.id_field in names else None
     ids = pa.nulls(len(batch), pa.string()) if ids is None else ids
@@ -30,7 +31,7 @@ def records_of(batch: pa.RecordBatch | pa.Table, rows: pa.Array, source: Source)
     found = {name for name, values in extra if values.null_count < len(values)}
     found |= {source.id_field} if source.id_field and ids.null_count < len(ids) else set()
     found |= {source.text_field} if texts.null_count < len(texts) else set()
-    return Records(table.filter(pc.is_valid(texts)), rejected, frozenset(found))
+    return Records(table.filter(pc.is_valid(texts)), rejected + too_large, frozenset(found))
 
 
 def read_texts(column: pa.Array, rows: pa.Array) -> tuple[pa.Array, list[Rejected]]:
@@ -54,6 +55,16 @@ def read_texts(column: pa.Array, rows: pa.Array) -> tuple[pa.Array, list[Rejecte
         texts, rejected = _one_by_one(raw, rows)
     missing = pc.filter(rows, pc.is_null(raw)).to_pylist()
     return texts, rejected + [Rejected(int(row), "missing_text", "null") for row in missing]
+
+
+def _within(texts: pa.Array, rows: pa.Array, most: int) -> tuple[pa.Array, list[Rejected]]:
+    """Texts, null where one is larger than may be, and those."""
+    large = pc.fill_null(pc.greater(pc.binary_length(texts), most), False)
+    if not pc.any(large).as_py():
+        return texts, []
+    found = zip(rows.filter(large).to_pylist(), texts.filter(large).to_pylist(), strict=True)
+    rejected = [refused(text.encode(), int(row), "too_large") for row, text in found]
+    return pc.if_else(large, pa.scalar(None, pa.large_string()), texts), rejected
 
 
 def values_as_text(column: pa.Array) -> pa.Array:

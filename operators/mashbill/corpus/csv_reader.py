@@ -126,7 +126,7 @@ class _Rows:
             if not len(ends) or ends[-1] < len(content):
                 ends = np.append(ends, len(content))
             content, ends = content[ends[0] :], ends[1:] - ends[0]
-        starts = np.concatenate([[0], ends[:-1]])
+        starts = np.concatenate([[0], ends])[:-1]
         spans = [
             (int(a), int(b)) for a, b in zip(starts, ends, strict=True) if content[a:b].strip(b"\r\n") != b""
         ]
@@ -151,7 +151,7 @@ def _header(row: bytes, source: Source) -> _Header:
     wanted = [source.text_field, *([source.id_field] if source.id_field else []), *source.metadata_fields]
     found = []
     for delimiter in DELIMITERS:
-        names = tuple(name.strip() for name in next(csv.reader([text], delimiter=delimiter), []))
+        names = tuple(name.strip() for name in _fields(text, delimiter) or ())
         present = tuple(dict.fromkeys(name for name in wanted if name in names))
         found.append(_Header(names, delimiter, present))
     whole = [header for header in found if source.text_field in header.names]
@@ -169,8 +169,9 @@ def _parse_block(
         return "skip"
 
     try:
+        content.decode()  # what is handed to note must be text
         table = _parse_compiled(content, header, note)
-    except pa.ArrowInvalid:
+    except (UnicodeDecodeError, pa.ArrowInvalid):
         table = None
     if table is None or len(table) + len(numbers) != len(spans):
         table, odd = _parse_rows(content, spans, header)
@@ -212,17 +213,23 @@ def _parse_rows(
     odd: dict[int, bytes] = {}
     for i, (start, end) in enumerate(spans):
         text = content[start:end].decode("utf-8", "surrogateescape")
-        try:
-            parsed = list(csv.reader([text], delimiter=header.delimiter))
-        except csv.Error:
-            parsed = []
-        if len(parsed) != 1 or len(parsed[0]) != len(header.names):
+        fields = _fields(text, header.delimiter)
+        if fields is None or len(fields) != len(header.names):
             odd[i] = content[start:end]
             continue
         for column, place in zip(columns, places, strict=True):
-            column.append(parsed[0][place].encode("utf-8", "surrogateescape"))
+            column.append(fields[place].encode("utf-8", "surrogateescape"))
     arrays = [pa.array(column, pa.large_binary()) for column in columns]
     return _unchecked(arrays, header), odd
+
+
+def _fields(row: str, delimiter: str) -> list[str] | None:
+    """The fields of a row; None where it is none."""
+    try:
+        parsed = list(csv.reader([row], delimiter=delimiter))
+    except csv.Error:
+        return None
+    return parsed[0] if len(parsed) == 1 else None
 
 
 def _unchecked(columns: list[pa.Array], header: _Header) -> pa.Table:

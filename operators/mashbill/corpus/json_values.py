@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 BETWEEN = re.compile(r"[\s,\[\]]*")
+ARRAY_IS_CUT = b"the array of all records has no end"
 NEXT_OBJECT = re.compile(r"[,}\]]\s*(?=\{)|\n(?=\{)")
 
 
@@ -36,3 +37,5 @@ def read_values(content: bytes) -> Iterator[tuple[Any, bytes | None]]:
         else:
             yield value, None
         at = BETWEEN.match(text, end).end()  # type: ignore[union-attr]
+    if text.lstrip().startswith("[") and not text.rstrip().endswith("]"):
+        yield None, ARRAY_IS_CUT

@@ -110,6 +110,8 @@ def _again(value: Any) -> bytes:
 
 def _parse_block(block: bytes, first_row: int, source: Source) -> tuple[Records, int]:
     lines = block.count(b"\n") + (not block.endswith(b"\n"))
+    if len(block) > source.max_record_bytes:  # then one line may be
+        return _parse_lines(block, first_row, source), lines
     try:
         block.decode()
         parsed = _parse_compiled(block, source)

@@ -16,6 +16,7 @@ AFTER = re.compile(rb"\r?\n\r?\n|(?:\r?\n)*(?=WARC/\d\.\d+)|(?:\r?\n)*\Z")
 BLANK = re.compile(rb"[\r\n]*")
 LENGTH = re.compile(rb"(?im)^Content-Length[ \t]*:[ \t]*(\d{1,15})[ \t]*\r?$")
 FIELD = re.compile(rb"(?m)^([A-Za-z0-9-]+)[ \t]*:[ \t]*(.*?)[ \t]*\r?$")
+NAME = b"WARC/"
 HEADER_BYTES = 1_000_000
 LOOKED_AT = 64
 
@@ -54,10 +55,14 @@ def web_records(blocks: Iterator[Block], most: int) -> Iterator[WebRecord | Reje
     buffer = _Buffer(most)
     for block in blocks:
         buffer.content += block.content
-        yield from buffer.records(last=block.ended or block.damage is not None)
+        left = 0
+        for found in buffer.records(last=block.ended or block.damage is not None):
+            if block.damage is not None and isinstance(found, Rejected) and found.cut:
+                left += found.bytes  # the record that the damage lies in
+            else:
+                yield found
         if block.damage is not None:
-            left = buffer.drop()
-            yield unreadable(block.damage.what, block.lost + left, cut=block.damage.cut)
+            yield unreadable(block.damage.what, block.lost + left + buffer.drop(), cut=block.damage.cut)
 
 
 class _Buffer:
@@ -94,6 +99,9 @@ class _Buffer:
             self.at = start
             return None
         if not VERSION.match(content, start):
+            begun = len(content) - start < LOOKED_AT and content[start : start + len(NAME)]
+            if last and begun and NAME.startswith(begun):
+                return self._cut(start, "in the first line of a record")
             return self._rubbish(start, last)
         head = HEADER_END.search(content, start, start + HEADER_BYTES)
         if head is None:
@@ -128,11 +136,16 @@ class _Buffer:
             return None
         if not last:
             return None
-        if head.end() + size > len(self.content) or size < 0:
+        missing = head.end() + size - len(self.content)
+        if size < 0 or missing > self._returns_taken_out(head):
             address = record.field("WARC-Target-URI")
             return self._cut(head.start(), f"in the record of {address or 'no address'}")
         self.at = len(self.content)
         return replace(record, content=self.content[head.end() :].rstrip(b"\r\n"))
+
+    def _returns_taken_out(self, head: "re.Match[bytes]") -> int:
+        """Bytes that a record may lack as somebody has taken all carriage returns out of the archive."""
+        return self.content.count(b"\n", head.end()) if b"\r" not in head[0] else 0
 
     def _rubbish(self, start: int, last: bool) -> Rejected | None:
         found = VERSION.search(self.content, start + 1)

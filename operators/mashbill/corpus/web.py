@@ -13,6 +13,7 @@ from mashbill.corpus.warc_records import WebRecord, web_records
 
 BATCH_PAGES = 512
 KINDS = ("response", "resource", "conversion")
+OTHER_KINDS = ("warcinfo", "request", "metadata", "revisit", "continuation")
 HTML_TYPES = ("text/html", "application/xhtml+xml")
 PLAIN = "text/plain"
 CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
@@ -45,9 +46,13 @@ class _Pages:
 
     def take(self, record: WebRecord) -> None:
         """Take a page in, or set it aside."""
-        if record.field("warc-type").lower() not in KINDS:
+        kind = record.field("warc-type").lower()
+        if kind in OTHER_KINDS:
             return
         self.row += 1
+        if kind not in KINDS:
+            self._refuse(record, "malformed_warc", f"a record of type {kind!r}")
+            return
         address = record.field("warc-target-uri").strip("<>")
         try:
             text, no_page = _text(record)
