@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -32,6 +33,17 @@ def records_of(batch: pa.RecordBatch | pa.Table, rows: pa.Array, source: Source)
     found |= {source.id_field} if source.id_field and ids.null_count < len(ids) else set()
     found |= {source.text_field} if texts.null_count < len(texts) else set()
     return Records(table.filter(pc.is_valid(texts)), rejected + too_large, frozenset(found))
+
+
+def is_utf8(content: bytes) -> bool:
+    """Whether bytes are valid UTF-8; no copy is made."""
+    offsets = pa.py_buffer(np.array([0, len(content)], np.int64))
+    text = pa.Array.from_buffers(pa.large_string(), 1, [None, offsets, pa.py_buffer(content)])
+    try:
+        text.validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def read_texts(column: pa.Array, rows: pa.Array) -> tuple[pa.Array, list[Rejected]]:

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from mashbill.config import Source
-from mashbill.corpus.columns import records_of
+from mashbill.corpus.columns import is_utf8, records_of
 from mashbill.corpus.csv_rows import BEGIN, QUOTED, row_ends
 from mashbill.corpus.records import Records, Rejected, excerpt, nothing, refused, unreadable
 from mashbill.corpus.streams import PlainStream
@@ -109,7 +109,7 @@ class _Rows:
 
     def _ends(self, content: bytes, state: int) -> tuple[np.ndarray, int]:
         data = np.frombuffer(content, np.uint8)
-        ends = np.empty(content.count(b"\n") + content.count(b"\r") + 1, np.int64)
+        ends = np.empty(len(content) + 1, np.int64)  # of memory only what is written is taken
         delimiter = self.header.delimiter if self.header else DELIMITERS[0]
         count, state = row_ends(data, ord(delimiter), state, ends)
         return ends[:count], int(state)
@@ -169,9 +169,9 @@ def _parse_block(
         return "skip"
 
     try:
-        content.decode()  # what is handed to note must be text
-        table = _parse_compiled(content, header, note)
-    except (UnicodeDecodeError, pa.ArrowInvalid):
+        # what is handed to note must be text
+        table = _parse_compiled(content, header, note) if is_utf8(content) else None
+    except pa.ArrowInvalid:
         table = None
     if table is None or len(table) + len(numbers) != len(spans):
         table, odd = _parse_rows(content, spans, header)

@@ -20,23 +20,30 @@ def row_ends(content: np.ndarray, delimiter: int, state: int, ends: np.ndarray) 
     Returns:
         Number of rows that end, and the state behind the last byte.
     """
-    count = 0
-    for at in range(len(content)):
-        byte = content[at]
+    count, at, size = 0, 0, len(content)
+    while at < size:
         if state == QUOTED:
-            if byte == MARK:
+            while at < size and content[at] != MARK:
+                at += 1
+            if at < size:
                 state = QUOTE
-        elif byte == NEWLINE or byte == RETURN:  # noqa: PLR1714, SIM109  (faster so)
-            if byte == NEWLINE and count and ends[count - 1] == at and content[at - 1] == RETURN:
-                ends[count - 1] = at + 1
-            else:
-                ends[count] = at + 1
-                count += 1
-            state = BEGIN
-        elif byte == delimiter:
-            state = BEGIN
-        elif byte == MARK and (state == BEGIN or state == QUOTE):  # noqa: PLR1714, SIM109
+                at += 1
+            continue
+        byte = content[at]
+        if byte == MARK and (state == BEGIN or state == QUOTE):  # noqa: PLR1714, SIM109  (faster so)
             state = QUOTED
-        else:
-            state = PLAIN
+            at += 1
+            continue
+        while byte != NEWLINE and byte != RETURN and byte != delimiter:  # noqa: PLR1714
+            at += 1
+            if at == size:
+                return count, PLAIN
+            byte = content[at]
+        at += 1
+        state = BEGIN
+        if byte == NEWLINE and count and ends[count - 1] == at - 1 and content[at - 2] == RETURN:
+            ends[count - 1] = at
+        elif byte != delimiter:
+            ends[count] = at
+            count += 1
     return count, state

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from mashbill.config import Source
-from mashbill.corpus.columns import metadata_json
+from mashbill.corpus.columns import is_utf8, metadata_json
 from mashbill.corpus.json_values import read_values, several_lines_each
 from mashbill.corpus.records import (
     Records,
@@ -112,10 +112,11 @@ def _parse_block(block: bytes, first_row: int, source: Source) -> tuple[Records,
     lines = block.count(b"\n") + (not block.endswith(b"\n"))
     if len(block) > source.max_record_bytes:  # then one line may be
         return _parse_lines(block, first_row, source), lines
+    if not is_utf8(block):
+        return _parse_lines(block, first_row, source), lines
     try:
-        block.decode()
         parsed = _parse_compiled(block, source)
-    except (UnicodeDecodeError, pa.ArrowInvalid):
+    except pa.ArrowInvalid:
         return _parse_lines(block, first_row, source), lines
     if len(parsed) != lines:
         return _parse_lines(block, first_row, source), lines

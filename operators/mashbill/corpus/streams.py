@@ -14,7 +14,7 @@ from typing import Self
 from mashbill.corpus.compression import ENDINGS, ERRORS, MAGIC_BYTES, Compression, Member, compression_of
 
 BLOCK_BYTES = 16_000_000
-RAW_BYTES = 64_000
+RAW_BYTES = 256_000
 PLAIN_BYTES = 1_000_000
 MARKS = (
     (codecs.BOM_UTF8, "utf-8"),

@@ -92,7 +92,7 @@ def test_what_was_rejected_is_kept_where_the_stage_fails(tmp_path: Path) -> None
 
 def test_a_domain_without_a_document_fails_with_the_reasons(tmp_path: Path) -> None:
     (tmp_path / "it.jsonl").write_text('{"body": "text in another field"}\n{"text": ""}\n')
-    with pytest.raises(DataError, match="has no document: .*missing_text 1, empty_text 1"):
+    with pytest.raises(DataError, match=r"has no document: .*missing_text 1, empty_text 1"):
         ingest(tmp_path, "it.jsonl", "max_rejected_share = 1.0")
 
 
