@@ -72,7 +72,10 @@ def read_csv(path: Path, source: Source) -> Iterator[Records]:
         convert = pcsv.ConvertOptions(
             column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
         )
-        parse = pcsv.ParseOptions(newlines_in_values=True, invalid_row_handler=note)
+        tabs = ".tsv" in path.name.lower()
+        parse = pcsv.ParseOptions(
+            delimiter="\t" if tabs else ",", newlines_in_values=True, invalid_row_handler=note
+        )
         yield from pcsv.open_csv(
             path,
             parse_options=parse,

@@ -1,20 +1,22 @@
 """The ingest stage: sources to partitioned documents, each record either kept or set aside with a reason."""
 
 import json
+import logging
 import os
 from collections import Counter
 from collections.abc import Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mashbill.artifacts import Counts, StageRun
 from mashbill.config import PipelineConfig, Source
+from mashbill.corpus.identities import PREFIX, Identities
+from mashbill.corpus.listing import PASSED_OVER, told
 from mashbill.corpus.readers import read_source_file
 from mashbill.corpus.records import Rejected
-from mashbill.corpus.sources import all_sources, source_files
+from mashbill.corpus.sources import SourceFile, all_sources, source_files
 from mashbill.documents import (
     DOCUMENT_SCHEMA,
     DOCUMENTS,
@@ -28,6 +30,8 @@ from mashbill.documents import (
 )
 from mashbill.errors import DataError
 
+log = logging.getLogger(__name__)
+MEND = "mend the files or raise corpus.max_rejected_share"
 OUTPUTS = {
     f"{DOCUMENTS.name}/": f"parquet of ({', '.join(DOCUMENT_SCHEMA.names)}), partitioned by domain",
     f"{REFERENCES.name}/": "the same for reference sets",
@@ -44,14 +48,18 @@ def ingest(run: StageRun) -> Counts:
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:  # partitions are written while the next are read
         writers = {name: DomainWriter(run, kind, name, pool=pool) for kind, name in _sets(run.config)}
         sources = list(all_sources(run.config))
+        passed: Counter[str] = Counter()
         for i, (_, domain, source, where) in enumerate(sources):
-            files = source_files(run.config, source, where)
-            for j, path in enumerate(files):
-                run.progress((i + j / len(files)) / len(sources), f"reading {domain.name}: {path.name}")
-                writers[domain.name].read(path, source)
+            found = source_files(run.config, source, where)
+            if found.passed:
+                log.warning("%s.path: passes over %s; %s", where, told(found.passed), PASSED_OVER)
+            passed.update({reason: len(names) for reason, names in found.passed.items()})
+            for j, file in enumerate(found.files):
+                run.progress((i + j / len(found.files)) / len(sources), f"reading {domain.name}: {file.name}")
+                writers[domain.name].read(file, source, where)
         for writer in writers.values():
             writer.finish(run.config.corpus.max_rejected_share)
-    return _counts(writers.values())
+    return _counts(writers.values()) | {"passed_over": dict(passed)}
 
 
 class DomainWriter:
@@ -65,18 +73,18 @@ class DomainWriter:
         self.waiting: list[pa.RecordBatch] = []
         self.waiting_bytes = self.partitions = 0
         self.documents = self.bytes = 0
-        self.seen: set[str] = set()
-        self.files: dict[str, tuple[Path, str, str]] = {}
+        self.identities = Identities(name)
         self.rejected: list[tuple[str, Rejected]] = []
 
-    def read(self, path: Path, source: Source) -> None:
-        """Take in a file."""
+    def read(self, file: SourceFile, source: Source, where: str) -> None:
+        """Take in a file of a source, which has its place in the config."""
         license_pair = json.dumps({"license": source.license})[1:-1]
-        file = self._file_name(path, source)
-        for batch, rejected in read_source_file(path, source):
-            self.rejected += [(str(path), r) for r in rejected]
+        self.identities.begin(file, source, where)
+        for read, rejected in read_source_file(file.path, source):
+            batch, taken = self.identities.give(read)
+            self.rejected += [(file.address, r) for r in (*rejected, *taken)]
             if len(batch):
-                self._take(self._with_ids(batch, path, file), str(path), license_pair)
+                self._take(batch, file.address, license_pair)
 
     def finish(self, max_rejected_share: float) -> None:
         """Write what waits, and fail where the domain came to nothing or lost too much."""
@@ -84,6 +92,8 @@ class DomainWriter:
         for written in self.writing:
             written.result()
         self._write_rejected()
+        for warning in self.identities.warnings():
+            log.warning(warning)
         if self.documents == 0:
             raise DataError(
                 f"domain {self.name}", "has no document", "add text to its sources or remove the domain"
@@ -97,7 +107,9 @@ class DomainWriter:
             raise DataError(
                 f"domain {self.name}",
                 f"{share:.1%} of its records are rejected ({self._reasons()}), worst in {worst}",
-                "mend the files or raise corpus.max_rejected_share",
+                PREFIX
+                if self.identities.begin_again
+                else "mend the files or raise corpus.max_rejected_share",
             )
 
     @property
@@ -108,33 +120,6 @@ class DomainWriter:
 
     def _reasons(self) -> str:
         return ", ".join(f"{reason} {count}" for reason, count in self.flow.rejected.most_common())
-
-    def _file_name(self, path: Path, source: Source) -> str:
-        """What made ids call a file: its name, with as many folders as tell it from those read before; the
-        same again where the same text is read again."""
-        text = (path, source.text_field, source.split)
-        ends = ["/".join(path.parts[-n:]) for n in range(1, len(path.parts) + 1)]
-        ends += [f"{path.name}:{source.text_field}", f"{path.name}:{source.split}:{source.text_field}"]
-        return next((name for name in ends if self.files.setdefault(name, text) == text), path.name)
-
-    def _with_ids(self, batch: pa.RecordBatch, path: Path, file: str) -> pa.RecordBatch:
-        """Fill in ids that are missing, and set records aside whose id is taken."""
-        made = pc.binary_join_element_wise(f"{self.name}/{file}", batch["row"].cast(pa.string()), "#")
-        ids = pc.coalesce(batch["id"], made)
-        names = ids.to_pylist()
-        if len(set(names)) == len(names) and self.seen.isdisjoint(names):
-            self.seen.update(names)
-        else:
-            fresh = [not (name in self.seen or self.seen.add(name)) for name in names]  # type: ignore[func-returns-value]
-            rows = batch["row"].to_pylist()
-            self.rejected += [
-                (str(path), Rejected(rows[i], "duplicate_id", names[i]))
-                for i, is_fresh in enumerate(fresh)
-                if not is_fresh
-            ]
-            mask = pa.array(fresh)
-            batch, ids = batch.filter(mask), ids.filter(mask)
-        return pa.record_batch([batch["row"], ids, batch["text"], batch["metadata"]], schema=batch.schema)
 
     def _take(self, batch: pa.RecordBatch, source: str, license_pair: str) -> None:
         count = len(batch)

@@ -38,7 +38,7 @@ def read_source_file(path: Path, source: Source) -> Iterator[Batch]:
 
 
 def _read_txt(path: Path, source: Source) -> Iterator[Records]:
-    """A text file is one document, named by its path."""
+    """A text file is one document."""
     try:
         size = path.stat().st_size
         if size > source.max_record_bytes:
@@ -54,7 +54,7 @@ def _read_txt(path: Path, source: Source) -> Iterator[Records]:
         return
     yield (
         with_rows(
-            pa.array([path.name], pa.string()),
+            pa.nulls(1, pa.string()),
             pa.array([text], pa.large_string()),
             pa.nulls(1, pa.string()),
             first_row=0,

@@ -24,7 +24,7 @@ _CURATION = (
         inputs=(),
         run="mashbill.corpus.ingest:ingest",
         external="mashbill.corpus.sources:source_identity",
-        version=3,
+        version=4,
     ),
     Stage(
         name="filter",
