@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from mashbill.artifacts import Counts, StageRun
 from mashbill.config import PipelineConfig, Source
 from mashbill.corpus.identities import PREFIX, Identities
-from mashbill.corpus.listing import PASSED_OVER, told
+from mashbill.corpus.listing import told
 from mashbill.corpus.readers import read_source_file
 from mashbill.corpus.records import Rejected
 from mashbill.corpus.sources import SourceFile, all_sources, source_files
@@ -52,7 +52,7 @@ def ingest(run: StageRun) -> Counts:
         for i, (_, domain, source, where) in enumerate(sources):
             found = source_files(run.config, source, where)
             if found.passed:
-                log.warning("%s.path: passes over %s; %s", where, told(found.passed), PASSED_OVER)
+                log.warning("%s.path: passes over %s; %s", where, *told(found.passed))
             passed.update({reason: len(names) for reason, names in found.passed.items()})
             for j, file in enumerate(found.files):
                 run.progress((i + j / len(found.files)) / len(sources), f"reading {domain.name}: {file.name}")

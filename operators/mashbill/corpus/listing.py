@@ -28,13 +28,13 @@ SAVED = "dataset_info.json", "state.json"
 SAVED_SPLITS = "dataset_dict.json"
 """The file that it leaves in a folder of such folders."""
 REASONS = {
-    "hidden": "hidden",
-    "unknown_ending": "with an ending that names no format",
-    "about_a_dataset": "about a dataset and not of it",
-    "no_saved_dataset": "in no saved dataset",
-    "broken_link": "behind a link that leads nowhere",
+    "hidden": ("hidden", "name a hidden file itself to read it"),
+    "unknown_ending": ("with an ending that names no format", "set the source's format to read such files"),
+    "about_a_dataset": ("about a dataset and not of it", "name the file itself to read it"),
+    "no_saved_dataset": ("in no saved dataset", "leave format out to read other files"),
+    "broken_link": ("behind a link that leads nowhere", "mend the link"),
 }
-PASSED_OVER = "name files themselves to read them, or set the source's format where endings say none"
+"""Why a file is passed over: in words, and what to do about it."""
 EXAMPLES = 3
 
 
@@ -66,10 +66,6 @@ class Listing:
     root: str
     entries: tuple[Entry, ...]
     passed: Mapping[str, tuple[str, ...]]
-
-    def told(self) -> str:
-        """How many files are passed over, and why, with some of them."""
-        return told(self.passed)
 
 
 def format_of(name: str) -> str | None:
@@ -106,12 +102,13 @@ def listed(files: Sequence[StoredFile], wanted: Pattern, kind: str) -> Listing:
     return Listing(root, tuple(entries), {reason: tuple(names) for reason, names in passed.items()})
 
 
-def told(passed: Mapping[str, Sequence[str]]) -> str:
-    """How many files are passed over, and why, with some of them."""
-    return "; ".join(
-        f"{len(names):,} {REASONS[reason]} ({', '.join(names[:EXAMPLES])}{', ...' * (len(names) > EXAMPLES)})"
-        for reason, names in passed.items()
-    )
+def told(passed: Mapping[str, Sequence[str]]) -> tuple[str, str]:
+    """How many files are passed over, and why, with some of them; and what to do about it."""
+    parts = []
+    for reason, names in passed.items():
+        some = ", ".join(names[:EXAMPLES]) + ", ..." * (len(names) > EXAMPLES)
+        parts.append(f"{len(names):,} {REASONS[reason][0]} ({some})")
+    return ", ".join(parts), ", or ".join(REASONS[reason][1] for reason in passed)
 
 
 def _why_not(file: StoredFile, wanted: Pattern, kind: str, *, saved: bool) -> str | None:

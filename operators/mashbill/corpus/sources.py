@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mashbill.config import Domain, PipelineConfig, Source
-from mashbill.corpus.listing import FORMATS, HUB, PASSED_OVER, Entry, Listing, format_of, listed
+from mashbill.corpus.listing import FORMATS, HUB, Entry, Listing, format_of, listed, told
 from mashbill.errors import ConfigError
 from mashbill.storage import LOCAL, FoundFiles, disk_files, inside, remote_files, scheme_of
 
@@ -135,11 +135,8 @@ def _listed(config: PipelineConfig, source: Source, where: str) -> tuple[FoundFi
         raise ConfigError(setting, what, mend)
     listing = listed(found.files, found.wanted, source.format)
     if not listing.entries:
-        raise ConfigError(
-            setting,
-            f"{source.path} stands for no file that is read: {listing.told()}",
-            PASSED_OVER,
-        )
+        what, mend = told(listing.passed)
+        raise ConfigError(setting, f"{source.path} stands for no file that is read: {what}", mend)
     return found, listing
 
 

@@ -71,23 +71,28 @@ def read_sites(path: Path, setting: str, given: str) -> frozenset[str]:
     sites: set[str] = set()
     odd: list[str] = []
     pages: list[str] = []
+    tops: list[str] = []
     for number, line in enumerate(_lines(path, setting, given), 1):
         found = sites_of(line)
         sites.update(found or ())
+        shown = f"line {number} {line.strip()[:LINE_SHOWN]!r}"
         if found is None:
-            odd.append(f"line {number} {line.strip()[:LINE_SHOWN]!r}")
+            odd.append(shown)
         elif found and _names_a_page(line):
-            pages.append(f"line {number} {line.strip()[:LINE_SHOWN]!r}")
+            pages.append(shown)
+        elif found and found[0].isalpha() and not line.strip().startswith((".", "*.")):
+            tops.append(shown)
     if not sites:
         what = f"has no line that can match a site ({_some(odd)})" if odd else "names no site"
         raise ConfigError(setting, f"{given} {what}", MEND)
-    if odd:
-        log.warning(
-            "%s: %s lines of %s match no site (%s); %s", setting, f"{len(odd):,}", given, _some(odd), MEND
-        )
-    if pages:
-        what = "name a page and block its whole site"
-        log.warning("%s: %s lines of %s %s (%s)", setting, f"{len(pages):,}", given, what, _some(pages))
+    of_no_effect = "match no site", MEND
+    of_pages = "name a page and block its whole site", "list the site, or leave them out"
+    of_tops = "block every site whose name ends so", "write .name if that is meant"
+    for lines, (what, mend) in ((odd, of_no_effect), (pages, of_pages), (tops, of_tops)):
+        if lines:
+            log.warning(
+                "%s: %d lines of %s %s (%s); %s", setting, len(lines), given, what, _some(lines), mend
+            )
     return frozenset(sites)
 
 

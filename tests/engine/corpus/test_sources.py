@@ -109,8 +109,8 @@ def test_what_is_passed_over_is_told_and_counted(
         (told,) = warned(caplog)
         assert told == (
             "corpus.domains[0].sources[0].path: passes over 3 hidden (.hidden.jsonl, _SUCCESS, _old/x.jsonl)"
-            "; 2 with an ending that names no format (deep/notes.md, deep/x.jsonl.tmp); name files "
-            "themselves to read them, or set the source's format where endings say none"
+            ", 2 with an ending that names no format (deep/notes.md, deep/x.jsonl.tmp); name a hidden file "
+            "itself to read it, or set the source's format to read such files"
         )
     assert by_id(ingest(tmp_path, f'path = "{address}/_old", format = "txt"')) == {
         "it/x.jsonl#0": "not to be read"
@@ -123,8 +123,8 @@ def test_a_source_of_which_all_is_passed_over_says_why(raw: tuple[str, Put], tmp
     put("_SUCCESS", b"")
     with pytest.raises(
         ConfigError,
-        match=r"sources\[0\]\.path: .* stands for no file that is read: 1 hidden \(_SUCCESS\); 1 with an "
-        r"ending that names no format \(notes\.md\); name files themselves to read them, or set the",
+        match=r"sources\[0\]\.path: .* stands for no file that is read: 1 hidden \(_SUCCESS\), 1 with an "
+        r"ending that names no format \(notes\.md\); name a hidden file itself to read it, or set",
     ):
         ingest(tmp_path, f'path = "{address}"')
 

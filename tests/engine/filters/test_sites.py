@@ -123,12 +123,13 @@ def test_a_list_that_can_match_nothing_is_refused(tmp_path: Path) -> None:
 
 
 def test_lines_without_effect_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    listed = "bad.example\nnot a site\nhttp://blog.example/page\n# fine\n1,2\n"
+    listed = "bad.example\nnot a site\nhttp://blog.example/page\n# fine\n1,2\ncom\n.ru\n"
     assert blocks(tmp_path, listed, "http://blog.example/other") == [True]
-    odd, page = [record.getMessage() for record in caplog.records]
+    odd, page, top = [record.getMessage() for record in caplog.records]
     assert "2 lines of" in odd
     assert "match no site (line 2 'not a site', line 5 '1,2')" in odd
     assert re.search(r"1 lines of .* name a page and block its whole site \(line 3 'http://blog", page)
+    assert re.search(r"1 lines of .* block every site whose name ends so \(line 6 'com'\)", top)
 
 
 def test_top_level_names_are_not_blocked_by_www(tmp_path: Path) -> None:
