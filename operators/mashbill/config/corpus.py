@@ -14,19 +14,28 @@ class Source(Section):
 
     path: Location = Field(
         description="File, folder, glob, s3:// address, prefix or glob, or hf://id; relative paths start "
-        "from the root."
+        "from the root. A folder or prefix is all that lies in it; * stays within a name, ** is any number "
+        "of folders, and a path that exists as it is spelt is meant so. Names that begin with a dot or an "
+        "underscore are passed over, which is told, unless they are spelt out."
     )
     format: Literal["auto", "jsonl", "parquet", "arrow", "csv", "txt", "warc", "datasets", "hub"] = Field(
         "auto",
-        description="File format; auto goes by the file name's ending (a folder with dataset_info.json is "
-        "datasets).",
+        description="File format; auto goes by the ending of a file's name, in capitals or not and under "
+        ".gz, .zst, .bz2 or .xz (.tsv is csv; a folder that save_to_disk wrote is datasets), and passes "
+        "over endings that name none. Any other is held to be that of every file.",
     )
     split: str = Field("train", description="Split that is read of a dataset on the hub.")
     text_field: str = Field("text", description="Field or column that holds the text.")
     id_field: str | None = Field(
         None,
-        description="Field or column that names a document; without it the id is made from file name and "
-        "row (and folders, where files share a name).",
+        description="Field or column that names a document, in a domain; without it the id is made from the "
+        "domain, the file's path under the source's folder (or the part before a glob's first wildcard), and "
+        "the row.",
+    )
+    prefix_ids: bool = Field(
+        False,
+        description="Put the file's path, as in ids that are made, before the ids of id_field: for ids that "
+        "begin again in each file.",
     )
     metadata_fields: tuple[Name, ...] = Field(
         (), description="Fields or columns kept in each document's metadata, as text."

@@ -27,10 +27,15 @@ class UrlFilter(FilterSection):
     """Documents from sites on a list. The address is taken from the documents' metadata."""
 
     blocklist: Location | None = Field(
-        None, description="Text file with one site a line; its subdomains are blocked too."
+        None,
+        description="Text file with one site a line; its subdomains are blocked too. A line may be an "
+        "address (its site counts, without scheme, user, port and path), *.site, a hosts file's or an ad "
+        "blocker's; names in other scripts match in either form. # begins a comment.",
     )
     field: str = Field(
-        "url", description="Metadata field that holds the address (see a source's metadata_fields)."
+        "url",
+        description="Metadata field that holds the address (see a source's metadata_fields); dots lead into "
+        "objects. A domain none of whose documents has it is told, and an error where no domain has it.",
     )
 
     def lacks(self) -> str | None:

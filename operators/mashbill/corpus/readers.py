@@ -58,7 +58,7 @@ def read_source_file(path: Path, source: Source) -> Iterator[Batch]:
 
 
 def _read_txt(path: Path, source: Source) -> Iterator[Records]:
-    """A text file is one document, named by its path."""
+    """A text file is one document."""
     content = []
     size = 0
     with PlainStream(path) as stream:
@@ -78,7 +78,7 @@ def _read_txt(path: Path, source: Source) -> Iterator[Records]:
     except UnicodeDecodeError:
         yield nothing(refused(whole, 0, "invalid_utf8"))
         return
-    yield Records(table_of([(0, path.name, text, None)]), [], frozenset({source.text_field}))
+    yield Records(table_of([(0, None, text, None)]), [], frozenset({source.text_field}))
 
 
 READERS: dict[str, Callable[[Path, Source], Iterator[Records]]] = {

@@ -1,31 +1,51 @@
-"""Sources: which files a path, folder, glob, remote address or hub id stands for, and what tells that they
-changed."""
+"""Sources: which files a path, folder, glob, remote address or hub id stands for, what they are called, and
+what tells that they changed.
 
-import glob
-from collections.abc import Iterator
+A file is called by its path under its source's root: the folder that was given, the folders before a glob's
+first wildcard, or the folder of a file that was given itself. So names do not depend on the machine, and
+files of one name in several folders are told apart.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from mashbill.config import Domain, PipelineConfig, Source
+from mashbill.corpus.listing import FORMATS, HUB, Entry, Listing, format_of, listed, told
 from mashbill.errors import ConfigError
-from mashbill.storage import LOCAL, inside, remote_files, scheme_of
-from mashbill.storage.given import RemoteFiles
+from mashbill.storage import LOCAL, FoundFiles, disk_files, inside, remote_files, scheme_of
 
-ENDINGS = {
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "jsonl",
-    ".parquet": "parquet",
-    ".arrow": "arrow",
-    ".feather": "arrow",
-    ".csv": "csv",
-    ".txt": "txt",
-    ".warc": "warc",
-    ".wet": "warc",
-}
-COMPRESSED = (".gz", ".zst")
-HUB = "hf"
-FORMATS = "jsonl, parquet, arrow, csv, txt, warc, datasets or hub"
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file of a source, ready to be read; a saved dataset, which is a folder, is one.
+
+    Attributes:
+        path: where it is read, in a copy where it is remote.
+        name: its path under the source's root.
+        address: its own path or address.
+        root: path or address of the source's root.
+    """
+
+    path: Path
+    name: str
+    address: str
+    root: str
+
+
+@dataclass(frozen=True)
+class SourceFiles:
+    """What a source stands for.
+
+    Attributes:
+        files: that are read, folder by folder.
+        passed: names of the files that are not, by the reason.
+    """
+
+    files: tuple[SourceFile, ...]
+    passed: Mapping[str, tuple[str, ...]]
 
 
 def file_format(path: Path, source: Source) -> str:
@@ -40,7 +60,7 @@ def file_format(path: Path, source: Source) -> str:
         return "hub"
     if path.is_dir():
         return "datasets"
-    found = ENDINGS.get(_ending(path.name))
+    found = format_of(path.name)
     if found is None:
         raise ConfigError(
             f"{path}", "has an ending that names no format", f"set the source's format to {FORMATS}"
@@ -48,35 +68,29 @@ def file_format(path: Path, source: Source) -> str:
     return found
 
 
-def source_files(config: PipelineConfig, source: Source, where: str) -> list[Path]:
-    """The files of a source, sorted; a datasets folder is one, and so is a hub id. Remote files are fetched.
+def source_files(config: PipelineConfig, source: Source, where: str) -> SourceFiles:
+    """The files of a source, and those that it passes over. Remote files are fetched.
 
     Args:
         config: the whole config, whose root relative paths start from.
         source: the source.
         where: its place in the config, for errors.
     Raises:
-        ConfigError: nothing matches.
+        ConfigError: nothing matches, or all that does is passed over.
         DataError: a remote file was deleted between listing and reading.
     """
     if _is_on_hub(source):
-        return [Path(source.path.removeprefix(f"{HUB}://"))]
-    if _is_remote(source):
-        return _copies(config, _remote_files(config, source, where))
-    pattern = config.resolve(source.path)
-    found = [Path(p) for p in sorted(glob.glob(pattern, recursive=True))]  # noqa: PTH207  (pathlib does not glob absolute patterns)
-    files: list[Path] = []
-    for path in found:
-        if path.is_dir() and not _is_dataset(path) and source.format != "datasets":
-            known = [p for p in sorted(path.rglob("*")) if p.is_file() and _ending(p.name) in ENDINGS]
-            files += known
-        else:
-            files.append(path)
-    if not files:
-        raise ConfigError(
-            f"{where}.path", f"no file matches {pattern}", "correct the path or remove the source"
-        )
-    return files
+        path = Path(source.path.removeprefix(f"{HUB}://"))
+        name = path.name if path.is_absolute() else str(path)
+        return SourceFiles((SourceFile(path, name, source.path, ""),), {})
+    found, listing = _listed(config, source, where)
+    folder = Path(config.resolve(config.scratch), "sources", found.host)
+    root = _text(found.before + listing.root)
+    files = tuple(
+        SourceFile(_local(found, entry, folder), _text(entry.name), _text(found.before + entry.key), root)
+        for entry in listing.entries
+    )
+    return SourceFiles(files, listing.passed)
 
 
 def all_sources(config: PipelineConfig) -> Iterator[tuple[str, Domain, Source, str]]:
@@ -102,48 +116,46 @@ def source_identity(config: PipelineConfig) -> list[Any]:
         if _is_on_hub(source):
             identity.append([domain.name, source.path, source.split])
             continue
-        if _is_remote(source):
-            found = _remote_files(config, source, where)
-            identity += [[domain.name, file.key, file.bytes, file.version] for file in found.files]
-            continue
-        for path in source_files(config, source, where):
-            members = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-            identity += [[domain.name, str(p), p.stat().st_size, p.stat().st_mtime_ns] for p in members]
+        found, listing = _listed(config, source, where)
+        members = (file for entry in listing.entries for file in entry.members)
+        identity += [[domain.name, _text(found.before + m.key), m.bytes, m.version] for m in members]
     return identity
 
 
-def _remote_files(config: PipelineConfig, source: Source, where: str) -> RemoteFiles:
-    """The files that a remote address, folder or glob stands for."""
-    found = remote_files(config, f"{where}.path", source.path)
+def _listed(config: PipelineConfig, source: Source, where: str) -> tuple[FoundFiles, Listing]:
+    """What a path or address stands for, and which of it is read."""
+    setting = f"{where}.path"
+    if scheme_of(source.path) == LOCAL:
+        found = disk_files(config, setting, source.path)
+        what, mend = f"no file matches {config.resolve(source.path)}", "correct the path or remove the source"
+    else:
+        found = remote_files(config, setting, source.path)
+        what, mend = f"no object matches {source.path}", "list the prefix or remove the source"
     if not found.files:
-        raise ConfigError(
-            f"{where}.path", f"no object matches {source.path}", "list the prefix or remove the source"
-        )
-    return found
+        raise ConfigError(setting, what, mend)
+    listing = listed(found.files, found.wanted, source.format)
+    if not listing.entries:
+        what, mend = told(listing.passed)
+        raise ConfigError(setting, f"{source.path} stands for no file that is read: {what}", mend)
+    return found, listing
 
 
-def _copies(config: PipelineConfig, found: RemoteFiles) -> list[Path]:
-    """Local copies of remote files, kept by their versions."""
-    folder = Path(config.resolve(config.scratch), "sources", found.host)
-    paths = [inside(folder, f"{file.version}/{Path(file.key).name}") for file in found.files]
-    for file, path in zip(found.files, paths, strict=True):
-        found.storage.copy(file, path)
-    return paths
+def _local(found: FoundFiles, entry: Entry, folder: Path) -> Path:
+    """Where an entry is on this machine: on a disk itself, else a copy, kept by its keys and versions."""
+    if not found.host:
+        return Path(found.before, entry.key)
+    versions = repr([(file.key, file.version) for file in entry.members])
+    place = inside(folder, sha256(versions.encode()).hexdigest()[:16])
+    copy = inside(place, entry.key.rpartition("/")[2])
+    for file in entry.members:
+        found.storage.copy(file, inside(place, f"{copy.name}{file.key.removeprefix(entry.key)}"))
+    return copy
 
 
 def _is_on_hub(source: Source) -> bool:
     return source.format == "hub" or scheme_of(source.path) == HUB
 
 
-def _is_remote(source: Source) -> bool:
-    return scheme_of(source.path) not in {LOCAL, HUB}
-
-
-def _is_dataset(path: Path) -> bool:
-    return any((path / name).exists() for name in ("dataset_info.json", "dataset_dict.json", "state.json"))
-
-
-def _ending(name: str) -> str:
-    for ending in COMPRESSED:
-        name = name.removesuffix(ending)
-    return Path(name).suffix.lower()
+def _text(name: str) -> str:
+    """A name as text that can be written, whatever bytes it has on the disk."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

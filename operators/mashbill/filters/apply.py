@@ -23,6 +23,7 @@ from mashbill.documents import (
 from mashbill.errors import DataError
 from mashbill.filters.decontamination import held_out_passages
 from mashbill.filters.filter import Filter
+from mashbill.filters.metadata import check_fields
 from mashbill.filters.registry import make_filters
 from mashbill.partitions import spread
 
@@ -73,6 +74,7 @@ def filter_documents(run: StageRun) -> Counts:
     it is costs no copy.
 
     Raises:
+        ConfigError: a filter decides by metadata that no document has.
         DataError: nothing of a domain is left.
     """
     source, store = DocumentStore.of(run.inputs["ingest"]), DocumentStore.into(run.output)
@@ -80,6 +82,7 @@ def filter_documents(run: StageRun) -> Counts:
     filters = make_filters(run)
     wanted = frozenset(run.config.filters.domains or run.config.domain_names)
     outcomes: list[Outcome] = []
+    check_fields(filters, [p for p in partitions if p.domain in wanted])
     dry, held_out = run.config.filters.dry_run, held_out_passages(run)
     settings = Settings(store, tuple(filters), wanted, dry, held_out)
     for done, outcome in enumerate(spread(run.config.engine, partial(_apply, settings), partitions)):

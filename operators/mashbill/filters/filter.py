@@ -35,10 +35,13 @@ class Filter(ABC):
     Attributes:
         name: its section in ``[filters]``, and its module in this package.
         reasons: what its codes stand for; the first is ``kept``.
+        metadata_field: the field of documents' metadata by which it decides, where it does: a domain none of
+            whose documents has it is told.
     """
 
     name: ClassVar[str] = ""
     reasons: tuple[str, ...]
+    metadata_field: str | None = None
 
     @abstractmethod
     def __init__(self, settings: Any) -> None:

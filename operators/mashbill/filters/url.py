@@ -10,12 +10,12 @@ import pyarrow.compute as pc
 from mashbill.artifacts import StageRun
 from mashbill.config import PipelineConfig
 from mashbill.config.filters import UrlFilter
-from mashbill.errors import ConfigError
 from mashbill.filters.filter import Filter, Verdict
+from mashbill.filters.metadata import field_values
+from mashbill.filters.sites import ADDRESS, parts_of, read_sites, site_of
 from mashbill.storage import local_path
 
 SETTING = "filters.url.blocklist"
-PARENTS = 6  # labels of a site that are looked up: itself and the sites it is part of
 
 
 class Url(Filter):
@@ -24,19 +24,8 @@ class Url(Filter):
     name, reasons = "url", ("kept", "blocked_site")
 
     def __init__(self, settings: UrlFilter, blocklist: Path) -> None:
-        try:
-            lines = blocklist.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(
-                SETTING,
-                f"{blocklist} cannot be read ({error})",
-                "give a text file, one site a line",
-            ) from error
-        self.sites = pa.array(
-            sorted({line.strip().lower().removeprefix("www.") for line in lines if line.strip()}),
-            pa.large_string(),
-        )
-        self.pattern = rf'"{settings.field}": ?"(?:[a-z]+://)?(?:[^/"@]*@)?(?:www\.)?(?P<site>[^/":?#]+)'
+        self.metadata_field = self.field = settings.field
+        self.sites = read_sites(blocklist, SETTING, settings.blocklist or str(blocklist))
 
     @classmethod
     def for_run(cls, run: StageRun) -> Self:
@@ -50,14 +39,17 @@ class Url(Filter):
         return {SETTING: config.filters.url.blocklist or ""}
 
     def __call__(self, texts: pa.Array, metadata: pa.Array) -> Verdict:
-        """Decide on documents: the site and each of its parents is looked up."""
+        """Decide on documents: the site and each of those it is part of is looked up."""
         del texts
-        site = pc.struct_field(
-            pc.extract_regex(pc.utf8_lower(metadata.cast(pa.large_string())), self.pattern), "site"
-        )
+        addresses = field_values(metadata, self.field)
+        host = pc.struct_field(pc.extract_regex(addresses, ADDRESS), "host").dictionary_encode()
+        verdicts = np.array([self._is_blocked(name) for name in host.dictionary.to_pylist()], bool)
+        known = host.indices.is_valid().to_numpy(zero_copy_only=False)
         blocked = np.zeros(len(metadata), bool)
-        for _ in range(PARENTS):
-            found = pc.fill_null(pc.is_in(site.cast(pa.large_string()), self.sites), False)
-            blocked |= found.to_numpy(zero_copy_only=False)
-            site = pc.struct_field(pc.extract_regex(site, r"^[^.]+\.(?P<parent>.+)$"), "parent")
-        return Verdict(blocked.astype(np.uint8), None, {})
+        blocked[known] = verdicts[host.indices.drop_null().to_numpy()]
+        without = int(len(known) - known.sum())
+        return Verdict(blocked.astype(np.uint8), None, {"url_without_address": without} if without else {})
+
+    def _is_blocked(self, host: str) -> bool:
+        site = site_of(host)
+        return site is not None and any(part in self.sites for part in parts_of(site))

@@ -34,7 +34,7 @@ _CURATION = (
         inputs=("ingest",),
         run="mashbill.filters.apply:filter_documents",
         external="mashbill.filters.registry:filter_identity",
-        version=3,
+        version=4,
     ),
     Stage(
         name="deduplicate",

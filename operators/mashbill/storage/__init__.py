@@ -1,17 +1,29 @@
 """Where bytes live: a local disk, S3, or what else has a file here, behind one small interface."""
 
 from mashbill.storage.checksums import sha256_of
-from mashbill.storage.given import local_path, path_identity, remote_files
+from mashbill.storage.given import FoundFiles, disk_files, local_path, path_identity, remote_files
 from mashbill.storage.keys import checked_key, inside
+from mashbill.storage.patterns import Pattern
 from mashbill.storage.registry import LOCAL, open_storage, scheme_of
-from mashbill.storage.storage import Storage, StoredFile, damaged, part_of_a_copy, written_whole
+from mashbill.storage.storage import (
+    LEADS_NOWHERE,
+    Storage,
+    StoredFile,
+    damaged,
+    part_of_a_copy,
+    written_whole,
+)
 
 __all__ = [
+    "LEADS_NOWHERE",
     "LOCAL",
+    "FoundFiles",
+    "Pattern",
     "Storage",
     "StoredFile",
     "checked_key",
     "damaged",
+    "disk_files",
     "inside",
     "local_path",
     "open_storage",

@@ -6,14 +6,16 @@ never an older one's.
 """
 
 import hashlib
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from mashbill.config import PipelineConfig
 from mashbill.errors import ConfigError, RunError
 from mashbill.storage.keys import inside
+from mashbill.storage.patterns import Pattern
 from mashbill.storage.registry import LOCAL, open_storage, scheme_of
 from mashbill.storage.storage import Storage, StoredFile
 
@@ -21,18 +23,28 @@ MEND = "correct the path, or put the file there"
 
 
 @dataclass(frozen=True)
-class RemoteFiles:
-    """Files that a remote address stands for.
+class FoundFiles:
+    """Files that a path or an address stands for.
 
     Attributes:
         storage: which has them.
-        host: first part of the address, a bucket for one; copies are kept apart by it.
+        host: first part of the address, a bucket for one; copies are kept apart by it. Empty on a disk.
         files: as they are listed; their keys start after the host.
+        before: what makes an address, or a path, of a key.
+        wanted: what was given, read.
     """
 
     storage: Storage
     host: str
     files: tuple[StoredFile, ...]
+    before: str
+    wanted: Pattern
+
+    @classmethod
+    def of(cls, storage: Storage, host: str, pattern: str, *, before: str) -> Self:
+        """The files that a key, a folder or a glob stands for in a storage."""
+        files = tuple(storage.match(pattern))
+        return cls(storage, host, files, before, Pattern.among(pattern, (file.key for file in files)))
 
 
 def local_path(config: PipelineConfig, setting: str, given: str, *, beside: Sequence[str] = ()) -> Path:
@@ -80,7 +92,7 @@ def path_identity(
     return [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
 
 
-def remote_files(config: PipelineConfig, setting: str, address: str) -> RemoteFiles:
+def remote_files(config: PipelineConfig, setting: str, address: str) -> FoundFiles:
     """The files that a remote address, folder or glob stands for; none is no error.
 
     Args:
@@ -94,9 +106,28 @@ def remote_files(config: PipelineConfig, setting: str, address: str) -> RemoteFi
     host, _, pattern = rest.partition("/")
     try:
         storage = open_storage(f"{scheme}://{host}", Path(config.resolve(config.scratch)))
-        return RemoteFiles(storage, host, tuple(storage.match(pattern)))
+        return FoundFiles.of(storage, host, pattern, before=f"{scheme}://{host}/")
     except (ConfigError, RunError) as error:
         raise ConfigError(setting, f"{address} {error.what}", error.mend) from error
+
+
+def disk_files(config: PipelineConfig, setting: str, path: str) -> FoundFiles:
+    """The files that a path, folder or glob on this machine stands for, by the rules that hold for addresses;
+    keys start from the root of the file system, and none is no error.
+
+    Args:
+        config: whose root relative paths start from.
+        setting: which names the path, for errors.
+        path: such as ``raw/*.jsonl``.
+    Raises:
+        ConfigError: they cannot be listed.
+    """
+    whole = os.path.normpath(config.resolve(path))
+    storage = open_storage("/", Path(config.resolve(config.scratch)))
+    try:
+        return FoundFiles.of(storage, "", whole.lstrip("/"), before="/")
+    except RunError as error:
+        raise ConfigError(setting, f"{error.where} {error.what}", error.mend) from error
 
 
 def _on_disk(config: PipelineConfig, setting: str, given: str) -> Path:
@@ -108,7 +139,7 @@ def _on_disk(config: PipelineConfig, setting: str, given: str) -> Path:
 
 def _remote(
     config: PipelineConfig, setting: str, given: str, *, beside: Sequence[str]
-) -> tuple[str, RemoteFiles]:
+) -> tuple[str, FoundFiles]:
     """The folder that all share, and the files of what is given and of what lies beside it."""
     scheme, _, rest = given.rstrip("/").partition("://")
     key = rest.partition("/")[2]
@@ -121,4 +152,4 @@ def _remote(
         other = f"{folder}/{name}".lstrip("/")
         more = remote_files(config, setting, f"{scheme}://{found.host}/{other}")
         files += [file for file in more.files if file.key == other]
-    return folder, RemoteFiles(found.storage, found.host, tuple(files))
+    return folder, replace(found, files=tuple(files))

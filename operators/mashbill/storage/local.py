@@ -3,11 +3,14 @@ all."""
 
 import os
 import shutil
+import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from mashbill.errors import RunError
 from mashbill.storage.keys import inside
-from mashbill.storage.storage import StoredFile, damaged, gone, written_whole
+from mashbill.storage.patterns import Pattern, in_order
+from mashbill.storage.storage import LEADS_NOWHERE, StoredFile, damaged, gone, written_whole
 
 
 class LocalStorage:
@@ -84,13 +87,13 @@ class LocalStorage:
         return work
 
     def match(self, pattern: str) -> list[StoredFile]:
-        """Files that a key, a folder or a glob stands for, sorted."""
-        found = list(Path(self.root).glob(pattern or "*"))
-        files = {file for path in found for file in (path, *path.rglob("*")) if file.is_file()}
-        return [
-            StoredFile(str(file.relative_to(self.root)), file.stat().st_size, str(file.stat().st_mtime_ns))
-            for file in sorted(files)
-        ]
+        """Files that a key, a folder or a glob stands for, sorted; folders behind symbolic links too."""
+        wanted = Pattern.of(pattern, lambda key: os.path.lexists(Path(self.root, key)))
+        try:
+            return in_order(_files(Path(self.root), wanted.root, wanted, above=frozenset()))
+        except OSError as error:
+            what, mend = f"cannot be listed ({error.strerror})", "mend its permissions"
+            raise RunError(str(error.filename), what, mend) from error
 
     def copy(self, file: StoredFile, path: Path) -> None:
         """Copy a file to a path that is its own, unless it is there."""
@@ -101,6 +104,35 @@ class LocalStorage:
                 shutil.copyfile(self.place(file.key), part)
         except FileNotFoundError as error:
             raise gone(str(self.place(file.key)), error.strerror) from error
+
+
+def _files(
+    root: Path, key: str, wanted: Pattern, *, above: frozenset[tuple[int, int]]
+) -> Iterator[StoredFile]:
+    """The files at and under a key that a pattern takes; a link that leads nowhere is one, without a version.
+
+    Args:
+        root: where keys start.
+        key: of a file or a folder.
+        wanted: the pattern.
+        above: the folders that it is in, by which links that lead in circles are known.
+    """
+    path = root / key
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        if path.is_symlink() and wanted.takes(key):
+            yield StoredFile(key, 0, LEADS_NOWHERE)
+        return
+    if stat.S_ISREG(status.st_mode):
+        if wanted.takes(key):
+            yield StoredFile(key, status.st_size, str(status.st_mtime_ns))
+        return
+    itself = status.st_dev, status.st_ino
+    if not stat.S_ISDIR(status.st_mode) or itself in above or not wanted.may_lead_to(key):
+        return
+    for inner in path.iterdir():
+        yield from _files(root, f"{key}/{inner.name}".lstrip("/"), wanted, above=above | {itself})
 
 
 def _sync(path: Path) -> None:

@@ -1,7 +1,6 @@
 """Storage on S3 by boto3. The manifest is put last, and only if absent, so that a commit happens once or not
 at all."""
 
-import fnmatch
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 from mashbill.errors import RunError
 from mashbill.storage.checksums import sha256_of
 from mashbill.storage.keys import inside
+from mashbill.storage.patterns import WILDCARD, Pattern, in_order
 from mashbill.storage.storage import StoredFile, damaged, gone, written_whole
 
 
@@ -129,7 +129,7 @@ class S3Storage:
         from botocore.exceptions import BotoCoreError, ClientError
 
         full = f"{self.prefix}/{pattern}".lstrip("/")  # a slash at its end keeps raw/ apart from rawer/
-        prefix = full.split("*", 1)[0].split("?", 1)[0].split("[", 1)[0]
+        prefix = WILDCARD.split(full, maxsplit=1)[0]
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
         try:
             listed = [entry for page in pages for entry in page.get("Contents", ())]
@@ -137,15 +137,12 @@ class S3Storage:
             what, mend = f"cannot be listed ({error})", "check bucket, endpoint and credentials"
             raise RunError(f"{self.root}/{pattern}", what, mend) from error
         files = {e["Key"]: e for e in listed if not e["Key"].endswith("/")}  # which mark empty folders
-        folder = full.rstrip("/") + "/"
-        return [
-            StoredFile(self._short(key), files[key]["Size"], files[key]["ETag"].strip('"'))
-            for key in sorted(files)
-            if key == full
-            or key.startswith(folder)
-            or fnmatch.fnmatch(key, full)
-            or fnmatch.fnmatch(key, f"{folder}*")
-        ]
+        wanted = Pattern.among(full, files)
+        return in_order(
+            StoredFile(self._short(key), file["Size"], file["ETag"].strip('"'))
+            for key, file in files.items()
+            if wanted.takes(key)
+        )
 
     def copy(self, file: StoredFile, path: Path) -> None:
         """Copy an object to a path that is its own, unless it is there."""

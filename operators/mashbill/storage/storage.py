@@ -11,6 +11,7 @@ from typing import Protocol
 from mashbill.errors import DataError
 
 PART, PART_DIGITS = ".part", 8  # end of the name of a file that is being copied, and digits before it
+LEADS_NOWHERE = "leads nowhere"  # version of a symbolic link to what is not there
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,8 @@ class Storage(Protocol):
         """A local folder for work in progress, from which a commit is cheap."""
 
     def match(self, pattern: str) -> list[StoredFile]:
-        """Files that a key, a folder or a glob stands for, sorted; none is no error.
+        """Files that a key, a folder or a glob stands for, by the rules of ``storage/patterns.py``; none is
+        no error.
 
         Raises:
             RunError: they cannot be listed.

@@ -108,12 +108,9 @@ def test_files_of_one_name_keep_all_their_documents(tmp_path: Path) -> None:
         )
     artifact = ingest(tmp_path, "*/*/part.jsonl")
     assert {d["id"]: d["text"] for d in documents(artifact, "it")} == {
-        "it/part.jsonl#0": "2026-01/en 0",
-        "it/part.jsonl#1": "2026-01/en 1",
-        "it/en/part.jsonl#0": "2026-02/en 0",
-        "it/en/part.jsonl#1": "2026-02/en 1",
-        "it/fr/part.jsonl#0": "2026-02/fr 0",
-        "it/fr/part.jsonl#1": "2026-02/fr 1",
+        f"it/{folder}/part.jsonl#{i}": f"{folder} {i}"
+        for folder in ("2026-01/en", "2026-02/en", "2026-02/fr")
+        for i in (0, 1)
     }
 
 
