@@ -99,7 +99,7 @@ class Losses:
         documents = sum(file.documents for file in self.files)
         return size / ((size + kept) or 1), records / ((records + documents) or 1)
 
-    def summary(self) -> dict[str, float]:
+    def summary(self) -> dict[str, float | str]:
         """The estimate, in numbers."""
         (size, records), (text, share) = self.totals(), self.shares()
         broken = sum(file.broken for file in self.files)
@@ -110,6 +110,7 @@ class Losses:
             "share_of_records": round(share, 6),
             "files": len(self.files),
             "files_not_read_to_their_end": broken,
+            "worst": self.worst(),
         }
 
     def reasons(self) -> str:

@@ -84,7 +84,7 @@ class Facts:
     Attributes:
         name: of the pipeline; stages: what each did; domains: how each fared.
         choice, schedule, decision, validation, evaluation, recipes: records of the later stages.
-        rejected, filters, held_out, clusters, duplicates, samples, quality: what curation kept and removed.
+        rejected, lost, filters, held_out, clusters, duplicates, samples, quality: what curation kept and removed.
         settings, reuse, ladder, rounds, regression: of the mixture search.
         config: as JSON; versions: of packages.
     """
@@ -99,6 +99,7 @@ class Facts:
     evaluation: Evaluation
     recipes: Mapping[str, Recipe]
     rejected: Mapping[str, Any]
+    lost: Mapping[str, Any]
     filters: Any
     held_out: Sequence[Repeating]
     clusters: Any
@@ -166,6 +167,7 @@ def gather(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> Facts:
         evaluation=Evaluation.read(inputs["evaluate"]),
         recipes=Recipes.read(inputs["train"]).root,
         rejected=_rejected(config, inputs["ingest"]),
+        lost=inputs["ingest"].manifest.counts.get("lost", {}),
         filters=_json(inputs["filter"], apply.FACTS),
         held_out=_repeating(config, inputs),
         clusters=_json(inputs["deduplicate"], deduplicate.FACTS),
