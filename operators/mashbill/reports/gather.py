@@ -84,7 +84,8 @@ class Facts:
     Attributes:
         name: of the pipeline; stages: what each did; domains: how each fared.
         choice, schedule, decision, validation, evaluation, recipes: records of the later stages.
-        rejected, lost, filters, held_out, clusters, duplicates, samples, quality: what curation kept and removed.
+        rejected, lost, filters, held_out, clusters, duplicates, samples, quality: what curation kept and
+            removed.
         settings, reuse, ladder, rounds, regression: of the mixture search.
         config: as JSON; versions: of packages.
     """

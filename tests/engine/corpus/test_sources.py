@@ -293,7 +293,7 @@ def test_a_file_that_is_there_twice_is_not_taken_for_ids_that_begin_again(
     assert "prefix_ids" not in told
 
 
-def test_an_id_twice_in_a_file_says_nothing_against_the_source(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_id_twice_in_a_file_tells_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "it.jsonl").write_bytes(rows("one", "two", id="x"))
     assert by_id(ingest(tmp_path, 'path = "it.jsonl", id_field = "id"')) == {"x": "one"}
     assert not warned(caplog)
