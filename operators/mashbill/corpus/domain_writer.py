@@ -138,7 +138,7 @@ class DomainWriter:
         text, records = self.losses.shares()
         if max(text, records) > self.corpus.max_rejected_share:
             mend = PREFIX if self.identities.begin_again else MEND
-            if records >= text:
+            if records >= text and "unreadable" not in self.losses.refused:
                 what = f"{records:.1%} of its records are rejected ({self.losses.reasons()}), worst in "
                 yield where, what + self.losses.worst(), mend
             else:

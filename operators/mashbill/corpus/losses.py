@@ -9,8 +9,6 @@ from mashbill.corpus.records import REST, Rejected
 
 WORST = 3
 PROBLEM_CHARACTERS = 120
-BLAMELESS = frozenset({"duplicate_id", "empty_text"})
-"""Reasons that say nothing against the file."""
 
 
 @dataclass
@@ -62,8 +60,9 @@ class FileAccount:
     @property
     def gave_nothing(self) -> bool:
         """Whether nothing but rejected records came of a file that is more than one."""
-        bad = self.refused.keys() - BLAMELESS
-        return self.documents == 0 and bool(bad) and not self.one_record
+        bad = self.refused.keys() - {"empty_text"}
+        came = self.documents or self.refused["duplicate_id"]
+        return not came and bool(bad) and not self.one_record
 
 
 @dataclass
