@@ -41,3 +41,9 @@ class RunError(MashbillError):
     """The world failed (network, disk, GPU, a killed process): retrying may help."""
 
     exit_code = 1
+
+
+def one_line(error: BaseException, longest: int = 200) -> str:
+    """What a library's error says, on one line."""
+    words = " ".join(str(error).split()) or type(error).__name__
+    return words if len(words) <= longest else f"{words[: longest - 3]}..."

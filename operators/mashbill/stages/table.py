@@ -82,7 +82,7 @@ _CURATION = (
         inputs=("ingest", "select"),
         run="mashbill.tokens.tokenize:tokenize",
         external="mashbill.tokens.tokenizer:tokenizer_identity",
-        version=2,
+        version=3,
     ),
 )
 
