@@ -57,6 +57,14 @@ def stages(
     describe_stages(config, set_ or [], as_json=json_)
 
 
+@app.command(epilog="Example: mashbill check --config dags/configs/demo.toml")
+def check(config: ConfigOption, set_: SetOption = None, json_: JsonOption = False) -> None:
+    """Look at every file, model and address that a config names; nothing is run."""
+    from mashbill.cli.check import print_checks
+
+    print_checks(config, set_ or [], as_json=json_)
+
+
 @app.command(epilog="Example: mashbill train --config dags/configs/1b.toml --dry-run")
 def train(
     config: ConfigOption,
@@ -118,7 +126,8 @@ def main() -> None:
     except MashbillError as error:
         if debug:
             raise
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        for line in str(error).splitlines():
+            print(f"error: {line}", file=sys.stderr)  # noqa: T201
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -13,6 +13,7 @@ from mashbill.artifacts import Artifact, file_in, read_progress
 from mashbill.config import load_config, parse_overrides
 from mashbill.errors import RunError
 from mashbill.stages import STAGES, StageJob, finished_stages, job_of, run_stage_here, stages_up_to
+from mashbill.stages.check import check_config, refuse_problems
 
 console = Console(stderr=True)
 
@@ -25,8 +26,7 @@ def run_pipeline(
     last = "report" if name == "all" else name
     done: dict[str, Artifact] = {}
     stages = stages_up_to(last)
-    if "fit" in {stage.name for stage in stages}:
-        config.require_target()  # better said before the sweep than after
+    refuse_problems(check_config(config, stages))
     for stage in stages:
         job = job_of(stage, config, done)
         if stage.name == "train":

@@ -14,8 +14,8 @@ class TokensConfig(Section):
     end_of_text: str | None = Field(
         None,
         min_length=1,
-        description="Token of the given tokenizer that ends a document; empty means the first that is known, "
-        "<|endoftext|>, </s> and the like.",
+        description="Token that ends a document; empty means the first of the usual ones that the given "
+        "tokenizer has, or <|endoftext|> where one is trained.",
     )
     vocabulary: int = Field(4_096, ge=300, le=1_000_000, description="Tokens of the trained vocabulary.")
     training_bytes: int = Field(

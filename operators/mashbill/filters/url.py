@@ -1,5 +1,6 @@
 """Documents from sites on a list; the address is taken from the documents' metadata."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
@@ -9,6 +10,7 @@ import pyarrow.compute as pc
 
 from mashbill.artifacts import StageRun
 from mashbill.config import PipelineConfig
+from mashbill.config.check import Check
 from mashbill.config.filters import UrlFilter
 from mashbill.errors import ConfigError
 from mashbill.filters.filter import Filter, Verdict
@@ -38,6 +40,9 @@ class Url(Filter):
         )
         self.pattern = rf'"{settings.field}": ?"(?:[a-z]+://)?(?:[^/"@]*@)?(?:www\.)?(?P<site>[^/":?#]+)'
 
+        if not len(self.sites):
+            raise ConfigError(SETTING, f"{blocklist} names no site", "give a text file, one site a line")
+
     @classmethod
     def for_run(cls, run: StageRun) -> Self:
         """The filter with the config's list."""
@@ -48,6 +53,17 @@ class Url(Filter):
     def files(cls, config: PipelineConfig) -> dict[str, str]:
         """The list of sites."""
         return {SETTING: config.filters.url.blocklist or ""}
+
+    @classmethod
+    def checks(cls, config: PipelineConfig) -> Iterator[Check]:
+        """The list of sites: that it can be read, and names any."""
+        settings = config.filters.url
+
+        def look() -> str:
+            made = cls(settings, local_path(config, SETTING, settings.blocklist or ""))
+            return f"{settings.blocklist}: {len(made.sites):,} sites"
+
+        yield Check(SETTING, look)
 
     def __call__(self, texts: pa.Array, metadata: pa.Array) -> Verdict:
         """Decide on documents: the site and each of its parents is looked up."""

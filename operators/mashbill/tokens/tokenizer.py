@@ -112,7 +112,7 @@ def train_tokenizer(documents: Mapping[str, Sequence[Partition]], config: Tokens
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=config.vocabulary,
-        special_tokens=[END_OF_TEXT],
+        special_tokens=[config.end_of_text or END_OF_TEXT],
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )

@@ -1,11 +1,12 @@
 """The recipe of a final model: what a config amounts to in steps, tokens, epochs, FLOPs, memory and
 DeepSpeed's settings."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from mashbill.config import PipelineConfig, TrainingConfig
+from mashbill.config.check import Check
 from mashbill.errors import ConfigError
 from mashbill.models.sizes import ADAM_BETAS, flops_per_token, memory_per_rank, parameter_count
 from mashbill.tokens.tokenizer import expected_vocabulary
@@ -117,6 +118,16 @@ def gradient_accumulation(training: TrainingConfig) -> int:
             "change it, or training.micro_batch_sequences",
         )
     return training.batch_sequences // together
+
+
+def check_batches(config: PipelineConfig) -> Iterator[Check]:
+    """Whether the batch divides among the processes."""
+
+    def look() -> str:
+        accumulated = gradient_accumulation(config.training)
+        return f"{world_size(config.training)} processes, {accumulated} micro-batches each for a step"
+
+    yield Check("training.batch_sequences", look)
 
 
 def deepspeed_config(training: TrainingConfig) -> dict[str, Any]:
