@@ -1,7 +1,6 @@
 """A look at everything that a config names, before the first stage runs: what would fail in the middle of the
 night fails at once, and all of it is told, not the first alone."""
 
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +10,7 @@ from mashbill.config import PipelineConfig
 from mashbill.config.check import Check
 from mashbill.errors import ConfigError, MashbillError, Problems
 from mashbill.stages.stage import Stage
-from mashbill.storage import LOCAL, scheme_of
+from mashbill.storage import LOCAL, refuse_unwritable, scheme_of
 
 
 @dataclass(frozen=True)
@@ -84,9 +83,5 @@ def _folders(config: PipelineConfig) -> Iterator[Check]:
 
 
 def _writable(setting: str, folder: Path) -> str:
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    if not there.is_dir():
-        raise ConfigError(setting, f"{there} is a file", "give a folder")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise ConfigError(setting, f"{there} may not be written", "change its permissions, or the setting")
+    refuse_unwritable(setting, folder)
     return f"{folder} may be written"
