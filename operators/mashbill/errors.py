@@ -5,6 +5,8 @@ line and exits with the class's code; Airflow shows it as the task's failure, an
 person can mend.
 """
 
+from collections.abc import Sequence
+
 
 class MashbillError(Exception):
     """A failure with a message meant for the user.
@@ -37,7 +39,28 @@ class DataError(MashbillError):
     exit_code = 2
 
 
+class Problems(ConfigError):
+    """Several failures that were found at once, a line each.
+
+    Args:
+        found: at least one.
+    """
+
+    def __init__(self, found: Sequence[MashbillError]) -> None:
+        super().__init__(found[0].where, found[0].what, found[0].mend)
+        self.args, self.found = (found,), tuple(found)
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.found))
+
+
 class RunError(MashbillError):
     """The world failed (network, disk, GPU, a killed process): retrying may help."""
 
     exit_code = 1
+
+
+def one_line(error: BaseException, longest: int = 200) -> str:
+    """What a library's error says, on one line."""
+    words = " ".join(str(error).split()) or type(error).__name__
+    return words if len(words) <= longest else f"{words[: longest - 3]}..."

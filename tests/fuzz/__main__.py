@@ -6,23 +6,16 @@ python -m fuzz --examples 500 --seed 7
 """
 
 import argparse
-import faulthandler
 import multiprocessing
 import os
 import sys
-import tempfile
 import time
-import traceback
 from collections import Counter
-from pathlib import Path
+from concurrent.futures import ProcessPoolExecutor, as_completed
 
-from hypothesis import HealthCheck, Phase, given, seed, settings
-
-from fuzz.check import check
-from fuzz.damage import Damaged, damaged_files
+from fuzz.turn import turn
 
 A_TURN = 500
-HANGS_AFTER = 10  # seconds
 
 
 def main() -> int:
@@ -36,8 +29,9 @@ def main() -> int:
     turns = [(options.seed * 1_000_003 + i, A_TURN) for i in range(-(-options.examples // A_TURN))]
     found: Counter[str] = Counter()
     slowest, read = 0.0, 0
-    with multiprocessing.get_context("spawn").Pool(options.jobs, maxtasksperchild=4) as pool:
-        for problems, seconds, count in pool.imap_unordered(_turn, turns):
+    with ProcessPoolExecutor(options.jobs, multiprocessing.get_context("spawn")) as pool:
+        for done in as_completed([pool.submit(turn, one) for one in turns]):
+            problems, seconds, count = done.result()  # a worker that crashed breaks the pool, and the run
             found.update(problems)
             slowest, read = max(slowest, seconds), read + count
     for problem, count in found.most_common():
@@ -45,44 +39,6 @@ def main() -> int:
     seconds = time.monotonic() - began
     print(f"{read:,} damaged files in {seconds:.0f} s, the slowest {slowest:.2f} s, {len(found)} problems")
     return int(bool(found))
-
-
-def _turn(given_turn: tuple[int, int]) -> tuple[list[str], float, int]:
-    """Problems of some files, seconds of the slowest, and how many were read."""
-    number, examples = given_turn
-    problems: list[str] = []
-    slowest, read = 0.0, 0
-    with tempfile.TemporaryDirectory() as folder:
-
-        @seed(number)
-        @settings(
-            max_examples=examples,
-            deadline=None,
-            database=None,
-            suppress_health_check=list(HealthCheck),
-            phases=[Phase.generate],
-        )
-        @given(damaged_files())
-        def run(damaged: Damaged) -> None:
-            nonlocal slowest, read
-            began = time.monotonic()
-            faulthandler.dump_traceback_later(HANGS_AFTER * 3, exit=True)
-            try:
-                check(damaged, Path(folder))
-            except AssertionError as error:
-                problems.append(f"{error}")
-            except Exception as error:
-                place = traceback.extract_tb(error.__traceback__)[-1]
-                where = f"{Path(place.filename).name}:{place.lineno}"
-                problems.append(f"{damaged.whole.name} {damaged.how}: {where} {error!r:.200}")
-            faulthandler.cancel_dump_traceback_later()
-            seconds = time.monotonic() - began
-            if seconds > HANGS_AFTER:
-                problems.append(f"{damaged.whole.name} {damaged.how}: took {seconds:.0f} s")
-            slowest, read = max(slowest, seconds), read + 1
-
-        run()
-    return problems, slowest, read
 
 
 if __name__ == "__main__":

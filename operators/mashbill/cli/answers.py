@@ -3,11 +3,16 @@
 import json
 import sys
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 from rich.console import Console
+from rich.progress import Progress, ProgressColumn
 from rich.table import Table
+
+from mashbill.errors import ConfigError
+from mashbill.storage import refuse_unwritable
 
 if TYPE_CHECKING:
     from mashbill.mixtures import Prediction, ScheduleChoice
@@ -25,8 +30,33 @@ def say(as_json: bool, value: Any, *shown: Any) -> None:
         plain = value.model_dump(exclude_unset=True) if isinstance(value, BaseModel) else value
         print(json.dumps(plain))  # noqa: T201
         return
-    for item in shown:
-        Console().print(item)
+    show(*shown)
+
+
+def show(*items: Any) -> None:
+    """Print tables and sentences as they are: a path with brackets is no style."""
+    for item in items:
+        Console(markup=False, highlight=False).print(item, soft_wrap=isinstance(item, str))
+
+
+def bars_here(*columns: ProgressColumn | str) -> Progress:
+    """Progress bars on the error stream, where someone sees it."""
+    console = Console(stderr=True)
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def check_output(path: Path, *, folder: bool = False) -> None:
+    """Refuse an output that cannot be written, before the work and not after it.
+
+    Args:
+        path: what will be written; folders that it is in need not be there.
+        folder: whether it is a folder of files.
+    Raises:
+        ConfigError: it cannot.
+    """
+    if not folder and path.is_dir():
+        raise ConfigError(f"--output {path}", "is a folder", "give the path of a file")
+    refuse_unwritable(f"--output {path}", path if folder else path.parent)
 
 
 def losses_table(entries: "Mapping[str, Prediction]") -> Table:

@@ -4,6 +4,7 @@ Exit 0 done, 1 failed, 2 bad usage or bad config. Errors are one line that names
 ``--debug`` adds the traceback.
 """
 
+import errno
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +13,24 @@ import typer
 
 from mashbill.cli import mixtures, proxies
 from mashbill.cli.run import describe_stages, run_pipeline
-from mashbill.errors import MashbillError
+from mashbill.errors import MashbillError, one_line
+
+PATH_MEND = "correct the path, its permissions, or make room"
+OF_PATHS = frozenset(
+    {
+        errno.EACCES,
+        errno.EEXIST,
+        errno.EINVAL,
+        errno.EISDIR,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.EPERM,
+        errno.EROFS,
+    }
+)
+"""Failures of a path that was given; others, as a full disk, are the world's."""
 
 app = typer.Typer(
     help="Take raw text to a trained language model, with the best mixture of domains found on small "
@@ -20,7 +38,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,  # help speaks of [sections], which rich takes for styles
 )
 
 app.add_typer(mixtures.app, name="mixtures")
@@ -55,6 +73,14 @@ def stages(
 ) -> None:
     """List the stages, what each does, and what is done and what is not."""
     describe_stages(config, set_ or [], as_json=json_)
+
+
+@app.command(epilog="Example: mashbill check --config dags/configs/demo.toml")
+def check(config: ConfigOption, set_: SetOption = None, json_: JsonOption = False) -> None:
+    """Look at every file, model and address that a config names; nothing is run."""
+    from mashbill.cli.check import print_checks
+
+    print_checks(config, set_ or [], as_json=json_)
 
 
 @app.command(epilog="Example: mashbill train --config dags/configs/1b.toml --dry-run")
@@ -118,8 +144,15 @@ def main() -> None:
     except MashbillError as error:
         if debug:
             raise
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        for line in str(error).splitlines():
+            print(f"error: {line}", file=sys.stderr)  # noqa: T201
         sys.exit(error.exit_code)
+    except OSError as error:
+        if debug:
+            raise
+        reason = error.strerror or one_line(error)
+        print(f"error: {error.filename or 'a file'}: {reason.lower()}; {PATH_MEND}", file=sys.stderr)  # noqa: T201
+        sys.exit(2 if error.errno in OF_PATHS else 1)
     except KeyboardInterrupt:
         sys.exit(130)
 

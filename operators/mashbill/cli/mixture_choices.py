@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from mashbill.cli.answers import losses_table, say, warn
+from mashbill.cli.answers import check_output, losses_table, say, warn
 from mashbill.cli.mixture_options import (
     JsonOption,
     LeastOption,
@@ -57,6 +57,7 @@ def select(
     from mashbill.regression.simplex import SearchSpace
     from mashbill.regression.tables import load_model
 
+    check_output(output)
     loaded = load_model(model)
     domains = loaded.fitted.domains
     least, most = read_limits(min_ or [], "--min"), read_limits(max_ or [], "--max")
@@ -124,6 +125,8 @@ def advise(
     from mashbill.regression.simplex import SearchSpace
     from mashbill.regression.tables import load_model
 
+    if output:
+        check_output(output)
     loaded = load_model(model)
     fitted = loaded.fitted
     limits = bounds(fitted.domains, read_limits(min_ or [], "--min"), read_limits(max_ or [], "--max"))

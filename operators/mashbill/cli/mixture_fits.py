@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from mashbill.cli.answers import say, warn
+from mashbill.cli.answers import check_output, say, warn
 from mashbill.cli.mixture_options import (
     JsonOption,
     LossesOption,
@@ -46,6 +46,7 @@ def fit(
     """Fit a regression from mixtures to losses; auto takes the best by cross-validation."""
     from mashbill.regression.tables import fit_tables, save_model
 
+    check_output(output, folder=True)
     if regressor not in {"auto", *REGRESSORS}:
         raise ConfigError(
             f"--regressor {regressor}", "is none", f"choose among auto, {', '.join(REGRESSORS)}"
@@ -99,6 +100,8 @@ def predict(
     """Predict the losses of mixtures."""
     from mashbill.mixtures import LossTable, MixtureTable
     from mashbill.regression import tables
+
+    check_output(output)
 
     loaded, table = tables.load_model(model), MixtureTable.read(mixtures)
     LossTable(table.index, loaded.fitted.sets, tables.predict(loaded, table)).write(output)

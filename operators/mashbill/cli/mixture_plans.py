@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mashbill.cli.answers import say
+from mashbill.cli.answers import check_output, say
 from mashbill.cli.mixture_options import JsonOption, read_repeats, read_tokens
 from mashbill.errors import ConfigError, DataError
 
@@ -42,6 +42,7 @@ def plan(
     from mashbill.config.search import DESIGNS
     from mashbill.mixtures import MixtureTable, draw_mixtures
 
+    check_output(output)
     have = read_tokens(domains)
     if len(have) < 2:
         raise DataError(str(domains), "has one domain, and mixtures take two", "add a row for each domain")

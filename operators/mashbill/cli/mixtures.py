@@ -12,6 +12,7 @@ from mashbill.cli.schedules import schedule
 app = typer.Typer(
     help="Mixtures and losses as CSVs: an index column, then one column a domain or a metric.",
     no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 EXAMPLES: dict[Callable[..., None], str] = {

@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 
-from mashbill.cli.answers import say
+from mashbill.cli.answers import bars_here, check_output, say
 from mashbill.cli.mixture_options import JsonOption
 
 app = typer.Typer(
-    help="Small models, one a mixture, whose losses a regression learns from.", no_args_is_help=True
+    help="Small models, one a mixture, whose losses a regression learns from.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 
@@ -52,7 +52,8 @@ def train(
     from mashbill.proxies.own_mixtures import train_mixtures
 
     run = load_proxy_run(config, parse_overrides(set_ or []))
-    with Progress(console=Console(stderr=True), transient=True) as bars:
+    check_output(output, folder=True)
+    with bars_here() as bars:
         task = bars.add_task("training", total=1.0)
         counts = train_mixtures(
             mixtures,

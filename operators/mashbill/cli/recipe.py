@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
+from mashbill.cli.answers import show
 from mashbill.cli.mixture_options import read_tokens
 from mashbill.config import load_config, parse_overrides
 from mashbill.errors import DataError
@@ -29,7 +29,7 @@ def print_forecast(path: Path, assignments: list[str], available: Path | None, *
             table.add_row(
                 f"{name} {suffix}".strip(), f"{figure:,}" if isinstance(figure, int | float) else str(figure)
             )
-    Console().print(table)
+    show(table)
 
 
 def read_available(path: Path, domains: Sequence[str]) -> dict[str, int]:

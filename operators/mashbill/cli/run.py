@@ -10,11 +10,13 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from mashbill.artifacts import Artifact, file_in, read_progress
+from mashbill.cli.answers import show
 from mashbill.config import load_config, parse_overrides
 from mashbill.errors import RunError
 from mashbill.stages import STAGES, StageJob, finished_stages, job_of, run_stage_here, stages_up_to
+from mashbill.stages.check import check_config, refuse_problems
 
-console = Console(stderr=True)
+console = Console(stderr=True, markup=False)
 
 
 def run_pipeline(
@@ -25,8 +27,7 @@ def run_pipeline(
     last = "report" if name == "all" else name
     done: dict[str, Artifact] = {}
     stages = stages_up_to(last)
-    if "fit" in {stage.name for stage in stages}:
-        config.require_target()  # better said before the sweep than after
+    refuse_problems(check_config(config, stages))
     for stage in stages:
         job = job_of(stage, config, done)
         if stage.name == "train":
@@ -47,11 +48,10 @@ def print_summary(report: Artifact) -> None:
     from mashbill.reports.report import PAGE
 
     summary = Summary.read(report)
-    out = Console()
     table = Table("domain", "chosen", title="mixture", title_justify="left")
     for domain, weight in sorted(summary.mixture.items(), key=lambda item: -item[1]):
         table.add_row(domain, f"{weight:.3f}")
-    out.print(table)
+    show(table)
     losses = Table("model", "predicted", "measured", title="target loss, bits per byte", title_justify="left")
     for model, loss in summary.predicted.items():
         losses.add_row(
@@ -59,8 +59,7 @@ def print_summary(report: Artifact) -> None:
             f"{loss:.3f}",
             f"{summary.measured[model]:.3f}" if model in summary.measured else "not trained",
         )
-    out.print(losses)
-    out.print(f"report: {file_in(report, PAGE)}", soft_wrap=True)
+    show(losses, f"report: {file_in(report, PAGE)}")
 
 
 def describe_stages(path: Path | None, assignments: list[str], *, as_json: bool) -> None:
@@ -88,7 +87,7 @@ def describe_stages(path: Path | None, assignments: list[str], *, as_json: bool)
             else []
         )
         table.add_row(stage.name, stage.summary, ", ".join(stage.inputs), *state)
-    Console().print(table)
+    show(table)
 
 
 def _pass_gate(gate: Artifact, *, approve: bool) -> None:
@@ -103,15 +102,17 @@ def _pass_gate(gate: Artifact, *, approve: bool) -> None:
 def _run(job: StageJob) -> Artifact:
     found = job.find()
     if found is not None:
-        console.print(f"[dim]{job.stage.name:12} reused {found.address}", highlight=False, soft_wrap=True)
+        words = f"{job.stage.name:12} reused {found.address}"
+        console.print(words, style="dim", highlight=False, soft_wrap=True)
         return found
     with Progress(
         TextColumn("{task.fields[name]:12}"),
         BarColumn(),
-        TextColumn("{task.fields[words]}"),
+        TextColumn("{task.fields[words]}", markup=False),
         TimeElapsedColumn(),
         console=console,
         transient=True,
+        disable=not console.is_terminal,
     ) as bars:
         shown = _StageBars(job, bars)
         job.progress = shown.progress

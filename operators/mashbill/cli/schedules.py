@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from mashbill.cli.answers import say, schedule_tables, warn
+from mashbill.cli.answers import check_output, say, schedule_tables, warn
 from mashbill.cli.mixture_options import JsonOption, read_limits, read_repeats, read_weights
 
 
@@ -57,6 +57,7 @@ def schedule(
     from mashbill.regression.trajectories.runs import read_phased_runs
     from mashbill.regression.trajectories.under_way import read_under_way
 
+    check_output(output)
     least, most = read_limits(min_ or [], "--min"), read_limits(max_ or [], "--max")
     repeats = read_repeats(available, tokens, max_epochs)
     runs = read_phased_runs(schedules, trajectories, phases)

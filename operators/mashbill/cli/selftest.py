@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
+from mashbill.cli.answers import show
 from mashbill.config import load_config, parse_overrides
 from mashbill.errors import RunError
 
@@ -33,7 +33,7 @@ def print_selftest(path: Path, assignments: list[str], documents: int, *, as_jso
                 f"at least {f.expected:.0%}",
                 "passed" if f.passed else "FAILED",
             )
-        Console().print(table)
+        show(table)
     failed = [f.kind for f in findings if not f.passed]
     if failed:
         raise RunError(

@@ -20,8 +20,8 @@ from mashbill.config.search import (
     Rung,
     ScheduleConfig,
     SweepConfig,
-    TokensConfig,
 )
+from mashbill.config.tokens import TokensConfig
 from mashbill.config.training import EvaluationConfig, TrainingConfig
 from mashbill.config.validation import ValidationConfig
 from mashbill.config.view import StageConfig

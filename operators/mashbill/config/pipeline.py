@@ -23,9 +23,9 @@ from mashbill.config.search import (
     RegressionConfig,
     ScheduleConfig,
     SweepConfig,
-    TokensConfig,
 )
 from mashbill.config.section import Location, Name, Section
+from mashbill.config.tokens import TokensConfig
 from mashbill.config.training import SCHEDULED, EvaluationConfig, TrainingConfig
 from mashbill.config.validation import ValidationConfig
 from mashbill.errors import ConfigError

@@ -1,11 +1,11 @@
-"""Settings of the stages from tokenize to gate, and of the proxies that they train: from selected text to a
-mixture that is worth training."""
+"""Settings of the stages from plan to gate, and of the proxies they train: from token shards to a mixture
+that is worth training."""
 
 from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from mashbill.config.section import Location, Section, Share
+from mashbill.config.section import Section, Share
 
 MIXTURES_A_COMPONENT, LEAST_MIXTURES = 4, 16
 RegressorName = Literal["auto", "linear", "lightgbm", "exponential", "power", "gp", "ensemble"]
@@ -13,24 +13,6 @@ REGRESSORS: tuple[str, ...] = tuple(name for name in get_args(RegressorName) if 
 """In the order in which they are compared; of equals the first is chosen."""
 Design = Literal["maximin", "regmix", "around-natural", "space-filling"]
 DESIGNS: tuple[str, ...] = get_args(Design)
-
-
-class TokensConfig(Section):
-    """The tokenizer and the split."""
-
-    tokenizer: Location | None = Field(
-        None, description="A tokenizer.json to load; without it a byte-level BPE is trained."
-    )
-    vocabulary: int = Field(4_096, ge=300, le=1_000_000, description="Tokens of the trained vocabulary.")
-    training_bytes: int = Field(
-        20_000_000, ge=10_000, description="Text the tokenizer is trained on, in bytes."
-    )
-    validation_share: float = Field(
-        0.02, gt=0, lt=0.5, description="Share of documents kept for validation, by hash of the id."
-    )
-    max_validation_bytes: int = Field(
-        200_000, ge=1_000, description="Validation text kept for each domain or set, in bytes."
-    )
 
 
 class ModelShape(Section):

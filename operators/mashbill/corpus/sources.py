@@ -6,6 +6,7 @@ first wildcard, or the folder of a file that was given itself. So names do not d
 files of one name in several folders are told apart.
 """
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -91,6 +92,29 @@ def source_files(config: PipelineConfig, source: Source, where: str) -> SourceFi
         for entry in listing.entries
     )
     return SourceFiles(files, listing.passed)
+
+
+def stored_files(config: PipelineConfig, source: Source, where: str) -> dict[str, int]:
+    """Bytes of each file that a source stands for, by its address; nothing is fetched, and formats are known.
+
+    Args:
+        config: the whole config, whose root relative paths start from.
+        source: the source, which is not on the hub.
+        where: its place in the config, for errors.
+    Raises:
+        ConfigError: nothing matches, all that does is passed over, or a file on disk may not be read.
+    """
+    found, listing = _listed(config, source, where)
+    for entry in listing.entries:
+        file_format(Path(found.before, entry.key), source)
+        if not found.host:
+            _refuse_unreadable(where, Path(found.before, entry.key))
+    return {_text(e.key): sum(file.bytes for file in e.members) for e in listing.entries}
+
+
+def _refuse_unreadable(where: str, path: Path) -> None:
+    if not os.access(path, os.R_OK):
+        raise ConfigError(f"{where}.path", f"{path} may not be read", "change its permissions")
 
 
 def all_sources(config: PipelineConfig) -> Iterator[tuple[str, Domain, Source, str]]:

@@ -9,6 +9,7 @@ documents in memory.
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from mashbill.artifacts import Counts, StageRun
+from mashbill.artifacts import Counts, StageRun, place_at
 from mashbill.config import PipelineConfig
-from mashbill.dedup.index import index_in, read_signatures, write_settings, write_signatures
+from mashbill.config.check import Check
+from mashbill.dedup.index import (
+    index_in,
+    read_signatures,
+    signature_files,
+    write_settings,
+    write_signatures,
+)
 from mashbill.dedup.matches import Matching, join, match, name_heads, send_hashes
 from mashbill.dedup.minhash import match_probability
 from mashbill.dedup.numbers import Numbered, Numbering, numbered_partitions
@@ -36,7 +44,7 @@ from mashbill.documents import (
 )
 from mashbill.errors import DataError
 from mashbill.partitions import SORTING, buckets_for, spread
-from mashbill.storage import path_identity
+from mashbill.storage import LOCAL, path_identity, scheme_of
 
 LINES = "repeated_lines"
 CLUSTERS, FACTS = "clusters.parquet", "duplicates.json"
@@ -54,6 +62,20 @@ def index_identity(config: PipelineConfig) -> Any:
     """Changes when a finished corpus that is named changes."""
     against = config.deduplication.against
     return [path_identity(config, "deduplication.against", index_in(given)) for given in against]
+
+
+def check_indexes(config: PipelineConfig) -> Iterator[Check]:
+    """The finished corpora that are named: that they have an index, made with the same settings."""
+    for given in config.deduplication.against:
+        yield Check("deduplication.against", partial(_look_at_index, config, given))
+
+
+def _look_at_index(config: PipelineConfig, given: str) -> str:
+    index = index_in(given)
+    files = path_identity(config, "deduplication.against", index)
+    if scheme_of(given) == LOCAL:
+        signature_files(place_at(Path(config.resolve(given))), config.deduplication)
+    return f"{given}: an index of {len(files):,} files"
 
 
 def deduplicate(run: StageRun) -> Counts:

@@ -1,7 +1,9 @@
 """What every filter is: settings in, a verdict on each document of a batch out."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -9,6 +11,8 @@ import pyarrow as pa
 
 from mashbill.artifacts import StageRun
 from mashbill.config import PipelineConfig
+from mashbill.config.check import Check
+from mashbill.storage import path_identity
 
 KEPT = 0
 
@@ -58,6 +62,17 @@ class Filter(ABC):
         del config
         return {}
 
+    @classmethod
+    def checks(cls, config: PipelineConfig) -> Iterator[Check]:
+        """Looks at those files before any stage runs: that they are there."""
+        for setting, given in cls.files(config).items():
+            yield Check(setting, partial(_is_there, config, setting, given))
+
     @abstractmethod
     def __call__(self, texts: pa.Array, metadata: pa.Array) -> Verdict:
         """Decide on [documents] texts; metadata are JSON strings."""
+
+
+def _is_there(config: PipelineConfig, setting: str, given: str) -> str:
+    path_identity(config, setting, given)
+    return f"{given} is there"

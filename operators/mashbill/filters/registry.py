@@ -1,9 +1,11 @@
 """Filters by name: each lies in the module of this package that is named as its section in ``[filters]``."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from mashbill.artifacts import StageRun
 from mashbill.config import PipelineConfig
+from mashbill.config.check import Check
 from mashbill.discovery import classes_in
 from mashbill.filters.filter import Filter
 from mashbill.storage import path_identity
@@ -17,6 +19,12 @@ def filter_named(name: str) -> type[Filter]:
 def make_filters(run: StageRun) -> list[Filter]:
     """The config's filters, in order, ready to be applied."""
     return [filter_named(name).for_run(run) for name in run.config.filters.apply]
+
+
+def check_filters(config: PipelineConfig) -> Iterator[Check]:
+    """Files that the config's filters read."""
+    for name in config.filters.apply:
+        yield from filter_named(name).checks(config)
 
 
 def filter_identity(config: PipelineConfig) -> list[Any]:

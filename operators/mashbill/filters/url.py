@@ -1,5 +1,6 @@
 """Documents from sites on a list; the address is taken from the documents' metadata."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
@@ -9,6 +10,7 @@ import pyarrow.compute as pc
 
 from mashbill.artifacts import StageRun
 from mashbill.config import PipelineConfig
+from mashbill.config.check import Check
 from mashbill.config.filters import UrlFilter
 from mashbill.filters.filter import Filter, Verdict
 from mashbill.filters.metadata import field_values
@@ -37,6 +39,17 @@ class Url(Filter):
     def files(cls, config: PipelineConfig) -> dict[str, str]:
         """The list of sites."""
         return {SETTING: config.filters.url.blocklist or ""}
+
+    @classmethod
+    def checks(cls, config: PipelineConfig) -> Iterator[Check]:
+        """The list of sites: that it can be read, and names any."""
+        settings = config.filters.url
+
+        def look() -> str:
+            made = cls(settings, local_path(config, SETTING, settings.blocklist or ""))
+            return f"{settings.blocklist}: {len(made.sites):,} sites"
+
+        yield Check(SETTING, look)
 
     def __call__(self, texts: pa.Array, metadata: pa.Array) -> Verdict:
         """Decide on documents: the site and each of those it is part of is looked up."""

@@ -100,6 +100,7 @@ class ScheduleTable:
         frame.insert(0, "index", np.repeat(self.index, phases))
         frame.insert(1, "phase", np.tile(np.arange(phases) + 1, schedules))
         frame.insert(2, "share", self.shares.ravel())
+        path.parent.mkdir(parents=True, exist_ok=True)
         frame.to_csv(path, index=False)
 
     @classmethod

@@ -14,6 +14,9 @@ from mashbill.models.transformer import NORM_EPSILON, Transformer
 MODELS = "models"  # a folder of such folders
 LAST = "tokenizer_config.json"  # of a folder to be written
 
+PADDING = ("<pad>", "[PAD]", "<|pad|>", "<|padding|>", "<PAD>", "<｜▁pad▁｜>")
+"""Tokens that pad, the first that a tokenizer has; where it has none, the end of text pads."""
+
 
 def is_saved(folder: Path) -> bool:
     """Whether a folder holds a whole model that ``save_model`` wrote."""
@@ -82,14 +85,20 @@ def save_weights(
     if shape.tied:
         tensors.pop("lm_head.weight", None)
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    (folder / "config.json").write_text(json.dumps(llama_config(shape, vocabulary, end_of_text), indent=1))
-    shutil.copyfile(tokenizer_path, folder / "tokenizer.json")
     special = json.loads(tokenizer_path.read_text(encoding="utf-8"))["added_tokens"]
-    token = next((t["content"] for t in special if t["id"] == end_of_text), None)
+    named = {token["content"]: token["id"] for token in special}
+    padding = next((named[token] for token in PADDING if token in named), end_of_text)
+    config = llama_config(shape, vocabulary, end_of_text) | {"pad_token_id": padding}
+    generation = {name: value for name, value in config.items() if name.endswith("_token_id")}
+    (folder / "config.json").write_text(json.dumps(config, indent=1))
+    (folder / "generation_config.json").write_text(json.dumps(generation, indent=1))
+    shutil.copyfile(tokenizer_path, folder / "tokenizer.json")
+    by_id = {number: token for token, number in named.items()}
     settings = {
         "tokenizer_class": "PreTrainedTokenizerFast",
-        "eos_token": token,
-        "bos_token": token,
+        "eos_token": by_id.get(end_of_text),
+        "bos_token": by_id.get(end_of_text),
+        "pad_token": by_id.get(padding),
         "model_max_length": shape.context,
     }
     (folder / LAST).write_text(json.dumps(settings, indent=1))

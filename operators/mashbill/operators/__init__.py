@@ -4,6 +4,7 @@ Every class of these modules is exported, so that a new one is written in one pl
 """
 
 from mashbill.operators.base import *  # noqa: F403
+from mashbill.operators.check import *  # noqa: F403
 from mashbill.operators.curation import *  # noqa: F403
 from mashbill.operators.mixture import *  # noqa: F403
 from mashbill.operators.task_groups import *  # noqa: F403

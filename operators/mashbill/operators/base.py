@@ -6,9 +6,11 @@ Airflow retries.
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any, ClassVar
 
 from airflow.sdk import BaseOperator
+from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowFailException
 
 from mashbill.artifacts import open_store
@@ -16,6 +18,8 @@ from mashbill.config import PipelineConfig, load_config
 from mashbill.errors import ConfigError, DataError
 from mashbill.stages import STAGES, StageJob
 
+MAPPED = 1_024
+"""Tasks that Airflow maps at most where its configuration says nothing."""
 Overrides = Mapping[str, Any] | Sequence[Any]
 
 
@@ -53,7 +57,7 @@ class StageOperator(BaseOperator):
 
     def execute(self, context: Any) -> Any:
         """Run the stage; counts that are numbers go to XCom under ``counts``."""
-        with _final_errors():
+        with final_errors():
             job = self.job()
             if self.force:
                 job.discard()
@@ -86,43 +90,63 @@ class StageOperator(BaseOperator):
 
 
 class ListParts(StageOperator):
-    """Names of the parts of a stage, finished ones among them; none where its result is there."""
+    """Names of the parts of a stage, finished ones among them; none where its result is there.
+
+    Airflow maps no more tasks than its ``[core] max_map_length``; of more parts, it returns lists of
+    neighbours, each for one task.
+    """
 
     def __init__(self, *, stage: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.stage = stage  # type: ignore[misc]
 
-    def execute(self, context: Any) -> list[str]:
+    def execute(self, context: Any) -> list[str] | list[list[str]]:
         """Name the parts."""
         del context
-        with _final_errors():
+        with final_errors():
             job = self.job()
-            return [] if job.find() else job.part_names()
+            names = [] if job.find() else job.part_names()
+        most = conf.getint("core", "max_map_length", fallback=MAPPED)
+        if len(names) <= most:
+            return names
+        shared = in_batches(names, most)
+        self.log.info("%s parts in %s tasks, as Airflow maps at most %s", len(names), len(shared), most)
+        return shared
 
 
 class RunPart(StageOperator):
-    """Run one part of a stage; returns the part's address. Map it over ``ListParts``.
+    """Run one part of a stage, or some, one after the other; returns the address of the last. Map it over
+    ``ListParts``.
 
     Args:
         stage: name of the stage.
-        part: name of the part (templated).
+        part: name of the part, or names (templated).
     """
 
     template_fields: Collection[str] = ("config", "overrides", "inputs", "part")
 
-    def __init__(self, *, stage: str, part: str, **kwargs: Any) -> None:
+    def __init__(self, *, stage: str, part: str | Sequence[str], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.stage, self.part = stage, part  # type: ignore[misc]
 
     def execute(self, context: Any) -> str:
-        """Run the part, unless its result is there."""
-        context["part"] = self.part
-        with _final_errors():
-            return self.job().run_part(self.part).address
+        """Run the parts whose results are not there."""
+        names = [self.part] if isinstance(self.part, str) else list(self.part)
+        context["part"] = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
+        with final_errors():
+            job = self.job()
+            return [job.run_part(name).address for name in names][-1]
+
+
+def in_batches(names: Sequence[str], most: int) -> list[list[str]]:
+    """Names in at most so many lists of neighbours, as even as can be."""
+    lists = min(len(names), max(1, most))
+    ends = [len(names) * i // lists for i in range(lists + 1)]
+    return [list(names[start:end]) for start, end in pairwise(ends)]
 
 
 @contextmanager
-def _final_errors() -> Iterator[None]:
+def final_errors() -> Iterator[None]:
     """Errors that no retry can mend fail the task at once."""
     try:
         yield

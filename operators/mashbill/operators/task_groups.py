@@ -16,9 +16,11 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import TaskGroup
 
 from mashbill.operators.base import ListParts, Overrides, RunPart, StageOperator
+from mashbill.operators.check import CheckConfig
 from mashbill.operators.mixture import AskWhereInDoubt
 from mashbill.stages import GROUPS, STAGES
 
+CHECK = "check"
 JOIN = "none_failed_min_one_success"
 
 
@@ -64,6 +66,7 @@ class StageTaskGroup(TaskGroup):
         with self:
             for name in self.stages:
                 self.outputs[name] = self.add_stage(name)
+            self._check_first()
 
     def add_stage(self, name: str) -> Any:
         """Add one stage; returns its address as an XComArg."""
@@ -90,6 +93,19 @@ class StageTaskGroup(TaskGroup):
             )
             one >> whole
         return whole.output
+
+    def _check_first(self) -> None:
+        """Look at what the stages read before any of them runs: with an earlier group's look, where that has
+        the same config, so that a DAG's first task tells all."""
+        for task in self.dag.tasks if self.dag else ():
+            if isinstance(task, CheckConfig) and all(getattr(task, k) == v for k, v in self.settings.items()):
+                task.stages = (*task.stages, *self.stages)
+                return
+        first = list(self.get_roots())
+        name = f"check_{self.group_id}" if self.dag and self.dag.has_task(CHECK) else CHECK
+        words = "Look at what the config names."
+        check = CheckConfig(task_id=name, stages=self.stages, doc_md=words, **self.settings)
+        check >> first
 
 
 class CurationTaskGroup(StageTaskGroup):

@@ -3,13 +3,14 @@
 Functions are given as ``module:name`` and imported when they run, so that reading the table costs nothing.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, cast
 
 from mashbill.artifacts import Artifact, Counts, StageRun
 from mashbill.config import PipelineConfig
+from mashbill.config.check import Check, Checks
 from mashbill.launch.placement import CORES, Placement
 
 Run = Callable[[StageRun], Counts]
@@ -29,6 +30,8 @@ class Stage:
         run: ``module:function`` that makes the artifact, or collects the parts where the stage splits.
         parts: ``module:function`` that names the parts, for a stage whose work splits.
         run_part: ``module:function`` that makes one part.
+        check: ``module:function`` that names the things outside the artifacts which it reads, to be looked at
+            before the first stage runs.
         external: ``module:function`` that identifies files it reads outside the artifacts.
         earlier: ``module:function`` that identifies earlier results it reads, given the config and its
             inputs.
@@ -46,6 +49,7 @@ class Stage:
     run: str
     parts: str | None = None
     run_part: str | None = None
+    check: str | None = None
     external: str | None = None
     earlier: str | None = None
     identified: tuple[str, ...] = ()
@@ -64,6 +68,10 @@ class Stage:
     def part_names(self, config: PipelineConfig, inputs: Mapping[str, Artifact]) -> list[str]:
         """Names of the parts; none where the stage does not split."""
         return cast("Parts", _load(self.parts))(config, inputs) if self.parts else []
+
+    def checks(self, config: PipelineConfig) -> Iterator[Check]:
+        """Things that it reads besides artifacts, to be looked at before the first stage runs."""
+        return cast("Checks", _load(self.check))(config) if self.check else iter(())
 
     def external_identity(self, config: PipelineConfig, inputs: Mapping[str, Artifact]) -> Any:
         """A JSON value that changes when files outside the artifacts change, or the earlier results it reads

@@ -3,6 +3,7 @@
 from mashbill.storage.checksums import sha256_of
 from mashbill.storage.given import FoundFiles, disk_files, local_path, path_identity, remote_files
 from mashbill.storage.keys import checked_key, inside
+from mashbill.storage.local import refuse_unwritable
 from mashbill.storage.patterns import Pattern
 from mashbill.storage.registry import LOCAL, open_storage, scheme_of
 from mashbill.storage.storage import (
@@ -29,6 +30,7 @@ __all__ = [
     "open_storage",
     "part_of_a_copy",
     "path_identity",
+    "refuse_unwritable",
     "remote_files",
     "scheme_of",
     "sha256_of",

@@ -7,10 +7,26 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from mashbill.errors import RunError
+from mashbill.errors import ConfigError, RunError
 from mashbill.storage.keys import inside
 from mashbill.storage.patterns import Pattern, in_order
 from mashbill.storage.storage import LEADS_NOWHERE, StoredFile, damaged, gone, written_whole
+
+
+def refuse_unwritable(where: str, folder: Path) -> None:
+    """Refuse a folder that cannot be written or made.
+
+    Args:
+        where: what names it, for the error.
+        folder: a local folder, which need not be there.
+    Raises:
+        ConfigError: it, or what it would be in, is a file or may not be written.
+    """
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise ConfigError(where, f"{there} is a file", "give a folder, or a path in one")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ConfigError(where, f"{there} may not be written", "change its permissions, or the path")
 
 
 class LocalStorage:

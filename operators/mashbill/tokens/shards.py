@@ -13,6 +13,7 @@ import numpy as np
 
 from mashbill.artifacts import Artifact, Place, file_in, has_file, place_at
 from mashbill.errors import DataError
+from mashbill.tokens.vocabulary import vocabulary_size
 
 END_OF_TEXT = "<|endoftext|>"
 INDEX = "tokens.json"
@@ -65,7 +66,7 @@ class TokenStore:
         from tokenizers import Tokenizer
 
         if has_file(self.place, TOKENIZER):
-            size = Tokenizer.from_file(str(self.tokenizer_path)).get_vocab_size()
+            size = vocabulary_size(Tokenizer.from_file(str(self.tokenizer_path)))
             if size != self.vocabulary:
                 raise DataError(
                     str(self.tokenizer_path),

@@ -1,6 +1,5 @@
 """The tokenize stage: documents to token shards, the same files every time."""
 
-import json
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mashbill.artifacts import Counts, Progress, StageRun, write_json
+from mashbill.artifacts.record import Part
 from mashbill.config import EngineConfig, TokensConfig
 from mashbill.documents import REFERENCES, DocumentStore, Flow, Partition, Tally
 from mashbill.errors import DataError
@@ -20,6 +20,8 @@ from mashbill.storage import local_path
 from mashbill.tokens.shards import INDEX, TOKENIZER, ShardWriter, write_index
 from mashbill.tokens.splits import smallest_share, validation_mask
 from mashbill.tokens.tokenizer import end_of_text_id, load_tokenizer, train_tokenizer
+from mashbill.tokens.unknown import Unknown, unknown_id
+from mashbill.tokens.vocabulary import vocabulary_size
 
 BATCH_DOCUMENTS = 512
 OUTPUTS = {
@@ -83,31 +85,35 @@ def write_token_store(
         tokenizer = (
             train_tokenizer(documents, config) if tokenizer_path is None else load_tokenizer(tokenizer_path)
         )
+        end_of_text_id(tokenizer, tokenizer_path, config.end_of_text)
         tokenizer.save(str(made.with_suffix(".part")))
         made.with_suffix(".part").rename(made)
     tokenizer = load_tokenizer(made)
-    vocabulary, end_of_text = tokenizer.get_vocab_size(), end_of_text_id(tokenizer, tokenizer_path)
+    vocabulary = vocabulary_size(tokenizer)
+    end_of_text = end_of_text_id(tokenizer, tokenizer_path, config.end_of_text)
     dtype = np.dtype(np.uint16 if vocabulary <= 2**16 else np.uint32)
     sets: dict[str, Any] = {}
     everything = [(name, "domain", parts) for name, parts in documents.items()]
     everything += [(name, "reference", parts) for name, parts in references.items()]
-    job = TokenJob(making, made, dtype, end_of_text, config, seed, max_domain_bytes)
+    job = TokenJob(making, made, dtype, end_of_text, unknown_id(tokenizer), config, seed, max_domain_bytes)
     results = spread(engine or EngineConfig(), partial(_tokenize_set, job), everything)
-    for i, ((name, kind, _), counts) in enumerate(zip(everything, results, strict=True)):
+    unknown = Unknown(job.unknown)
+    for i, ((name, kind, _), found) in enumerate(zip(everything, results, strict=True)):
         progress(0.1 + 0.9 * (i + 1) / len(everything), f"tokenized {name}")
-        for split, count in counts.items():
+        for split, count in found.splits.items():
             if count["documents"] == 0:
                 raise DataError(
                     f"{kind} {name}", f"has no {split} document", "add text or change tokens.validation_share"
                 )
-        sets[name] = {"kind": kind, "train": {"documents": 0, "tokens": 0, "bytes": 0}, **counts}
+        sets[name] = {"kind": kind, "train": {"documents": 0, "tokens": 0, "bytes": 0}, **found.splits}
+        unknown.add(found.unknown, f"{kind} {name}")
     for mark in making.glob("*.done.json"):
         mark.unlink()
     if making != output:
         for finished in (TOKENIZER, "shards"):
             shutil.move(making / finished, output / finished)
     write_index(output, vocabulary, dtype, end_of_text=end_of_text, sets=sets)
-    return _summary(sets, vocabulary)
+    return {**_summary(sets, vocabulary), **unknown.counts()}
 
 
 @dataclass(frozen=True)
@@ -118,17 +124,25 @@ class TokenJob:
     tokenizer: Path
     dtype: np.dtype[Any]
     end_of_text: int
+    unknown: int | None
     config: TokensConfig
     seed: int
     max_domain_bytes: int | None
 
 
-def _tokenize_set(job: TokenJob, named: tuple[str, str, Sequence[Partition]]) -> dict[str, dict[str, int]]:
-    """Write the shards of one domain or reference, unless a killed attempt has; counts by split."""
+class TokenizedSet(Part):
+    """What became of one domain or reference: counts by split, and what of it the tokenizer did not know."""
+
+    splits: dict[str, dict[str, int]]
+    unknown: Unknown
+
+
+def _tokenize_set(job: TokenJob, named: tuple[str, str, Sequence[Partition]]) -> TokenizedSet:
+    """Write the shards of one domain or reference, unless a killed attempt has."""
     name, kind, partitions = named
     done = job.output / f"{name}.done.json"
     if done.exists():
-        return json.loads(done.read_text())
+        return TokenizedSet.model_validate_json(done.read_text(encoding="utf-8"))
     tokenizer = load_tokenizer(job.tokenizer)
     tokenizer.encode_special_tokens = True  # text that spells a special token is text
     splits = ("train", "validation") if kind == "domain" else ("validation",)
@@ -139,26 +153,27 @@ def _tokenize_set(job: TokenJob, named: tuple[str, str, Sequence[Partition]]) ->
     with ExitStack() as opened:  # what cannot be read ends it half-way
         for writer in writers.values():
             opened.callback(writer.file.close)
-        _write_set(job, partitions, tokenizer=tokenizer, writers=writers)
+        unknown = _write_set(job, partitions, tokenizer=tokenizer, writers=writers)
     counts = {split: writer.close() for split, writer in writers.items()}
-    write_json(done, counts)
-    return counts
+    found = TokenizedSet(splits=counts, unknown=unknown)
+    write_json(done, found.model_dump())
+    return found
 
 
 def _write_set(
     job: TokenJob, partitions: Sequence[Partition], *, tokenizer: Any, writers: Mapping[str, ShardWriter]
-) -> None:
+) -> Unknown:
     """Send each document to its split; validation documents past the cap train, or are left out of a
     reference."""
     import pyarrow.compute as pc
 
     config, seed = job.config, job.seed
     share = _share(partitions, config.validation_share, seed) if "train" in writers else 1.0
-    read = 0
+    read, unknown = 0, Unknown(job.unknown)
     for partition in partitions:
         for batch in partition.batches(["id", "text"], BATCH_DOCUMENTS):
             if job.max_domain_bytes is not None and read >= job.max_domain_bytes:
-                return
+                return unknown
             sizes = (
                 pc.binary_length(batch["text"].cast("large_binary"))
                 .to_numpy(zero_copy_only=False)
@@ -174,12 +189,13 @@ def _write_set(
                 [[0], np.cumsum(np.where(chosen, sizes, 0))[:-1]]
             )
             chosen &= before < config.max_validation_bytes
-            encoded = tokenizer.encode_batch_fast(batch["text"].to_pylist(), add_special_tokens=False)
+            texts = batch["text"].to_pylist()
+            encoded = [e.ids for e in tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+            unknown.look(tokenizer, texts, encoded)
             for split, mask in (("validation", chosen), ("train", ~chosen)):
                 if split in writers:
-                    writers[split].write(
-                        [encoded[i].ids for i in np.flatnonzero(mask)], int(sizes[mask].sum())
-                    )
+                    writers[split].write([encoded[i] for i in np.flatnonzero(mask)], int(sizes[mask].sum()))
+    return unknown
 
 
 def _share(partitions: Sequence[Partition], share: float, seed: int) -> float:

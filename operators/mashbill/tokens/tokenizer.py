@@ -1,49 +1,106 @@
 """The tokenizer: a byte-level BPE trained on an even sample of the domains, or one that the user gives."""
 
+import json
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mashbill.config import PipelineConfig, TokensConfig
 from mashbill.documents import Partition
-from mashbill.errors import ConfigError
-from mashbill.storage import path_identity
+from mashbill.errors import ConfigError, MashbillError, one_line
+from mashbill.storage import local_path, path_identity
 from mashbill.tokens.shards import END_OF_TEXT
+from mashbill.tokens.vocabulary import fill_holes, vocabulary_size
 
-SAMPLE_BATCH = 256
+SAMPLE_BATCH, SHOWN = 256, 8
+MEND = "give a file of Hugging Face tokenizers"
+ENDS_OF_TEXT = (
+    END_OF_TEXT,
+    "</s>",
+    "<|end_of_text|>",
+    "<eos>",
+    "<｜end▁of▁sentence｜>",
+    "<|endofdocument|>",
+    "<|end_of_document|>",
+    "<|eos|>",
+    "<EOS>",
+    "[EOS]",
+    "<eod>",
+    "<|eod|>",
+    "<EOS_TOKEN>",
+)
+"""Tokens that end a document, the first that a tokenizer has. What ends a turn of a dialogue (``<|im_end|>``,
+``<|eot_id|>``) or one of two texts (``[SEP]``) is not among them, and can be named in the config."""
+
+log = logging.getLogger(__name__)
 
 
 def load_tokenizer(path: Path) -> Any:
-    """A tokenizer from a ``tokenizer.json``.
+    """A tokenizer from a ``tokenizer.json``, which neither cuts nor fills up texts, whatever was saved with
+    it; that and ids that were left out are logged.
 
     Raises:
-        ConfigError: the file is missing or is no tokenizer.
+        ConfigError: the file is missing or is no tokenizer, or two of its tokens have one id.
     """
     from tokenizers import Tokenizer
 
+    where = f"tokens.tokenizer: {path}"
     try:
-        return Tokenizer.from_file(str(path))
+        content = path.read_text(encoding="utf-8")
+        described = json.loads(content)
+        left_out = fill_holes(described, where)
+        tokenizer = Tokenizer.from_str(json.dumps(described) if left_out else content)
+    except MashbillError:
+        raise
+    except OSError as error:
+        raise ConfigError(where, f"cannot be read ({error.strerror})", MEND) from error
     except Exception as error:  # the library raises Exception itself
-        raise ConfigError(
-            f"tokens.tokenizer: {path}",
-            f"is not a tokenizer.json ({error})",
-            "give a file of Hugging Face tokenizers",
-        ) from error
+        raise ConfigError(where, f"is not a tokenizer.json ({one_line(error)})", MEND) from error
+    if vocabulary_size(tokenizer) == 0:
+        raise ConfigError(where, "has no token", MEND)
+    for saved, switch_off in (("truncation", tokenizer.no_truncation), ("padding", tokenizer.no_padding)):
+        if getattr(tokenizer, saved) is not None:
+            switch_off()
+            log.warning("%s: %s was saved with it and is switched off", path, saved)
+    if left_out:
+        what = "%s: its vocabulary leaves out %s ids, which are kept: a model has embeddings for them too"
+        log.warning(what, path, f"{left_out:,}")
+    return tokenizer
 
 
-def end_of_text_id(tokenizer: Any, path: Path | None) -> int:
-    """The id of the end-of-text token.
+def end_of_text_id(tokenizer: Any, path: Path | None, given: str | None = None) -> int:
+    """The id of the token that ends a document, which no text is then taken for.
 
+    Args:
+        tokenizer: which has it; where it is a plain token, it becomes a special one.
+        path: the tokenizer's file, for errors.
+        given: the token; without it, the first of those that are known.
     Raises:
-        ConfigError: the tokenizer has none that is known.
+        ConfigError: the tokenizer has none that is known, or not the one given.
     """
-    for token in (END_OF_TEXT, "</s>", "<|end_of_text|>", "<eos>"):
-        found = tokenizer.token_to_id(token)
-        if found is not None:
-            return int(found)
+    wanted = ENDS_OF_TEXT if given is None else (given,)
+    found = next((token for token in wanted if tokenizer.token_to_id(token) is not None), None)
+    if found is not None:
+        tokenizer.add_special_tokens([found])
+        return int(tokenizer.token_to_id(found))
+    special = [token.content for token in tokenizer.get_added_tokens_decoder().values() if token.special]
+    has = f"its special tokens are {', '.join(special[:SHOWN])}" if special else "it has no special token"
+    if given is not None:
+        raise ConfigError("tokens.end_of_text", f"{given!r} is no token of {path}", f"name one: {has}")
     raise ConfigError(
-        f"tokens.tokenizer: {path}", "has no end-of-text token", f"add {END_OF_TEXT} to its special tokens"
+        f"tokens.tokenizer: {path}",
+        "has no end-of-text token that is known",
+        f"name the token that ends a document in tokens.end_of_text; {has}",
     )
+
+
+def expected_vocabulary(config: PipelineConfig) -> int:
+    """Tokens of the given tokenizer, or of the one that will be trained (at most: little text has fewer)."""
+    given = config.tokens.tokenizer
+    if given is None:
+        return config.tokens.vocabulary
+    return vocabulary_size(load_tokenizer(local_path(config, "tokens.tokenizer", given)))
 
 
 def train_tokenizer(documents: Mapping[str, Sequence[Partition]], config: TokensConfig) -> Any:
@@ -55,7 +112,7 @@ def train_tokenizer(documents: Mapping[str, Sequence[Partition]], config: Tokens
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=config.vocabulary,
-        special_tokens=[END_OF_TEXT],
+        special_tokens=[config.end_of_text or END_OF_TEXT],
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )

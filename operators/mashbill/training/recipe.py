@@ -1,13 +1,15 @@
 """The recipe of a final model: what a config amounts to in steps, tokens, epochs, FLOPs, memory and
 DeepSpeed's settings."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from mashbill.config import PipelineConfig, TrainingConfig
+from mashbill.config.check import Check
 from mashbill.errors import ConfigError
 from mashbill.models.sizes import ADAM_BETAS, flops_per_token, memory_per_rank, parameter_count
+from mashbill.tokens.tokenizer import expected_vocabulary
 
 ZERO_STAGES = (0, 1, 2, 3)
 
@@ -46,6 +48,7 @@ def forecast(
     *,
     available_tokens: Mapping[str, int] | None = None,
     mixture: Mapping[str, float] | None = None,
+    vocabulary: int | None = None,
 ) -> Forecast:
     """What the training section amounts to.
 
@@ -53,6 +56,7 @@ def forecast(
         config: the whole config.
         available_tokens: tokens there are of each domain; without it epochs are unknown.
         mixture: weight of each domain; without it natural where tokens are known, else uniform.
+        vocabulary: ids of the tokenizer; without it those of the one that is given or will be trained.
     Raises:
         ConfigError: the batch does not divide, or a domain would be repeated more than max_epochs times.
     """
@@ -60,8 +64,9 @@ def forecast(
     if mixture is None:
         total = sum(available_tokens[d] for d in domains) if available_tokens else len(domains)
         mixture = {d: (available_tokens[d] if available_tokens else 1) / total for d in domains}
-    parameters = parameter_count(training.model, config.tokens.vocabulary)
-    per_token = flops_per_token(training.model, config.tokens.vocabulary)
+    ids = expected_vocabulary(config) if vocabulary is None else vocabulary
+    parameters = parameter_count(training.model, ids)
+    per_token = flops_per_token(training.model, ids)
     steps, batch_tokens = training_steps(training), training.batch_sequences * training.model.context
     tokens = {d: round(mixture[d] * steps * batch_tokens) for d in domains}
     epochs = {d: tokens[d] / available_tokens[d] for d in domains} if available_tokens else {}
@@ -113,6 +118,16 @@ def gradient_accumulation(training: TrainingConfig) -> int:
             "change it, or training.micro_batch_sequences",
         )
     return training.batch_sequences // together
+
+
+def check_batches(config: PipelineConfig) -> Iterator[Check]:
+    """Whether the batch divides among the processes."""
+
+    def look() -> str:
+        accumulated = gradient_accumulation(config.training)
+        return f"{world_size(config.training)} processes, {accumulated} micro-batches each for a step"
+
+    yield Check("training.batch_sequences", look)
 
 
 def deepspeed_config(training: TrainingConfig) -> dict[str, Any]:

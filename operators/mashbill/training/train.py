@@ -39,10 +39,7 @@ def run_train_part(run: StageRun) -> Counts:
     schedule = ScheduleChoice.read(run.inputs["schedule"]).followed if name == SCHEDULED else None
     mixture = schedule.mean if schedule else Choice.read(run.inputs["mix"]).mixtures[name]
     available = {d: store.counts(d, "train")["tokens"] for d in store.domains}
-    sized = config.model_copy(
-        update={"tokens": config.tokens.model_copy(update={"vocabulary": store.vocabulary})}
-    )
-    figures = forecast(sized, available_tokens=available, mixture=mixture)
+    figures = forecast(config, available_tokens=available, mixture=mixture, vocabulary=store.vocabulary)
     followed = schedule or Schedule.constant(mixture)
     job = {
         "training": config.training.model_dump(mode="json"),

@@ -1,0 +1,87 @@
+"""A look at everything that a config names, before the first stage runs: what would fail in the middle of the
+night fails at once, and all of it is told, not the first alone."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from mashbill.config import PipelineConfig
+from mashbill.config.check import Check
+from mashbill.errors import ConfigError, MashbillError, Problems
+from mashbill.stages.stage import Stage
+from mashbill.storage import LOCAL, refuse_unwritable, scheme_of
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a look found.
+
+    Attributes:
+        stage: which reads the thing.
+        setting: which names it.
+        found: what is there; empty where it will not do.
+        problem: why it will not do, and the mend.
+    """
+
+    stage: str
+    setting: str
+    found: str = ""
+    problem: MashbillError | None = None
+
+
+def check_config(config: PipelineConfig, stages: Iterable[Stage]) -> list[Finding]:
+    """Look at what stages read besides artifacts; no stage is run.
+
+    Args:
+        config: the whole config.
+        stages: the stages that are going to run.
+    Returns:
+        A finding for each thing, in the order of the stages.
+    """
+    found = [_look("every stage", check) for check in _folders(config)]
+    for stage in stages:
+        found += [_look(stage.name, check) for check in stage.checks(config)]
+    return found
+
+
+def refuse_problems(findings: Iterable[Finding]) -> None:
+    """Raise what will not do.
+
+    Raises:
+        MashbillError: something will not; all of it, where there is more than one.
+    """
+    problems = [finding.problem for finding in findings if finding.problem is not None]
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        raise Problems(problems)
+
+
+def _look(stage: str, check: Check) -> Finding:
+    try:
+        return Finding(stage, check.setting, check.look())
+    except MashbillError as error:
+        return Finding(stage, check.setting, problem=_named(error, check.setting))
+    except OSError as error:
+        what = f"{error.filename or 'it'} cannot be read ({error.strerror})"
+        return Finding(stage, check.setting, problem=ConfigError(check.setting, what, "correct the path"))
+
+
+def _named(error: MashbillError, setting: str) -> MashbillError:
+    """The error with the setting in it: what reads a file knows its path alone."""
+    if error.where == setting or error.where.startswith(f"{setting.partition('.')[0]}."):
+        return error
+    return type(error)(f"{setting}: {error.where}", error.what, error.mend)
+
+
+def _folders(config: PipelineConfig) -> Iterator[Check]:
+    """The folders that results are written to."""
+    for setting, given in (("artifacts", config.artifacts), ("scratch", config.scratch)):
+        if scheme_of(given) == LOCAL:
+            yield Check(setting, partial(_writable, setting, Path(config.resolve(given))))
+
+
+def _writable(setting: str, folder: Path) -> str:
+    refuse_unwritable(setting, folder)
+    return f"{folder} may be written"
