@@ -84,8 +84,6 @@ def listed(files: Sequence[StoredFile], wanted: Pattern, kind: str) -> Listing:
         wanted: the path or address, read.
         kind: the source's format.
     """
-    spelt = wanted.spelt_out and [file.key for file in files] == [wanted.root]
-    root = wanted.root.rpartition("/")[0] if spelt else wanted.root
     saved = _saved(files) if kind in {"auto", "datasets"} else frozenset()
     members: dict[str, list[StoredFile]] = {}
     passed: dict[str, list[str]] = defaultdict(list)
@@ -96,8 +94,9 @@ def listed(files: Sequence[StoredFile], wanted: Pattern, kind: str) -> Listing:
             members.setdefault(folder or file.key, []).append(file)
         else:
             passed[reason].append(wanted.name(file.key))
-    if wanted.root in members and not spelt:  # a saved dataset, given itself
-        root = wanted.root.rpartition("/")[0]
+    root = wanted.root
+    if root in members:  # a file, or a saved dataset, that is given itself
+        root = root.rpartition("/")[0]
     entries = (Entry(key, wanted.name(key), tuple(of_it)) for key, of_it in members.items())
     return Listing(root, tuple(entries), {reason: tuple(names) for reason, names in passed.items()})
 

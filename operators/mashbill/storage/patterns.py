@@ -63,11 +63,6 @@ class Pattern:
         """Whether something in a folder could be taken: a walk can leave out the others."""
         return folder == self.root or _lead(self.parts, self.name(folder).split("/"))
 
-    @property
-    def spelt_out(self) -> bool:
-        """Whether it names a file or a folder, without a wildcard."""
-        return not self.parts
-
     def name(self, key: str) -> str:
         """What a key under the root is called there; its own name where it is the root."""
         if key == self.root:

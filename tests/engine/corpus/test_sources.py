@@ -234,6 +234,8 @@ def names(*read: tuple[str, str] | tuple[str, str, str] | tuple[str, str, str, s
         ([("/d", "0"), ("/d", "1"), ("/d", "0")], ["0", "1", "0"]),
         ([("/d", "0"), ("/d", "0", "title"), ("/d", "0", "title", "test")], ["0", "0:title", "0:test:title"]),
         ([("/d", "en/0"), ("/d/en", "0")], ["en/0", "en/0"]),
+        ([("/d/en", "0"), ("/d", "en/0")], ["0", "0"]),
+        ([("/d/1/en", "3/en/0"), ("/d/2/en", "1"), ("/d/3/en", "0")], ["3/en/0", "en/1", "d/3/en/0"]),
         ([("/d/en", "en/0"), ("/d/2/en", "0")], ["en/0", "2/en/0"]),
         ([("s3://a/raw", "0"), ("s3://b/raw", "0"), ("s3://c/raw", "0")], ["0", "raw/0", "c/raw/0"]),
         ([("/raw", "0"), ("s3://raw", "0"), ("/x", "0")], ["0", "raw/0", "x/0"]),
@@ -244,6 +246,26 @@ def test_names_tell_roots_apart_by_as_few_folders_as_it_takes(
 ) -> None:
     assert names(*read) == called
     assert names(*[(f"{root}".replace("/d", "/home/me/d", 1), *rest) for root, *rest in read]) == called
+
+
+def test_files_and_datasets_that_are_given_themselves_are_told_apart_by_their_folders(
+    raw: tuple[str, Put], tmp_path: Path
+) -> None:
+    from datasets import Dataset
+
+    address, put = raw
+    Dataset.from_dict({"text": ["saved"]}).save_to_disk(str(tmp_path / "saved"))
+    for folder in "xy":
+        put(f"{folder}/a.jsonl", rows(f"in {folder}"))
+        for path in (tmp_path / "saved").iterdir():
+            put(f"{folder}/saved/{path.name}", path.read_bytes())
+    given = [f'path = "{address}/{folder}/{name}"' for name in ("a.jsonl", "saved") for folder in "xy"]
+    assert by_id(ingest(tmp_path, *given)) == {
+        "it/a.jsonl#0": "in x",
+        "it/y/a.jsonl#0": "in y",
+        "it/saved#0": "saved",
+        "it/y/saved#0": "saved",
+    }
 
 
 def test_ids_do_not_depend_on_the_machine_or_on_other_files(tmp_path: Path) -> None:

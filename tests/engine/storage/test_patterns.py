@@ -7,12 +7,14 @@ import boto3
 import pytest
 
 from mashbill.errors import RunError
-from mashbill.storage import LEADS_NOWHERE, Pattern, open_storage
+from mashbill.storage import LEADS_NOWHERE, Pattern, StoredFile, open_storage
+from mashbill.storage.patterns import in_order
 
 KEYS = (
     "a [v2]/x.jsonl", "a v/x.jsonl", "a.jsonl", "ab.jsonl", "deep/er/a.jsonl", "deep/a.jsonl", "deep/b.txt",
     "deep.jsonl/part-0", "x[1].jsonl", "x1.jsonl", ".git/a.jsonl", "_tmp/0/a.jsonl", "deep/_SUCCESS",
     "deep/.b.jsonl", "deep/_old/a.jsonl", "hive/lang=en/0.parquet", "hive/lang=fr/0.parquet",
+    "sub/b [1]/c.txt", "sub/b 1/c.txt",
 )  # fmt: skip
 TABLE = {
     "a.jsonl": ["a.jsonl"],
@@ -40,6 +42,8 @@ TABLE = {
     "hive/lang=*": ["hive/lang=en/0.parquet", "hive/lang=fr/0.parquet"],
     "hive/lang=e*/*.parquet": ["hive/lang=en/0.parquet"],
     "A.JSONL": [],
+    "s*/b [1]/c.txt": ["sub/b 1/c.txt", "sub/b [1]/c.txt"],
+    "s*/b [[]1]/c.txt": ["sub/b [1]/c.txt"],
 }  # fmt: skip
 HIDDEN = {
     "deep": ["deep/.b.jsonl", "deep/_SUCCESS", "deep/_old/a.jsonl"],
@@ -95,6 +99,12 @@ def test_a_name_starts_where_the_spelt_part_ends(given: str, key: str, name: str
     pattern = Pattern.among(given, [key])
     assert pattern.takes(key)
     assert pattern.name(key) == name
+
+
+def test_files_come_folder_by_folder() -> None:
+    keys = ["a-b/x", "a", "a/x", "a/b/x", "b"]
+    files = in_order(StoredFile(key, 1, "1") for key in keys)
+    assert [file.key for file in files] == ["a", "a/b/x", "a/x", "a-b/x", "b"]
 
 
 def test_links_are_followed_without_going_in_circles(tmp_path: Path) -> None:
