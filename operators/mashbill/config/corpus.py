@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from mashbill.config.section import Location, Name, Section, Share
 
@@ -69,6 +69,16 @@ class CorpusConfig(Section):
     max_rejected_share: Share = Field(
         0.05, description="Share of a domain's records that may be rejected before ingest fails."
     )
+
+    @field_validator("domains", mode="before")
+    @classmethod
+    def _are_several(cls, domains: Any) -> Any:
+        if isinstance(domains, list | tuple) and len(domains) == 1:
+            raise ValueError(
+                "has one domain, and a mixture is made of at least two; add another, or split this one by "
+                "its kinds of text"
+            )
+        return domains
 
     @property
     def held_out(self) -> tuple[str, ...]:
