@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from mashbill.config.section import Location, Name, Section, Share
 
@@ -85,6 +85,16 @@ class CorpusConfig(Section):
         description="Share of a domain's records, and of its text, that may be lost before ingest fails; "
         "what cannot be read of a file is estimated from what the other files hold.",
     )
+
+    @field_validator("domains", mode="before")
+    @classmethod
+    def _are_several(cls, domains: Any) -> Any:
+        if isinstance(domains, list | tuple) and len(domains) == 1:
+            raise ValueError(
+                "has one domain, and a mixture is made of at least two; add another, or split this one by "
+                "its kinds of text"
+            )
+        return domains
 
     @property
     def held_out(self) -> tuple[str, ...]:

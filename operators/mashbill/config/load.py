@@ -13,6 +13,7 @@ from mashbill.config.pipeline import PipelineConfig
 from mashbill.config.protected import refuse_changes
 from mashbill.config.search import ProxyConfig, SweepConfig
 from mashbill.config.section import Section
+from mashbill.config.wrong import config_error
 from mashbill.errors import ConfigError
 
 
@@ -50,7 +51,7 @@ def load_config(
     try:
         return PipelineConfig.model_validate(raw)
     except ValidationError as error:
-        raise _config_error(str(path), error) from error
+        raise config_error(str(path), error) from error
 
 
 class ProxyRun(Section):
@@ -76,7 +77,7 @@ def load_proxy_run(path: Path | None, overrides: Mapping[str, Any]) -> ProxyRun:
     try:
         return ProxyRun.model_validate(raw)
     except ValidationError as error:
-        raise _config_error("--set", error) from error
+        raise config_error("--set", error) from error
 
 
 def parse_overrides(assignments: Iterable[str]) -> dict[str, Any]:
@@ -105,39 +106,3 @@ def _set(raw: dict[str, Any], key: str, value: Any) -> None:
         if not isinstance(raw, dict):
             raise ConfigError(f"--set {key}", f"{section} is not a section", "name a field as section.key")
     raw[field] = value
-
-
-def _config_error(path: str, error: ValidationError) -> ConfigError:
-    first = error.errors()[0]
-    parts = [part for part in first["loc"] if part != "constrained-int"]  # a branch of a union, no field
-    field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).lstrip(".")
-    where = f"{path}: {field}" if field else path
-    match first["type"]:
-        case "extra_forbidden":
-            return ConfigError(where, "is not a setting", f"{_nearest(first['loc'])}")
-        case "missing":
-            return ConfigError(where, "is required and missing", "add it")
-        case "value_error":
-            what, _, mend = first["msg"].removeprefix("Value error, ").partition("; ")
-            return ConfigError(where, what, mend or "correct it")
-        case _:
-            return ConfigError(where, f"{first['msg'].lower()}, not {first['input']!r:.80}", "correct it")
-
-
-def _nearest(location: tuple[int | str, ...]) -> str:
-    import difflib
-
-    fields = _fields_at(location[:-1])
-    close = difflib.get_close_matches(str(location[-1]), fields, n=1)
-    return f"did you mean {close[0]}?" if close else f"remove it; known here: {', '.join(fields)}"
-
-
-def _fields_at(location: tuple[int | str, ...]) -> list[str]:
-    model: Any = PipelineConfig
-    for part in location:
-        if isinstance(part, int):
-            continue
-        annotation = model.model_fields[part].annotation
-        nested = [a for a in getattr(annotation, "__args__", ()) if hasattr(a, "model_fields")]
-        model = nested[0] if nested else annotation
-    return list(model.model_fields)

@@ -6,6 +6,7 @@ from mashbill.config import PipelineConfig
 from mashbill.config.check import Check
 from mashbill.storage import local_path
 from mashbill.tokens.tokenizer import end_of_text_id, load_tokenizer
+from mashbill.tokens.unknown import drops_unknown
 from mashbill.tokens.vocabulary import vocabulary_size
 
 
@@ -21,4 +22,5 @@ def _look(config: PipelineConfig, given: str) -> str:
     tokenizer = load_tokenizer(path)
     end = end_of_text_id(tokenizer, path, config.tokens.end_of_text)
     ids = vocabulary_size(tokenizer)
-    return f"{given}: ids from 0 to {ids - 1:,}; {tokenizer.id_to_token(end)} ends a document"
+    said = f"{given}: ids from 0 to {ids - 1:,}; {tokenizer.id_to_token(end)} ends a document"
+    return f"{said}; it drops characters that it does not know" if drops_unknown(tokenizer) else said

@@ -12,12 +12,13 @@ from typing import Any, cast
 import numpy as np
 
 from mashbill.artifacts import Artifact, Place, file_in, has_file, place_at
-from mashbill.errors import DataError
+from mashbill.errors import DataError, one_line
 from mashbill.tokens.vocabulary import vocabulary_size
 
 END_OF_TEXT = "<|endoftext|>"
 INDEX = "tokens.json"
 TOKENIZER = "tokenizer.json"
+MEND = "rerun tokenize"
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,12 @@ class TokenStore:
         path = file_in(self.place, INDEX)
         try:
             index = json.loads(path.read_text())
-        except (OSError, ValueError) as error:
-            raise DataError(str(path), "cannot be read", "rerun tokenize") from error
-        self.vocabulary: int = index["vocabulary"]
-        self.end_of_text: int = index["end_of_text"]
-        self.dtype = np.dtype(index["dtype"])
-        self.sets: dict[str, dict[str, Any]] = index["sets"]
+            self.vocabulary: int = index["vocabulary"]
+            self.end_of_text: int = index["end_of_text"]
+            self.dtype = np.dtype(index["dtype"])
+            self.sets: dict[str, dict[str, Any]] = index["sets"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(str(path), f"is no index of shards ({one_line(error)})", MEND) from error
         self._check_tokenizer()
 
     def _check_tokenizer(self) -> None:
@@ -66,12 +67,16 @@ class TokenStore:
         from tokenizers import Tokenizer
 
         if has_file(self.place, TOKENIZER):
-            size = vocabulary_size(Tokenizer.from_file(str(self.tokenizer_path)))
+            try:
+                size = vocabulary_size(Tokenizer.from_file(str(self.tokenizer_path)))
+            except Exception as error:  # the library raises Exception itself
+                what = f"is not a tokenizer.json ({one_line(error)})"
+                raise DataError(str(self.tokenizer_path), what, MEND) from error
             if size != self.vocabulary:
                 raise DataError(
                     str(self.tokenizer_path),
                     f"has {size} tokens, the shards were made with {self.vocabulary}",
-                    "rerun tokenize",
+                    MEND,
                 )
 
     @property

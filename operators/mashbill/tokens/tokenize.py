@@ -1,5 +1,6 @@
 """The tokenize stage: documents to token shards, the same files every time."""
 
+import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -20,10 +21,11 @@ from mashbill.storage import local_path
 from mashbill.tokens.shards import INDEX, TOKENIZER, ShardWriter, write_index
 from mashbill.tokens.splits import smallest_share, validation_mask
 from mashbill.tokens.tokenizer import end_of_text_id, load_tokenizer, train_tokenizer
-from mashbill.tokens.unknown import Unknown, unknown_id
+from mashbill.tokens.unknown import Unknown, drops_unknown, unknown_id
 from mashbill.tokens.vocabulary import vocabulary_size
 
 BATCH_DOCUMENTS = 512
+log = logging.getLogger(__name__)
 OUTPUTS = {
     TOKENIZER: "the tokenizer",
     "shards/": "tokens of each domain and reference, by split",
@@ -91,6 +93,9 @@ def write_token_store(
     tokenizer = load_tokenizer(made)
     vocabulary = vocabulary_size(tokenizer)
     end_of_text = end_of_text_id(tokenizer, tokenizer_path, config.end_of_text)
+    if drops_unknown(tokenizer):
+        what = "%s drops characters that it does not know, and bits per byte don't count them"
+        log.warning(what, tokenizer_path)
     dtype = np.dtype(np.uint16 if vocabulary <= 2**16 else np.uint32)
     sets: dict[str, Any] = {}
     everything = [(name, "domain", parts) for name, parts in documents.items()]

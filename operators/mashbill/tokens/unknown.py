@@ -17,6 +17,8 @@ from mashbill.artifacts import Counts
 
 WORTH_TELLING = 0.001
 EXAMPLES, EXAMPLE_CHARACTERS = 5, 30
+STRANGE = "\ue000"
+"""A character for private use, which no text teaches a tokenizer."""
 log = logging.getLogger(__name__)
 
 
@@ -30,6 +32,11 @@ def unknown_id(tokenizer: Any) -> int | None:
     token = model.get("unk_token")
     found = None if token is None else tokenizer.token_to_id(token)
     return None if found is None else int(found)
+
+
+def drops_unknown(tokenizer: Any) -> bool:
+    """Whether characters that it does not know leave no token at all."""
+    return unknown_id(tokenizer) is None and not tokenizer.encode(STRANGE, add_special_tokens=False).ids
 
 
 @dataclass

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models
 
 from builders.corpus import corpus_config, run_stages, write_jsonl
 from builders.tokenizers import END, byte_tokenizer, special, word_tokenizer, write_described
 from mashbill.artifacts import Counts
 from mashbill.documents import DocumentStore
-from mashbill.errors import ConfigError
+from mashbill.errors import ConfigError, DataError
 from mashbill.tokens import TokenStore, write_token_store
 from mashbill.tokens.tokenizer import end_of_text_id, expected_vocabulary, load_tokenizer
 from mashbill.tokens.vocabulary import vocabulary_size
@@ -201,3 +201,30 @@ def test_a_tokenizer_that_knows_every_byte_counts_nothing_unknown(tmp_path: Path
     byte_tokenizer().save(str(tmp_path / "bytes.json"))
     _, counts = tokenized(tmp_path, tmp_path / "bytes.json")
     assert not {"unknown_tokens", "unknown_share"} & counts.keys()
+
+
+def test_a_tokenizer_that_drops_what_it_does_not_know_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    letters = sorted(set("".join(text for texts in TEXTS.values() for text in texts)) - {"☕"})
+    tokenizer = Tokenizer(models.BPE({letter: i for i, letter in enumerate(letters)}, []))
+    tokenizer.add_special_tokens([END])
+    tokenizer.save(str(tmp_path / "letters.json"))
+    tokenized(tmp_path, tmp_path / "letters.json")
+    (warning,) = [record.message for record in caplog.records]
+    assert "letters.json drops characters that it does not know" in warning
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"vocabulary": 3}', "\x00"])
+def test_a_folder_of_other_things_is_no_store_of_shards(content: str, tmp_path: Path) -> None:
+    (tmp_path / "tokens.json").write_text(content)
+    with pytest.raises(DataError, match=r"tokens\.json: is no index of shards .*; rerun tokenize"):
+        TokenStore(tmp_path)
+
+
+def test_shards_beside_half_a_tokenizer_are_refused(tmp_path: Path) -> None:
+    byte_tokenizer().save(str(tmp_path / "t.json"))
+    store, _ = tokenized(tmp_path, tmp_path / "t.json")
+    store.tokenizer_path.write_text(store.tokenizer_path.read_text()[:500])
+    with pytest.raises(DataError, match=r"tokenizer\.json: is not a tokenizer\.json"):
+        TokenStore(store.folder)
