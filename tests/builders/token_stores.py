@@ -7,6 +7,7 @@ import numpy as np
 
 from builders.known_models import WORDS, words_tokenizer
 from mashbill.tokens import TokenStore
+from mashbill.tokens.encoded import Encoded
 from mashbill.tokens.shards import ShardWriter, write_index
 
 BYTES_A_TOKEN = 3
@@ -34,7 +35,7 @@ def write_store(
 
     def written(name: str, split: str, tokens: np.ndarray) -> dict[str, int]:
         writer = ShardWriter(folder, name, split, dtype=dtype, end_of_text=0)
-        writer.write([tokens[:-1].tolist()], BYTES_A_TOKEN * len(tokens))
+        writer.write(Encoded.of([tokens[:-1].tolist()]), BYTES_A_TOKEN * len(tokens))
         return writer.close()
 
     for name, (train, validation) in domains.items():

@@ -4,7 +4,7 @@ A document's tokens are followed by the end-of-text token, so that readers may r
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -13,6 +13,7 @@ import numpy as np
 
 from mashbill.artifacts import Artifact, Place, file_in, has_file, place_at
 from mashbill.errors import DataError, one_line
+from mashbill.tokens.encoded import Encoded
 from mashbill.tokens.vocabulary import vocabulary_size
 
 END_OF_TEXT = "<|endoftext|>"
@@ -161,19 +162,17 @@ class ShardWriter:
         self.offsets = [0]
         self.bytes = 0
 
-    def write(self, documents: Iterable[list[int]], text_bytes: int) -> None:
+    def write(self, documents: Encoded, text_bytes: int, chosen: np.ndarray | None = None) -> None:
         """Append documents given as token ids.
 
         Args:
-            documents: token ids of each document.
-            text_bytes: UTF-8 bytes of all of them.
+            documents: some documents.
+            text_bytes: UTF-8 bytes of those that are written.
+            chosen: [chosen] which of them; None means all.
         """
-        flat: list[int] = []
-        for ids in documents:
-            flat += ids
-            flat.append(self.end_of_text)
-            self.offsets.append(self.offsets[-1] + len(ids) + 1)
-        np.asarray(flat, dtype=self.dtype).tofile(self.file)
+        places = np.arange(len(documents.lengths)) if chosen is None else chosen
+        documents.taken(places, self.end_of_text).astype(self.dtype).tofile(self.file)
+        self.offsets += (self.offsets[-1] + np.cumsum(documents.lengths[places] + 1)).tolist()
         self.bytes += text_bytes
 
     def close(self) -> dict[str, int]:

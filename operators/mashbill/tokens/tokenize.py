@@ -18,12 +18,14 @@ from mashbill.documents import REFERENCES, DocumentStore, Flow, Partition, Tally
 from mashbill.errors import DataError
 from mashbill.partitions import spread
 from mashbill.storage import local_path
+from mashbill.tokens.encoder import Encoder, encoded_in_order
 from mashbill.tokens.shards import INDEX, TOKENIZER, ShardWriter, write_index
 from mashbill.tokens.splits import smallest_share, validation_mask
 from mashbill.tokens.tokenizer import end_of_text_id, load_tokenizer, train_tokenizer
 from mashbill.tokens.unknown import Unknown, drops_unknown, unknown_id
 from mashbill.tokens.vocabulary import vocabulary_size
 
+log = logging.getLogger(__name__)
 BATCH_DOCUMENTS = 512
 log = logging.getLogger(__name__)
 OUTPUTS = {
@@ -100,9 +102,10 @@ def write_token_store(
     sets: dict[str, Any] = {}
     everything = [(name, "domain", parts) for name, parts in documents.items()]
     everything += [(name, "reference", parts) for name, parts in references.items()]
-    job = TokenJob(making, made, dtype, end_of_text, unknown_id(tokenizer), config, seed, max_domain_bytes)
+    unknown = Unknown(unknown_id(tokenizer))
+    job = TokenJob(making, made, dtype, end_of_text, unknown.token, config, seed, max_domain_bytes)
+    _tell_who_encodes(tokenizer)
     results = spread(engine or EngineConfig(), partial(_tokenize_set, job), everything)
-    unknown = Unknown(job.unknown)
     for i, ((name, kind, _), found) in enumerate(zip(everything, results, strict=True)):
         progress(0.1 + 0.9 * (i + 1) / len(everything), f"tokenized {name}")
         for split, count in found.splits.items():
@@ -119,6 +122,12 @@ def write_token_store(
             shutil.move(making / finished, output / finished)
     write_index(output, vocabulary, dtype, end_of_text=end_of_text, sets=sets)
     return {**_summary(sets, vocabulary), **unknown.counts()}
+
+
+def _tell_who_encodes(tokenizer: Any) -> None:
+    reason = Encoder(tokenizer).reason
+    if reason:
+        log.info("texts are encoded by the tokenizers library alone, which is slower: %s", reason)
 
 
 @dataclass(frozen=True)
@@ -175,31 +184,23 @@ def _write_set(
     config, seed = job.config, job.seed
     share = _share(partitions, config.validation_share, seed) if "train" in writers else 1.0
     read, unknown = 0, Unknown(job.unknown)
-    for partition in partitions:
-        for batch in partition.batches(["id", "text"], BATCH_DOCUMENTS):
-            if job.max_domain_bytes is not None and read >= job.max_domain_bytes:
-                return unknown
-            sizes = (
-                pc.binary_length(batch["text"].cast("large_binary"))
-                .to_numpy(zero_copy_only=False)
-                .astype(np.int64)
-            )
-            read += int(sizes.sum())
-            chosen = (
-                np.ones(len(sizes), bool)
-                if "train" not in writers
-                else validation_mask(batch["id"], share, seed)
-            )
-            before = writers["validation"].bytes + np.concatenate(
-                [[0], np.cumsum(np.where(chosen, sizes, 0))[:-1]]
-            )
-            chosen &= before < config.max_validation_bytes
-            texts = batch["text"].to_pylist()
-            encoded = [e.ids for e in tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
-            unknown.look(tokenizer, texts, encoded)
-            for split, mask in (("validation", chosen), ("train", ~chosen)):
-                if split in writers:
-                    writers[split].write([encoded[i] for i in np.flatnonzero(mask)], int(sizes[mask].sum()))
+    batches = (b for partition in partitions for b in partition.batches(["id", "text"], BATCH_DOCUMENTS))
+    for batch, encoded in encoded_in_order(tokenizer, batches):
+        if job.max_domain_bytes is not None and read >= job.max_domain_bytes:
+            break
+        sizes = pc.binary_length(batch["text"]).to_numpy(zero_copy_only=False).astype(np.int64)
+        read += int(sizes.sum())
+        chosen = np.ones(len(sizes), bool)
+        if "train" in writers:
+            chosen = validation_mask(batch["id"], share, seed)
+        before = writers["validation"].bytes + np.concatenate(
+            [[0], np.cumsum(np.where(chosen, sizes, 0))[:-1]]
+        )
+        chosen &= before < config.max_validation_bytes
+        unknown.look(tokenizer, batch["text"], encoded)
+        for split, mask in (("validation", chosen), ("train", ~chosen)):
+            if split in writers:
+                writers[split].write(encoded, int(sizes[mask].sum()), np.flatnonzero(mask))
     return unknown
 
 

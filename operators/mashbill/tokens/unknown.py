@@ -7,13 +7,14 @@ examples.
 
 import json
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from mashbill.artifacts import Counts
+from mashbill.tokens.encoded import Encoded
 
 WORTH_TELLING = 0.001
 EXAMPLES, EXAMPLE_CHARACTERS = 5, 30
@@ -55,21 +56,23 @@ class Unknown:
     of: int = 0
     examples: list[str] = field(default_factory=list)
 
-    def look(self, tokenizer: Any, texts: Sequence[str], ids: Sequence[list[int]]) -> None:
+    def look(self, tokenizer: Any, texts: pa.Array, encoded: Encoded) -> None:
         """Count what is unknown in a batch.
 
         Args:
             tokenizer: which made the ids, asked again for examples.
             texts: [documents].
-            ids: [documents] token ids of each.
+            encoded: their ids.
         """
         if self.token is None:
             return
-        for text, row in zip(texts, ids, strict=True):
-            found = int(np.count_nonzero(np.asarray(row) == self.token))
-            self.tokens, self.of = self.tokens + found, self.of + len(row)
-            if found and len(self.examples) < EXAMPLES:
-                self._remember(tokenizer.encode(text, add_special_tokens=False), text)
+        unknown = encoded.ids == self.token
+        self.tokens, self.of = self.tokens + int(np.count_nonzero(unknown)), self.of + len(unknown)
+        for i in np.unique(np.searchsorted(encoded.bounds, np.flatnonzero(unknown), "right") - 1):
+            if len(self.examples) >= EXAMPLES:
+                return
+            text = texts[int(i)].as_py()
+            self._remember(tokenizer.encode(text, add_special_tokens=False), text)
 
     @property
     def share(self) -> float:
