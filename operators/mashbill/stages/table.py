@@ -34,7 +34,7 @@ _CURATION = (
         inputs=("ingest",),
         run="mashbill.filters.apply:filter_documents",
         external="mashbill.filters.registry:filter_identity",
-        version=3,
+        version=4,
     ),
     Stage(
         name="deduplicate",
@@ -43,7 +43,7 @@ _CURATION = (
         inputs=("ingest", "filter"),
         run="mashbill.dedup.deduplicate:deduplicate",
         external="mashbill.dedup.deduplicate:index_identity",
-        version=5,
+        version=6,
     ),
     Stage(
         name="bootstrap",
