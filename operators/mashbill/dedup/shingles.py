@@ -57,7 +57,7 @@ def permutations(count: int) -> np.ndarray:
 
 
 @numba.njit(inline="always")
-def _code_point(text: np.ndarray, at: int, width: int) -> int:
+def _code_point(text: np.ndarray, at: int, width: int) -> np.int64:
     """The code point of so many bytes."""
     lead = np.int64(text[at])
     if width == 1:
