@@ -91,8 +91,13 @@ def run_stages(config: PipelineConfig, last: str) -> dict[str, Artifact]:
 
 def run_stage(config: PipelineConfig, name: str, inputs: Mapping[str, Artifact]) -> Artifact:
     """One stage on inputs that are there."""
+    return stage_job(config, name, inputs).run()
+
+
+def stage_job(config: PipelineConfig, name: str, inputs: Mapping[str, Artifact]) -> StageJob:
+    """The job of one stage on inputs that are there."""
     stage = next(stage for stage in stages_up_to(name) if stage.name == name)
-    return StageJob(stage, config, dict(inputs)).run()
+    return StageJob(stage, config, dict(inputs))
 
 
 def documents(artifact: Artifact, domain: str, kind: str = "documents") -> list[dict[str, Any]]:

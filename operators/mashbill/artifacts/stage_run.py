@@ -1,7 +1,7 @@
 """What a stage is given: its config, its inputs, and where to write. It knows neither Airflow nor where it
 runs."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ class StageRun:
         progress: called with the share done and a message.
         part: name of the part to run, for a stage that splits.
         parts: finished parts by name, for the run that collects them.
+        elsewhere: gives, to the run of a part, finished parts of the same result that have other names than
+            today's, as its work was cut another way before.
     """
 
     config: PipelineConfig
@@ -36,3 +38,4 @@ class StageRun:
     progress: Progress
     part: str | None = None
     parts: Mapping[str, Artifact] = field(default_factory=dict)
+    elsewhere: Callable[[], Iterable[Artifact]] = tuple

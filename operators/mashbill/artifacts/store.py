@@ -38,6 +38,12 @@ class ArtifactStore:
         except KeyError:
             return None
 
+    def part_names(self, stage: str, fingerprint: str) -> list[str]:
+        """Names of the finished parts of a result, whoever cut it so."""
+        folder = f"{self.key(stage, fingerprint)}.parts/"
+        found = (key.removeprefix(folder).split("/") for key in self.storage.keys(folder.rstrip("/")))
+        return sorted({place[0] for place in found if place[1:] == [MANIFEST]})
+
     def newest(self, stage: str) -> Artifact | None:
         """The result of a stage that was begun last, whatever it was made from, or None."""
         made = self.manifests(stage)
@@ -137,6 +143,13 @@ class ArtifactStore:
         except ValidationError as error:
             where = f"{self.storage.root}/{key}/{MANIFEST}"
             raise DataError(where, "is not a manifest", "delete the folder and rerun the stage") from error
+
+
+def other_scratch(scratch: Path) -> list[Path]:
+    """Folders that attempts at other results of the same stage and part left beside a scratch folder."""
+    stage = scratch.parent.name.rpartition("-")[0]
+    folders = scratch.parent.parent.glob(f"{stage}-*/{scratch.name}")
+    return sorted(folder for folder in folders if folder != scratch)
 
 
 def place_at(place: Artifact | Path) -> Artifact | Path:

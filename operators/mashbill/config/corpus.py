@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from mashbill.config.section import Location, Name, Section, Share
+from mashbill.config.section import HowItRuns, Location, Name, Section, Share
 
 
 class Source(Section):
@@ -132,7 +132,7 @@ class DeduplicationConfig(Section):
     against: tuple[Location, ...] = Field(
         (), description="Folders of deduplicate artifacts of finished corpora, which win over this one."
     )
-    max_memory_bytes: int = Field(
+    max_memory_bytes: HowItRuns[int] = Field(
         4_000_000_000,
         ge=1_000,
         description="Memory for matching on each machine: hashes go to as many buckets on disk as it takes.",

@@ -4,15 +4,15 @@ from typing import Literal
 
 from pydantic import Field
 
-from mashbill.config.section import Location, Section
+from mashbill.config.section import HowItRuns, Location, Section
 
 
 class EngineConfig(Section):
     """Where partitions are worked on."""
 
-    runner: Literal["native", "ray"] = Field(
+    runner: HowItRuns[Literal["native", "ray"]] = Field(
         "native", description="The cores of this machine, or a Ray cluster."
     )
-    ray_address: Location = Field(
+    ray_address: HowItRuns[Location] = Field(
         "auto", description="Address of the Ray cluster's head (host:port); auto finds this machine's."
     )

@@ -24,7 +24,7 @@ from mashbill.config.search import (
     ScheduleConfig,
     SweepConfig,
 )
-from mashbill.config.section import Location, Name, Section
+from mashbill.config.section import HowItRuns, Location, Name, Section
 from mashbill.config.tokens import TokensConfig
 from mashbill.config.training import SCHEDULED, EvaluationConfig, TrainingConfig
 from mashbill.config.validation import ValidationConfig
@@ -35,18 +35,22 @@ class PipelineConfig(Section):
     """Everything a run is determined by."""
 
     name: Name = Field("pipeline", description="Name of the pipeline, shown in reports and logs.")
-    root: Location = Field(
+    root: HowItRuns[Location] = Field(
         ".",
         description="Folder that relative paths start from, itself relative to the config file; instead of a "
         "path every other setting but scratch takes an s3:// address too.",
     )
-    artifacts: Location = Field("artifacts", description="Folder or s3:// address where results live.")
-    scratch: Location = Field(
+    artifacts: HowItRuns[Location] = Field(
+        "artifacts", description="Folder or s3:// address where results live."
+    )
+    scratch: HowItRuns[Location] = Field(
         ".mashbill", description="Local folder for work in progress and copies where artifacts are on S3."
     )
     seed: int = Field(0, ge=0, description="Everything random is a function of this and an index.")
-    workers: int = Field(0, ge=0, description="Worker processes of the shell's run; 0 means one a core.")
-    engine: EngineConfig = Field(EngineConfig(), description="Where work on partitions runs.")
+    workers: HowItRuns[int] = Field(
+        0, ge=0, description="Worker processes of the shell's run; 0 means one a core."
+    )
+    engine: HowItRuns[EngineConfig] = Field(EngineConfig(), description="Where work on partitions runs.")
     corpus: CorpusConfig = Field(description="Where the text comes from.")
     filters: FiltersConfig = Field(
         FiltersConfig(), description="Which documents, and which of their lines, are removed by rules."

@@ -6,7 +6,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from mashbill.config.names import refuse_shared_names
-from mashbill.config.section import Location, Section, Share
+from mashbill.config.section import HowItRuns, Location, Section, Share
 
 
 class BootstrapConfig(Section):
@@ -23,7 +23,7 @@ class BootstrapConfig(Section):
         14, ge=0, le=256, description="Proxies to train; 0 where the family or the classifier is given."
     )
     tokens: int = Field(1_000_000, ge=1_000, description="Training tokens of each proxy.")
-    group_size: int = Field(4, ge=1, description="Proxies trained by one task.")
+    group_size: HowItRuns[int] = Field(4, ge=1, description="Proxies trained by one task.")
     sample_bytes: int = Field(
         30_000_000, ge=10_000, description="Text of each domain that is tokenized for the family, in bytes."
     )

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from mashbill.config.section import Section, Share
+from mashbill.config.section import HowItRuns, Section, Share
 
 MIXTURES_A_COMPONENT, LEAST_MIXTURES = 4, 16
 RegressorName = Literal["auto", "linear", "lightgbm", "exponential", "power", "gp", "ensemble"]
@@ -54,10 +54,10 @@ class ProxyConfig(Optimisation):
     precision: Literal["auto", "bf16", "fp32"] = Field(
         "auto", description="Arithmetic of matrix products; auto takes bf16 where the hardware has it."
     )
-    device: Literal["auto", "cpu", "cuda"] = Field(
+    device: HowItRuns[Literal["auto", "cpu", "cuda"]] = Field(
         "auto", description="Where proxies are trained; auto takes a GPU where there is one."
     )
-    stack: Annotated[int, Field(ge=1, le=4_096)] | Literal["auto"] = Field(
+    stack: HowItRuns[Annotated[int, Field(ge=1, le=4_096)] | Literal["auto"]] = Field(
         "auto",
         description="Proxies of a group trained at once as one set of tensors; auto: as many as a GPU's "
         "memory holds, one on a CPU.",
@@ -151,7 +151,7 @@ class SweepConfig(Section):
     """How the proxies are trained."""
 
     tokens: int = Field(1_000_000, ge=1_000, description="Training tokens of each proxy.")
-    group_size: int = Field(4, ge=1, description="Proxies trained by one task.")
+    group_size: HowItRuns[int] = Field(4, ge=1, description="Proxies trained by one task.")
     evaluations: int = Field(
         4, ge=1, le=1_000, description="Times the validation loss is measured during a run, evenly spaced."
     )

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from mashbill.config.search import ModelShape
-from mashbill.config.section import Location, Section, Share
+from mashbill.config.section import HowItRuns, Location, Section, Share
 
 SCHEDULED = "scheduled"
 """The name of the final model that follows a schedule, among those of mixtures."""
@@ -25,7 +25,7 @@ class TrainingConfig(Section):
         4.0, gt=0, le=1_000, description="Times a domain's training text may be repeated."
     )
     batch_sequences: int = Field(16, ge=1, description="Sequences in a global batch.")
-    micro_batch_sequences: int = Field(8, ge=1, description="Sequences a process runs at once.")
+    micro_batch_sequences: HowItRuns[int] = Field(8, ge=1, description="Sequences a process runs at once.")
     learning_rate: float = Field(3e-3, gt=0, lt=1, description="Peak learning rate of AdamW.")
     min_learning_rate: float = Field(3e-4, ge=0, lt=1, description="Learning rate at the end of the cosine.")
     warmup_share: Share = Field(0.05, description="Share of the steps spent warming up.")
@@ -34,18 +34,22 @@ class TrainingConfig(Section):
     precision: Literal["bf16", "fp32"] = Field(
         "bf16", description="Arithmetic; master weights are fp32 in either."
     )
-    zero_stage: Literal[0, 1, 2, 3] = Field(1, description="DeepSpeed ZeRO stage.")
-    nodes: int = Field(1, ge=1, description="Nodes of the job.")
-    processes_per_node: int = Field(2, ge=1, description="Processes a node: one a GPU, or one a core.")
-    accelerator: Literal["auto", "cpu", "cuda"] = Field("auto", description="What the processes compute on.")
-    checkpoint_steps: int = Field(200, ge=1, description="Steps between checkpoints.")
+    zero_stage: HowItRuns[Literal[0, 1, 2, 3]] = Field(1, description="DeepSpeed ZeRO stage.")
+    nodes: HowItRuns[int] = Field(1, ge=1, description="Nodes of the job.")
+    processes_per_node: HowItRuns[int] = Field(
+        2, ge=1, description="Processes a node: one a GPU, or one a core."
+    )
+    accelerator: HowItRuns[Literal["auto", "cpu", "cuda"]] = Field(
+        "auto", description="What the processes compute on."
+    )
+    checkpoint_steps: HowItRuns[int] = Field(200, ge=1, description="Steps between checkpoints.")
     evaluations: int = Field(
         8, ge=1, description="Times the validation loss is measured during a run, evenly spaced."
     )
-    rendezvous: Location | None = Field(
+    rendezvous: HowItRuns[Location | None] = Field(
         None, description="host:port of torchrun's rendezvous for several nodes."
     )
-    max_restarts: int = Field(
+    max_restarts: HowItRuns[int] = Field(
         2, ge=0, description="Times torchrun restarts failed workers from the last checkpoint."
     )
 

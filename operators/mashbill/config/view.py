@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import PrivateAttr
 
 from mashbill.config.pipeline import PipelineConfig
+from mashbill.config.section import is_how_it_runs
 from mashbill.errors import RunError
 
-HOW_IT_RUNS = frozenset({"root", "artifacts", "scratch", "workers", "engine"})
+HOW_IT_RUNS = frozenset(name for name, field in PipelineConfig.model_fields.items() if is_how_it_runs(field))
 """Settings of where and how work is done: every stage sees them, and no fingerprint holds them."""
 
 ALWAYS_HELD = frozenset({"seed"})
@@ -42,7 +43,7 @@ class StageConfig(PipelineConfig):
 
     def settings(self) -> dict[str, Any]:
         """What its reader's result depends on, as JSON values: goes into the fingerprint."""
-        return self.model_dump(mode="json", exclude=set(HOW_IT_RUNS))
+        return self.what_is_computed()
 
     if not TYPE_CHECKING:  # as pydantic does, so that a misspelt name stays a type error
 

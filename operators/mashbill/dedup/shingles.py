@@ -2,31 +2,51 @@
 shingles.
 
 A word is what stands between blanks, its case and punctuation dropped; in scripts written without blanks
-(Han, kana, Thai) each character is a word. A shingle is a run of words, hashed by a rolling polynomial. Each
-permutation is ``a * x + b`` modulo 2^32 with an odd ``a``, and the signature holds its least value over the
-shingles (Broder 1997).
+(``documents/scripts.py``) each character is a word, with the marks on it. A shingle is a run of words, hashed
+by a rolling polynomial. Each permutation is ``a * x + b`` modulo 2^32 with an odd ``a``, and the signature
+holds its least value over the shingles (Broder 1997).
 """
+
+import sys
+import unicodedata
 
 import numba
 import numpy as np
 
+from mashbill.documents.scripts import IDEOGRAPHS, stands_alone
+
 OFFSET, PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)  # FNV-1a
 BASE, MIX, SHIFT = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(32)
 ROW_MIX, ROW_SHIFT = np.uint64(0x94D049BB133111EB), np.uint64(29)
-DROPPED, BLANK, LETTER, ALONE = 0, 1, 2, 3
+DROPPED, BLANK, MARK, LETTER, ALONE = range(5)
+ACCENTS = range(0x300, 0x370)
 
 
-def byte_kinds() -> np.ndarray:
-    """[256] what an ASCII byte is: dropped, a blank or part of a word; lead bytes of other characters count
-    as letters."""
-    kinds = np.full(256, LETTER, np.uint8)
-    kinds[:128] = [
-        LETTER if chr(c).isalnum() else BLANK if chr(c).isspace() or c == 0 else DROPPED for c in range(128)
-    ]
+def character_kinds() -> np.ndarray:
+    """[code points] what a character is: dropped, a blank, part of a word or a word by itself; a mark is part
+    of whatever it follows."""
+    kinds = np.full(sys.maxunicode + 1, LETTER, np.uint8)
+    kinds[: len(ASCII)] = ASCII
+    for point in range(len(ASCII), IDEOGRAPHS.start):
+        kinds[point] = _kind(chr(point))
+    kinds[IDEOGRAPHS.start : IDEOGRAPHS.stop] = ALONE
     return kinds
 
 
-KINDS = byte_kinds()
+def _kind(character: str) -> int:
+    """What a character beyond ASCII is; accents on Latin, Greek and Cyrillic letters are dropped."""
+    category, point = unicodedata.category(character), ord(character)
+    if character.isspace():
+        return BLANK
+    if category[0] in "PC" or point in ACCENTS or (point < 0xC0 and category[0] != "L"):
+        return DROPPED
+    if category[0] == "M":
+        return MARK
+    return ALONE if stands_alone(character) else LETTER
+
+
+ASCII = [LETTER if chr(c).isalnum() else BLANK if chr(c).isspace() or c == 0 else DROPPED for c in range(128)]
+KINDS = character_kinds()
 
 
 def permutations(count: int) -> np.ndarray:
@@ -37,31 +57,18 @@ def permutations(count: int) -> np.ndarray:
 
 
 @numba.njit(inline="always")
-def _kind_of_wide(text: np.ndarray, at: int, width: int) -> int:
-    """What a character beyond ASCII is: combining marks and punctuation are dropped, blanks end words."""
-    lead, second = text[at], text[at + 1]
+def _code_point(text: np.ndarray, at: int, width: int) -> np.int64:
+    """The code point of so many bytes."""
+    lead = np.int64(text[at])
+    if width == 1:
+        return lead
+    second = np.int64(text[at + 1]) & 0x3F
     if width == 2:
-        point = ((lead & 0x1F) << 6) | (second & 0x3F)
-        if point in (0x85, 0xA0):
-            return BLANK
-        return (
-            DROPPED
-            if 0x300 <= point < 0x370 or (0xA1 <= point < 0xC0 and point not in (0xAA, 0xB5, 0xBA))
-            else LETTER
-        )
-    if width == 4:
-        return ALONE if lead == 0xF0 and 0xA0 <= second < 0xB2 else LETTER
-    point = ((lead & 0x0F) << 12) | ((second & 0x3F) << 6) | (text[at + 2] & 0x3F)
-    if 0x2000 <= point <= 0x200A or point in (0x2028, 0x2029, 0x202F, 0x3000):
-        return BLANK
-    if (
-        0x200B <= point < 0x2070
-        or 0x3001 <= point < 0x3004
-        or 0x3008 <= point < 0x3020
-        or 0xFF01 <= point <= 0xFF0F
-    ):
-        return DROPPED
-    return ALONE if 0x3040 <= point < 0xA000 or 0xE00 <= point < 0xE80 else LETTER
+        return (lead & 0x1F) << 6 | second
+    third = np.int64(text[at + 2]) & 0x3F
+    if width == 3:
+        return (lead & 0x0F) << 12 | second << 6 | third
+    return (lead & 0x07) << 18 | second << 12 | third << 6 | (np.int64(text[at + 3]) & 0x3F)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -70,29 +77,25 @@ def word_hashes(text: np.ndarray, at: int, end: int, kinds: np.ndarray, out: np.
 
     Args:
         text: [bytes] uint8, of which the document is those from ``at`` to ``end``.
-        kinds: [256] from ``byte_kinds``.
+        kinds: [code points] from ``character_kinds``.
         out: [at least half the bytes, rounded up] uint64, written.
     Returns:
         Number of words.
     """
-    words, word, inside = 0, OFFSET, False
+    words, word, inside, alone = 0, OFFSET, False, False
     while at < end:
         byte = text[at]
         width = 1 if byte < 0xC0 else 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
-        kind = kinds[byte] if width == 1 else _kind_of_wide(text, at, width)
-        if inside and kind in (BLANK, ALONE):
+        kind = kinds[_code_point(text, at, width)]
+        if inside and (kind in (BLANK, ALONE) or (alone and kind == LETTER)):
             out[words] = word
             words += 1
             word, inside = OFFSET, False
-        if kind >= LETTER:
-            inside = True
+        if kind >= LETTER or (inside and kind == MARK):
+            inside, alone = True, kind == ALONE or (alone and kind == MARK)
             for k in range(at, at + width):
                 word = (word ^ np.uint64(text[k] | 0x20 if 65 <= text[k] <= 90 else text[k])) * PRIME
         at += width
-        if kind == ALONE:
-            out[words] = word
-            words += 1
-            word, inside = OFFSET, False
     if inside:
         out[words] = word
         words += 1
@@ -141,7 +144,7 @@ def signatures(
     Args:
         text: [bytes] uint8 of all documents, lower case and decomposed (NFD) beyond ASCII; offsets:
             [documents + 1] int64.
-        kinds: [256] from ``byte_kinds``; chosen: [2, bands * rows] from ``permutations``.
+        kinds: [code points] from ``character_kinds``; chosen: [2, bands * rows] from ``permutations``.
         ngram: words in a shingle; bands: how many.
         out: [documents, bands] uint64, written; 0 where a text has no word.
     """

@@ -12,9 +12,10 @@ import numpy as np
 import pyarrow as pa
 
 from mashbill.config.filters import C4Filter
-from mashbill.filters.characters import BREAK, PUNCTUATION, SPACE, TERMINAL, character_table
+from mashbill.filters.characters import ALONE, ALPHA, BREAK, DIGIT, SPACE, character_table
 from mashbill.filters.filter import Filter, Verdict
-from mashbill.filters.words import decode, split_words
+from mashbill.filters.sentences import count_sentences, ends_otherwise
+from mashbill.filters.words import decode
 from mashbill.partitions import buffers, from_buffers
 
 REASONS = ("kept", "c4_too_large", "c4_lorem_ipsum", "c4_curly_bracket", "c4_few_sentences")
@@ -144,7 +145,7 @@ def _clean(
             return -reason, begin
         line_counts[reason] += 1
         if reason == LINE_KEPT:
-            sentences += _sentences(points, bits, first, last, starts, ends)
+            sentences += count_sentences(points, bits, first, last, starts, ends)
             if written > begin:
                 out[written] = NEWLINE
                 written += 1
@@ -158,19 +159,14 @@ def _judge_line(
 ) -> tuple[int, int]:
     """Index into LINE_REASONS, or less than 0 for the document's reason, and the line's end without
     citations."""
-    words, overlong, length = 0, False, 0
-    for at in range(first, last):
-        length = 0 if bits[at] & SPACE else length + 1
-        words += length == 1
-        overlong |= length > limits.max_word_characters
+    words, overlong = _count_words(bits, first, last, limits.max_word_characters)
     if overlong:
         return OVERLONG_WORD, last
     last = _drop_citations(points, bits, first, last)
     end = points[last - 1] if last > first else 0
     ellipsis = last - first >= 3 and end == DOT and points[last - 2] == DOT and points[last - 3] == DOT
-    if ellipsis or not (
-        end == DOT or end == QUESTION or end == EXCLAMATION or end == DOUBLE or end == SINGLE
-    ):
+    plain = end == DOT or end == QUESTION or end == EXCLAMATION or end == DOUBLE or end == SINGLE
+    if ellipsis or not (plain or ends_otherwise(points, bits, first, last)):
         return NO_END_PUNCTUATION, last
     if words < limits.min_words_per_line:
         return FEW_WORDS, last
@@ -183,6 +179,22 @@ def _judge_line(
         if points[at] == BRACE:
             return -CURLY_BRACKET, last
     return (POLICY if phrase > SCRIPT_PHRASE else LINE_KEPT), last
+
+
+@numba.njit(cache=True, nogil=True)
+def _count_words(bits: np.ndarray, first: int, last: int, longest: float) -> tuple[int, bool]:
+    """Words of a line, which are what stands between blanks, or alone; and whether one is longer than may
+    be."""
+    words, length, overlong, after_alone = 0, 0, False, False
+    for at in range(first, last):
+        if bits[at] & (SPACE | ALONE):
+            words += (bits[at] & ALONE) != 0
+            length, after_alone = 0, (bits[at] & ALONE) != 0
+        elif not after_alone or bits[at] & (ALPHA | DIGIT):  # marks and punctuation that follow begin no word
+            length, after_alone = length + 1, False
+            words += length == 1
+            overlong |= length > longest
+    return words, overlong
 
 
 @numba.njit(cache=True, nogil=True)
@@ -236,32 +248,6 @@ def _matches(points: np.ndarray, at: int, last: int, phrase: np.ndarray) -> int:
             return 0
         length += 1
     return length
-
-
-@numba.njit(cache=True, nogil=True)
-def _sentences(
-    points: np.ndarray, bits: np.ndarray, first: int, last: int, starts: np.ndarray, ends: np.ndarray
-) -> int:
-    """Sentences of a line: a word of one end mark closes one, and the next word that is no punctuation opens
-    another."""
-    words = split_words(points, bits, first, last, starts, ends)
-    sentences, closed = 1 if words else 0, False
-    for word in range(words):
-        single = ends[word] - starts[word] == 1
-        if single and bits[starts[word]] & TERMINAL:
-            closed = True
-        elif closed and not _is_punctuation(bits, starts[word], ends[word]):
-            sentences += 1
-            closed = False
-    return sentences
-
-
-@numba.njit(cache=True, nogil=True)
-def _is_punctuation(bits: np.ndarray, start: int, end: int) -> bool:
-    for at in range(start, end):
-        if not bits[at] & PUNCTUATION:
-            return False
-    return True
 
 
 @numba.njit(cache=True, nogil=True)

@@ -2,7 +2,8 @@
 
 Words are runs of letters and digits, without case; runs of n words are compared by 64-bit hashes, as in GPT-3
 (arXiv 2005.14165, appendix C, n = 13). A text of an evaluation set with fewer than n words takes part with
-all its words, if they are at least five.
+all its words, if they are at least five. In scripts without blanks a character is a word, and of a text of
+such characters it takes twice as many.
 """
 
 import sys
@@ -17,13 +18,14 @@ import pyarrow as pa
 from mashbill.artifacts import StageRun
 from mashbill.config.filters import DecontaminationFilter
 from mashbill.documents import PASSAGE, DocumentStore, kind_of_set, repeats
-from mashbill.filters.characters import ALPHA, DIGIT, character_table
+from mashbill.filters.characters import ALONE, ALPHA, DIGIT, MARK, character_table
 from mashbill.filters.filter import KEPT, Filter, Verdict
 from mashbill.filters.hashes import OFFSET, combine
 from mashbill.filters.words import decode
 from mashbill.partitions import buffers
 
 FEWEST_WORDS = 5
+FACTOR = 2  # characters of a word, in scripts without blanks
 PRESENT_BITS = 22
 BASE = np.uint64(0xBF58476D1CE4E5B9)
 
@@ -112,7 +114,7 @@ class NgramIndex:
     def __init__(self, sets: dict[str, pa.Array], ngram: int) -> None:
         self.names, self.ngram = tuple(sets), ngram
         hashes, owners = [], []
-        lengths = np.zeros(ngram + 1, np.bool_)
+        lengths = np.zeros(FACTOR * ngram + 1, np.bool_)
         for owner, texts in enumerate(sets.values()):
             text, offsets = buffers(texts)
             found = np.empty(max(1, len(text) // 2 + len(texts) + 1), np.uint64)
@@ -147,20 +149,28 @@ class NgramIndex:
 @numba.njit(cache=True, nogil=True)
 def _word_hashes(
     points: np.ndarray, bits: np.ndarray, size: int, lower: np.ndarray, words: np.ndarray
-) -> int:
-    count, inside, state = 0, False, OFFSET
+) -> tuple[int, int]:
+    """Write the hash of each word; their number, and how many are single characters that stand alone."""
+    count, alone, inside, after_alone, state = 0, 0, False, False, OFFSET
     for at in range(size):
-        if bits[at] & (ALPHA | DIGIT):
-            state = combine(state if inside else OFFSET, np.uint64(lower[points[at]]))
-            inside = True
-        elif inside:
+        if inside and (bits[at] & ALONE or not bits[at] & (ALPHA | DIGIT | MARK)):
             words[count] = state
             count += 1
             inside = False
+        if bits[at] & (ALPHA | DIGIT) or (inside and bits[at] & MARK):
+            if inside and after_alone and not bits[at] & MARK:
+                words[count] = state
+                count += 1
+                inside = False
+            state = combine(state if inside else OFFSET, np.uint64(lower[points[at]]))
+            if not bits[at] & MARK:
+                after_alone = (bits[at] & ALONE) != 0
+                alone += after_alone
+            inside = True
     if inside:
         words[count] = state
         count += 1
-    return count
+    return count, alone
 
 
 @numba.njit(cache=True, nogil=True)
@@ -173,20 +183,25 @@ def run_hashes(
     lengths: np.ndarray,
     out: np.ndarray,
 ) -> int:
-    """Write the hashes of all runs of n words, and mark in lengths [n + 1] the lengths there are; returns the
-    number of runs."""
-    ngram = len(lengths) - 1
+    """Write the hashes of all runs of n words, and mark in lengths [2 n + 1] the lengths there are; returns
+    the number of runs."""
+    ngram = (len(lengths) - 1) // FACTOR
     longest = 0
     for i in range(len(offsets) - 1):
         longest = max(longest, offsets[i + 1] - offsets[i])
     points, bits = np.empty(longest + 1, np.int32), np.empty(longest + 1, np.uint16)
-    words, sums, powers = np.empty(longest + 1, np.uint64), np.zeros(longest + 2, np.uint64), _powers(ngram)
+    words, sums, powers = (
+        np.empty(longest + 1, np.uint64),
+        np.zeros(longest + 2, np.uint64),
+        _powers(FACTOR * ngram),
+    )
     count = 0
     for i in range(len(offsets) - 1):
         size = decode(text, offsets[i], offsets[i + 1], table, points, bits)
-        number = _word_hashes(points, bits, size, lower, words)
-        length = min(ngram, number)
-        if length < fewest:
+        number, alone = _word_hashes(points, bits, size, lower, words)
+        factor = FACTOR if 2 * alone > number else 1
+        length = min(factor * ngram, number)
+        if length < factor * fewest:
             continue
         lengths[length] = True
         _add_up(words, number, sums)
@@ -244,7 +259,7 @@ def count_hits(
     powers = _powers(lengths[-1] if len(lengths) else 0)
     for i in range(len(offsets) - 1):
         size = decode(text, offsets[i], offsets[i + 1], table, points, bits)
-        number = _word_hashes(points, bits, size, lower, words)
+        number, _ = _word_hashes(points, bits, size, lower, words)
         _add_up(words, number, sums)
         for length in lengths:
             for first in range(number - length + 1):

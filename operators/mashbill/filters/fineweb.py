@@ -11,9 +11,10 @@ import numpy as np
 import pyarrow as pa
 
 from mashbill.config.filters import FineWebFilter
-from mashbill.filters.characters import SPACE, TERMINAL, character_table
+from mashbill.filters.characters import SPACE, TERMINAL, WIDE, character_table
 from mashbill.filters.filter import Filter, Verdict
 from mashbill.filters.hashes import find_slot, hash_points, table_mask
+from mashbill.filters.sentences import ends_otherwise
 from mashbill.filters.words import decode, split_words
 from mashbill.partitions import buffers
 
@@ -119,8 +120,8 @@ def _judge_lines(
                 break
         if not blank:
             lines += 1
-            ended += (bits[at - 1] & TERMINAL) != 0
-            short += at - start <= limits.short_line_characters
+            ended += (bits[at - 1] & TERMINAL) != 0 or ends_otherwise(points, bits, start, at)
+            short += _columns(bits, start, at) <= limits.short_line_characters
             key = hash_points(points, start, at)
             slot = find_slot(keys, stamps, stamp, mask, key)
             if stamps[slot] == stamp:
@@ -136,3 +137,12 @@ def _judge_lines(
     if repeated / max(size - breaks, 1) > limits.max_duplicate_line_characters:
         return DUPLICATE_LINE_CHARACTERS, breaks
     return KEPT, breaks
+
+
+@numba.njit(cache=True, nogil=True)
+def _columns(bits: np.ndarray, start: int, end: int) -> int:
+    """Length of a line in columns: a wide character, which says more than a letter, takes two."""
+    columns = end - start
+    for at in range(start, end):
+        columns += (bits[at] & WIDE) != 0
+    return columns

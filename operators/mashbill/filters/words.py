@@ -1,5 +1,5 @@
 """Words of a document, in compiled code: blanks separate, punctuation at the ends is split off, hyphens and
-slashes split.
+slashes split. In scripts without blanks a character is a word, with its marks (``documents/scripts.py``).
 
 The rules are those of spaCy's English tokenizer, which datatrove's filters count with, without its list of
 exceptions: on real text the filters decide alike for over 98% of documents (docs/benchmarks.md).
@@ -8,16 +8,23 @@ exceptions: on real text the filters decide alike for over 98% of documents (doc
 import numba
 import numpy as np
 
-from mashbill.filters.characters import ALPHA, DIGIT, LOWER, PREFIX, SPACE, SUFFIX, UPPER
-
-DOT, HYPHEN, SLASH, COLON, COMMA, EQUALS, LESS, MORE = (ord(c) for c in ".-/:,=<>")
-EN_DASH, EM_DASH, ELLIPSIS, TILDE, PERCENT = (ord(c) for c in "–—…~%")
-APOSTROPHE, QUOTE, CLOSING = ord("'"), ord("’"), ord(")")
-PLUS, STAR, CARET = (ord(c) for c in "+*^")
-LETTER_D, LETTER_E, LETTER_L, LETTER_M, LETTER_N, LETTER_R, LETTER_S, LETTER_T, LETTER_V, LETTER_W = (
-    ord(c) for c in "delmnrstvw"
+from mashbill.filters.characters import (
+    ALONE,
+    ALPHA,
+    DIGIT,
+    LOWER,
+    MARK,
+    PREFIX,
+    SPACE,
+    SUFFIX,
+    UPPER,
+    character_table,
 )
-ALNUM = ALPHA | DIGIT
+from mashbill.filters.joints import clitic_length, infix, is_address
+
+DOT, HYPHEN, COLON, PERCENT, APOSTROPHE, QUOTE, CLOSING, PLUS, LETTER_S = (ord(c) for c in ".-:%'’)+s")
+ALNUM, BOUND = ALPHA | DIGIT, SPACE | ALONE
+ZERO_WIDTH_SPACE = 0x200B
 
 
 @numba.njit(cache=True, nogil=True)
@@ -76,14 +83,22 @@ def split_words(
             at += 1
             continue
         stop = at
-        while stop < end and bits[stop] & ALNUM:
+        if bits[at] & ALONE:
             stop += 1
-        if stop == end or bits[stop] & SPACE:  # letters and digits alone, as most are
+            while stop < end and (bits[stop] & MARK or points[stop] == ZERO_WIDTH_SPACE):
+                stop += 1
+            starts[count], ends[count] = at, stop
+            count += 1
+            at = stop
+            continue
+        while stop < end and bits[stop] & ALNUM and not bits[stop] & ALONE:
+            stop += 1
+        if stop == end or bits[stop] & BOUND:  # letters and digits alone, as most are
             starts[count], ends[count] = at, stop
             count += 1
         elif (
             stop > at
-            and (stop + 1 == end or bits[stop + 1] & SPACE)
+            and (stop + 1 == end or bits[stop + 1] & BOUND)
             and (bits[stop] & SUFFIX or _full_stop(points, bits, at, stop))
         ):
             starts[count], ends[count] = at, stop
@@ -91,17 +106,33 @@ def split_words(
             count += 2
             stop += 1
         else:
-            while stop < end and not bits[stop] & SPACE:
+            while stop < end and not bits[stop] & BOUND:
                 stop += 1
             count = _split_chunk(points, bits, at, stop, starts, ends, count)
         at = stop
     return count
 
 
+def words_of(text: str) -> list[str]:
+    """The words of a text, as the kernels see them."""
+    points = np.array([ord(c) for c in text], np.int32)
+    starts, ends = np.empty(len(points) + 1, np.int32), np.empty(len(points) + 1, np.int32)
+    count = split_words(points, character_table()[points], 0, len(points), starts, ends)
+    return [text[start:end] for start, end in zip(starts[:count], ends[:count], strict=True)]
+
+
 @numba.njit(cache=True, nogil=True)
 def _full_stop(points: np.ndarray, bits: np.ndarray, start: int, at: int) -> bool:
     """Whether the dot after plain letters or digits is a word of its own."""
-    return bool(points[at] == DOT and bits[at - 1] & (LOWER | DIGIT) and at - start > 1)
+    return bool(
+        points[at] == DOT and (bits[at - 1] & (LOWER | DIGIT) or _caseless(bits[at - 1])) and at - start > 1
+    )
+
+
+@numba.njit(cache=True, nogil=True)
+def _caseless(bits: int) -> bool:
+    """Whether it is a letter of a script without capitals, or a mark on one."""
+    return bool(bits & (ALPHA | MARK) and not bits & (LOWER | UPPER))
 
 
 @numba.njit(cache=True, nogil=True)
@@ -175,7 +206,9 @@ def _suffix(points: np.ndarray, bits: np.ndarray, start: int, stop: int) -> int:
             return size
         if last - 2 >= start and points[last - 2] == DOT and bits[last - 1] & ALPHA:
             return 0  # e.g., U.S.
-        if before & (LOWER | DIGIT | SUFFIX) or points[last - 1] == PERCENT or points[last - 1] == HYPHEN:
+        if before & (LOWER | DIGIT | SUFFIX) or _caseless(before):
+            return 1
+        if points[last - 1] == PERCENT or points[last - 1] == HYPHEN:
             return 1
         return 1 if last - 2 >= start and before & UPPER and bits[last - 2] & UPPER else 0
     if points[last] == PERCENT or points[last] == PLUS:
@@ -203,11 +236,11 @@ def _split_inside(
     if start >= stop:
         return count
     word = start
-    if not _is_address(points, bits, start, stop):
-        clitic = _clitic(points, bits, start, stop)
+    if not is_address(points, bits, start, stop):
+        clitic = clitic_length(points, bits, start, stop)
         at = start + 1
         while at < stop - 1:
-            size = _infix(points, bits, at, stop)
+            size = infix(points, bits, at, stop)
             if size and at > word:
                 starts[count], ends[count] = word, at
                 starts[count + 1], ends[count + 1] = at, at + size
@@ -224,77 +257,3 @@ def _split_inside(
         starts[count], ends[count] = word, stop
         count += 1
     return count
-
-
-@numba.njit(cache=True, nogil=True)
-def _infix(points: np.ndarray, bits: np.ndarray, at: int, stop: int) -> int:
-    """Length of the joining sign at a place inside a word; 0 where there is none."""
-    point, before = points[at], bits[at - 1]
-    if point == ELLIPSIS:
-        return 1
-    if point == DOT:
-        size = 1
-        while at + size < stop and points[at + size] == DOT:
-            size += 1
-        if size > 1:
-            return size
-        return 1 if before & LOWER and bits[at + 1] & UPPER else 0
-    if point == HYPHEN or point == EN_DASH or point == EM_DASH or point == TILDE:
-        size = 1
-        while at + size < stop and points[at + size] == point:
-            size += 1
-        if at + size >= stop:
-            return 0
-        if before & ALNUM and bits[at + size] & ALPHA:
-            return size
-        return (
-            1 if size == 1 and point == HYPHEN and before & DIGIT and bits[at + 1] & (DIGIT | PREFIX) else 0
-        )
-    if point == SLASH or point == COLON or point == EQUALS or point == LESS or point == MORE:
-        return 1 if before & ALNUM and bits[at + 1] & ALPHA else 0
-    if point == COMMA:
-        return 1 if before & ALPHA and bits[at + 1] & ALPHA else 0
-    if point == PLUS or point == STAR or point == CARET:
-        return 1 if before & DIGIT and bits[at + 1] & DIGIT else 0
-    return 0
-
-
-@numba.njit(cache=True, nogil=True)
-def _clitic(points: np.ndarray, bits: np.ndarray, start: int, stop: int) -> int:
-    """Length of n't, 'm, 'd, 're, 've or 'll at the end."""
-    length = stop - start
-    if length < 3:
-        return 0
-    last, second = points[stop - 1] | 32, points[stop - 2] | 32
-    mark = points[stop - 2]
-    if mark == APOSTROPHE or mark == QUOTE:
-        if last == LETTER_T and length > 3 and points[stop - 3] | 32 == LETTER_N:
-            return 3
-        return 2 if last == LETTER_M or last == LETTER_D else 0
-    mark = points[stop - 3]
-    if length > 3 and (mark == APOSTROPHE or mark == QUOTE):
-        if last == LETTER_E and (second == LETTER_R or second == LETTER_V):
-            return 3
-        return 3 if last == LETTER_L and second == LETTER_L else 0
-    return 0
-
-
-@numba.njit(cache=True, nogil=True)
-def _is_address(points: np.ndarray, bits: np.ndarray, start: int, stop: int) -> bool:
-    """Whether the word is a web address: scheme://, www., or name.tld/."""
-    if (
-        stop - start > 5
-        and points[start] | 32 == LETTER_W
-        and points[start + 1] | 32 == LETTER_W
-        and points[start + 3] == DOT
-    ):
-        return True
-    dotted = False
-    for at in range(start + 1, stop - 1):
-        if points[at] == COLON and at + 2 < stop and points[at + 1] == SLASH and points[at + 2] == SLASH:
-            return True
-        if points[at] == DOT and bits[at - 1] & ALNUM and bits[at + 1] & LOWER:
-            dotted = True
-        if points[at] == SLASH:
-            return dotted and bits[at - 1] & LOWER != 0
-    return False

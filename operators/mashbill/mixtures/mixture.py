@@ -1,16 +1,18 @@
 """Tables of mixtures and of losses, in RegMix's CSV form: an ``index`` column, then one column a domain or
 metric."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
 from mashbill.errors import DataError
+from mashbill.mixtures.cells import read_body, read_cells, read_text, separator_of, take_index
 
-SUM_TOLERANCE = 0.02
+SUM_TOLERANCE, PERCENT = 0.02, 100
 """RegMix's published weights have three decimals: with 17 domains a row may be off by this much."""
 
 
@@ -19,16 +21,20 @@ class Table:
     """Rows of numbers by index.
 
     Attributes:
-        index: [rows] int.
+        index: [rows] int, or names of runs.
         columns: names of the columns.
         values: [rows, columns] float64.
         source: the file or files it was read from, for errors.
+        said: what cells say that have no number, by index and column.
+        text: columns of text that were left out, and a cell of each.
     """
 
     index: np.ndarray
     columns: tuple[str, ...]
     values: np.ndarray
     source: str = ""
+    said: Mapping[tuple[Any, str], str] = field(default_factory=dict)
+    text: Mapping[str, str] = field(default_factory=dict)
 
     def write(self, path: Path) -> None:
         """Write as CSV, numbers with all their digits."""
@@ -41,48 +47,42 @@ class Table:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read a CSV and check it.
+        """Read a CSV and check it; see ``take`` and ``check``.
+
+        Raises:
+            DataError: the file is no table, or the table is not what it stands for.
+        """
+        table = cls.take(path)
+        table.check()
+        return table
+
+    @classmethod
+    def take(cls, path: Path) -> Self:
+        """Read a CSV, whoever wrote it (``mixtures/cells.py``).
 
         Raises:
             DataError: the file is missing or empty, has no index column, repeats an index or a column, or a
                 cell is no number.
         """
-        frame = read_frame(path, "an index column")
-        if "index" not in frame:
-            raise DataError(str(path), "has no column index", "add one that joins mixtures and losses")
-        twice = frame["index"][frame["index"].duplicated()]
-        if len(twice):
-            raise DataError(f"{path}: index {twice.iloc[0]}", "stands twice", "keep one row an index")
-        body = frame.drop(columns="index")
-        if body.empty:
-            raise DataError(
-                str(path),
-                "has no rows" if len(body.columns) else "has no column but the index",
-                "add the runs",
-            )
-        _check_numbers(frame, path)
-        table = cls(
-            frame["index"].to_numpy(),
-            tuple(map(str, body.columns)),
-            body.to_numpy(
-                dtype=np.float64, copy=True
-            ),  # of one column it would be the frame's own, not to write to
-            str(path),
-        )
-        table.check()
-        return table
+        index, cells = take_index(read_cells(path, "an index column"))
+        if not cells.rows or not cells.header:
+            what = "has no rows" if cells.header else "has no column but the index"
+            raise DataError(str(path), what, "add the runs")
+        body = read_body(cells, index)
+        said = {(index[row], name): words for (row, name), words in body.said.items()}
+        return cls(index, body.columns, body.values, str(path), said, body.text)
 
     def check(self) -> None:
         """Raise DataError where the rows are not what the table stands for."""
 
     def only(self, rows: np.ndarray) -> Self:
         """The table with some of its rows."""
-        return type(self)(self.index[rows], self.columns, self.values[rows], self.source)
+        return replace(self, index=self.index[rows], values=self.values[rows])
 
     def having(self, columns: Sequence[str]) -> Self:
         """The table with some of its columns, in the order given."""
         places = [self.columns.index(name) for name in columns]
-        return type(self)(self.index, tuple(columns), self.values[:, places], self.source)
+        return replace(self, columns=tuple(columns), values=self.values[:, places])
 
     def place(self, row: int, column: int) -> str:
         """Where a cell is: the file, the row's index and the column."""
@@ -120,6 +120,9 @@ class MixtureTable(Table):
             what = f"is {self.values[row, column]:g}, which is no weight"
             raise DataError(self.place(row, column), what, "give a number of at least 0")
         sums = self.values.sum(axis=1)
+        if len(sums) and (np.abs(sums / PERCENT - 1) <= SUM_TOLERANCE).all():
+            self.values[:] /= PERCENT
+            sums = self.values.sum(axis=1)
         off = np.abs(sums - 1) > SUM_TOLERANCE
         if off.any():
             row = int(np.argmax(off))
@@ -131,8 +134,15 @@ class MixtureTable(Table):
         self.values[:] /= sums[:, None]
 
 
+LEAVE_OUT = "leave the run out of both tables, or give --skip-failed"
+
+
 class LossTable(Table):
     """Losses: one column a metric; NaN where a run failed."""
+
+    def without_infinite(self) -> Self:
+        """The table where an infinite loss is one that is missing."""
+        return replace(self, values=np.where(np.isinf(self.values), np.nan, self.values))
 
     @property
     def losses(self) -> np.ndarray:
@@ -143,7 +153,7 @@ class LossTable(Table):
         """Raise DataError where a loss is infinite."""
         if np.isinf(self.values).any():
             row, column = np.argwhere(np.isinf(self.values))[0]
-            raise DataError(self.place(row, column), "is infinite", "leave the run out of both tables")
+            raise DataError(self.place(row, column), "is infinite", LEAVE_OUT)
 
     def check_positive(self, otherwise: str = "train it again", maximized: Sequence[str] = ()) -> None:
         """Raise DataError where a loss is 0 or below, which no bits and no nats per byte are.
@@ -173,8 +183,16 @@ def read_frame(path: Path, needed: str) -> Any:
 
     mend = f"give a CSV with {needed}"
     try:
-        header = pd.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False).iloc[0].tolist()
-        frame = pd.read_csv(path)
+        text = read_text(path, mend)
+        given: dict[str, Any] = {
+            "sep": separator_of(text),
+            "decimal": "," if separator_of(text) == ";" else ".",
+        }
+        first = pd.read_csv(
+            io.StringIO(text), header=None, nrows=1, dtype=str, keep_default_na=False, **given
+        )
+        header = first.iloc[0].tolist()
+        frame = pd.read_csv(io.StringIO(text), **given)
     except pd.errors.EmptyDataError as error:
         raise DataError(str(path), "is empty", mend) from error
     except (OSError, ValueError) as error:
@@ -185,25 +203,3 @@ def read_frame(path: Path, needed: str) -> Any:
     if twice:
         raise DataError(f"{path}: column {twice[0]}", "stands twice", "keep one, or name them apart")
     return frame
-
-
-def _check_numbers(frame: Any, path: Path) -> None:
-    """Raise DataError where a cell is no number."""
-    import pandas as pd
-
-    for column in frame:
-        if not pd.api.types.is_numeric_dtype(frame[column]):
-            number = pd.to_numeric(frame[column], errors="coerce")
-            row = int(np.argmax(number.isna() & frame[column].notna()))
-            where = (
-                f"{path}: row {row + 1}" if column == "index" else f"{path}: index {frame['index'].iloc[row]}"
-            )
-            raise DataError(
-                f"{where}, column {column}",
-                f"is {frame[column].iloc[row]!r:.40}, which is no number",
-                "correct the cell",
-            )
-    if frame["index"].isna().any():
-        raise DataError(
-            f"{path}: row {int(frame['index'].isna().argmax()) + 1}", "has no index", "number the run"
-        )

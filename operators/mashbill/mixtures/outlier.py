@@ -11,7 +11,7 @@ class OutlierLoss(Part):
         loss: measured; expected: by the other runs.
     """
 
-    index: int
+    index: int | str
     set: str
     loss: float
     expected: float

@@ -128,8 +128,9 @@ def align(mixtures: MixtureTable, losses: LossTable) -> LossTable:
         DataError: an index is in one table only.
     """
     for one, other in ((mixtures, losses), (losses, mixtures)):
-        alone = np.setdiff1d(one.index, other.index)
-        if len(alone):
+        there = set(other.index.tolist())
+        alone = [index for index in one.index.tolist() if index not in there]
+        if alone:
             more = f" (as {len(alone) - 1} more)" if len(alone) > 1 else ""
             where, what = f"{other.source}: index {alone[0]}", f"is missing, and {one.source} has it{more}"
             raise DataError(where, what, "keep the same runs in both")

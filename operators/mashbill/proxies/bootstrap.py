@@ -48,7 +48,7 @@ def family_identity(config: PipelineConfig) -> str | None:
 def run_bootstrap_part(run: StageRun) -> Counts:
     """Train one group of the family."""
     store, config = _shared_store(run), run.config
-    rows = group_rows(run.part or "", config.bootstrap.models, config.bootstrap.group_size)
+    rows = group_rows(run.part or "")
     counts = train_group(
         run,
         store,

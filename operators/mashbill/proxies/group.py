@@ -6,6 +6,7 @@ Results are kept in the scratch folder as soon as they are there, so that a kill
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -16,23 +17,25 @@ from mashbill.config import PipelineConfig, ProxyConfig
 from mashbill.errors import DataError
 from mashbill.mixtures import LossTable, MixtureTable, ScheduleTable, SweepRuns, TrajectoryTable
 from mashbill.models.capacity import capacity
-from mashbill.proxies.result import ProxyResult, final_losses, folder_name
+from mashbill.proxies.result import ProxyResult, final_losses, folder_name, is_finished
 from mashbill.proxies.stacks import Budget, PlannedProxy, train_planned
 from mashbill.tokens import TokenStore
 
 MIN_PROXIES = 2
-PROXIES = "proxies"
+PROXIES, GROUP = "proxies", "group-"
 
 
 def group_names(proxies: int, group_size: int) -> list[str]:
-    """Names of the groups that so many proxies fall into."""
-    return [f"group-{i:04d}" for i in range(-(-proxies // group_size))]
+    """Names of the groups that so many proxies fall into: each by its first and its last row, so that a
+    group is the same whatever the size of the others."""
+    groups = (range(first, min(proxies, first + group_size)) for first in range(0, proxies, group_size))
+    return [f"{GROUP}{rows[0]:04d}-{rows[-1]:04d}" for rows in groups]
 
 
-def group_rows(name: str, proxies: int, group_size: int) -> range:
+def group_rows(name: str) -> range:
     """Rows of the mixture table that a group trains."""
-    first = int(name.removeprefix("group-")) * group_size
-    return range(first, min(proxies, first + group_size))
+    first, last = name.removeprefix(GROUP).split("-")
+    return range(int(first), int(last) + 1)
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,8 @@ def train_group(
     members = plan_members(mixtures, rows, configs, seed=(run.config.seed, tag), schedules=schedules)
     stack, workers = capacity(configs[0], store.vocabulary, processes)
     budget = Budget(store.folder, run.scratch, tokens, evaluations)
+    if (run.part or "").startswith(GROUP):
+        adopt_finished(run, [member.name for member in members])
     train_planned(members, budget, stack=stack, processes=workers, progress=run.progress)
     for member in members:
         shutil.copytree(
@@ -107,6 +112,27 @@ def train_group(
         "failed": sum(bool(result.failed) for result in results),
     }
     return TrainedGroup(counts, SweepRuns(mixtures.only(np.asarray(rows)), losses))
+
+
+def adopt_finished(run: StageRun, names: Sequence[str]) -> None:
+    """Take proxies of a group that were finished in groups of another size: they are the same models.
+
+    Args:
+        run: the group.
+        names: of its proxies' folders.
+    """
+    missing = [name for name in names if not is_finished(run.scratch / name)]
+    committed = list(run.elsewhere()) if missing else []
+    for name in missing:
+        begun = (folder for folder in run.scratch.parent.glob(f"{GROUP}*/{name}") if is_finished(folder))
+        done = (one.folder(f"{PROXIES}/{name}") for one in committed if one.names(f"{PROXIES}/{name}"))
+        found = next(chain(begun, done), None)
+        if found is not None:
+            making = run.scratch / f"{name}.taken"
+            shutil.rmtree(making, ignore_errors=True)
+            shutil.copytree(found, making)
+            shutil.rmtree(run.scratch / name, ignore_errors=True)
+            making.replace(run.scratch / name)
 
 
 def plan_members(

@@ -45,6 +45,9 @@ def train_mixtures(
     """
     store, schedules = TokenStore(tokens), ScheduleTable.read(path)
     mixtures = schedules.means()
+    if mixtures.index.dtype == object:
+        what = f"has names of runs ({mixtures.index[0]!r:.40}), and proxies are numbered"
+        raise DataError(f"{path}: index", what, "number the rows in a column index")
     unknown = [name for name in mixtures.domains if name not in store.domains]
     if unknown:
         raise DataError(
@@ -54,7 +57,7 @@ def train_mixtures(
         )
     identity = {
         "mixtures": path.read_text(encoding="utf-8"),
-        "proxy": proxy.model_dump(mode="json"),
+        "proxy": proxy.what_is_computed(),
         "tokens": sweep.tokens,
         "evaluations": sweep.evaluations,
         "seed": seed,

@@ -6,6 +6,7 @@ and then lets a killed loop go on where it was.
 """
 
 import json
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from mashbill.proxies.learners import FINE, Learner, LearnerState, SingleLearner
 from mashbill.proxies.result import ProxyResult
 from mashbill.tokens import TokenStore
 
+log = logging.getLogger(__name__)
 CHECKPOINT_SECONDS = 30.0
 LOOK_STEPS = 20  # between looks at the losses, which wait for the device
 CHECKPOINT = "checkpoint.pt"
@@ -128,8 +130,8 @@ class _Training:
         self.loaders = [self._loader(member) for member in members]
         self.results, self.step, self.seconds = [ProxyResult() for _ in members], 0, 0.0
         self.path = scratch / CHECKPOINT
-        kept = self._checkpoint()
         self.learner = new_learner(store, members)
+        kept = self._checkpoint()
         if kept is not None:
             self.learner.load(kept)
 
@@ -221,8 +223,9 @@ class _Training:
         ]
         return [
             self.steps,
+            type(self.learner).__name__,
             [
-                [json.dumps(r), m.seed, m.config.model_dump_json()]
+                [json.dumps(r), m.seed, json.dumps(m.config.what_is_computed())]
                 for r, m in zip(read, self.members, strict=True)
             ],
         ]
@@ -248,6 +251,12 @@ class _Training:
             return None
         kept = torch.load(self.path, map_location="cpu", weights_only=True)
         if kept["identity"] != self._identity():
+            log.warning(
+                "proxy %s: a checkpoint at step %d is left behind, as it is of other proxies or was made "
+                "with another proxy.stack or proxy.device",
+                self.path.parent.name,
+                kept["step"],
+            )
             return None
         self.step, self.seconds = kept["step"], kept["seconds"]
         for result, trajectory in zip(self.results, kept["trajectories"], strict=True):

@@ -77,7 +77,7 @@ def run_sweep_part(run: StageRun) -> Counts:
         run,
         TokenStore(run.inputs["tokenize"]),
         plan.mixtures,
-        rows=group_rows(run.part or "", len(plan.mixtures.index), config.sweep.group_size),
+        rows=group_rows(run.part or ""),
         configs=sweep_configs(config),
         tokens=config.sweep.tokens,
         evaluations=config.sweep.evaluations,

@@ -56,7 +56,7 @@ class Outliers:
         """The outliers among [runs, sets] losses, which [sets] signs give back their own sign."""
         return tuple(
             OutlierLoss(
-                index=int(index[run]),
+                index=index[run] if isinstance(index[run], str) else int(index[run]),
                 set=sets[column],
                 loss=float(losses[run, column] * signs[column]),
                 expected=float(self.expected[run, column] * signs[column]),

@@ -1,6 +1,7 @@
 """Runs from tables of mixtures and of losses, whoever trained them: read, checked and joined on their
 index."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 from mashbill.config.groups import share_weights
 from mashbill.errors import DataError
 from mashbill.mixtures import LossTable, MixtureTable, SweepRuns
+from mashbill.mixtures.mixture import LEAVE_OUT
 from mashbill.mixtures.sweep_runs import align
 
 
@@ -52,7 +54,7 @@ def read_losses(paths: Sequence[Path]) -> list[LossTable]:
     Raises:
         DataError: no column is in all.
     """
-    tables = [LossTable.read(path) for path in paths]
+    tables = [LossTable.take(path) for path in paths]
     shared = tuple(name for name in tables[0].columns if all(name in table.columns for table in tables))
     if not shared:
         raise DataError(_sources(tables), "have no column in common", "give losses of the same metrics")
@@ -77,6 +79,8 @@ def join_tables(
         DataError: a loss is missing (without skip_failed) or not above 0, an index occurs twice, or in one
             table only.
     """
+    if skip_failed:
+        losses = [table.without_infinite() for table in losses]
     for table in losses:
         _check_losses(table, maximized, skip_failed)
     stacked = LossTable(
@@ -108,23 +112,24 @@ def ordered(mixtures: MixtureTable, domains: Sequence[str], known_by: str = "the
 
 
 def _check_losses(table: LossTable, maximized: Sequence[str], skip_failed: bool) -> None:
+    if not skip_failed:
+        table.check()
     missing = np.isnan(table.losses)
     if missing.any() and not skip_failed:
-        raise DataError(
-            table.place(*np.argwhere(missing)[0]),
-            "is missing",
-            "leave the run out of both tables, or give --skip-failed",
-        )
+        row, column = np.argwhere(missing)[0]
+        said = table.said.get((table.index[row], table.columns[column]))
+        what = f"is {said!r:.40}, which is no loss" if said else "is missing"
+        raise DataError(table.place(row, column), what, LEAVE_OUT)
     table.check_positive("give --maximize {column} where higher is better", maximized)
 
 
 def _stacked_index(tables: Sequence[MixtureTable | LossTable]) -> np.ndarray:
     index = np.concatenate([table.index for table in tables])
-    values, counts = np.unique(index, return_counts=True)
-    if (counts > 1).any():
+    twice = [value for value, count in Counter(index.tolist()).items() if count > 1]
+    if twice:
         raise DataError(
             _sources(tables),
-            f"have index {values[counts > 1][0]} twice",
+            f"have index {twice[0]} twice",
             "number the runs of all tables apart",
         )
     return index

@@ -176,7 +176,7 @@ def evaluate_tables(
         DataError: a column or domain is missing, a loss is missing or not above 0, a column is constant, or
             fewer than two runs are left.
     """
-    fitted, table = model.fitted, LossTable.read(losses)
+    fitted, table = model.fitted, LossTable.take(losses)
     missing = [name for name in fitted.sets if name not in table.columns]
     if missing:
         where, what = f"{losses}: column {missing[0]}", "is missing, and the model predicts it"
@@ -223,6 +223,10 @@ def _by_column(
     target: Mapping[str, float], losses: LossTable, where: str, *, maximized: Sequence[str]
 ) -> dict[str, float]:
     """The target's weights by loss column."""
+    for name in (*target, *maximized):
+        if name in losses.text:
+            what = f"is text ({losses.text[name]!r:.40}), and no loss"
+            raise DataError(f"{where}: column {name}", what, f"choose among {', '.join(losses.columns)}")
     weights = weigh_columns(target, losses.columns, where)
     weigh_columns(dict.fromkeys(maximized, 1.0), losses.columns, where)
     return weights

@@ -11,7 +11,6 @@ from typing import Any
 from mashbill.artifacts import Artifact, Part, Record
 from mashbill.config import PipelineConfig
 from mashbill.config.training import SCHEDULED
-from mashbill.config.view import HOW_IT_RUNS
 from mashbill.dedup import deduplicate
 from mashbill.documents import (
     DUPLICATES,
@@ -180,7 +179,7 @@ def gather(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> Facts:
         ladder=Ladder.read(inputs["ladder"]),
         rounds=Rounds.read(inputs["refine"]).root,
         regression=RegressorComparison.read(inputs["fit"]),
-        config=config.model_dump_json(indent=2, exclude=set(HOW_IT_RUNS)),
+        config=json.dumps(config.what_is_computed(), indent=2, ensure_ascii=False),
         versions={name: _version(name) for name in VERSIONS},
     )
 

@@ -77,7 +77,7 @@ def reuse_identity(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> An
         "mix": earlier.mix.fingerprint if earlier else None,
         "revised_share": config.plan.revised_share,
         "target": config.target,
-        "proxy": config.proxy.model_dump(mode="json"),
+        "proxy": config.proxy.what_is_computed(),
         "vocabulary": config.tokens.vocabulary,
         "mixtures_of": config.mixture_names,
     }

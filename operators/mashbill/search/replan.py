@@ -199,4 +199,4 @@ def _same_proxy(settings: Mapping[str, Any], proxy: ProxyConfig) -> bool:
         earlier = ProxyConfig.model_validate(settings)
     except ValidationError:
         return False
-    return earlier.model_copy(update={"device": proxy.device, "stack": proxy.stack}) == proxy
+    return earlier.what_is_computed() == proxy.what_is_computed()

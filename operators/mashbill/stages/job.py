@@ -115,6 +115,12 @@ class StageJob:
             parts[name] = artifact
         return parts
 
+    def _elsewhere(self) -> list[Artifact]:
+        """Finished parts that are none of today's."""
+        others = set(self.store.part_names(self.stage.name, self.fingerprint)) - set(self.part_names())
+        found = (self.find_part(name) for name in sorted(others))
+        return [artifact for artifact in found if artifact is not None]
+
     def discard(self) -> None:
         """Forget the result and its parts, so that the next run makes them anew."""
         self.store.discard(self.stage.name, self.fingerprint)
@@ -133,7 +139,7 @@ class StageJob:
             scratch = self.store.scratch_folder(self.stage.name, self.fingerprint, part)
             progress(0.0, "starting")
             counts = self.stage.load_run(part=part is not None)(
-                StageRun(self.view, self.inputs, output, scratch, progress, part, parts)
+                StageRun(self.view, self.inputs, output, scratch, progress, part, parts, self._elsewhere)
             )
             write_statistics(self.stage.name, counts, output)
             manifest = Manifest(

@@ -46,7 +46,7 @@ _CURATION = (
         run="mashbill.dedup.deduplicate:deduplicate",
         check="mashbill.dedup.deduplicate:check_indexes",
         external="mashbill.dedup.deduplicate:index_identity",
-        version=5,
+        version=6,
     ),
     Stage(
         name="bootstrap",

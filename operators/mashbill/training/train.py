@@ -1,6 +1,7 @@
 """The train stage: one torchrun job a mixture, each a part; collected into one artifact of models and
 curves."""
 
+import logging
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -13,8 +14,10 @@ from mashbill.mixtures import Choice, Recipe, Recipes, Schedule, ScheduleChoice
 from mashbill.mixtures.schedule_choice import phases_of
 from mashbill.models.huggingface import MODELS
 from mashbill.tokens import TokenStore
+from mashbill.training.attempts import JOB, earlier_attempts
 from mashbill.training.recipe import deepspeed_config, forecast
 
+log = logging.getLogger(__name__)
 TABLES = ("curve", "evaluations")
 CURVES, EVALUATIONS = "curves.csv", "evaluations.csv"
 OUTPUTS = {
@@ -51,8 +54,10 @@ def run_train_part(run: StageRun) -> Counts:
         "accelerator": accelerator(config.training),
     }
     store.check()
-    write_json(run.scratch / "job.json", job)
-    torchrun(WORKER, run.scratch / "job.json", config.training, scratch=run.scratch, progress=run.progress)
+    for words in earlier_attempts(run.scratch, job):
+        log.warning("train, %s: %s", name, words)
+    write_json(run.scratch / JOB, job)
+    torchrun(WORKER, run.scratch / JOB, config.training, scratch=run.scratch, progress=run.progress)
     for table in TABLES:
         shutil.copyfile(run.scratch / f"{table}.csv", run.output / f"{table}.csv")
     recipe = Recipe(

@@ -27,6 +27,15 @@ from mashbill.models.measurement import bits_per_byte
 from mashbill.models.optimisation import learning_rate_at, weight_decay_groups
 from mashbill.models.transformer import Transformer
 from mashbill.tokens import TokenStore
+from mashbill.training.layouts import (
+    CHECKPOINTS,
+    SHAPES,
+    Checkpoint,
+    deepspeed_state,
+    put_into,
+    shapes_of,
+    step_of,
+)
 from mashbill.training.recipe import deepspeed_config, training_steps
 
 UNUSED_OP = "deepspeed_shm_comm"
@@ -69,6 +78,7 @@ class Worker:
         if self.training.zero_stage == 3:
             deepspeed.zero.register_external_parameter(model, model.lm_head.weight)
         groups = weight_decay_groups(model, self.training.weight_decay)
+        self.shapes = shapes_of(model, groups)
         self.engine: Any = deepspeed.initialize(
             model=model, model_parameters=groups, config=deepspeed_config(self.training)
         )[0]
@@ -89,7 +99,7 @@ class Worker:
                 minimum=self.training.min_learning_rate,
                 warmup_share=self.training.warmup_share,
             )
-            loss = self._train_step(rate)
+            loss = self._train_step(rate, step=self.step)
             self.step += 1
             seconds = time.monotonic() - started
             self._record(
@@ -103,16 +113,17 @@ class Worker:
                 self._evaluate(batch_tokens)
             if self.step % self.training.checkpoint_steps == 0 and self.step < self.steps:
                 self.engine.save_checkpoint(
-                    str(self.scratch / "checkpoints"),
+                    str(self.scratch / CHECKPOINTS),
                     tag=f"step{self.step}",
-                    client_state={"step": self.step},
+                    client_state={"step": self.step, SHAPES: self.shapes},
                 )
         self._export()
 
-    def _train_step(self, rate: float) -> float:
-        """One optimiser step on this rank's slice of the global batch; returns the mean loss over ranks."""
+    def _train_step(self, rate: float, *, step: int) -> float:
+        """One optimiser step on this rank's slice of a step's global batch; returns the mean loss over
+        ranks."""
         share = self.training.batch_sequences // self.world
-        first = self.step * self.training.batch_sequences + self.rank * share
+        first = step * self.training.batch_sequences + self.rank * share
         sequences = torch.from_numpy(self.loader.sequences_at(np.arange(first, first + share))).to(
             self.device
         )
@@ -159,12 +170,17 @@ class Worker:
 
     def _resume(self) -> int:
         """Load the last checkpoint, if there is one; returns the step to go on from."""
-        folder = self.scratch / "checkpoints"
-        if not (folder / "latest").exists():
+        folder = self.scratch / CHECKPOINTS
+        if step_of(folder) is None:
             return self._forget_after(0)
-        with torch.serialization.safe_globals(_deepspeed_state()):
-            _, client = self.engine.load_checkpoint(str(folder))
-        return self._forget_after(int(client["step"]))
+        checkpoint = Checkpoint.last(folder)
+        if checkpoint.reads_on(self.training.zero_stage, self.world):
+            with torch.serialization.safe_globals(deepspeed_state()):
+                self.engine.load_checkpoint(str(folder))
+        else:
+            self._train_step(0.0, step=checkpoint.step)  # gives the optimiser moments to be overwritten
+            put_into(self.engine, checkpoint)
+        return self._forget_after(checkpoint.step)
 
     def _forget_after(self, step: int) -> int:
         """Drop records of steps that will be taken again."""
@@ -185,16 +201,6 @@ class Worker:
                 if new:
                     writer.writerow(head)
                 writer.writerow(row)
-
-
-def _deepspeed_state() -> list[Any]:
-    """What a checkpoint of DeepSpeed holds beside tensors and plain values: all that one may make when it is
-    read, as torch loads nothing else (``launch.torchrun``)."""
-    from deepspeed.runtime.fp16.loss_scaler import DynamicLossScaler, LossScaler
-    from deepspeed.runtime.zero.config import ZeroStageEnum
-    from deepspeed.utils.tensor_fragment import fragment_address
-
-    return [LossScaler, DynamicLossScaler, ZeroStageEnum, fragment_address]
 
 
 def main() -> None:

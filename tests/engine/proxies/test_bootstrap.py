@@ -77,7 +77,7 @@ def test_it_is_made_around_the_natural_mixture_of_a_sample(
     read = {}
     for name, settings in (("sample", config), ("whole", whole)):
         artifact = run_stage(settings, "bootstrap", done)
-        store = TokenStore(artifact.path.with_name(f"{artifact.path.name}.parts") / "group-0000")
+        store = TokenStore(artifact.path.with_name(f"{artifact.path.name}.parts") / "group-0000-0005")
         splits = ("train", "validation")
         read[name] = [sum(store.counts(d, s)["documents"] for s in splits) for d in store.domains]
         tokens = store.train_amounts()
@@ -99,5 +99,7 @@ def test_no_model_of_it_repeats_a_domain_more_often_than_the_plan_allows(
     )
     mixtures = family(tight, done)
     artifact = run_stage(tight, "bootstrap", done)
-    have = TokenStore(artifact.path.with_name(f"{artifact.path.name}.parts") / "group-0000").train_amounts()
+    have = TokenStore(
+        artifact.path.with_name(f"{artifact.path.name}.parts") / "group-0000-0004"
+    ).train_amounts()
     assert mixtures[:, 0].max() <= 0.04 * have[0] / 4_000 + 1e-6

@@ -34,10 +34,10 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> TokenStore:
 
 @pytest.mark.parametrize("proxies, size", [(6, 3), (7, 3), (1, 4), (9, 1)])
 def test_every_row_is_trained_in_one_group_and_no_group_is_too_large(proxies: int, size: int) -> None:
-    groups = [list(group_rows(name, proxies, size)) for name in group_names(proxies, size)]
+    groups = [list(group_rows(name)) for name in group_names(proxies, size)]
     assert [row for rows in groups for row in rows] == list(range(proxies))
     assert all(1 <= len(rows) <= size for rows in groups)
-    assert group_names(7, 3) == ["group-0000", "group-0001", "group-0002"]
+    assert group_names(7, 3) == ["group-0000-0002", "group-0003-0005", "group-0006-0006"]
 
 
 def test_a_proxys_seed_is_its_own_and_the_same_under_every_setting() -> None:

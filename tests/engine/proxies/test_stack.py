@@ -223,10 +223,10 @@ def test_a_killed_group_retrains_no_finished_member(
             raise Killed
 
     job = job_of(stage_named("sweep"), config, inputs)
-    scratch = job.store.scratch_folder("sweep", job.fingerprint, "group-0000")
+    scratch = job.store.scratch_folder("sweep", job.fingerprint, "group-0000-0002")
     job.progress = progress
     with pytest.raises(Killed):
-        job.run_part("group-0000")
+        job.run_part("group-0000-0002")
     assert [path.parent.name for path in finished] == ["0000"]
     job.progress = lambda share, words: kept.update(
         {path: path.stat().st_mtime_ns for path in finished if path.exists()}
@@ -234,6 +234,40 @@ def test_a_killed_group_retrains_no_finished_member(
     kept: dict[Path, int] = {}
     (scratch / "0001").mkdir(exist_ok=True)
     (scratch / "0001" / "checkpoint.part").touch()  # a checkpoint that the kill cut off
-    part = job.run_part("group-0000")
+    part = job.run_part("group-0000-0002")
     assert kept == finished
     assert not [entry.path for entry in part.manifest.files if entry.path.endswith(".part")]
+
+
+def test_a_sweep_goes_on_in_groups_of_another_size_and_retrains_nothing_that_is_finished(
+    tokenized: tuple[PipelineConfig, dict[str, Artifact]],
+) -> None:
+    class Killed(Exception):
+        pass
+
+    config, done = tokenized
+    config = config.model_copy(update={"seed": 6})
+    inputs = {**done, "plan": run_stage(config, "plan", done)}
+
+    def kill(share: float, words: str) -> None:
+        if share > 0.5:  # the fifth of six is at work
+            raise Killed
+
+    job = job_of(stage_named("sweep"), config, inputs)
+    first, second = job.part_names()
+    job.run_part(first)
+    job.progress = kill
+    with pytest.raises(Killed):
+        job.run_part(second)
+    of_first = job.find_part(first)
+    assert of_first is not None
+    scratch = job.store.scratch_folder("sweep", job.fingerprint, second)
+    places = [*of_first.path.glob("proxies/*/result.json"), *scratch.glob("*/result.json")]
+    before = {path.parent.name: path.read_text() for path in places}
+    assert sorted(before) == ["0000", "0001", "0002", "0003"]
+    pairs = config.model_copy(update={"sweep": config.sweep.model_copy(update={"group_size": 2})})
+    again = job_of(stage_named("sweep"), pairs, inputs)
+    assert again.part_names() == ["group-0000-0001", "group-0002-0003", "group-0004-0005"]
+    swept = again.run()
+    assert {name: (swept.path / "proxies" / name / "result.json").read_text() for name in before} == before
+    assert job.find() is not None

@@ -10,38 +10,16 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import psutil
 import pytest
 
 from builders.checkout import TESTS
-from builders.choices import write_choice
-from builders.corpus import TINY_MODEL, corpus_config, folder_as_artifact, run_stage, run_stages, write_jsonl
+from builders.corpus import run_stage
+from builders.final_training import losses, prepare, with_training
 from builders.planted import Touching
 from mashbill.artifacts import Artifact
 from mashbill.config import PipelineConfig
 from mashbill.errors import RunError
-from mashbill.mixtures import Schedule, ScheduleChoice
-from mashbill.mixtures.schedule_choice import phases_of
-
-TRAINING = f"""
-[deduplication]
-near = false
-[tokens]
-vocabulary = 300
-training_bytes = 50_000
-validation_share = 0.2
-max_validation_bytes = 2_000
-[training]
-{TINY_MODEL}
-tokens = 5_120
-batch_sequences = 8
-micro_batch_sequences = 4
-checkpoint_steps = 5
-evaluations = 2
-precision = "fp32"
-max_restarts = 0
-"""
 
 pytestmark = pytest.mark.slow
 
@@ -50,34 +28,7 @@ pytestmark = pytest.mark.slow
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Artifact]]:
     """Tokens, a mixture and a decision to train."""
     folder = tmp_path_factory.mktemp("training")
-    write_jsonl(folder / "a.jsonl", [f"The number {i} comes before {i + 1}." for i in range(400)])
-    write_jsonl(folder / "b.jsonl", [f"{i} times {i} is {i * i}." for i in range(400)])
-    write_jsonl(folder / "r.jsonl", ["A reference document."])
-    config = corpus_config(folder, {"a": "a.jsonl", "b": "b.jsonl"}, {"r": "r.jsonl"}, TRAINING)
-    done = run_stages(config, "deduplicate")
-    tokens = run_stage(config, "tokenize", {"ingest": done["ingest"], "select": done["deduplicate"]})
-    (folder / "mix").mkdir()
-    beside = {"natural": {"a": 0.1, "b": 0.9}}
-    mix = write_choice(folder / "mix", {"a": 0.6, "b": 0.4}, {"r": 1.0}, beside=beside)
-    schedule = Schedule(("a", "b"), np.array([0.5, 0.5]), np.array([[1.0, 0.0], [0.2, 0.8]]))
-    reason = "for a test"
-    ScheduleChoice(
-        phases=2, schedule=phases_of(schedule), mean=schedule.mean, taken=True, reason=reason
-    ).write(folder / "mix")
-    others = {name: folder_as_artifact(name, folder / "mix") for name in ("schedule", "gate")}
-    return folder, {"tokenize": tokens, "mix": mix, **others}
-
-
-def with_training(folder: Path, artifacts: Path, **settings: object) -> PipelineConfig:
-    config = corpus_config(folder, {"a": "a.jsonl", "b": "b.jsonl"}, {"r": "r.jsonl"}, TRAINING)
-    return config.model_copy(
-        update={"artifacts": str(artifacts), "training": config.training.model_copy(update=settings)}
-    )
-
-
-def losses(artifact: Artifact) -> list[float]:
-    with (artifact.path / "curves.csv").open() as file:
-        return [float(row["loss"]) for row in csv.DictReader(file)]
+    return folder, prepare(folder)
 
 
 def test_zero_stages_and_one_process_train_the_same_model(
