@@ -88,7 +88,7 @@ def test_as_many_tasks_as_airflow_maps_run_the_same_parts(tmp_path: Path) -> Non
     config, done = easy_and_hard(tmp_path, SMALL, then=["plan"])
     asked = json.dumps([str(tmp_path / "config.toml"), {k: done[k].address for k in ("tokenize", "plan")}])
     alone = said(PARTS, asked, home=tmp_path)
-    names = [f"group-{i:04d}" for i in range(6)]
+    names = [f"group-{i:04d}-{i:04d}" for i in range(6)]
     assert alone[:2] == [names, names]
     sweep = tmp_path / "artifacts" / "sweep"
     (parts,) = sweep.glob("*.parts")
@@ -96,12 +96,12 @@ def test_as_many_tasks_as_airflow_maps_run_the_same_parts(tmp_path: Path) -> Non
     parts.rename(tmp_path / "kept")
     listed, shown, made = said(PARTS, asked, home=tmp_path, AIRFLOW__CORE__MAX_MAP_LENGTH="4")
     assert listed == [
-        ["group-0000"],
-        ["group-0001", "group-0002"],
-        ["group-0003"],
-        ["group-0004", "group-0005"],
+        ["group-0000-0000"],
+        ["group-0001-0001", "group-0002-0002"],
+        ["group-0003-0003"],
+        ["group-0004-0004", "group-0005-0005"],
     ]
-    assert shown == ["group-0000", "group-0001 to group-0002", "group-0003", "group-0004 to group-0005"]
+    assert shown == [batch[0] if len(batch) == 1 else f"{batch[0]} to {batch[-1]}" for batch in listed]
     assert [Path(address).name for address in made] == [batch[-1] for batch in listed]
     after = manifests(parts)
     assert after.keys() == before.keys() == set(names)
