@@ -114,9 +114,11 @@ class GopherRepetitionFilter(FilterSection):
 class GopherQualityFilter(FilterSection):
     """Gopher's quality rules (arXiv 2112.11446, appendix A.1.1)."""
 
-    min_words: int = Field(50, ge=0, description="Least words.")
+    min_words: int = Field(50, ge=0, description="Least words; in scripts without blanks a character is one.")
     max_words: int = Field(100_000, ge=1, description="Most words.")
-    min_mean_word_characters: float = Field(3, ge=0, description="Least mean length of a word.")
+    min_mean_word_characters: float = Field(
+        3, ge=0, description="Least mean length of a word, where most stand between blanks."
+    )
     max_mean_word_characters: float = Field(10, gt=0, description="Most mean length of a word.")
     max_symbols_per_word: float = Field(0.1, ge=0, description="Most hash signs, and most ellipses, a word.")
     max_bullet_lines: Share = Field(0.9, description="Most lines that begin with a bullet.")
@@ -124,7 +126,8 @@ class GopherQualityFilter(FilterSection):
     min_alphabetic_words: Share = Field(0.8, description="Least words with a letter.")
     min_stop_words: int = Field(2, ge=0, description="Least different stop words.")
     stop_words: tuple[str, ...] = Field(
-        ("the", "be", "to", "of", "and", "that", "have", "with"), description="The stop words."
+        ("the", "be", "to", "of", "and", "that", "have", "with"),
+        description="The stop words; asked of text in a script of theirs alone.",
     )
 
 
@@ -150,7 +153,12 @@ class DecontaminationFilter(FilterSection):
         description="Evaluation or reference sets, for the filter applied by name; empty means all that "
         "training text may not repeat.",
     )
-    ngram: int = Field(13, ge=2, le=64, description="Words in a run (GPT-3: 13).")
+    ngram: int = Field(
+        13,
+        ge=2,
+        le=64,
+        description="Words in a run (GPT-3: 13); twice as many characters in scripts without blanks.",
+    )
     max_shared_ngrams: int = Field(
         0, ge=0, description="Runs a document may share with a set before it is removed."
     )
