@@ -3,7 +3,7 @@
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
@@ -15,7 +15,7 @@ from mashbill.artifacts import StageRun
 from mashbill.config import Source
 from mashbill.corpus.identities import PREFIX, Identities
 from mashbill.corpus.losses import WORST, FileAccount, Losses
-from mashbill.corpus.readers import read_source_file
+from mashbill.corpus.readers import Batch
 from mashbill.corpus.records import Rejected
 from mashbill.corpus.sources import SourceFile, file_format
 from mashbill.documents import DOCUMENT_SCHEMA, REJECTED, DocumentStore, Flow, Kind, text_bytes
@@ -80,8 +80,8 @@ class DomainWriter:
         self.uses: dict[str, SourceUse] = {}
         self.passed: Counter[str] = Counter()
 
-    def read(self, file: SourceFile, source: Source, where: str) -> None:
-        """Take in a file of a source, whose place in the config is given."""
+    def take(self, file: SourceFile, source: Source, where: str, *, batches: Iterable[Batch]) -> None:
+        """Take in what was read of a file of a source, whose place in the config is given."""
         license_pair = json.dumps({"license": source.license})[1:-1]
         use = self.uses.setdefault(where, SourceUse(source, where))
         size = file.path.stat().st_size if file.path.exists() else 0  # a hub id has none
@@ -89,7 +89,7 @@ class DomainWriter:
         account = self.losses.begin(file.address, size, one_record=one_record)
         use.files.append(account)
         self.identities.begin(file, source, where)
-        for read in read_source_file(file.path, source):
+        for read in batches:
             use.found |= read.found
             self.passed.update(read.passed)
             kept, taken = self.identities.give(read.documents)

@@ -5,12 +5,15 @@ import os
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from mashbill.artifacts import Counts, StageRun
-from mashbill.config import PipelineConfig
+from mashbill.config import PipelineConfig, Source
 from mashbill.corpus.domain_writer import DomainWriter
 from mashbill.corpus.listing import told
-from mashbill.corpus.sources import all_sources, source_files
+from mashbill.corpus.readers import Batch, read_source_file
+from mashbill.corpus.side_by_side import side_by_side
+from mashbill.corpus.sources import SourceFile, all_sources, source_files
 from mashbill.documents import (
     DOCUMENT_SCHEMA,
     DOCUMENTS,
@@ -46,13 +49,19 @@ def ingest(run: StageRun) -> Counts:
             if found.passed:
                 log.warning("%s.path: passes over %s; %s", where, *told(found.passed))
             passed.update({reason: len(names) for reason, names in found.passed.items()})
-            for j, file in enumerate(found.files):
+            read = partial(_read, source)
+            for j, (file, batches) in enumerate(side_by_side(found.files, read, os.cpu_count() or 1)):
                 run.progress((i + j / len(found.files)) / len(sources), f"reading {domain.name}: {file.name}")
-                writers[domain.name].read(file, source, where)
+                writers[domain.name].take(file, source, where, batches=batches)
         for writer in writers.values():
             writer.finish()
     _check(run, list(writers.values()))
     return _counts(writers.values()) | {"passed_over": dict(passed)}
+
+
+def _read(source: Source, file: SourceFile) -> Iterator[Batch]:
+    """What a file of a source holds."""
+    return read_source_file(file.path, source)
 
 
 def _check(run: StageRun, writers: Sequence[DomainWriter]) -> None:
