@@ -34,7 +34,7 @@ class Numbered:
     source: Partition | IndexFile
     start: int
     rows: int
-    held_out: bool = False
+    held_out: bool
 
     @property
     def name(self) -> str:
@@ -100,7 +100,7 @@ class Numbering:
     @property
     def documents(self) -> int:
         """All documents, of indexes and of sets that are held out among them."""
-        return self.partitions[-1].end if self.partitions else 0
+        return self.partitions[-1].end
 
     def range_of(self, documents: np.ndarray) -> np.ndarray:
         """[documents] which range each number falls in."""

@@ -128,7 +128,8 @@ class _Training:
                 set(member.mixture.ends(self.steps)) if isinstance(member.mixture, Schedule) else set()
             )
         self.loaders = [self._loader(member) for member in members]
-        self.results, self.step, self.seconds = [ProxyResult() for _ in members], 0, 0.0
+        self.trajectories: list[list[dict[str, float]]] = [[] for _ in members]
+        self.step, self.seconds = 0, 0.0
         self.path = scratch / CHECKPOINT
         self.learner = new_learner(store, members)
         kept = self._checkpoint()
@@ -186,23 +187,24 @@ class _Training:
     def _measure(self) -> None:
         sets = [(name, self.store.validation(name)) for name in self.store.set_names]
         measured = {name: self.learner.measure(v.tokens, v.bytes) for name, v in sets}
-        for i, (result, failed) in enumerate(zip(self.results, self.learner.failed_at(), strict=True)):
+        for i, (trajectory, failed) in enumerate(
+            zip(self.trajectories, self.learner.failed_at(), strict=True)
+        ):
             if failed == FINE:
                 values = {name: float(bits[i]) for name, bits in measured.items()}
-                result.trajectory.append(
+                trajectory.append(
                     {"step": self.step, "tokens": self.step * self.batch * self.context, **values}
                 )
 
     def _finish(self) -> list[ProxyResult]:
         """Write the models, and forget the checkpoint."""
-        failures = self.learner.failed_at()
-        for i, (member, result) in enumerate(zip(self.members, self.results, strict=True)):
+        results, failures = [], self.learner.failed_at()
+        for i, (member, trajectory) in enumerate(zip(self.members, self.trajectories, strict=True)):
             failed = int(failures[i])
-            result.tokens = (self.steps if failed == FINE else failed + 1) * self.batch * self.context
-            result.seconds = self.seconds / len(self.members)
-            if failed != FINE:
-                result.failed = f"loss is no number at step {failed}"
-            else:
+            tokens = (self.steps if failed == FINE else failed + 1) * self.batch * self.context
+            why = "" if failed == FINE else f"loss is no number at step {failed}"
+            results.append(ProxyResult(trajectory, tokens, self.seconds / len(self.members), why))
+            if failed == FINE:
                 state, shape = self.learner.member_state(i), member.config.model
                 store = self.store
                 save_weights(
@@ -214,7 +216,7 @@ class _Training:
                     end_of_text=store.end_of_text,
                 )
         self.path.unlink(missing_ok=True)
-        return self.results
+        return results
 
     def _identity(self) -> list[Any]:
         """What a checkpoint must have been made for."""
@@ -235,7 +237,7 @@ class _Training:
             "identity": self._identity(),
             "step": self.step,
             "seconds": self.seconds,
-            "trajectories": [r.trajectory for r in self.results],
+            "trajectories": self.trajectories,
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.path.with_suffix(".part")
@@ -259,8 +261,7 @@ class _Training:
             )
             return None
         self.step, self.seconds = kept["step"], kept["seconds"]
-        for result, trajectory in zip(self.results, kept["trajectories"], strict=True):
-            result.trajectory = trajectory
+        self.trajectories = kept["trajectories"]
         learner: LearnerState = kept["learner"]
         return learner
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +23,10 @@ class ProxyResult:
         failed: why it failed; empty where it didn't.
     """
 
-    trajectory: list[dict[str, float]] = field(default_factory=list)
-    tokens: int = 0
-    seconds: float = 0.0
-    failed: str = ""
+    trajectory: list[dict[str, float]]
+    tokens: int
+    seconds: float
+    failed: str
 
     @classmethod
     def read(cls, folder: Path) -> "ProxyResult":

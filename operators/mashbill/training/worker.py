@@ -166,7 +166,6 @@ class Worker:
                 tokenizer_path=self.store.tokenizer_path,
                 end_of_text=self.store.end_of_text,
             )
-        dist.barrier()
 
     def _resume(self) -> int:
         """Load the last checkpoint, if there is one; returns the step to go on from."""
@@ -210,7 +209,6 @@ def main() -> None:
     worker.run()
     dist.barrier()
     sys.stdout.flush()
-    sys.stderr.flush()
     os._exit(
         0
         # everything is on disk; gloo's threads now and then abort an orderly end ("terminate called without

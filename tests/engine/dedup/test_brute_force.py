@@ -48,7 +48,10 @@ def repeating() -> dict[str, list[str]]:
     }
 
 
-@pytest.mark.parametrize("settings", ["near = false", "exact = false\nngram = 2", ""])
+APART = "near = false\nmax_memory_bytes = 1500"  # in several ranges, whose links are joined by stars
+
+
+@pytest.mark.parametrize("settings", ["near = false", "exact = false\nngram = 2", "", APART])
 def test_of_equal_texts_the_first_by_the_configs_order_stays(
     repeating: dict[str, list[str]], tmp_path: Path, settings: str
 ) -> None:

@@ -22,6 +22,8 @@ from builders.known_models import (
     words_tokenizer,
 )
 from mashbill.models.measurement import (
+    TOKENS_A_BATCH,
+    FamilyModel,
     bits_per_byte,
     family_bits_per_byte,
     family_bits_per_character,
@@ -140,6 +142,27 @@ def test_a_document_has_the_same_bits_in_any_company(family: tuple[list[Path], l
     assert again == pytest.approx(found[order], rel=ROUNDING)
     some = [3, 333, 699]
     assert told(folders, [many[i] for i in some], 1_000) == pytest.approx(found[some], rel=ROUNDING)
+
+
+def test_no_batch_holds_more_than_its_tokens_with_what_short_texts_are_filled_up_by(
+    family: tuple[list[Path], list[np.ndarray]],
+) -> None:
+    """Long texts and short ones in turn: batches are of texts about as long as one another."""
+    model, sizes = FamilyModel(family[0][1]), []
+
+    def note(module: torch.nn.Module, arguments: tuple[object, ...], named: dict[str, torch.Tensor]) -> None:
+        sizes.append(named["input_ids"].numel())
+
+    model.model.register_forward_pre_hook(note, with_kwargs=True)
+    texts = ["c" * 400, "d", "é"] * 40
+    model.document_bits(texts)
+    tokens = 40 * 402
+    assert max(sizes) <= TOKENS_A_BATCH
+    assert tokens <= sum(sizes) < 1.5 * tokens
+
+
+def test_a_text_without_a_token_takes_no_bits(family: tuple[list[Path], list[np.ndarray]]) -> None:
+    assert family_bits_per_byte(family[0][0], ["", ""]) == 0
 
 
 def test_ability_is_bits_over_the_bytes_that_the_context_covers(

@@ -35,6 +35,14 @@ def test_the_rate_scales_with_its_peak_and_never_starts_at_nothing() -> None:
     assert rates(8, 1.0) == pytest.approx([i / 8 for i in range(1, 9)])
 
 
+def test_short_runs_warm_up_for_a_step_and_never_leave_the_range_of_rates() -> None:
+    """A share that rounds to no step still has one, at the peak; the cosine begins after it."""
+    assert rates(5, 0.0) == pytest.approx([1.0, 1.0, 0.8, 0.4, 0.2])  # cos of 0, 60, 120 and 180 degrees
+    for steps in (1, 2, 3):
+        for share in (0.0, 0.5, 1.0):
+            assert all(0.2 <= rate <= 1.0 for rate in rates(steps, share))
+
+
 def test_warm_up_takes_its_share_of_the_steps_to_the_nearest_whole_one() -> None:
     assert [rates(steps, 0.05).index(1.0) + 1 for steps in (10, 30, 39, 100, 200)] == [1, 2, 2, 5, 10]
 

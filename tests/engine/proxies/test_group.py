@@ -139,6 +139,26 @@ def test_tables_hold_the_last_losses_and_nothing_of_a_proxy_that_failed(tmp_path
         write_tables(table, failed, ("a",), output=tmp_path)
 
 
+def test_a_proxy_without_a_number_for_one_of_its_sets_counts_as_failed(tmp_path: Path) -> None:
+    table = MixtureTable(np.arange(3), ("a", "b"), np.array([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]]))
+    whole = {"step": 1, "tokens": 50, "a": 3.0, "b": 4.0}
+    results = [result(whole), result({**whole, "a": np.nan}), result(whole)]
+    assert write_tables(table, results, ("a", "b"), output=tmp_path)["failed"] == 1
+
+
+def test_no_more_processes_are_started_than_there_are_stacks(store: TokenStore, tmp_path: Path) -> None:
+    """And none for a single stack, which is trained here, where its steps can be told."""
+    table = MixtureTable(np.arange(3), ("a", "b"), np.full((3, 2), 0.5))
+    planned = plan_members(table, range(3), [PROXY], seed=(0, 301))
+    said: list[str] = []
+    budget = Budget(store.folder, tmp_path, 320, 1)
+    for some in (planned[:1], planned[1:]):
+        train_planned(some, budget, stack=1, processes=4, progress=lambda _, words: said.append(words))
+    assert sum(words.startswith("proxy 0000: step 10 of 10") for words in said) == 1
+    assert said[-1] == "2 of 2 trained, in 2 processes"
+    assert [ProxyResult.read(tmp_path / proxy.name).tokens for proxy in planned] == [320] * 3
+
+
 def test_groups_are_gathered_by_their_mixtures_and_settings_and_what_failed_has_no_model(
     tmp_path: Path,
 ) -> None:

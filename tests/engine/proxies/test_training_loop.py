@@ -2,6 +2,7 @@
 by its own settings; what it writes down is what was measured."""
 
 import json
+import pickle
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 
 from builders.known_models import bigram_table
 from builders.plain_adamw import PlainAdamW, arrays_of, plain_gradients, put_into, target_losses
+from builders.planted import Touching
 from builders.token_stores import BYTES_A_TOKEN, VOCABULARY, markov_stream, write_store
 from mashbill.config import ModelShape, ProxyConfig
 from mashbill.mixtures import MixtureLoader, Schedule
@@ -130,6 +132,34 @@ def test_proxies_become_what_a_plain_loop_makes_of_them(
             found = {name: point[name] for name in store.set_names}
             assert found == pytest.approx(measured[int(point["step"])], rel=1e-2)
         assert (result.tokens, result.failed) == (TOKENS, "")
+
+
+def test_evaluations_that_do_not_divide_the_steps_are_at_the_nearest(
+    store: TokenStore, tmp_path: Path
+) -> None:
+    (result,) = train(store, planned(tmp_path, 1), tmp_path / "scratch", evaluations=3)
+    assert [point["step"] for point in result.trajectory] == [3, 7, 10]
+
+
+def test_tokens_for_less_than_a_batch_are_one_step(store: TokenStore, tmp_path: Path) -> None:
+    (result,) = train_members(
+        store,
+        planned(tmp_path, 1),
+        tokens=1,
+        evaluations=3,
+        scratch=tmp_path / "scratch",
+        progress=lambda *_: None,
+    )
+    assert [point["step"] for point in result.trajectory] == [1]
+    assert result.tokens == BATCH * CONTEXT
+
+
+def test_a_checkpoint_that_someone_else_planted_runs_nothing(store: TokenStore, tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    torch.save({"identity": Touching(mark)}, tmp_path / CHECKPOINT)
+    with pytest.raises(pickle.UnpicklingError, match="Weights only"):
+        train(store, planned(tmp_path, 1), tmp_path)
+    assert not mark.exists()
 
 
 def test_proxies_of_equal_mixtures_and_other_seeds_differ_and_of_equal_seeds_do_not(

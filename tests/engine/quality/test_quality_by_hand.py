@@ -12,14 +12,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from builders.corpus import SMALL_FAMILY, corpus_config, documents, run_stage, run_stages, write_jsonl
-from mashbill.artifacts import Artifact
+from mashbill.artifacts import Artifact, StageRun
 from mashbill.classifiers import FastTextScorer
 from mashbill.config import PipelineConfig, QualityConfig, SelectionConfig
 from mashbill.errors import ConfigError, DataError
 from mashbill.models.measurement import family_bits_per_byte
 from mashbill.quality.classifier import calibration, telling_words, train_classifier
 from mashbill.quality.predictive_strength import predictive_strength
-from mashbill.quality.score import rank_average
+from mashbill.quality.score import contrast_examples, rank_average
 from mashbill.quality.selection import Scores, choose, quality_bins
 from mashbill.quality.sketch import QuantileSketch, buckets
 
@@ -344,7 +344,7 @@ def test_the_classifier_likes_what_is_like_the_positives(scored: Scored) -> None
     assert means["positive"] > means["negative"]
 
 
-def test_the_stage_holds_examples_out_by_the_configs_seed(scored: Scored) -> None:
+def test_the_stage_holds_examples_out_by_the_configs_seed(scored: Scored, tmp_path: Path) -> None:
     """Sixty documents of either domain, and as many asked for: only what is held out is the seed's."""
     config, done = scored
     quality = config.quality.model_copy(update={"positives": ("prose",), "sample_documents": 120})
@@ -354,6 +354,9 @@ def test_the_stage_holds_examples_out_by_the_configs_seed(scored: Scored) -> Non
         found.append(json.loads((run_stage(alone, "score", done).path / "quality.json").read_text()))
     assert found[0]["calibration"] != found[1]["calibration"]
     assert (found[0]["positives"], found[0]["negatives"]) == (60, 60)
+    examples = contrast_examples(StageRun(alone, done, tmp_path, tmp_path, lambda *_: None))
+    again = train_classifier(*examples[:2], quality, seed=8, path=tmp_path / "again.bin")
+    assert again.calibration == found[1]["calibration"]
 
 
 def test_what_is_kept_is_counted_shown_and_drawn(scored: Scored) -> None:
@@ -373,6 +376,8 @@ def test_what_is_kept_is_counted_shown_and_drawn(scored: Scored) -> None:
         assert drawn["edges"][0] == pytest.approx(np.quantile(margins[finite], 0.001))
         assert drawn["edges"][-1] == pytest.approx(np.quantile(margins[finite], 0.999))
         assert sum(drawn["kept"]) == keep.sum()
+        ends = [(margins[finite] < drawn["edges"][1]).sum(), (margins[finite] >= drawn["edges"][-2]).sum()]
+        assert [drawn["kept"][i] + drawn["dropped"][i] for i in (0, -1)] == ends
         assert sum(drawn["dropped"]) == (~keep & finite).sum()
         assert drawn["threshold"] == margins[keep].min()
         for side, mask in (("kept", keep), ("dropped", ~keep)):

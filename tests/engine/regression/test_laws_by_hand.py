@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.optimize import approx_fprime, check_grad
+from scipy.optimize import check_grad
 from scipy.spatial.distance import cdist
 from scipy.special import huber
 
@@ -23,6 +23,7 @@ from mashbill.regression.laws.ensemble import (
 from mashbill.regression.laws.exponential import Exponential
 from mashbill.regression.laws.gaussian_process import GaussianProcess
 from mashbill.regression.laws.registry import least_runs
+from mashbill.regression.process import learn
 from mashbill.regression.threads import one_thread
 
 DOMAINS = 4
@@ -74,6 +75,37 @@ def test_domains_in_another_order_change_nothing(name: str) -> None:
     assert other[:, ::-1] == pytest.approx(one, abs=1e-4)
 
 
+@pytest.mark.parametrize("name", [name for name in REGRESSORS if name != "ensemble"])
+def test_a_set_that_no_mixture_changes_is_predicted_as_it_is(name: str) -> None:
+    weights, unseen = mixtures(24, 22), mixtures(10, 23)
+    losses = np.stack([power_law(weights)[:, 0], np.full(24, 2.5)], axis=1)
+    assert new_regressor(name).fit(weights, losses).predict(unseen)[:, 1] == pytest.approx(2.5, abs=1e-3)
+
+
+def test_shares_do_not_change_with_the_unit_of_a_set() -> None:
+    """Members that are good in different sets: which unit a set is measured in says nothing of them."""
+    random = np.random.default_rng(24)
+    losses = random.normal(3, 1, (40, 2))
+    noise = {"gp": [0.1, 0.4], "power": [0.4, 0.1], "lightgbm": [0.3, 0.3]}
+    predicted = {name: losses + random.normal(0, noise[name], losses.shape) for name in MEMBERS}
+    found = []
+    for unit in (1.0, 1_000.0):
+        scale = np.array([1.0, unit])
+        compared = {name: measured_by(table * scale, losses * scale) for name, table in predicted.items()}
+        found.append(member_shares(compared, losses * scale))
+    for name, shares in found[0].items():
+        assert found[1][name] == pytest.approx(shares, abs=1e-6)
+
+
+def test_a_process_of_losses_that_spread_more_is_higher() -> None:
+    """Of a given noise: the height is all that tells how far losses go."""
+    weights = mixtures(40, 25)
+    targets = power_law(weights) - power_law(weights).mean(axis=0)
+    targets /= targets.std(axis=0)
+    low, high = (learn(weights, spread * targets, 1 / 3, noise=-4.0).heights for spread in (0.2, 5.0))
+    assert (high - low > 1).all()
+
+
 def test_runs_needed_are_the_numbers_that_a_law_must_find() -> None:
     assert {name: least_runs(name, 20) for name in REGRESSORS} == {
         "linear": 21,
@@ -115,8 +147,10 @@ def test_the_exponential_law_ends_where_its_objective_is_flat() -> None:
         errors = (predicted - target) / np.ptp(target)
         return float(huber(0.02, errors).sum() + huber(0.02, 1e-3 * parameters[2:]).sum())
 
-    slope = approx_fprime(found, value, 1e-6)
-    assert np.abs(slope).max() < 1e-3
+    risen = np.exp(found[1] + weights @ found[2:])
+    pull = np.clip((found[0] + risen - target) / np.ptp(target), -0.02, 0.02) / np.ptp(target)
+    slope = np.concatenate([[pull.sum(), pull @ risen], (pull * risen) @ weights + 1e-6 * found[2:]])
+    assert np.abs(slope).max() < 1e-7
     around = [value(found + step) for step in random.normal(0, 0.01, (200, DOMAINS + 2))]
     assert value(found) <= min(around) + 1e-6
 

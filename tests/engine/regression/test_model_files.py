@@ -18,6 +18,7 @@ from mashbill.errors import DataError
 from mashbill.mixtures import LossTable, MixtureTable, SweepRuns
 from mashbill.regression.fitted import EARLIER_MODEL, MODEL, FittedRegression, fit_runs
 from mashbill.regression.laws.gaussian_process import GaussianProcess
+from mashbill.regression.process import Process, learn
 from mashbill.regression.state import read_state, write_state
 from mashbill.regression.tables import fit_tables, save_model
 
@@ -82,6 +83,17 @@ def test_what_is_read_predicts_what_was_written_bit_for_bit(name: str, tmp_path:
     assert np.array_equal(
         FittedRegression.read(tmp_path).regressor.predict(mixtures), read.regressor.predict(mixtures)
     )
+
+
+def test_a_process_of_many_domains_is_the_same_to_the_last_bit(tmp_path: Path) -> None:
+    """Of a table's columns, as they lie: sums in another order would end in other bits."""
+    random = np.random.default_rng(1)
+    weights = np.asfortranarray(random.dirichlet(np.ones(24), 160))
+    made = learn(weights, random.standard_normal((160, 2)), 1 / 3)
+    write_state(tmp_path / "state", made.state())
+    read, unseen = Process.from_state(read_state(tmp_path / "state")), random.dirichlet(np.ones(24), 600)
+    assert np.array_equal(read.mean(unseen), made.mean(unseen))
+    assert np.array_equal(read.variance(unseen), made.variance(unseen))
 
 
 def test_the_planted_pickle_of_these_tests_runs_when_it_is_loaded(tmp_path: Path) -> None:

@@ -53,6 +53,14 @@ def rank_correlations(fit: FittedRegression) -> np.ndarray:
     return np.array([spearmanr(one, other).statistic for one, other in pairs])
 
 
+def test_losses_that_are_all_as_noisy_have_no_outlier() -> None:
+    """Some lie far from what is expected; none lies where that says much."""
+    random = np.random.default_rng(0)
+    weights = random.dirichlet(np.ones(4), RUNS)
+    losses = 3 - np.sqrt(weights[:, :2]) + 0.15 * random.standard_normal((RUNS, 2))
+    assert not find_outliers(weights, losses).found.any()
+
+
 def test_clean_runs_have_no_outlier() -> None:
     mixtures = MixtureTable.read(REGMIX / "train_mixture_1m.csv").weights
     losses = LossTable.read(REGMIX / "train_pile_loss_1m.csv").losses

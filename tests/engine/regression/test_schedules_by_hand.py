@@ -69,6 +69,15 @@ def test_a_roll_out_ends_where_the_law_ends_from_the_start_and_from_what_was_obs
     assert (higher - rest).mean() > 0.02
 
 
+def test_what_the_first_phase_decides_is_rolled_out_from_its_mixture() -> None:
+    """Nothing happens in the second phase, so that the end is where the first has left off."""
+    weights = np.random.default_rng(6).dirichlet(np.ones(3), (30, 2))
+    ends = 2.5 + 0.5 * (0.05 + weights[:, 0] @ phased_law.TRANSFER.T) ** -0.5
+    regression = TransitionRegression().fit(weights[:24], np.stack([ends, ends], axis=1)[:24])
+    rolled = regression.predict(weights[24:])
+    assert np.abs(rolled - ends[24:]).mean() < 0.2 * ends.std()
+
+
 def test_the_mean_regression_sees_amounts_alone() -> None:
     runs = runs_under(False)
     regression = MeanRegression(np.array([0.25, 0.75])).fit(*_of(runs))
@@ -192,8 +201,20 @@ def test_where_order_is_nothing_one_mixture_stays() -> None:
     assert found.mean["scarce"] == pytest.approx(0.3, abs=0.02)  # as much as there is
 
 
-def test_a_run_under_way_goes_on_with_what_is_best_from_where_it_is() -> None:
-    runs = runs_under(True)
+def test_the_one_mixture_is_the_best_by_the_mean_of_the_phases() -> None:
+    limits = ScheduleLimits(np.full(2, 0.5), no_limits(3))
+    terms = Terms({"plenty": 1.0}, natural=np.full(3, 1 / 3), folds=2)
+    found = choose_schedule(runs_under(False, runs=12), limits, terms)
+    assert not found.taken
+    grid = np.random.default_rng(0).dirichlet(np.ones(3), 2_000)
+    truth = phased_law.law(np.stack([grid, grid], axis=1), order=False)[:, -1, 1]
+    chosen = np.array([[list(found.mean.values())] * 2])
+    ended = phased_law.law(chosen, order=False)[0, -1, 1]
+    assert ended < np.quantile(truth, 0.05)
+
+
+def test_a_run_under_way_goes_on_with_what_is_best_from_where_it_is(ordered: FittedTrajectories) -> None:
+    runs = ordered.runs
     before = np.array([0.1, 0.6, 0.3])
     schedule = Schedule(DOMAINS, np.full(2, 0.5), np.stack([before, np.full(3, 1 / 3)]))
     observed = phased_law.law(schedule.weights[None], order=True)[0, 0]
@@ -208,6 +229,10 @@ def test_a_run_under_way_goes_on_with_what_is_best_from_where_it_is() -> None:
     )
     assert found.gain == pytest.approx(0.6 * (ends[0] - ends[1]), abs=0.04)
     assert found.taken
+    better = np.array([[list(found.candidate[1].mixture.values())]])
+    roll_out = RollOut(ordered, np.array([1.0, 0.0, 0.0]), observed)
+    doubt = roll_out.gain_doubt(better, schedule.weights[1:])[0]
+    assert found.noise == pytest.approx(2.353 * doubt, rel=1e-3)  # Student's t: 90% within, of four folds
 
 
 def bowl(weights: np.ndarray) -> np.ndarray:

@@ -92,6 +92,38 @@ def test_noise_is_one_where_nothing_was_repeated_or_nothing_differs() -> None:
     assert noise_offsets(weights, standardised(twice)) is None
 
 
+def test_mixtures_trained_twice_suffice() -> None:
+    weights, losses = repeated(2, mixtures=120, seeds=2)
+    offsets = noise_offsets(weights, standardised(losses))
+    assert offsets is not None
+    assert offsets[loud(weights)].mean() > offsets[~loud(weights)].mean() + 1
+
+
+def test_three_mixtures_trained_many_times_suffice() -> None:
+    random = np.random.default_rng(8)
+    weights = np.repeat(np.eye(3) * 0.7 + 0.1, 25, axis=0)
+    noise = np.repeat([0.01, 0.1, 1.0], 25)
+    offsets = noise_offsets(weights, standardised(random.normal(3, noise)[:, None]))
+    assert offsets is not None
+    assert np.diff(offsets[::25, 0]).min() > 1
+
+
+def test_a_mixture_has_no_other_noise_for_being_trained_more_often() -> None:
+    """Half twice, half nine times, of one noise: two losses lie close by chance more often than nine."""
+    random = np.random.default_rng(9)
+    mixtures = random.dirichlet(np.ones(3), 80)
+    weights = np.repeat(mixtures, np.where(loud(mixtures), 9, 2), axis=0)
+    losses = (law(weights) + random.normal(0, 0.05, len(weights)))[:, None]
+    assert noise_offsets(weights, standardised(losses)) is None
+
+
+def test_weights_that_differ_by_rounding_are_of_one_mixture() -> None:
+    weights = np.array([[0.5, 0.375, 0.125], [0.25, 0.25, 0.5]])
+    rounded = weights + np.array([2e-10, -1e-10, -1e-10])
+    apart = weights + np.array([2e-6, -1e-6, -1e-6])
+    assert same_mixtures(np.concatenate([weights, rounded, apart])).tolist() == [2, 0, 2, 0, 3, 1]
+
+
 def test_offsets_are_a_targets_own() -> None:
     weights, losses = repeated(1)
     random = np.random.default_rng(6)

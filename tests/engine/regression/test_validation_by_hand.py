@@ -43,6 +43,11 @@ def test_no_run_is_predicted_by_a_model_that_saw_it(folds: int) -> None:
     assert found.spearman.tolist() == [0, 0]
 
 
+def test_two_mixtures_are_held_out_in_turn() -> None:
+    folds = split_folds(4, 5, 0, mixtures=np.array([7, 3, 7, 3]))
+    assert sorted(held.tolist() for held, _ in folds) == [[0, 2], [1, 3]]
+
+
 def test_every_run_is_held_out_once_and_all_others_are_seen() -> None:
     splits = split_folds(11, 4, 0)
     assert sorted(np.concatenate([held for held, _ in splits]).tolist()) == list(range(11))

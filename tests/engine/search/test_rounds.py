@@ -4,14 +4,17 @@ goes on."""
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from builders.corpus import SMALL_SWEEP, easy_and_hard, run_stage
-from mashbill.artifacts import Artifact
+from builders.corpus import SMALL_SWEEP, easy_and_hard, folder_as_artifact, run_stage
+from builders.proxy_groups import stage_run, two_domains
+from mashbill.artifacts import Artifact, StageRun
 from mashbill.config import PipelineConfig
 from mashbill.errors import RunError
-from mashbill.mixtures import SweepRuns
+from mashbill.mixtures import MixtureTable, SweepRuns
+from mashbill.search.rounds import run_round
 from mashbill.stages import job_of, stage_named
 
 CONFIG = (
@@ -66,6 +69,36 @@ def test_rounds_stop_where_they_promise_too_little(swept: tuple[PipelineConfig, 
     assert not (Path(refined.path) / "losses.csv").exists()
     fitted = run_stage(patient, "fit", {**done, "refine": refined})
     assert fitted.manifest.counts["runs"] == 6
+
+
+def test_after_a_round_that_stopped_no_other_trains(tmp_path: Path) -> None:
+    """Its predecessor is who counts, not the first, which had trained."""
+    inputs = {"tokenize": folder_as_artifact("tokenize", two_domains(tmp_path / "store").folder)}
+    before = {}
+    for name, proxies in (("round-001", 4), ("round-002", 0)):
+        before[name] = folder_as_artifact("refine", tmp_path / "store")
+        before[name].manifest.counts.update(proxies=proxies, failed=0, tokens=100 * proxies, gain=0.5)
+    (tmp_path / "run").mkdir()
+    run = stage_run(tmp_path / "run", inputs, part="round-003", parts=before)
+    assert run_round(run) == {"proxies": 0, "failed": 0, "tokens": 0, "gain": 0.5}
+    assert not list(run.output.iterdir())
+
+
+@pytest.mark.slow
+def test_rounds_that_know_the_same_runs_ask_for_other_mixtures(
+    swept: tuple[PipelineConfig, dict[str, Artifact]], tmp_path: Path
+) -> None:
+    """Each draws what it believes anew, so that one killed and one repeated do not train the same."""
+    config, done = swept
+    config = config.model_copy(update={"workers": 1})
+    asked = []
+    for name in ("round-001", "round-002"):
+        output, scratch = tmp_path / name / "output", tmp_path / name / "scratch"
+        output.mkdir(parents=True)
+        scratch.mkdir()
+        run_round(StageRun(config, done, output, scratch, lambda *_: None, name, {}))
+        asked.append(MixtureTable.read(output / "mixtures.csv").weights)
+    assert not np.allclose(asked[0], asked[1])
 
 
 def test_the_ladder_says_whether_the_order_holds(swept: tuple[PipelineConfig, dict[str, Artifact]]) -> None:

@@ -15,6 +15,7 @@ from mashbill.regression.state import State
 
 STARTS = 6
 HUBER = 0.02
+PENALTY = 1e-3  # times a coefficient, in the spread of the losses
 LARGEST = 30.0  # exponent
 BEYOND = float(np.log(2))  # an unseen mixture's exponential is trusted up to twice the largest of the runs
 START_TAG = 504
@@ -68,13 +69,13 @@ def _fit_target(weights: np.ndarray, target: np.ndarray, tag: int) -> np.ndarray
     spread = max(float(np.ptp(target)), 1e-9)
 
     def residuals(parameters: np.ndarray) -> np.ndarray:
-        return np.concatenate([(_evaluate(parameters, weights) - target) / spread, 1e-3 * parameters[2:]])
+        return np.concatenate([(_evaluate(parameters, weights) - target) / spread, PENALTY * parameters[2:]])
 
     def slopes(parameters: np.ndarray) -> np.ndarray:
         value = np.exp(np.clip(parameters[1] + weights @ parameters[2:], -LARGEST, LARGEST))[:, None] / spread
         fit = np.concatenate([np.full((len(target), 1), 1 / spread), value, value * weights], axis=1)
         penalty = np.concatenate(
-            [np.zeros((len(parameters) - 2, 2)), 1e-3 * np.eye(len(parameters) - 2)], axis=1
+            [np.zeros((len(parameters) - 2, 2)), PENALTY * np.eye(len(parameters) - 2)], axis=1
         )
         return np.concatenate([fit, penalty])
 
