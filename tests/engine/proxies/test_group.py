@@ -74,6 +74,9 @@ def test_groups_of_other_runs_and_families_start_from_other_weights(
         )
         assert trained.counts["proxies"] == 4
         assert trained.counts["tokens"] == 4 * 320
+        records = (run.output / "proxies").glob("*/result.json")
+        seconds = sum(json.loads(path.read_text())["seconds"] for path in records)
+        assert trained.counts["seconds"] == pytest.approx(seconds, abs=0.01)
         assert trained.runs.losses.index.tolist() == [4, 7]
         for row, proxy in enumerate(("0004", "0007")):
             record = json.loads((run.output / "proxies" / proxy / "result.json").read_text())

@@ -90,7 +90,9 @@ def test_rounds_that_know_the_same_runs_ask_for_other_mixtures(
 ) -> None:
     """Each draws what it believes anew, so that one killed and one repeated do not train the same."""
     config, done = swept
-    config = config.model_copy(update={"workers": 1})
+    sweep = config.sweep.model_copy(update={"tokens": 640})
+    refine = config.refine.model_copy(update={"proxies": 1})
+    config = config.model_copy(update={"workers": 1, "sweep": sweep, "refine": refine})
     asked = []
     for name in ("round-001", "round-002"):
         output, scratch = tmp_path / name / "output", tmp_path / name / "scratch"
