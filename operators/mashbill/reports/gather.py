@@ -33,6 +33,7 @@ from mashbill.quality import score, selection
 from mashbill.regression.fitted import RegressorComparison
 
 REASON_SAMPLES = 3
+NAMED_FOLDERS = 3  # of a file that is shown, itself among them
 VERSIONS = (
     "airflow-provider-mashbill",
     "apache-airflow-core",
@@ -248,7 +249,7 @@ def _rejected(config: PipelineConfig, ingest: Artifact) -> dict[str, Any]:
         entry = found.setdefault(row["reason"], {"count": 0, "samples": []})
         entry["count"] += 1
         if len(entry["samples"]) < REASON_SAMPLES:
-            entry["samples"].append({**row, "source": Path(row["source"]).name})
+            entry["samples"].append({**row, "source": "/".join(Path(row["source"]).parts[-NAMED_FOLDERS:])})
     return found
 
 
