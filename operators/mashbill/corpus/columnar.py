@@ -4,6 +4,7 @@ the hub.
 Only columns that the source names are read. Damage costs the group of rows, or the batch, that it lies in.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from mashbill.corpus.records import Records, nothing, unreadable, without_text
 BATCH_ROWS = 8_192
 ERRORS = (pa.ArrowException, OSError, ValueError, TypeError, LookupError, OverflowError, NotImplementedError)
 """What libraries raise on damaged files."""
+PARQUET_END = b"....PAR1"  # bytes of the footer, and the format's mark
 IPC_MAGIC, IPC_OFFSET, IPC_END = b"ARROW1", 8, b"\xff\xff\xff\xff\x00\x00\x00\x00"
 
 
@@ -38,14 +40,14 @@ def read_parquet(path: Path, source: Source) -> Iterator[Records]:
         if source.text_field not in wanted:
             yield without_text(file.metadata.num_rows, 0, file.schema_arrow.names)
             return
-        first = 0
+        first, encrypted = 0, _is_encrypted(path, file.metadata.serialized_size)
         for group in range(file.num_row_groups):
-            yield from _row_group(file, group, wanted, first_row=first, source=source)
+            yield from _row_group(file, group, wanted, first_row=first, encrypted=encrypted, source=source)
             first += file.metadata.row_group(group).num_rows
 
 
 def _row_group(
-    file: Any, group: int, wanted: list[str], *, first_row: int, source: Source
+    file: Any, group: int, wanted: list[str], *, first_row: int, encrypted: bool, source: Source
 ) -> Iterator[Records]:
     about = file.metadata.row_group(group)
     row = first_row
@@ -55,9 +57,19 @@ def _row_group(
             row += len(batch)
     except ERRORS as error:
         left = about.num_rows - (row - first_row)
-        stored = sum(about.column(i).total_compressed_size for i in range(about.num_columns))
+        stored = about.total_byte_size
+        if not encrypted:  # of a column that is, the library ends the process where its size is asked
+            stored = sum(about.column(i).total_compressed_size for i in range(about.num_columns))
         what = f"group {group} of its rows cannot be read ({error})"
         yield nothing(unreadable(what, stored * left // max(1, about.num_rows), records=left))
+
+
+def _is_encrypted(path: Path, footer_bytes: int) -> bool:
+    """Whether columns of a parquet file are encrypted under a plain footer: a signature follows that."""
+    with path.open("rb") as file:
+        file.seek(-len(PARQUET_END), os.SEEK_END)
+        stored = int.from_bytes(file.read(4), "little")
+    return stored != footer_bytes
 
 
 def read_arrow(path: Path, source: Source) -> Iterator[Records]:
@@ -153,7 +165,11 @@ def read_hub(path: Path, source: Source) -> Iterator[Records]:
     split."""
     from datasets import load_dataset
 
-    streamed = load_dataset(source.path.removeprefix("hf://"), split=source.split, streaming=True)
+    try:
+        streamed = load_dataset(source.path.removeprefix("hf://"), split=source.split, streaming=True)
+    except ERRORS as error:
+        yield nothing(unreadable(f"cannot be loaded ({error})", 0))
+        return
     yield from _guarded(_dataset_batches(streamed), 0, source)
 
 

@@ -14,6 +14,8 @@ from mashbill.corpus.records import SCHEMA, Records, Rejected, as_text, refused
 
 ESCAPES = (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t"))
 
+CONTROL = r"[\x00-\x1f]"
+
 
 def records_of(batch: pa.RecordBatch | pa.Table, rows: pa.Array, source: Source) -> Records:
     """The records of some columns.
@@ -94,7 +96,15 @@ def values_as_text(column: pa.Array) -> pa.Array:
             return plain.cast(pa.string())
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
             pass
-    return pa.array([as_text(value) for value in plain.to_pylist()], pa.string())
+    return pa.array([_value_as_text(value) for value in plain], pa.string())
+
+
+def _value_as_text(value: pa.Scalar) -> str | None:
+    """One value; what Python has none of, such as a time of an unknown zone, as Arrow prints it."""
+    try:
+        return as_text(value.as_py())
+    except (ValueError, OverflowError, pa.ArrowException):
+        return " ".join(pa.array([value], value.type).to_string().split())
 
 
 def metadata_json(columns: Sequence[tuple[str, Any]], count: int) -> Any:
@@ -106,12 +116,15 @@ def metadata_json(columns: Sequence[tuple[str, Any]], count: int) -> Any:
     """
     if not columns:
         return pa.nulls(count, pa.string())
+    columns = tuple(dict(columns).items())  # a field that was named twice is one
     whole = pa.array([""] * count, pa.string())
     for name, column in columns:
         value = (column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column).cast(pa.string())
         for plain, escaped in ESCAPES:
             value = pc.replace_substring(value, plain, escaped)
-        value = pc.replace_substring_regex(value, r"[\x00-\x1f]", " ")
+        if pc.any(pc.match_substring_regex(value, CONTROL)).as_py():
+            for code in range(ord(" ")):
+                value = pc.replace_substring(value, chr(code), f"\\u{code:04x}")
         pair = pc.fill_null(pc.binary_join_element_wise(f'{json.dumps(name)}: "', value, '"', ""), "")
         both = pc.and_(pc.not_equal(whole, ""), pc.not_equal(pair, ""))
         whole = pc.binary_join_element_wise(whole, pc.if_else(both, ", ", ""), pair, "")
@@ -124,6 +137,8 @@ def _decoded(column: pa.Array) -> pa.Array:
         column = column.combine_chunks()
     if isinstance(column.type, pa.BaseExtensionType):
         column = column.storage
+    if pa.types.is_run_end_encoded(column.type):
+        column = pc.run_end_decode(column)
     return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
 
 

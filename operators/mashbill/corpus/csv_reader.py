@@ -6,6 +6,7 @@ are is read again row by row.
 
 import csv
 import sys
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ NEVER_CLOSED = "opens a quote that is never closed: "
 def read_csv(path: Path, source: Source) -> Iterator[Records]:
     """Read a file in blocks of rows. Rows with another number of fields than the header are rejected."""
     with PlainStream(path) as stream:
-        rows = _Rows(source)
+        rows = _Rows(source, stream.size)
         for block in stream.blocks():
             closed = block.damage is None and block.ended
             yield from rows.take(block.content, closed=closed)
@@ -44,11 +45,22 @@ class _Header:
         names: of the columns.
         delimiter: what is between them.
         wanted: columns that the source names, once each.
+        text: the row itself.
     """
 
     names: tuple[str, ...]
     delimiter: str
     wanted: tuple[str, ...]
+    text: bytes
+
+    def may_be_again(self, content: bytes) -> bool:
+        """Whether it may be among some rows."""
+        around = ((b"\n", b"\n"), (b"\n", b"\r"), (b"\r", b"\r"), (BOM_UTF8, b""))
+        return content.startswith(self.text) or any(a + self.text + b in content for a, b in around)
+
+    def is_again(self, fields: Sequence[str]) -> bool:
+        """Whether a row is the header once more, as where files were put one behind another."""
+        return tuple(field.removeprefix("\ufeff").strip() for field in fields) == self.names
 
     def problem(self, source: Source) -> str:
         """Why no record can be read, or nothing."""
@@ -61,8 +73,8 @@ class _Header:
 class _Rows:
     """Takes bytes and gives the records of the rows that are whole."""
 
-    def __init__(self, source: Source) -> None:
-        self.source = source
+    def __init__(self, source: Source, size: int) -> None:
+        self.source, self.size = source, size
         self.rest, self.row, self.state = b"", 0, BEGIN
         self.passed_over, self.beginning = 0, b""  # bytes of a row that is too long
         self.header: _Header | None = None
@@ -73,7 +85,7 @@ class _Rows:
         if self.broken:
             return
         if self.passed_over:
-            ends, state = self._ends(content, self.state)
+            ends, state, _ = self._ends(content, self.state)
             end = int(ends[0]) if len(ends) else len(content) if closed else 0
             self.passed_over += end or len(content)
             self.state = state
@@ -83,12 +95,12 @@ class _Rows:
             content = content[end:]
         content, self.rest = self.rest + content, b""
         while content:
-            ends, state = self._ends(content, BEGIN)
+            ends, state, odd = self._ends(content, BEGIN)
             whole = int(ends[-1]) if len(ends) else 0
             if closed and state != QUOTED and whole < len(content):
                 ends, whole = np.append(ends, len(content)), len(content)
             if whole:
-                yield from self._records(content[:whole], ends)
+                yield from self._records(content[:whole], ends, odd)
             content = content[whole:]
             if not closed or self.broken:
                 break
@@ -107,22 +119,26 @@ class _Rows:
         self.passed_over = 0
         return size
 
-    def _ends(self, content: bytes, state: int) -> tuple[np.ndarray, int]:
+    def _ends(self, content: bytes, state: int) -> tuple[np.ndarray, int, int]:
         data = np.frombuffer(content, np.uint8)
         ends = np.empty(len(content) + 1, np.int64)  # of memory only what is written is taken
         delimiter = self.header.delimiter if self.header else DELIMITERS[0]
-        count, state = row_ends(data, ord(delimiter), state, ends)
-        return ends[:count], int(state)
+        count, state, odd = row_ends(data, ord(delimiter), state, ends)
+        return ends[:count], int(state), int(odd)
 
-    def _records(self, content: bytes, ends: np.ndarray) -> Iterator[Records]:
+    def _records(self, content: bytes, ends: np.ndarray, odd: int) -> Iterator[Records]:
         if self.header is None:
+            while len(ends) and _is_before_header(content[: ends[0]]):
+                content, ends = content[ends[0] :], ends[1:] - ends[0]
+            if not len(ends):
+                return
             self.header = _header(content[: ends[0]], self.source)
             problem = self.header.problem(self.source)
             if problem:
                 self.broken = True
-                yield nothing(unreadable(problem, sys.maxsize))
+                yield nothing(unreadable(problem, self.size))
                 return
-            ends, _ = self._ends(content, BEGIN)
+            ends, _, odd = self._ends(content, BEGIN)
             if not len(ends) or ends[-1] < len(content):
                 ends = np.append(ends, len(content))
             content, ends = content[ends[0] :], ends[1:] - ends[0]
@@ -131,7 +147,9 @@ class _Rows:
             (int(a), int(b)) for a, b in zip(starts, ends, strict=True) if content[a:b].strip(b"\r\n") != b""
         ]
         if spans:
-            yield _parse_block(content, spans, self.row, header=self.header, source=self.source)
+            plain = not odd and not self.header.may_be_again(content)
+            table, wrong = _parse_block(content, spans, self.header, plain=plain)
+            yield _records(table, wrong, range(self.row, self.row + len(spans)), source=self.source)
             self.row += len(spans)
 
     def _too_long(self) -> Rejected:
@@ -153,15 +171,34 @@ def _header(row: bytes, source: Source) -> _Header:
     for delimiter in DELIMITERS:
         names = tuple(name.strip() for name in _fields(text, delimiter) or ())
         present = tuple(dict.fromkeys(name for name in wanted if name in names))
-        found.append(_Header(names, delimiter, present))
+        found.append(_Header(names, delimiter, present, row.strip()))
     whole = [header for header in found if source.text_field in header.names]
     return max(whole or found, key=lambda header: len(header.names))
 
 
+def _is_before_header(row: bytes) -> bool:
+    """Whether a row is blank, or says what is between fields, as a spreadsheet does."""
+    return not row.strip() or row.strip().lower().startswith(b"sep=")
+
+
+def _records(table: pa.Table, wrong: dict[int, bytes], rows: range, *, source: Source) -> Records:
+    """The records of a table, and the rows that are none, by their places among all of them."""
+    kept = [row for i, row in enumerate(rows) if i not in wrong]
+    records = records_of(table, pa.array(kept, pa.int64()), source)
+    rejected = [refused(raw, rows[i], "malformed_csv") for i, raw in wrong.items()]
+    return Records(records.table, rejected + records.rejected, records.found)
+
+
 def _parse_block(
-    content: bytes, spans: Sequence[tuple[int, int]], first_row: int, *, header: _Header, source: Source
-) -> Records:
-    odd: dict[int, bytes] = {}
+    content: bytes, spans: Sequence[tuple[int, int]], header: _Header, *, plain: bool
+) -> tuple[pa.Table, dict[int, bytes]]:
+    """The wanted columns of some rows, and the rows that are none, by their places.
+
+    Args:
+        content: the rows; spans: where each is in it.
+        header: of the file.
+        plain: whether compiled code can be left to tell which rows are none.
+    """
     numbers: list[int] = []
 
     def note(row: Any) -> str:
@@ -170,17 +207,12 @@ def _parse_block(
 
     try:
         # what is handed to note must be text
-        table = _parse_compiled(content, header, note) if is_utf8(content) else None
+        table = _parse_compiled(content, header, note) if plain and is_utf8(content) else None
     except pa.ArrowInvalid:
         table = None
     if table is None or len(table) + len(numbers) != len(spans):
-        table, odd = _parse_rows(content, spans, header)
-    else:
-        odd = {number - 1: content[slice(*spans[number - 1])] for number in numbers}
-    rows = [first_row + i for i in range(len(spans)) if i not in odd]
-    records = records_of(table, pa.array(rows, pa.int64()), source)
-    wrong = [refused(raw, first_row + i, "malformed_csv") for i, raw in odd.items()]
-    return Records(records.table, wrong + records.rejected, records.found)
+        return _parse_rows(content, spans, header)
+    return table, {number - 1: content[slice(*spans[number - 1])] for number in numbers}
 
 
 def _parse_compiled(content: bytes, header: _Header, note: Any) -> pa.Table:
@@ -214,7 +246,7 @@ def _parse_rows(
     for i, (start, end) in enumerate(spans):
         text = content[start:end].decode("utf-8", "surrogateescape")
         fields = _fields(text, header.delimiter)
-        if fields is None or len(fields) != len(header.names):
+        if fields is None or len(fields) != len(header.names) or header.is_again(fields):
             odd[i] = content[start:end]
             continue
         for column, place in zip(columns, places, strict=True):
@@ -226,7 +258,7 @@ def _parse_rows(
 def _fields(row: str, delimiter: str) -> list[str] | None:
     """The fields of a row; None where it is none."""
     try:
-        parsed = list(csv.reader([row], delimiter=delimiter))
+        parsed = list(csv.reader([row], delimiter=delimiter, strict=True))
     except csv.Error:
         return None
     return parsed[0] if len(parsed) == 1 else None

@@ -9,8 +9,10 @@ MARK, NEWLINE, RETURN = ord('"'), ord("\n"), ord("\r")
 
 
 @numba.njit(cache=True, nogil=True)
-def row_ends(content: np.ndarray, delimiter: int, state: int, ends: np.ndarray) -> tuple[int, int]:
+def row_ends(content: np.ndarray, delimiter: int, state: int, ends: np.ndarray) -> tuple[int, int, int]:
     """Find where rows end: after a line feed, a carriage return or both, outside quotes.
+
+    A row is none where something follows a closing quote; it ends with its first line.
 
     Args:
         content: [bytes] uint8.
@@ -18,9 +20,10 @@ def row_ends(content: np.ndarray, delimiter: int, state: int, ends: np.ndarray) 
         state: of the field that the first byte is in.
         ends: [at least as many as there are] int64, written: offsets just behind each row's end.
     Returns:
-        Number of rows that end, and the state behind the last byte.
+        Number of rows that end, the state behind the last byte, and the number of rows that are none.
     """
     count, at, size = 0, 0, len(content)
+    begun, known, odd = 0, state == BEGIN, 0  # where a row begins, and whether that is in sight
     while at < size:
         if state == QUOTED:
             while at < size and content[at] != MARK:
@@ -34,16 +37,26 @@ def row_ends(content: np.ndarray, delimiter: int, state: int, ends: np.ndarray) 
             state = QUOTED
             at += 1
             continue
+        if state == QUOTE and known and byte != NEWLINE and byte != RETURN and byte != delimiter:  # noqa: PLR1714
+            at = begun
+            while at < size and content[at] != NEWLINE and content[at] != RETURN:
+                at += 1
+            if at == size:
+                return count, PLAIN, odd
+            odd += 1
+            byte = content[at]
         while byte != NEWLINE and byte != RETURN and byte != delimiter:  # noqa: PLR1714
             at += 1
             if at == size:
-                return count, PLAIN
+                return count, PLAIN, odd
             byte = content[at]
         at += 1
         state = BEGIN
         if byte == NEWLINE and count and ends[count - 1] == at - 1 and content[at - 2] == RETURN:
             ends[count - 1] = at
+            begun = at
         elif byte != delimiter:
             ends[count] = at
             count += 1
-    return count, state
+            begun, known = at, True
+    return count, state, odd

@@ -5,8 +5,9 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,6 +22,7 @@ from mashbill.corpus.sources import SourceFile, file_format
 from mashbill.documents import DOCUMENT_SCHEMA, REJECTED, DocumentStore, Flow, Kind, text_bytes
 
 log = logging.getLogger(__name__)
+LICENSE = '"license": "'
 MEND = "mend the files or raise corpus.max_rejected_share"
 
 
@@ -92,6 +94,7 @@ class DomainWriter:
         for read in batches:
             use.found |= read.found
             self.passed.update(read.passed)
+            account.passed += len(read.passed)
             kept, taken = self.identities.give(read.documents)
             rejected = [*read.rejected, *taken]
             account.reject(rejected)
@@ -113,6 +116,9 @@ class DomainWriter:
         words = self.losses.words()
         if words:
             log.warning("domain %s: %s", self.name, words)
+        empty = self._without_records()
+        if empty and self.documents:
+            log.warning("domain %s: %s", self.name, empty)
         for use in self.uses.values():
             for name in use.without_effect():
                 log.warning("%s: no record of domain %s has a field %r", use.where, self.name, name)
@@ -127,7 +133,8 @@ class DomainWriter:
                 what = f"no record of domain {self.name} has a field {use.source.id_field!r}"
                 yield f"{use.where}.id_field", what, "correct it, or leave it out"
         if self.documents == 0:
-            what = f"has no document: {words}" if words else "has no document"
+            found = ", ".join(part for part in (words, self._without_records(), self._no_pages()) if part)
+            what = f"has no document: {found}" if found else "has no document"
             yield where, what, "add text to its sources or remove the domain"
             return
         empty = [file for use in self.uses.values() for file in use.gave_nothing()]
@@ -135,6 +142,15 @@ class DomainWriter:
             first = ", ".join(f"{file.name} ({file.problem})" for file in empty[:WORST])
             what = f"{len(empty):,} of its files gave no document: {first}"
             yield where, what, "mend them, or name them in their source's may_give_nothing"
+        unknown = self.losses.cannot_tell()
+        if unknown and "max_rejected_share" not in self.corpus.model_fields_set:
+            first = ", ".join(f"{file.name} ({file.problem})" for file in unknown[:WORST])
+            what = f"{len(unknown):,} of its files end too early, and no whole one tells what is missing"
+            yield (
+                where,
+                f"{what}: {first}",
+                "fetch them anew, or set corpus.max_rejected_share to take what is there",
+            )
         text, records = self.losses.shares()
         if max(text, records) > self.corpus.max_rejected_share:
             mend = PREFIX if self.identities.begin_again else MEND
@@ -144,6 +160,17 @@ class DomainWriter:
             else:
                 yield where, words, mend
 
+    def _without_records(self) -> str:
+        """Which files hold no record at all; empty where each holds one."""
+        files = self.losses.without_records()
+        some = ", ".join(file.name for file in files[:WORST]) + ", ..." * (len(files) > WORST)
+        return f"{len(files):,} of {len(self.losses.files):,} files hold no record ({some})" if files else ""
+
+    def _no_pages(self) -> str:
+        """What records of web archives are that are no pages."""
+        kinds = ", ".join(f"{kind} {count:,}" for kind, count in self.passed.most_common(WORST))
+        return f"{self.passed.total():,} records are no pages ({kinds})" if kinds else ""
+
     @property
     def flow(self) -> Flow:
         """What became of its records."""
@@ -152,14 +179,21 @@ class DomainWriter:
 
     def rejected_rows(self) -> pa.Table:
         """What was rejected, as it is kept."""
-        rows = [{"domain": self.name, "source": path, **asdict(one)} for path, one in self.rejected]
-        names = REJECTED.schema.names
-        return pa.Table.from_pylist([{n: row[n] for n in names} for row in rows], REJECTED.schema)
+        names = [field.name for field in fields(Rejected) if field.name in REJECTED.schema.names]
+        columns: dict[str, list[Any]] = {
+            "domain": [self.name] * len(self.rejected),
+            "source": [path for path, _ in self.rejected],
+            **{name: [getattr(one, name) for _, one in self.rejected] for name in names},
+        }
+        return pa.table(columns, REJECTED.schema)
 
     def _take(self, batch: pa.RecordBatch, source: str, license_pair: str) -> None:
         count = len(batch)
         extra = pc.coalesce(pc.binary_join_element_wise(", ", batch["metadata"], ""), "")
         metadata = pc.binary_join_element_wise("{" + license_pair, extra, "}", "")
+        of_its_own = pc.match_substring(extra, LICENSE)  # no value has it: quotes in values are escaped
+        bare = pc.binary_join_element_wise("{", pc.coalesce(batch["metadata"], ""), "}", "")
+        metadata = pc.if_else(of_its_own, bare, metadata)
         columns = [batch["id"], *(pa.repeat(pa.scalar(v, pa.string()), count) for v in (self.name, source))]
         full = pa.record_batch([*columns, batch["text"], metadata], schema=DOCUMENT_SCHEMA)
         size = pc.sum(pc.binary_length(batch["text"])).as_py() or 0

@@ -8,6 +8,7 @@ from typing import Any
 import zstandard
 
 CHUNK = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?\r?\n")
+GZIP = b"\x1f\x8b\x08"
 ENCODED = frozenset({"gzip", "x-gzip", "deflate", "br", "zstd", "compress", "x-compress"})
 
 
@@ -36,6 +37,13 @@ def body_of(whole: bytes) -> tuple[Any, bytes]:
         return again, again.reader.read()
     except (OSError, ValueError):
         return record, _leniently(body, transfer, content)
+
+
+def unpacked(body: bytes) -> bytes:
+    """What was packed with gzip once more than the header says."""
+    while body.startswith(GZIP):
+        body = _undone(body, "gzip")
+    return body
 
 
 def _leniently(body: bytes, transfer: list[str], content: list[str]) -> bytes:

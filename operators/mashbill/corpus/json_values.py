@@ -7,6 +7,8 @@ from typing import Any
 
 BETWEEN = re.compile(r"[\s,\[\]]*")
 ARRAY_IS_CUT = b"the array of all records has no end"
+BREAKS_OFF = (b"{", b"[", b":", b",")
+NEXT_IN_LINE = re.compile(rb"\}\s*\{")
 NEXT_OBJECT = re.compile(r"[,}\]]\s*(?=\{)|\n(?=\{)")
 
 
@@ -15,7 +17,25 @@ def several_lines_each(beginning: bytes) -> bool:
     text = beginning[:100_000].lstrip()
     if text.startswith(b"["):
         return text[1:].lstrip()[:1] in (b"{", b"]", b"")
-    return text.split(b"\n", 1)[0].strip() == b"{" and b"\n" in text
+    return text.startswith(b"{") and (_goes_on(text) or _follow_in_a_line(beginning.strip()))
+
+
+def _goes_on(text: bytes) -> bool:
+    """Whether the first line breaks off within an object, which the next one goes on with."""
+    first, end, rest = text.partition(b"\n")
+    first = first.rstrip()
+    return bool(end) and (first == b"{" or (first.endswith(BREAKS_OFF) and rest[:1] in (b" ", b"\t")))
+
+
+def _follow_in_a_line(text: bytes) -> bool:
+    """Whether several objects are all in one line, or parted by carriage returns."""
+    if b"\n" in text or not NEXT_IN_LINE.search(text):
+        return False
+    try:
+        plain = text.decode("utf-8", "surrogateescape")
+        return json.JSONDecoder().raw_decode(plain)[1] < len(plain)
+    except (ValueError, RecursionError):
+        return False
 
 
 def read_values(content: bytes) -> Iterator[tuple[Any, bytes | None]]:

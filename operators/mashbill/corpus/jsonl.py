@@ -28,6 +28,9 @@ from mashbill.corpus.records import (
 )
 from mashbill.corpus.streams import Block, PlainStream
 
+AROUND = " \t\r,\x1e"
+"""What may stand around a value: a comma of an array that was taken apart, a mark between records."""
+
 
 def read_jsonl(path: Path, source: Source) -> Iterator[Records]:
     """Read a file in blocks."""
@@ -121,11 +124,18 @@ def _parse_block(block: bytes, first_row: int, source: Source) -> tuple[Records,
     if len(parsed) != lines:
         return _parse_lines(block, first_row, source), lines
     metadata = metadata_json([(name, parsed[name]) for name in source.metadata_fields], len(parsed))
-    table = with_rows(parsed["#id"], parsed[source.text_field], metadata, first_row=first_row)
+    texts = parsed[source.text_field]
+    table = with_rows(parsed["#id"], texts, metadata, first_row=first_row)
+    missing: list[Rejected] = []
+    if texts.null_count:
+        empty = texts.is_null().to_pylist()
+        pairs = enumerate(zip(block.split(b"\n"), empty, strict=False), first_row)
+        missing = [refused(line, row, "missing_text") for row, (line, is_empty) in pairs if is_empty]
+        table = table.filter(texts.is_valid())
     named = {source.text_field: source.text_field, **{name: name for name in source.metadata_fields}}
     named |= {source.id_field: "#id"} if source.id_field else {}
     found = {name for name, column in named.items() if parsed[column].null_count < len(parsed)}
-    return Records(table, [], frozenset(found)), lines
+    return Records(table, missing, frozenset(found)), lines
 
 
 def _parse_compiled(block: bytes, source: Source) -> pa.Table:
@@ -172,7 +182,7 @@ def _parse_line(line: bytes, source: Source) -> tuple[Any, str]:
     if len(line) > source.max_record_bytes:
         return None, "too_large"
     try:
-        return json.loads(line.decode()), ""
+        return json.loads(line.decode().strip(AROUND)), ""
     except UnicodeError:
         return None, "invalid_utf8"
     except (ValueError, RecursionError):
@@ -196,11 +206,14 @@ class _Gathered:
             record: any JSON value.
             raw: gives its bytes.
         """
-        source = self.source
+        source, most = self.source, self.source.max_record_bytes
         text = record.get(source.text_field) if isinstance(record, dict) else None
         if not isinstance(text, str) or not _is_unicode(text):
             reason = "invalid_utf8" if isinstance(text, str) else "missing_text"
             self.rejected.append(refused(raw(), row, reason))
+            return
+        if len(text) > most or len(text.encode()) > most:
+            self.rejected.append(refused(raw(), row, "too_large"))
             return
         identity = as_text(record.get(source.id_field)) if source.id_field else None
         extra = {name: as_text(record.get(name)) for name in source.metadata_fields}

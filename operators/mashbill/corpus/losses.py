@@ -24,6 +24,7 @@ class FileAccount:
         too_large_bytes: of records that are too large.
         unread_bytes, unread_records: as stored, of what could not be read, and records of it that are known.
         cut: whether more is missing than is in the file.
+        passed: records that are not meant to be documents.
         problem: what is wrong, of the first part that could not be read, or of the first record.
     """
 
@@ -37,6 +38,7 @@ class FileAccount:
     unread_bytes: int = 0
     unread_records: int = 0
     cut: bool = False
+    passed: int = 0
     problem: str = ""
 
     def reject(self, rejected: Iterable[Rejected]) -> None:
@@ -50,7 +52,8 @@ class FileAccount:
             elif one.reason == "too_large":
                 self.too_large_bytes += one.bytes
             if one.row == REST or not self.problem:
-                self.problem = " ".join(f"{one.reason}: {one.excerpt}".split())[:PROBLEM_CHARACTERS]
+                words = " ".join(f"{one.reason}: {one.excerpt}".split())[:PROBLEM_CHARACTERS]
+                self.problem = "".join(c if c.isprintable() else "\ufffd" for c in words)
 
     @property
     def broken(self) -> bool:
@@ -98,6 +101,15 @@ class Losses:
         documents = sum(file.documents for file in self.files)
         return size / ((size + kept) or 1), records / ((records + documents) or 1)
 
+    def cannot_tell(self) -> list[FileAccount]:
+        """Files that end too early, where none of the others was read whole: nothing says what is missing."""
+        whole = any(file.documents and not file.broken for file in self.files)
+        return [] if whole else [file for file in self.files if file.cut]
+
+    def without_records(self) -> list[FileAccount]:
+        """Files in which no record is, good or bad."""
+        return [file for file in self.files if not file.documents and not file.refused and not file.passed]
+
     def summary(self) -> dict[str, float | str]:
         """The estimate, in numbers."""
         (size, records), (text, share) = self.totals(), self.shares()
@@ -129,7 +141,7 @@ class Losses:
         text, share = self.shares()
         broken = sum(file.broken for file in self.files)
         files = f", {broken:,} of {len(self.files):,} files not read to their end" if broken else ""
-        about = "about " if broken else ""
+        about = ("at least " if self.cannot_tell() else "about ") if broken else ""
         return (
             f"{about}{records:,.0f} records ({share:.1%}) and {_bytes(size)} of text ({text:.1%}) are lost"
             f"{files} ({self.reasons()}), most in {self.worst()}"
@@ -167,7 +179,7 @@ class _Whole:
             size = max(size, unread) if file.gave_nothing else size + unread
             estimate = unread / a_record if a_record else 0.0
             known = 0 if file.cut or file.gave_nothing else file.unread_records
-            records += max(known or estimate, file.unread_records, 1)
+            records += max(known or estimate, file.unread_records, float(file.broken))
         return size, records
 
     def _unread(self, file: FileAccount) -> float:

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from mashbill.config import Source
 from mashbill.corpus.columnar import read_arrow, read_datasets, read_hub, read_parquet
 from mashbill.corpus.csv_reader import read_csv
+from mashbill.corpus.foreign import foreign_kind
 from mashbill.corpus.jsonl import read_jsonl
 from mashbill.corpus.records import SCHEMA, Records, Rejected, nothing, refused, table_of, unreadable
 from mashbill.corpus.sources import file_format
@@ -40,10 +41,14 @@ def read_source_file(path: Path, source: Source) -> Iterator[Batch]:
         path: the file, or a datasets folder.
         source: its format and fields.
     """
-    read = READERS[file_format(path, source)]
+    kind = file_format(path, source)
+    read = READERS[kind]
     documents = 0
     problem = ""
     try:
+        foreign = foreign_kind(path, packed=kind not in TABLES) if path.is_file() else ""
+        if foreign:
+            raise DamageError(f"is {foreign}")
         for records in read(path, source):
             table = _repaired(records.table) if source.repair_unicode else records.table
             batch = _without_empty(table, records)
@@ -81,6 +86,8 @@ def _read_txt(path: Path, source: Source) -> Iterator[Records]:
     yield Records(table_of([(0, None, text, None)]), [], frozenset({source.text_field}))
 
 
+TABLES = ("parquet", "arrow")
+"""Formats whose files are not compressed as a whole."""
 READERS: dict[str, Callable[[Path, Source], Iterator[Records]]] = {
     "jsonl": read_jsonl,
     "parquet": read_parquet,

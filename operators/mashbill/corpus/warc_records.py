@@ -37,6 +37,11 @@ class WebRecord:
         """The value of a field, whatever the case of its name; empty where there is none."""
         return next((value for given, value in self.header if given.lower() == name.lower()), "")
 
+    def as_sent(self) -> "WebRecord":
+        """The record of a server's answer, where its header does not say that it is one."""
+        others = ((name, value) for name, value in self.header if name.lower() != "content-type")
+        return replace(self, header=(*others, ("Content-Type", "application/http; msgtype=response")))
+
     @property
     def whole(self) -> bytes:
         """The record with a header that says how long it is."""

@@ -6,17 +6,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mashbill.config import Source
-from mashbill.corpus.http_body import body_of
+from mashbill.corpus.http_body import body_of, unpacked
 from mashbill.corpus.records import EXCERPT_CHARACTERS, Records, Rejected, excerpt, members_json, table_of
 from mashbill.corpus.streams import PlainStream
 from mashbill.corpus.warc_records import WebRecord, web_records
 
 BATCH_PAGES = 512
 KINDS = ("response", "resource", "conversion")
-OTHER_KINDS = ("warcinfo", "request", "metadata", "revisit", "continuation")
+OTHER_KINDS = ("warcinfo", "request", "metadata", "revisit")
 HTML_TYPES = ("text/html", "application/xhtml+xml")
 PLAIN = "text/plain"
 CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
+BLOCK = re.compile(r"<(/?)(?:div|section|article|main|center|form|table|ul|ol|blockquote)\b", re.IGNORECASE)
+MOST_NESTED = 2_000
+CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f\ufffd]")
+MOST_CONTROL, LOOKED_AT = 0.03, 10_000
+"""Share of such characters over which the first of a page show that it is none; packed bytes have a tenth."""
 WIDER = {"euc_kr": "cp949", "gbk": "gb18030", "gb2312": "gb18030", "shift_jis": "cp932"}
 """Encodings that hold all of another, whose name pages give for them."""
 
@@ -50,6 +55,9 @@ class _Pages:
         if kind in OTHER_KINDS:
             return
         self.row += 1
+        if kind == "continuation":
+            self._refuse(record, "malformed_warc", "goes on with a page in segments, which are not joined:")
+            return
         if kind not in KINDS:
             self._refuse(record, "malformed_warc", f"a record of type {kind!r}")
             return
@@ -86,14 +94,16 @@ class _Pages:
 def _text(record: WebRecord) -> tuple[str, str]:
     """A page's text, or of what kind it is, where it is no page."""
     given = record.field("content-type")
-    if record.field("warc-type").lower() == "response" and "application/http" in given.lower():
-        parsed, body = body_of(record.whole)
+    sent = "application/http" in given.lower() or record.content.startswith(b"HTTP/")
+    if record.field("warc-type").lower() == "response" and sent:
+        parsed, body = body_of(record.as_sent().whole)
         headers = parsed.http_headers
-        if headers is None:
-            raise ValueError("has no HTTP header")
+        if headers is None or headers.status_code is None:
+            raise ValueError("has no HTTP header with a status")
         if headers.status_code != 200:
             return "", f"status {headers.status_code}"
-        kind, charset = (parsed.http_content_type or "").lower(), parsed.http_charset
+        kind = (parsed.http_content_type or "").lower().partition(",")[0].strip()
+        charset = parsed.http_charset
     else:
         kind, body = given.partition(";")[0].strip().lower(), record.content
         found = CHARSET.search(given)
@@ -111,7 +121,19 @@ def html_to_text(content: bytes, charset: str | None) -> str:
     """The main text of a page, by Resiliparse; the encoding is the header's, or guessed."""
     from resiliparse.extract.html2text import extract_plain_text
 
-    return extract_plain_text(page_text(content, charset), main_content=True, alt_texts=False)
+    page = page_text(content, charset)
+    if _depth(page) > MOST_NESTED:
+        raise ValueError(f"nests more than {MOST_NESTED:,} elements")
+    return extract_plain_text(page, main_content=True, alt_texts=False)
+
+
+def _depth(page: str) -> int:
+    """How deep blocks lie in one another; the time to find the main one grows with its square."""
+    depth = deepest = 0
+    for found in BLOCK.finditer(page):
+        depth = max(0, depth - 1) if found[1] else depth + 1
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def page_text(content: bytes, charset: str | None) -> str:
@@ -124,11 +146,15 @@ def page_text(content: bytes, charset: str | None) -> str:
     """
     from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encoding_to_html5
 
+    content = unpacked(content)
     named = map_encoding_to_html5(charset, fallback_utf8=False) if charset else None
     encoding = WIDER.get(named, named) if named else None
     if encoding is None or not _fits(content, encoding):
         encoding = detect_encoding(content, from_html_meta=True) or "utf-8"
-    return bytes_to_str(content, encoding)
+    text = bytes_to_str(content, encoding)
+    if len(CONTROL.findall(text, 0, LOOKED_AT)) > MOST_CONTROL * min(len(text), LOOKED_AT):
+        raise ValueError("is no text")
+    return text
 
 
 def _fits(content: bytes, encoding: str) -> bool:

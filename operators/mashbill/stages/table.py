@@ -25,7 +25,7 @@ _CURATION = (
         run="mashbill.corpus.ingest:ingest",
         check="mashbill.corpus.check:check_sources",
         external="mashbill.corpus.sources:source_identity",
-        version=4,
+        version=5,
     ),
     Stage(
         name="filter",

@@ -2,8 +2,11 @@
 
 import bz2
 import gzip
+import io
 import json
 import lzma
+import tarfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -175,3 +178,46 @@ def test_an_arrow_stream_that_ends_between_two_batches_is_cut(tmp_path: Path) ->
     found = read(path)
     assert len(found.texts) == 10
     assert [(one.reason, one.cut) for one in found.rejected] == [("unreadable", True)]
+
+
+def tar_of(content: bytes) -> bytes:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as archive:
+        about = tarfile.TarInfo("a.txt")
+        about.size = len(content)
+        archive.addfile(about, io.BytesIO(content))
+    return made.getvalue()
+
+
+def zip_of(content: bytes) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr("a.jsonl", content)
+    return made.getvalue()
+
+
+LINE = b'{"text": "a line"}\n'
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 12\n"
+
+
+@pytest.mark.parametrize(
+    "name, content, said",
+    [
+        ("it.txt", tar_of(LINE), "tar"), ("it.txt.gz", gzip.compress(tar_of(LINE)), "tar"),
+        ("it.jsonl.zst", zstandard.compress(tar_of(LINE)), "tar"), ("it.jsonl", zip_of(LINE), "zip"),
+        ("it.csv.gz", zip_of(LINE), "zip"), ("it.txt", POINTER, "Git LFS"),
+        ("it.parquet", POINTER, "Git LFS"),
+        ("it.jsonl.gz", gzip.compress(gzip.compress(LINE)), "packed twice"),
+        ("it.parquet.gz", gzip.compress(b"PAR1"), "packed with gzip"),
+        ("it.feather", b"FEA1....", "version 1"),
+        ("it.warc", b"%PDF-1.4", "PDF"), ("it.jsonl", b"\x04\x22\x4d\x18" + LINE, "lz4"),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_something_else_is_called_what_it_is(
+    tmp_path: Path, name: str, content: bytes, said: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    found = read(tmp_path / name)
+    assert (found.texts, found.reasons) == ([], ["unreadable"])
+    assert said in found.rejected[0].excerpt
+    assert found.rejected[0].bytes == len(content)

@@ -108,3 +108,51 @@ def test_every_record_is_kept_as_written_or_rejected(
 
 def _is_unicode(text: str) -> bool:
     return text.encode("utf-8", "replace").decode() == text
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        LINES.replace("\n", "\r"),
+        LINES.replace("\n", ""),
+        LINES.replace("\n", ",\n"),
+        "".join(f"\x1e{line}\n" for line in LINES.splitlines()),
+        LINES.replace("{", "{ ", 1).replace(", ", ",\n  ").replace("\n{", "\n{ "),
+    ],
+    ids=[
+        "carriage returns",
+        "nothing between",
+        "commas",
+        "record separators",
+        "a field beside the brace",
+    ],
+)
+def test_objects_are_told_apart_whatever_is_between_them(tmp_path: Path, content: str) -> None:
+    (tmp_path / "it.json").write_text(content, newline="")
+    found = read(tmp_path / "it.json", id_field="id")
+    assert [(row["id"], row["text"]) for row in found.rows] == [(str(row["id"]), row["text"]) for row in ROWS]
+    assert not found.rejected
+
+
+def test_a_record_without_the_text_shows_the_fields_that_it_has(tmp_path: Path) -> None:
+    (tmp_path / "it.jsonl").write_text('{"body": "a"}\n{"text": "good"}\n{"text": null, "n": 1}\n')
+    found = read(tmp_path / "it.jsonl")
+    assert found.texts == ["good"]
+    assert [(one.row, one.excerpt, one.bytes) for one in found.rejected] == [
+        (0, '{"body": "a"}', 13),
+        (2, '{"text": null, "n": 1}', 22),
+    ]
+    assert set(found.reasons) == {"missing_text"}
+
+
+def test_one_element_of_an_array_may_be_too_large(tmp_path: Path) -> None:
+    (tmp_path / "it.json").write_text(json.dumps([{"text": "x" * 5_000}, {"text": "short"}]))
+    found = read(tmp_path / "it.json", max_record_bytes=1_000)
+    assert (found.texts, found.reasons) == (["short"], ["too_large"])
+
+
+def test_control_characters_of_the_metadata_are_kept(tmp_path: Path) -> None:
+    row = {"text": "a", "m": "x\x01\b\x1f y"}
+    (tmp_path / "it.jsonl").write_text(json.dumps(row) + "\n")
+    (found,) = read(tmp_path / "it.jsonl", metadata_fields=("m", "m")).rows
+    assert json.loads("{" + found["metadata"] + "}", object_pairs_hook=list) == [("m", row["m"])]

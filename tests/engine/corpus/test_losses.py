@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from builders.corpus import corpus_config, rejections, run_stages, write_jsonl
+from builders.corpus import corpus_config, documents, rejections, run_stages, write_jsonl
 from mashbill.artifacts import Artifact
 from mashbill.errors import DataError
 
@@ -128,3 +128,56 @@ def test_bytes_of_what_is_rejected_stand_beside_its_reason(tmp_path: Path) -> No
     artifact = ingest(tmp_path, "it.jsonl, max_record_bytes = 1000", "max_rejected_share = 1.0")
     (row,) = rejections(artifact)
     assert (row["reason"], row["bytes"]) == ("too_large", 5_012)
+
+
+def test_files_of_which_none_is_whole_fail_unless_a_share_is_set(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shards(tmp_path, {0: 0.5, 1: 0.9}, count=2)
+    with pytest.raises(DataError, match=r"2 of its files end too early, and no whole one tells .*shard-0"):
+        ingest(tmp_path, "shards")
+    with caplog.at_level(logging.WARNING):
+        ingest(tmp_path, "shards", "max_rejected_share = 0.5")
+    assert "domain it: at least " in caplog.text
+
+
+def test_files_without_a_record_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    shards(tmp_path, {}, count=1)
+    (tmp_path / "shards" / "empty.jsonl").write_bytes(b"")
+    (tmp_path / "shards" / "none.json").write_text("[]")
+    with caplog.at_level(logging.WARNING):
+        ingest(tmp_path, "shards")
+    assert "domain it: 2 of 3 files hold no record" in caplog.text
+    assert "empty.jsonl" in caplog.text
+
+
+def test_an_archive_without_a_page_says_what_it_holds(tmp_path: Path) -> None:
+    record = "WARC/1.0\r\nWARC-Type: metadata\r\nContent-Length: 2\r\n\r\n{}\r\n\r\n"
+    (tmp_path / "it.warc").write_text(record * 3, newline="")
+    with pytest.raises(DataError, match=r"has no document: 1 of 1 files hold no record \(.*it\.warc\)"):
+        ingest(tmp_path, "it.warc")
+
+
+def test_what_is_said_of_a_record_holds_nothing_that_a_terminal_obeys(tmp_path: Path) -> None:
+    (tmp_path / "it.jsonl").write_bytes(b"\x1b[31mbad\x07\n")
+    with pytest.raises(DataError) as failure:
+        ingest(tmp_path, "it.jsonl")
+    assert str(failure.value).isprintable()
+
+
+def test_a_licence_of_its_own_stands_alone_in_the_metadata(tmp_path: Path) -> None:
+    rows = [{"text": "a", "license": "CC0"}, {"text": 'b "license": "x"'}]
+    (tmp_path / "it.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    artifact = ingest(tmp_path, 'it.jsonl, license = "MIT", metadata_fields = ["license", "text"]')
+    pairs = [json.loads(row["metadata"], object_pairs_hook=list) for row in documents(artifact, "it")]
+    assert pairs == [
+        [("license", "CC0"), ("text", "a")],
+        [("license", "MIT"), ("text", rows[1]["text"])],
+    ]
+
+
+def test_a_split_that_a_dataset_has_not_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    write_jsonl(tmp_path / "data" / "a.jsonl", ["a"])
+    with pytest.raises(DataError, match="Bad split: nope"):
+        ingest(tmp_path, f'{tmp_path}/data, format = "hub", split = "nope"')

@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import subprocess
+import sys
 import uuid
 from pathlib import Path
 from typing import Any
@@ -212,3 +214,89 @@ def test_what_is_read_is_kept_or_rejected_whatever_the_type(
         assert found.texts == [value for value in values if value is not None]
         missing = [i for i, value in enumerate(values) if value is None]
         assert [(one.row, one.reason) for one in found.rejected] == [(i, "missing_text") for i in missing]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.array([0, None, 1], pa.timestamp("s", "Mars/Phobos")),
+        pa.array([[10**15], None, [1]], pa.list_(pa.timestamp("s"))),
+        pa.RunEndEncodedArray.from_arrays(pa.array([2, 3], pa.int32()), pa.array(["a", "b"])),
+    ],
+    ids=["unknown zone", "year that Python has not", "run ends"],
+)
+def test_no_value_of_the_metadata_costs_a_text(tmp_path: Path, values: pa.Array) -> None:
+    table = pa.table({"text": TEXTS, "extra": values})
+    with pa.ipc.new_file(str(tmp_path / "it.arrow"), table.schema) as writer:
+        writer.write_table(table)
+    found = read(tmp_path / "it.arrow", metadata_fields=("extra",))
+    assert (found.texts, found.reasons) == (TEXTS, [])
+    assert metadata(found.rows)[2]["extra"]
+
+
+@pytest.mark.parametrize("plain_footer", [False, True])
+def test_an_encrypted_column_is_refused_and_ends_no_process(tmp_path: Path, plain_footer: bool) -> None:
+    table = pa.table({"text": TEXTS, "body": TEXTS})
+    pq.write_table(table, tmp_path / "plain.parquet")
+    code = f"""
+import base64, sys
+import pyarrow as pa, pyarrow.parquet as pq, pyarrow.parquet.encryption as encryption
+
+class Keys(encryption.KmsClient):
+    def __init__(self, _): super().__init__()
+    def wrap_key(self, key, _): return base64.b64encode(key)
+    def unwrap_key(self, key, _): return base64.b64decode(key)
+
+table = pq.read_table(sys.argv[1])
+keys = {{"k": ["text"]}}
+how = encryption.EncryptionConfiguration("k", column_keys=keys, plaintext_footer={plain_footer})
+made = encryption.CryptoFactory(Keys).file_encryption_properties(encryption.KmsConnectionConfig(), how)
+with pq.ParquetWriter(sys.argv[2], table.schema, encryption_properties=made) as writer:
+    writer.write_table(table)
+from builders.readers import read
+from pathlib import Path
+found = read(Path(sys.argv[2]))
+print(found.texts, found.reasons, "crypt" in found.rejected[0].excerpt)
+if {plain_footer}:
+    print(read(Path(sys.argv[2]), text_field="body").texts)
+"""
+    command = [sys.executable, "-c", code, tmp_path / "plain.parquet", tmp_path / "it.parquet"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == ["[] ['unreadable'] True", *([str(TEXTS)] if plain_footer else [])]
+
+
+@pytest.mark.parametrize(
+    "row",
+    ['1,"He said \\"hi\\" there"', '1,"abc"def', '1,"never closed', '1,"a quote, \\"so\\", and more"'],
+)
+def test_a_row_with_something_behind_a_closing_quote_is_refused_alone(tmp_path: Path, row: str) -> None:
+    rest = "".join(f'{i},"text {i}"\n' for i in range(2, 9))
+    (tmp_path / "it.csv").write_text(f"id,text\n{row}\n{rest}")
+    found = read(tmp_path / "it.csv", id_field="id")
+    assert [one["id"] for one in found.rows] == [str(i) for i in range(2, 9)]
+    assert found.texts == [f"text {i}" for i in range(2, 9)]
+    assert [(one.row, one.reason, one.excerpt.strip()) for one in found.rejected] == [
+        (0, "malformed_csv", row)
+    ]
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_header_that_comes_again_is_no_document(tmp_path: Path, mark: str, end: str) -> None:
+    rows = ["id,text", "1,a", f"{mark}id,text", "2,b id,text", ""]
+    (tmp_path / "it.csv").write_text(end.join(rows), newline="")
+    found = read(tmp_path / "it.csv")
+    assert (found.texts, found.reasons) == (["a"], ["malformed_csv"] * 2)  # the last has three fields
+    assert [one.row for one in found.rejected] == [1, 2]
+
+
+@pytest.mark.parametrize("before", ["\n\n", "sep=;\n", "\r\n"])
+def test_a_header_may_have_blank_lines_or_a_spreadsheets_mark_before_it(tmp_path: Path, before: str) -> None:
+    (tmp_path / "it.csv").write_text(f"{before}id;text\n1;a\n", newline="")
+    assert read(tmp_path / "it.csv").texts == ["a"]
+
+
+def test_a_csv_without_the_column_lost_as_many_bytes_as_it_has(tmp_path: Path) -> None:
+    (tmp_path / "it.csv").write_text("1,a\n2,b\n")
+    (rejected,) = read(tmp_path / "it.csv").rejected
+    assert (rejected.reason, rejected.bytes) == ("unreadable", 8)

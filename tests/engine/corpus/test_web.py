@@ -198,3 +198,36 @@ def test_a_page_that_holds_an_archive_is_one_page(tmp_path: Path) -> None:
     found = archive(tmp_path, PAGES[0] + record(inner, 1, "resource", "text/plain") + PAGES[2])
     assert numbers(found) == [0, 1, 2]
     assert "WARC-Target-URI" in found.texts[1]
+
+
+@pytest.mark.parametrize("times, header", [(1, ""), (2, "Content-Encoding: gzip\r\n")])
+def test_a_page_packed_once_more_than_it_says_is_the_page(tmp_path: Path, times: int, header: str) -> None:
+    body = BODY
+    for _ in range(times):
+        body = gzip.compress(body)
+    found = archive(tmp_path, record(response(body, header)))
+    assert [text.strip() for text in found.texts] == [(SENTENCE * 6).strip()]
+
+
+@pytest.mark.parametrize(
+    "content, reason",
+    [
+        (record(response(zlib.compress(BODY * 9, 9) + bytes(range(256)) * 4)), "malformed_html"),
+        (record(BODY), "malformed_html"),
+        (record(b"HTTP/1.1 OK\r\nContent-Type: text/html\r\n\r\n" + BODY), "malformed_html"),
+        (record(BODY, kind="continuation"), "malformed_warc"),
+        (record(response(b"<div>" * 100_000 + b"deep" + b"</div>" * 100_000)), "malformed_html"),
+    ],
+    ids=["packed bytes", "no header", "no status", "a segment", "nested"],
+)
+def test_what_is_no_page_is_refused_and_the_next_is_read(tmp_path: Path, content: bytes, reason: str) -> None:
+    found = archive(tmp_path, content + PAGES[1])
+    assert (numbers(found), found.reasons) == ([1], [reason])
+
+
+def test_an_answer_that_does_not_say_what_it_is_gives_its_page_without_the_header(tmp_path: Path) -> None:
+    bare = record(response(BODY)).replace(b"Content-Type: application/http\r\n", b"")
+    found = archive(
+        tmp_path, bare + record(response(BODY, content_type="text/html, text/html; charset=utf-8"))
+    )
+    assert [text.strip() for text in found.texts] == [(SENTENCE * 6).strip()] * 2
