@@ -5,6 +5,7 @@ Byte-level BPE merges within pieces only, so a piece has the same ids wherever i
 """
 
 import os
+import re
 import threading
 import unicodedata
 from collections import deque
@@ -26,6 +27,10 @@ SLOTS = 1 << 20
 """Of the table: half of them are filled at most, and then the half of those that came first is kept."""
 KEPT_BYTES, IDS = 16_000_000, 4_000_000
 BATCH_BYTES = 2_000_000
+LONGEST = 1_000_000
+"""Bytes of a piece that is kept: of a longer one, as of a chromosome, the library writes ids faster."""
+MOST_ADDED = 256
+"""Added tokens that texts are searched for: for more of them the search takes longer than the library."""
 AHEAD = 2
 NO_LIMIT = 1 << 30
 FIRST_MARK, NO_MARK = 0x300, 0x110000  # characters before the first mark are normal as they are
@@ -54,10 +59,10 @@ class Encoder:
         self.reason = found if isinstance(found, str) else ""
         self.pattern = found if isinstance(found, SplitPattern) else None
         self.normal = NO_MARK if tokenizer.normalizer is None else FIRST_MARK
-        added = tokenizer.get_added_tokens_decoder().values()
-        self.added = [
-            token.content for token in added if not (token.special and tokenizer.encode_special_tokens)
-        ]
+        added = _met_in_text(tokenizer)
+        if len(added) > MOST_ADDED and not self.reason:
+            self.reason, self.pattern = f"texts are searched for {len(added):,} added tokens", None
+        self.added = "|".join(map(re.escape, sorted(added)))
         self.characters = byte_characters()
         self.table = Table()
 
@@ -83,8 +88,8 @@ class Encoder:
         found = (odd & 1).astype(bool)
         for i in np.flatnonzero(odd & 2):
             found[i] |= not unicodedata.is_normalized("NFC", texts[int(i)].as_py())
-        for token in self.added:
-            found |= pc.match_substring(texts, token).to_numpy(zero_copy_only=False)
+        if self.added:
+            found |= pc.match_substring_regex(texts, self.added).to_numpy(zero_copy_only=False)
         return found
 
     def _by_table(self, texts: pa.Array, pattern: SplitPattern) -> Encoded:
@@ -107,13 +112,26 @@ class Encoder:
         return Encoded(out, bounds)
 
     def _learn(self, content: np.ndarray, new: np.ndarray, spans: np.ndarray) -> bool:
-        """Ask the library for the ids of pieces that are new; False where there is no room for them."""
+        """Ask the library for the ids of pieces that are new; False where one is too long, or there is no
+        room for them."""
+        if (spans[:, 1] - spans[:, 0]).max(initial=0) > LONGEST:
+            return False
         model, characters = self.tokenizer.model, self.characters
         for slot, (at, behind) in zip(new.tolist(), spans.tolist(), strict=True):
             piece = content[at:behind].tobytes().decode("latin-1").translate(characters)
             if not self.table.add(slot, [token.id for token in model.tokenize(piece)]):
                 return False
         return True
+
+
+def _met_in_text(tokenizer: Any) -> set[str]:
+    """Added tokens as the library looks for them: in text that is normal, for some."""
+    normalizer = tokenizer.normalizer
+    return {
+        normalizer.normalize_str(token.content) if token.normalized and normalizer else token.content
+        for token in tokenizer.get_added_tokens_decoder().values()
+        if token.content and not (token.special and tokenizer.encode_special_tokens)
+    }
 
 
 def encoded_in_order(

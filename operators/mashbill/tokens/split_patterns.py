@@ -58,6 +58,8 @@ def _of_steps(step: dict[str, Any] | None) -> SplitPattern | str:
     if step is None:
         return "it splits no text"
     steps = step["pretokenizers"] if step["type"] == "Sequence" else [step]
+    if not steps:
+        return "it splits no text"
     if steps[-1]["type"] != "ByteLevel" or steps[-1]["add_prefix_space"]:
         return "it is not byte-level, or puts a blank before each text"
     if len(steps) == 1 and steps[0].get("use_regex", True):

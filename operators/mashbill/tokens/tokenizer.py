@@ -14,7 +14,11 @@ from mashbill.tokens.shards import END_OF_TEXT
 from mashbill.tokens.vocabulary import fill_holes, vocabulary_size
 
 SAMPLE_BATCH, SHOWN = 256, 8
-MEND = "give a file of Hugging Face tokenizers"
+MEND = "give a tokenizer.json, which save_pretrained of a fast tokenizer of Hugging Face's writes"
+PROBE = "".join(
+    map(chr, [*range(0x800), *range(0x1000, 0xD000, 0x1000), 0xE000, *range(0x10000, 0x110000, 0x40000)])
+)
+"""Text that no tokenizer knows all of, unless it knows bytes."""
 ENDS_OF_TEXT = (
     END_OF_TEXT,
     "</s>",
@@ -53,12 +57,17 @@ def load_tokenizer(path: Path) -> Any:
         tokenizer = Tokenizer.from_str(json.dumps(described) if left_out else content)
     except MashbillError:
         raise
+    except IsADirectoryError as error:
+        raise ConfigError(
+            where, "is a folder, and cannot be read", "give the tokenizer.json in it"
+        ) from error
     except OSError as error:
         raise ConfigError(where, f"cannot be read ({error.strerror})", MEND) from error
     except Exception as error:  # the library raises Exception itself
         raise ConfigError(where, f"is not a tokenizer.json ({one_line(error)})", MEND) from error
     if vocabulary_size(tokenizer) == 0:
         raise ConfigError(where, "has no token", MEND)
+    _refuse_unprepared(tokenizer, where)
     for saved, switch_off in (("truncation", tokenizer.no_truncation), ("padding", tokenizer.no_padding)):
         if getattr(tokenizer, saved) is not None:
             switch_off()
@@ -67,6 +76,15 @@ def load_tokenizer(path: Path) -> Any:
         what = "%s: its vocabulary leaves out %s ids, which are kept: a model has embeddings for them too"
         log.warning(what, path, f"{left_out:,}")
     return tokenizer
+
+
+def _refuse_unprepared(tokenizer: Any, where: str) -> None:
+    """Refuse a tokenizer that fails on text that it does not know."""
+    try:
+        tokenizer.encode_batch_fast([PROBE], add_special_tokens=False)
+    except Exception as error:  # the library raises Exception itself
+        mend = "name a token that it has in its model's unk_token"
+        raise ConfigError(where, f"fails on text that it does not know ({one_line(error)})", mend) from error
 
 
 def end_of_text_id(tokenizer: Any, path: Path | None, given: str | None = None) -> int:

@@ -124,6 +124,48 @@ def test_a_token_that_was_added_and_what_unicode_does_not_know_go_to_the_library
     assert tokenizer.token_to_id("human beings") in by_table(encoder, texts)[0]
 
 
+@pytest.mark.parametrize("token", ["e\u0301t", "\u212b", "\u1112\u1161\u11ab"])
+@pytest.mark.parametrize("normalized", [True, False])
+def test_an_added_token_is_found_in_normal_text_as_the_library_finds_it(token: str, normalized: bool) -> None:
+    tokenizer = Tokenizer.from_str(trained("GPT-2", normal=True).to_str())
+    tokenizer.add_tokens([AddedToken(token, normalized=normalized)])
+    texts = [f"a {unicodedata.normalize('NFC', token)} b", f"a {token} b", ENGLISH]
+    assert by_table(Encoder(tokenizer), texts) == by_library(tokenizer, texts)
+    number = tokenizer.get_vocab_size() - 1
+    assert (number in by_table(Encoder(tokenizer), texts)[0]) is normalized
+
+
+def test_added_tokens_are_found_whatever_characters_they_are_of() -> None:
+    tokenizer = Tokenizer.from_str(trained("GPT-2").to_str())
+    added = ["  ", "a.b", "(x|y)", "\\E", "\t\n", "\x00z", "自由", "[[", "^$"]
+    tokenizer.add_tokens([AddedToken(token, normalized=False) for token in added])
+    encoder = Encoder(tokenizer)
+    texts = [f"before{token}after" for token in added] + ["acb x y E", ENGLISH]
+    found = by_table(encoder, texts)
+    assert found == by_library(tokenizer, texts)
+    assert [tokenizer.token_to_id(token) in ids for token, ids in zip(added, found, strict=False)] == [
+        True
+    ] * len(added)
+
+
+def test_where_more_added_tokens_are_looked_for_than_pays_the_library_encodes() -> None:
+    tokenizer = Tokenizer.from_str(trained("GPT-2").to_str())
+    tokenizer.add_tokens([f"<w{i}>" for i in range(300)])
+    encoder = Encoder(tokenizer)
+    assert encoder.reason == "texts are searched for 301 added tokens"
+    assert by_table(encoder, ["a<w7>b"]) == by_library(tokenizer, ["a<w7>b"])
+
+
+def test_a_piece_longer_than_is_kept_has_the_librarys_ids_and_so_has_what_follows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(encoder_module, "LONGEST", 50)
+    tokenizer = trained("GPT-4")
+    encoder = Encoder(tokenizer)
+    for texts in ([ENGLISH], ["x" * 51, ENGLISH], ["x" * 50 + " " + ENGLISH], [ENGLISH + "y" * 99]):
+        assert by_table(encoder, texts) == by_library(tokenizer, texts)
+
+
 @pytest.mark.parametrize("spelt", [True, False])
 def test_special_tokens_in_text_are_text_where_the_tokenizer_says_so(spelt: bool) -> None:
     tokenizer = Tokenizer.from_str(trained("GPT-2").to_str())
@@ -141,6 +183,7 @@ def test_special_tokens_in_text_are_text_where_the_tokenizer_says_so(spelt: bool
         (lambda t: setattr(t, "pre_tokenizer", pre_tokenizers.Whitespace()), "not byte-level"),
         (lambda t: setattr(t, "pre_tokenizer", pre_tokenizers.ByteLevel(add_prefix_space=True)), "a blank"),
         (lambda t: setattr(t, "pre_tokenizer", by_pattern(r"\w+|\W+")), "a pattern of its own"),
+        (lambda t: setattr(t, "pre_tokenizer", pre_tokenizers.Sequence([])), "splits no text"),
         (lambda t: setattr(t, "model", models.BPE(dropout=0.1)), "at random"),
         (lambda t: setattr(t, "model", models.Unigram([("a", 0.0)], 0, False)), "Unigram"),
     ],

@@ -127,6 +127,25 @@ def test_what_is_no_tokenizer_is_refused_in_one_line(content: str, tmp_path: Pat
     assert "\n" not in str(caught.value)
 
 
+def test_a_tokenizer_that_lacks_the_token_it_names_for_the_unknown_is_refused_where_it_can_meet_any(
+    tmp_path: Path,
+) -> None:
+    plain = byte_tokenizer()
+    whole = write_described(tmp_path / "whole.json", plain, unk_token="<unk>")
+    assert vocabulary_size(load_tokenizer(whole)) == 257
+    words = json.loads(plain.to_str())["model"]["vocab"]
+    lacking = {token: number for token, number in words.items() if token != "Ã"}  # a byte of é
+    path = write_described(tmp_path / "lacking.json", plain, vocab=lacking, unk_token="<unk>")
+    with pytest.raises(ConfigError, match=r"lacking\.json: fails on text that it does not know \(.*<unk>"):
+        load_tokenizer(path)
+
+
+def test_a_folder_with_a_tokenizer_is_refused_with_what_to_give(tmp_path: Path) -> None:
+    byte_tokenizer().save(str(tmp_path / "tokenizer.json"))
+    with pytest.raises(ConfigError, match=r"is a folder, and cannot be read; give the tokenizer\.json in it"):
+        load_tokenizer(tmp_path)
+
+
 def test_a_tokenizer_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "none.json"):
         with pytest.raises(ConfigError, match="cannot be read"):
