@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 import uuid
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from builders.checkout import ROOT
 from builders.readers import read
 
 TEXTS = ["first text", "second text", "third text"]
@@ -261,7 +263,8 @@ if {plain_footer}:
     print(read(Path(sys.argv[2]), text_field="body").texts)
 """
     command = [sys.executable, "-c", code, tmp_path / "plain.parquet", tmp_path / "it.parquet"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests")}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.stdout.splitlines() == ["[] ['unreadable'] True", *([str(TEXTS)] if plain_footer else [])]
 
 
