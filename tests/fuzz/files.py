@@ -47,7 +47,7 @@ def _ends(parts: list[bytes], offset: int = 0) -> frozenset[int]:
     found = {offset}
     for part in parts:
         offset += len(part)
-        found |= {offset, offset - 1} if part.endswith(b"\n") else {offset}
+        found |= {offset - i for i in range(1 + len(part) - len(part.rstrip(b"\r\n")))}
     return frozenset(found)
 
 
