@@ -8,7 +8,7 @@ import json
 import lzma
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -83,7 +83,7 @@ def _members(parts: list[bytes], compress: Callable[[bytes], bytes], a_part: boo
 
 
 COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
-    ".gz": gzip.compress,
+    ".gz": partial(gzip.compress, mtime=0),
     ".zst": zstandard.ZstdCompressor(write_checksum=True).compress,
     ".bz2": bz2.compress,
     ".xz": lzma.compress,
@@ -134,6 +134,6 @@ def whole_files(length: int) -> tuple[Whole, ...]:
     found.append(Whole("stream.arrow", _arrow(rows, stream=True), rows, frozenset()))
     book = "\n".join(rows)
     found.append(Whole("book.txt", book.encode(), (book,), frozenset(range(len(book.encode()) + 1))))
-    packed = gzip.compress(book.encode())
+    packed = gzip.compress(book.encode(), mtime=0)
     found.append(Whole("book.txt.gz", packed, (book,), frozenset({0}), checked=True))
     return tuple(found)

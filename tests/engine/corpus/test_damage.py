@@ -125,7 +125,11 @@ def test_a_frame_of_a_two_gigabyte_window_is_read(tmp_path: Path) -> None:
     assert len(read(tmp_path / "it.jsonl.zst").texts) == 300
 
 
-@pytest.mark.parametrize("content", [b"", b"<Error>AccessDenied</Error>", gzip.compress(lines(0, 9))[:20]])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"<Error>AccessDenied</Error>", gzip.compress(lines(0, 9))[:20]],
+    ids=["nothing", "an error page", "a beginning"],
+)
 def test_an_archive_that_is_none_is_unreadable(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "it.jsonl.gz").write_bytes(content)
     found = read(tmp_path / "it.jsonl.gz")
@@ -212,6 +216,7 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 12\n
         ("it.feather", b"FEA1....", "version 1"),
         ("it.warc", b"%PDF-1.4", "PDF"), ("it.jsonl", b"\x04\x22\x4d\x18" + LINE, "lz4"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "content",
 )  # fmt: skip
 def test_a_file_that_is_something_else_is_called_what_it_is(
     tmp_path: Path, name: str, content: bytes, said: str
