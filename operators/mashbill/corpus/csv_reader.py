@@ -94,13 +94,23 @@ class _Rows:
             yield nothing(self._too_long())
             content = content[end:]
         content, self.rest = self.rest + content, b""
+        if self.header is None:
+            content = self._begin(content, closed=closed)
+            if self.header is None:
+                self.rest = content
+                return
+            problem = self.header.problem(self.source)
+            if problem:
+                self.broken = True
+                yield nothing(unreadable(problem, self.size))
+                return
         while content:
             ends, state, odd = self._ends(content, BEGIN)
             whole = int(ends[-1]) if len(ends) else 0
             if closed and state != QUOTED and whole < len(content):
                 ends, whole = np.append(ends, len(content)), len(content)
             if whole:
-                yield from self._records(content[:whole], ends, odd)
+                yield from self._records(content[:whole], ends, odd, header=self.header)
             content = content[whole:]
             if not closed or self.broken:
                 break
@@ -126,29 +136,27 @@ class _Rows:
         count, state, odd = row_ends(data, ord(delimiter), state, ends)
         return ends[:count], int(state), int(odd)
 
-    def _records(self, content: bytes, ends: np.ndarray, odd: int) -> Iterator[Records]:
-        if self.header is None:
-            while len(ends) and _is_before_header(content[: ends[0]]):
-                content, ends = content[ends[0] :], ends[1:] - ends[0]
-            if not len(ends):
-                return
-            self.header = _header(content[: ends[0]], self.source)
-            problem = self.header.problem(self.source)
-            if problem:
-                self.broken = True
-                yield nothing(unreadable(problem, self.size))
-                return
-            ends, _, odd = self._ends(content, BEGIN)
-            if not len(ends) or ends[-1] < len(content):
-                ends = np.append(ends, len(content))
-            content, ends = content[ends[0] :], ends[1:] - ends[0]
+    def _begin(self, content: bytes, *, closed: bool) -> bytes:
+        """Find the header, and with it the delimiter; what follows it, or all where it is not whole yet."""
+        ends, _, _ = self._ends(content, BEGIN)
+        at = 0
+        for end in [*ends.tolist(), *([len(content)] if closed else [])]:
+            row = content[at:end]
+            if row and not _is_before_header(row):
+                self.header = _header(row, self.source)
+                own, _, _ = self._ends(content[at:], BEGIN)
+                return content[at + int(own[0]) :] if len(own) else b""
+            at = end
+        return content[at:]
+
+    def _records(self, content: bytes, ends: np.ndarray, odd: int, *, header: _Header) -> Iterator[Records]:
         starts = np.concatenate([[0], ends])[:-1]
         spans = [
             (int(a), int(b)) for a, b in zip(starts, ends, strict=True) if content[a:b].strip(b"\r\n") != b""
         ]
         if spans:
-            plain = not odd and not self.header.may_be_again(content)
-            table, wrong = _parse_block(content, spans, self.header, plain=plain)
+            plain = not odd and not header.may_be_again(content)
+            table, wrong = _parse_block(content, spans, header, plain=plain)
             yield _records(table, wrong, range(self.row, self.row + len(spans)), source=self.source)
             self.row += len(spans)
 

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from builders.checkout import ROOT
@@ -112,13 +112,15 @@ cells = st.text(
 ).filter(lambda text: text.strip() != "")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(
     st.lists(st.tuples(cells, cells, cells), min_size=1, max_size=20),
     st.sampled_from(",;\t|"),
     st.sampled_from(["\n", "\r\n", "\r"]),
     st.booleans(),
 )
+@example([("0", "0", "0\r")], ";", "\n", True)
+@example([("0", "a; b\n", "\n")], "|", "\r", False)
 def test_a_csv_that_a_library_wrote_is_read_as_it_was(
     tmp_path_factory: pytest.TempPathFactory,
     rows: list[tuple[str, str, str]],
