@@ -65,19 +65,18 @@ class Artifact:
         return self.sealed(name).opened()
 
     def sealed(self, name: str) -> SealedFile:
-        """One of its files, on this machine, to be checked by who opens it.
+        """One of its files, to be fetched and checked by who opens it.
 
         Args:
             name: as the manifest has it.
         Raises:
-            DataError: the artifact has no such file, or the file is gone or has another size.
+            DataError: the artifact has no such file.
         """
         entry = self._entries.get(name)
         if entry is None:
             mend = f"rerun {self.manifest.stage} with this version"
             raise DataError(self.address, f"has no file {name}", mend)
-        path = self.storage.fetch(f"{self.key}/{name}", size=entry.bytes, sha256=entry.sha256)
-        return SealedFile(str(path), entry.sha256, self.address)
+        return SealedFile(self.storage, f"{self.key}/{name}", entry.bytes, entry.sha256, self.address)
 
     def folder(self, prefix: str) -> Path:
         """A local folder with the files under a prefix; where there are none, there may be no folder.
@@ -88,9 +87,9 @@ class Artifact:
             DataError: a file is gone or damaged, or one lies there that is not the artifact's, which who
                 reads the folder would read too.
         """
+        for name in self.names(prefix):
+            self.file(name)
         if prefix not in self._folders:
-            for name in self.names(prefix):
-                self.file(name)
             place = self.storage.place(f"{self.key}/{prefix}" if prefix else self.key)
             self._refuse_strangers(place, f"{prefix}/" if prefix else "")
             self._folders[prefix] = place
@@ -99,8 +98,8 @@ class Artifact:
     def here(self) -> Path:
         """A local folder with all its files and its manifest, for another process: that opens it by its
         manifest (``place_at``), and checks what it reads."""
-        for name in self.names():
-            self.sealed(name)
+        for entry in self.manifest.files:
+            self.storage.fetch(f"{self.key}/{entry.path}", size=entry.bytes, sha256=entry.sha256)
         place = self.storage.place(self.key)
         if not (place / MANIFEST).exists():
             with written_whole(place / MANIFEST) as part:

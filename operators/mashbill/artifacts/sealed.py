@@ -1,13 +1,14 @@
-"""A file of an artifact on this machine, with the sum that its manifest has of it.
+"""A file of an artifact, with the sum that its manifest has of it.
 
-It is a small value that can be sent to a process or a machine that has the same disk. Whoever opens it there
-reads its bytes once to know that they are those that were committed.
+It is a small value that can be sent to a process or a machine that reaches the same storage. Whoever opens it
+there fetches it, where it is no file of a disk, and reads its bytes once to know that they are those that
+were committed.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from mashbill.storage import damaged, sha256_of
+from mashbill.storage import Storage, damaged, sha256_of
 
 
 @dataclass(frozen=True)
@@ -15,14 +16,23 @@ class SealedFile:
     """A file whose bytes are known.
 
     Attributes:
-        path: where it is.
+        storage: where it is.
+        key: its place there.
+        bytes: its size.
         sha256: of its bytes, as they were committed.
         artifact: address of what it is a file of, for the error.
     """
 
-    path: str
+    storage: Storage
+    key: str
+    bytes: int
     sha256: str
     artifact: str
+
+    @property
+    def path(self) -> str:
+        """Where it is on this machine, or will be once it is opened."""
+        return str(self.storage.place(self.key))
 
     def opened(self) -> Path:
         """Its path, to be read now.
@@ -30,7 +40,7 @@ class SealedFile:
         Raises:
             DataError: it is gone, or its bytes are others.
         """
-        path = Path(self.path)
+        path = self.storage.fetch(self.key, size=self.bytes, sha256=self.sha256)
         try:
             found = sha256_of(path)
         except OSError as error:

@@ -10,7 +10,7 @@ from mashbill.artifacts.artifact import Artifact
 from mashbill.artifacts.manifest import MANIFEST, Manifest
 from mashbill.config import PipelineConfig
 from mashbill.errors import ConfigError, DataError
-from mashbill.storage import Storage, checked_key, open_storage
+from mashbill.storage import Storage, checked_key, open_storage, scratch_of
 
 RENAME = "name it by letters, digits, dots, dashes and underscores"
 
@@ -177,4 +177,4 @@ def _folder_of(stage: str, part: str) -> str:
 
 def open_store(config: PipelineConfig) -> ArtifactStore:
     """The artifact store that a config names."""
-    return ArtifactStore(config.resolve(config.artifacts), Path(config.resolve(config.scratch)))
+    return ArtifactStore(config.resolve(config.artifacts), scratch_of(config))

@@ -46,6 +46,12 @@ class PipelineConfig(Section):
     scratch: HowItRuns[Location] = Field(
         ".mashbill", description="Local folder for work in progress and copies where artifacts are on S3."
     )
+    scratch_bytes: HowItRuns[int] = Field(
+        50_000_000_000,
+        ge=0,
+        description="Bytes that copies of remote files take in scratch, at most: what was used longest ago "
+        "and nobody holds goes first. What one stage reads at a time may exceed it, with a warning.",
+    )
     seed: int = Field(0, ge=0, description="Everything random is a function of this and an index.")
     workers: HowItRuns[int] = Field(
         0, ge=0, description="Worker processes of the shell's run; 0 means one a core."

@@ -86,9 +86,8 @@ class DomainWriter:
         """Take in what was read of a file of a source, whose place in the config is given."""
         license_pair = json.dumps({"license": source.license})[1:-1]
         use = self.uses.setdefault(where, SourceUse(source, where))
-        size = file.path.stat().st_size if file.path.exists() else 0  # a hub id has none
-        one_record = file_format(file.path, source) == "txt"
-        account = self.losses.begin(file.address, size, one_record=one_record)
+        one_record = not file.folder and file_format(file.path, source) == "txt"
+        account = self.losses.begin(file.address, file.bytes, one_record=one_record)
         use.files.append(account)
         self.identities.begin(file, source, where)
         for read in batches:

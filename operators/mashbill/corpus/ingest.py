@@ -61,7 +61,8 @@ def ingest(run: StageRun) -> Counts:
 
 def _read(source: Source, file: SourceFile) -> Iterator[Batch]:
     """What a file of a source holds."""
-    return read_source_file(file.path, source)
+    with file.opened() as path:
+        yield from read_source_file(path, source)
 
 
 def _check(run: StageRun, writers: Sequence[DomainWriter]) -> None:

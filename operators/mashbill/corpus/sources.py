@@ -8,6 +8,7 @@ files of one name in several folders are told apart.
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -16,7 +17,20 @@ from typing import Any
 from mashbill.config import Domain, PipelineConfig, Source
 from mashbill.corpus.listing import FORMATS, HUB, Entry, Listing, format_of, listed, told
 from mashbill.errors import ConfigError
-from mashbill.storage import LOCAL, FoundFiles, disk_files, inside, remote_files, scheme_of
+from mashbill.storage import (
+    LOCAL,
+    Copies,
+    FoundFiles,
+    Storage,
+    StoredFile,
+    disk_files,
+    inside,
+    remote_files,
+    scheme_of,
+    scratch_of,
+)
+
+LONGEST_NAME = 200  # bytes of the name of a copy, its end: a key may be longer than a disk's names
 
 
 @dataclass(frozen=True)
@@ -24,16 +38,41 @@ class SourceFile:
     """A file of a source, ready to be read; a saved dataset, which is a folder, is one.
 
     Attributes:
-        path: where it is read, in a copy where it is remote.
+        path: where it is read, within ``opened``.
         name: its path under the source's root.
         address: its own path or address.
         root: path or address of the source's root.
+        bytes: its size; 0 of what is on the hub.
+        folder: whether it is one.
+        copies: of remote files, and where each goes.
+        storage: which has them; None where they are here already.
+        scratch: the folder that copies are in.
     """
 
     path: Path
     name: str
     address: str
     root: str
+    bytes: int = 0
+    folder: bool = False
+    copies: tuple[tuple[StoredFile, Path], ...] = ()
+    storage: Storage | None = None
+    scratch: Path = Path()
+
+    @contextmanager
+    def opened(self) -> Iterator[Path]:
+        """Its path, to be read to the end of the block; what is remote is copied before, unless it is there.
+
+        Raises:
+            DataError: it was deleted or written anew since it was listed.
+        """
+        if self.storage is None:
+            yield self.path
+            return
+        with Copies.under(self.scratch).held([place for _, place in self.copies]):
+            for file, place in self.copies:
+                self.storage.copy(file, place)
+            yield self.path
 
 
 @dataclass(frozen=True)
@@ -70,7 +109,7 @@ def file_format(path: Path, source: Source) -> str:
 
 
 def source_files(config: PipelineConfig, source: Source, where: str) -> SourceFiles:
-    """The files of a source, and those that it passes over. Remote files are fetched.
+    """The files of a source, and those that it passes over; none is read.
 
     Args:
         config: the whole config, whose root relative paths start from.
@@ -78,19 +117,14 @@ def source_files(config: PipelineConfig, source: Source, where: str) -> SourceFi
         where: its place in the config, for errors.
     Raises:
         ConfigError: nothing matches, or all that does is passed over.
-        DataError: a remote file was deleted between listing and reading.
     """
     if _is_on_hub(source):
         path = Path(source.path.removeprefix(f"{HUB}://"))
         name = path.name if path.is_absolute() else str(path)
         return SourceFiles((SourceFile(path, name, source.path, ""),), {})
     found, listing = _listed(config, source, where)
-    folder = Path(config.resolve(config.scratch), "sources", found.host)
-    root = _text(found.before + listing.root)
-    files = tuple(
-        SourceFile(_local(found, entry, folder), _text(entry.name), _text(found.before + entry.key), root)
-        for entry in listing.entries
-    )
+    scratch, root = scratch_of(config), _text(found.before + listing.root)
+    files = tuple(_file(found, entry, scratch, root=root) for entry in listing.entries)
     return SourceFiles(files, listing.passed)
 
 
@@ -164,16 +198,20 @@ def _listed(config: PipelineConfig, source: Source, where: str) -> tuple[FoundFi
     return found, listing
 
 
-def _local(found: FoundFiles, entry: Entry, folder: Path) -> Path:
-    """Where an entry is on this machine: on a disk itself, else a copy, kept by its keys and versions."""
+def _file(found: FoundFiles, entry: Entry, scratch: Path, *, root: str) -> SourceFile:
+    """A file of a source: on a disk itself, else a copy, kept by its keys and versions."""
+    name, address = _text(entry.name), _text(found.before + entry.key)
+    size = sum(file.bytes for file in entry.members)
+    is_folder = entry.members[0].key != entry.key
     if not found.host:
-        return Path(found.before, entry.key)
+        return SourceFile(Path(found.before, entry.key), name, address, root, size, is_folder)
     versions = repr([(file.key, file.version) for file in entry.members])
-    place = inside(folder, sha256(versions.encode()).hexdigest()[:16])
-    copy = inside(place, entry.key.rpartition("/")[2])
-    for file in entry.members:
-        found.storage.copy(file, inside(place, f"{copy.name}{file.key.removeprefix(entry.key)}"))
-    return copy
+    place = inside(scratch / "sources" / found.host, sha256(versions.encode()).hexdigest()[:16])
+    own = entry.key.rpartition("/")[2].encode()[-LONGEST_NAME:].decode(errors="ignore")
+    copies = tuple(
+        (file, inside(place, f"{own}{file.key.removeprefix(entry.key)}")) for file in entry.members
+    )
+    return SourceFile(place / own, name, address, root, size, is_folder, copies, found.storage, scratch)
 
 
 def _is_on_hub(source: Source) -> bool:

@@ -12,6 +12,7 @@ from mashbill.artifacts.statistics import write_statistics
 from mashbill.config import PipelineConfig, StageConfig
 from mashbill.errors import RunError
 from mashbill.stages.stage import Stage
+from mashbill.storage import Copies, scratch_of
 
 
 class StageJob:
@@ -138,9 +139,9 @@ class StageJob:
         try:
             scratch = self.store.scratch_folder(self.stage.name, self.fingerprint, part)
             progress(0.0, "starting")
-            counts = self.stage.load_run(part=part is not None)(
-                StageRun(self.view, self.inputs, output, scratch, progress, part, parts, self._elsewhere)
-            )
+            given = StageRun(self.view, self.inputs, output, scratch, progress, part, parts, self._elsewhere)
+            with Copies.under(scratch_of(self.config)).held_within():
+                counts = self.stage.load_run(part=part is not None)(given)
             write_statistics(self.stage.name, counts, output)
             manifest = Manifest(
                 stage=self.stage.name,

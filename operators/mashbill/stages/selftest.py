@@ -129,8 +129,9 @@ def _sample(config: PipelineConfig, documents: int) -> list[str]:
 
 def _long_texts(config: PipelineConfig, source: Source, where: str) -> Iterator[str]:
     for file in source_files(config, source, where).files:
-        for batch, *_ in read_source_file(file.path, source):
-            yield from (text for text in batch["text"].to_pylist() if len(text.split()) >= MIN_WORDS)
+        with file.opened() as path:
+            for batch, *_ in read_source_file(path, source):
+                yield from (text for text in batch["text"].to_pylist() if len(text.split()) >= MIN_WORDS)
 
 
 def _plants(

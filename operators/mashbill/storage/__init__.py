@@ -1,7 +1,8 @@
 """Where bytes live: a local disk, S3, or what else has a file here, behind one small interface."""
 
 from mashbill.storage.checksums import sha256_of
-from mashbill.storage.given import FoundFiles, disk_files, local_path, path_identity, remote_files
+from mashbill.storage.copies import Copies
+from mashbill.storage.given import FoundFiles, disk_files, local_path, path_identity, remote_files, scratch_of
 from mashbill.storage.keys import checked_key, inside
 from mashbill.storage.local import refuse_unwritable
 from mashbill.storage.patterns import Pattern
@@ -18,6 +19,7 @@ from mashbill.storage.storage import (
 __all__ = [
     "LEADS_NOWHERE",
     "LOCAL",
+    "Copies",
     "FoundFiles",
     "Pattern",
     "Storage",
@@ -33,6 +35,7 @@ __all__ = [
     "refuse_unwritable",
     "remote_files",
     "scheme_of",
+    "scratch_of",
     "sha256_of",
     "written_whole",
 ]

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from mashbill.config import PipelineConfig
 from mashbill.errors import ConfigError, RunError
+from mashbill.storage.copies import Copies
 from mashbill.storage.keys import inside
 from mashbill.storage.patterns import Pattern
 from mashbill.storage.registry import LOCAL, open_storage, scheme_of
@@ -63,9 +64,11 @@ def local_path(config: PipelineConfig, setting: str, given: str, *, beside: Sequ
     shared, found = _remote(config, setting, given, beside=beside)
     versions = [(file.key, file.version) for file in found.files]
     name = hashlib.sha256(repr(versions).encode()).hexdigest()[:16]
-    folder = Path(config.resolve(config.scratch), "given", found.host, name)
+    folder = Path(scratch_of(config), "given", found.host, name)
     for file in found.files:
-        found.storage.copy(file, inside(folder, file.key.removeprefix(shared).lstrip("/")))
+        place = inside(folder, file.key.removeprefix(shared).lstrip("/"))
+        Copies.under(scratch_of(config)).hold(place)
+        found.storage.copy(file, place)
     return folder / given.rstrip("/").rsplit("/", 1)[-1]
 
 
@@ -92,6 +95,13 @@ def path_identity(
     return [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
 
 
+def scratch_of(config: PipelineConfig) -> Path:
+    """The scratch folder of a config, whose copies are kept to the config's limit from now on."""
+    folder = Path(config.resolve(config.scratch))
+    Copies.under(folder).limit = config.scratch_bytes
+    return folder
+
+
 def remote_files(config: PipelineConfig, setting: str, address: str) -> FoundFiles:
     """The files that a remote address, folder or glob stands for; none is no error.
 
@@ -105,7 +115,7 @@ def remote_files(config: PipelineConfig, setting: str, address: str) -> FoundFil
     scheme, _, rest = address.partition("://")
     host, _, pattern = rest.partition("/")
     try:
-        storage = open_storage(f"{scheme}://{host}", Path(config.resolve(config.scratch)))
+        storage = open_storage(f"{scheme}://{host}", scratch_of(config))
         return FoundFiles.of(storage, host, pattern, before=f"{scheme}://{host}/")
     except (ConfigError, RunError) as error:
         raise ConfigError(setting, f"{address} {error.what}", error.mend) from error
@@ -123,7 +133,7 @@ def disk_files(config: PipelineConfig, setting: str, path: str) -> FoundFiles:
         ConfigError: they cannot be listed.
     """
     whole = os.path.normpath(config.resolve(path))
-    storage = open_storage("/", Path(config.resolve(config.scratch)))
+    storage = open_storage("/", scratch_of(config))
     try:
         return FoundFiles.of(storage, "", whole.lstrip("/"), before="/")
     except RunError as error:

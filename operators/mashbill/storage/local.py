@@ -10,7 +10,7 @@ from pathlib import Path
 from mashbill.errors import ConfigError, RunError
 from mashbill.storage.keys import inside
 from mashbill.storage.patterns import Pattern, in_order
-from mashbill.storage.storage import LEADS_NOWHERE, StoredFile, damaged, gone, written_whole
+from mashbill.storage.storage import LEADS_NOWHERE, StoredFile, changed, damaged, gone, written_whole
 
 
 def refuse_unwritable(where: str, folder: Path) -> None:
@@ -115,11 +115,16 @@ class LocalStorage:
         """Copy a file to a path that is its own, unless it is there."""
         if path.exists() and path.stat().st_size == file.bytes:
             return
+        own = self.place(file.key)
         try:
             with written_whole(path) as part:
-                shutil.copyfile(self.place(file.key), part)
+                shutil.copyfile(own, part)
+            status = own.stat()
+            if (status.st_size, str(status.st_mtime_ns)) != (file.bytes, file.version):
+                path.unlink()
+                raise changed(str(own))
         except FileNotFoundError as error:
-            raise gone(str(self.place(file.key)), error.strerror) from error
+            raise gone(str(own), error.strerror) from error
 
 
 def _files(

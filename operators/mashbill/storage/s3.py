@@ -2,14 +2,26 @@
 at all."""
 
 import shutil
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mashbill.errors import RunError
 from mashbill.storage.checksums import sha256_of
+from mashbill.storage.copies import Copies
 from mashbill.storage.keys import inside
 from mashbill.storage.patterns import WILDCARD, Pattern, in_order
-from mashbill.storage.storage import StoredFile, damaged, gone, written_whole
+from mashbill.storage.retries import patiently
+from mashbill.storage.s3_client import (
+    broken_off,
+    code_of,
+    download,
+    failed,
+    failures,
+    is_missing,
+    s3_client,
+    status_of,
+)
+from mashbill.storage.storage import StoredFile, damaged, gone
 
 
 class S3Storage:
@@ -18,44 +30,47 @@ class S3Storage:
     scheme = "s3"
 
     def __init__(self, root: str, scratch: Path) -> None:
-        import boto3
-
         self.root = root.rstrip("/")
         self.bucket, _, self.prefix = self.root.removeprefix("s3://").partition("/")
         self.scratch = scratch
-        self.client: Any = boto3.client("s3")
+        self.copies = Copies.under(scratch)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (self.root, self.scratch, self.copies.limit)
+
+    @cached_property
+    def client(self) -> Any:
+        """A client of the bucket, made when it is first asked for something."""
+        return s3_client()
 
     def read(self, key: str) -> bytes:
         """The bytes of one object; KeyError where there is none."""
-        from botocore.exceptions import ClientError
+
+        def once() -> bytes:
+            body: bytes = self.client.get_object(Bucket=self.bucket, Key=self._full(key))["Body"].read()
+            return body
 
         try:
-            body: bytes = self.client.get_object(Bucket=self.bucket, Key=self._full(key))["Body"].read()
-        except ClientError as error:
-            if _is_missing(error):
+            return patiently(self._address(key), once, broken_off())
+        except failures() as error:
+            if is_missing(error):
                 raise KeyError(key) from None
-            raise self._unreadable(key, error) from error
-        return body
+            raise failed(self._address(key), error, verb="read", right="s3:GetObject") from error
 
     def exists(self, key: str) -> bool:
         """Whether the object is there."""
-        from botocore.exceptions import ClientError
-
         try:
             self.client.head_object(Bucket=self.bucket, Key=self._full(key))
-        except ClientError as error:
-            if _is_missing(error):
+        except failures() as error:
+            if is_missing(error):
                 return False
-            raise self._unreadable(key, error) from error
+            raise failed(self._address(key), error, verb="read", right="s3:GetObject") from error
         return True
 
     def keys(self, prefix: str) -> list[str]:
         """Keys under a prefix, sorted."""
-        pages = self.client.get_paginator("list_objects_v2").paginate(
-            Bucket=self.bucket, Prefix=self._full(prefix) + "/"
-        )
-        found = [entry["Key"] for page in pages for entry in page.get("Contents", ())]
-        return sorted(self._short(key) for key in found)
+        start = self._full(prefix).rstrip("/")
+        return sorted(self._short(entry["Key"]) for entry in self._listed(f"{start}/" if start else ""))
 
     def commit(self, folder: Path, key: str, last: str) -> bool:
         """Upload a folder's files, ``last`` at the end and only if absent; False where another writer was
@@ -64,28 +79,20 @@ class S3Storage:
         Two writers at the same moment upload over one another: their files are equal but for timings, as
         stages are functions.
         """
-        from botocore.exceptions import ClientError
-
         if self.exists(f"{key}/{last}"):
             shutil.rmtree(folder)
             return False
-        for path in sorted(folder.rglob("*")):
-            name = str(path.relative_to(folder))
-            if path.is_file() and name != last:
-                self.client.upload_file(str(path), self.bucket, self._full(f"{key}/{name}"))
         body = (folder / last).read_bytes()
-        shutil.rmtree(folder)
         try:
-            self.client.put_object(
-                Bucket=self.bucket, Key=self._full(f"{key}/{last}"), Body=body, IfNoneMatch="*"
-            )
-        except ClientError as error:
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 412:
-                return False
-            raise RunError(
-                f"{self.root}/{key}", f"cannot be written ({error})", "check bucket and credentials"
-            ) from error
-        return True
+            for path in sorted(folder.rglob("*")):
+                name = str(path.relative_to(folder))
+                if path.is_file() and name != last:
+                    self.client.upload_file(str(path), self.bucket, self._full(f"{key}/{name}"))
+            return self._put_once(f"{key}/{last}", body)
+        except failures() as error:
+            raise failed(self._address(key), error, verb="written", right="s3:PutObject") from error
+        finally:
+            shutil.rmtree(folder)
 
     def place(self, key: str) -> Path:
         """Where copies of a key go."""
@@ -93,29 +100,31 @@ class S3Storage:
 
     def fetch(self, key: str, *, size: int, sha256: str) -> Path:
         """A local copy of an object, made once and checked, or again where what is there is no copy of it;
-        several processes may ask for it at once."""
-        from botocore.exceptions import ClientError
-
+        several processes may ask for it at once. It is held."""
         path = self.place(key)
+        self.copies.hold(path)
         if path.exists() and path.stat().st_size == size and sha256_of(path) == sha256:
             return path
         try:
-            with written_whole(path) as part:
-                self.client.download_file(self.bucket, self._full(key), str(part))
+            with self.copies.written(path, size) as part:
+                download(self.client, self.bucket, self._full(key), path=part, size=size)
                 found = sha256_of(part)
                 if found != sha256:
                     what = f"has SHA-256 {found[:12]} where its manifest says {sha256[:12]}"
-                    raise damaged(f"{self.root}/{key}", what)
-        except ClientError as error:
-            if _is_missing(error):
-                raise damaged(f"{self.root}/{key}", "is gone") from error
-            raise self._unreadable(key, error) from error
+                    raise damaged(self._address(key), what)
+        except failures() as error:
+            if is_missing(error):
+                raise damaged(self._address(key), "is gone") from error
+            raise failed(self._address(key), error, verb="read", right="s3:GetObject") from error
         return path
 
     def discard(self, key: str) -> None:
         """Remove every object under a key, the manifest with them, and the local copy."""
-        for name in self.keys(key):
-            self.client.delete_object(Bucket=self.bucket, Key=self._full(name))
+        try:
+            for name in self.keys(key):
+                self.client.delete_object(Bucket=self.bucket, Key=self._full(name))
+        except failures() as error:
+            raise failed(self._address(key), error, verb="removed", right="s3:DeleteObject") from error
         shutil.rmtree(self.place(key), ignore_errors=True)
 
     def workspace(self) -> Path:
@@ -126,16 +135,8 @@ class S3Storage:
 
     def match(self, pattern: str) -> list[StoredFile]:
         """Objects that a key, a prefix or a glob stands for, sorted; the version is the object's tag."""
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        full = f"{self.prefix}/{pattern}".lstrip("/")  # a slash at its end keeps raw/ apart from rawer/
-        prefix = WILDCARD.split(full, maxsplit=1)[0]
-        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
-        try:
-            listed = [entry for page in pages for entry in page.get("Contents", ())]
-        except (ClientError, BotoCoreError) as error:
-            what, mend = f"cannot be listed ({error})", "check bucket, endpoint and credentials"
-            raise RunError(f"{self.root}/{pattern}", what, mend) from error
+        full = self._full(pattern)  # a slash at its end keeps raw/ apart from rawer/
+        listed = self._listed(WILDCARD.split(full, maxsplit=1)[0])
         files = {e["Key"]: e for e in listed if not e["Key"].endswith("/")}  # which mark empty folders
         wanted = Pattern.among(full, files)
         return in_order(
@@ -145,26 +146,54 @@ class S3Storage:
         )
 
     def copy(self, file: StoredFile, path: Path) -> None:
-        """Copy an object to a path that is its own, unless it is there."""
-        from botocore.exceptions import ClientError
-
+        """Copy an object to a path that is its own, unless it is there, as it was listed."""
         if path.exists() and path.stat().st_size == file.bytes:
             return
+        address, key = self._address(file.key), self._full(file.key)
         try:
-            with written_whole(path) as part:
-                self.client.download_file(self.bucket, self._full(file.key), str(part))
-        except ClientError as error:
-            raise gone(f"{self.root}/{file.key}", error) from error
+            with self.copies.written(path, file.bytes) as part:
+                download(self.client, self.bucket, key, path=part, size=file.bytes, tag=file.version)
+        except failures() as error:
+            if is_missing(error):
+                raise gone(address, error) from error
+            raise failed(address, error, verb="read", right="s3:GetObject") from error
+
+    def _put_once(self, key: str, body: bytes) -> bool:
+        """Put an object where there is none; False where there is another's."""
+        place = {"Bucket": self.bucket, "Key": self._full(key), "Body": body}
+        try:
+            self.client.put_object(**place, IfNoneMatch="*")
+        except failures() as error:
+            if status_of(error) == 412:
+                return self.read(key) == body  # a try of ours whose answer was lost
+            if code_of(error) != "NotImplemented":
+                raise
+            if self.exists(key):
+                return False
+            self.client.put_object(**place)  # an endpoint that knows no conditions
+        return True
+
+    def _listed(self, prefix: str) -> list[dict[str, Any]]:
+        """What a bucket has whose keys begin so."""
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
+        try:
+            return [entry for page in pages for entry in page.get("Contents", ())]
+        except failures() as error:
+            address = f"s3://{self.bucket}/{prefix}"
+            raise failed(address, error, verb="listed", right="s3:ListBucket") from error
+
+    def _address(self, key: str) -> str:
+        return f"{self.root}/{key}"
 
     def _short(self, full: str) -> str:
-        return full.removeprefix(self.prefix).lstrip("/")
+        return full.removeprefix(f"{self.prefix}/") if self.prefix else full
 
     def _full(self, key: str) -> str:
-        return f"{self.prefix}/{key}".strip("/")
-
-    def _unreadable(self, key: str, error: Exception) -> RunError:
-        return RunError(f"{self.root}/{key}", f"cannot be read ({error})", "check bucket and credentials")
+        return f"{self.prefix}/{key}" if self.prefix else key
 
 
-def _is_missing(error: Any) -> bool:
-    return bool(error.response["ResponseMetadata"]["HTTPStatusCode"] == 404)
+def _again(root: str, scratch: Path, limit: int) -> S3Storage:
+    """A storage as it was in another process."""
+    storage = S3Storage(root, scratch)
+    storage.copies.limit = limit
+    return storage

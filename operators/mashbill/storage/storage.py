@@ -89,7 +89,7 @@ class Storage(Protocol):
         """Write what ``match`` found to a local path of its own, unless it is there; whole or not at all.
 
         Raises:
-            DataError: it is gone since.
+            DataError: it is gone since, or was written anew.
         """
 
 
@@ -119,3 +119,10 @@ def damaged(address: str, what: str) -> DataError:
 def gone(address: str, reason: object) -> DataError:
     """The error of a file that is not there any more."""
     return DataError(address, f"was listed and cannot be read ({reason})", "restore it, or name another")
+
+
+def changed(address: str) -> DataError:
+    """The error of a file that was written anew while it was wanted as it was listed."""
+    return DataError(
+        address, "changed since it was listed", "rerun, which lists it anew, once nothing writes to it"
+    )

@@ -18,6 +18,7 @@ HOW = {
     "root",
     "artifacts",
     "scratch",
+    "scratch_bytes",
     "workers",
     "engine.runner",
     "engine.ray_address",

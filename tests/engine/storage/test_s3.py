@@ -147,8 +147,9 @@ def test_object_deleted_after_listing_is_named(
     found = remote_files(config, "here", source.path)
     client.delete_object(Bucket=bucket, Key="raw/gone.jsonl")
     monkeypatch.setattr(type(found.storage), "match", lambda *_: list(found.files))
-    with pytest.raises(DataError, match=r"raw/gone\.jsonl: was listed and cannot be read"):
-        sources.source_files(config, source, "here")
+    (file,) = sources.source_files(config, source, "here").files
+    with pytest.raises(DataError, match=r"raw/gone\.jsonl: was listed and cannot be read"), file.opened():
+        pass
 
 
 @pytest.fixture
