@@ -325,3 +325,8 @@ def test_run_tells_problems_as_the_stages_would(tmp_path: Path) -> None:
     config = _blank_blocklist(tmp_path)
     with pytest.raises(MashbillError, match="names no site"):
         run_stages(config, "filter")
+
+
+def test_a_family_of_two_will_do(tmp_path: Path) -> None:
+    two = configured(tmp_path, "[bootstrap]\nmodels = 2\ngroup_size = 2")
+    assert not [said for said in problems(two) if "bootstrap" in said]
