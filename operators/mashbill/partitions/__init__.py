@@ -2,6 +2,15 @@
 
 from mashbill.partitions.columns import buffers, from_buffers
 from mashbill.partitions.exchange import SORTING, Exchange, buckets_for, scattered
-from mashbill.partitions.spread import spread
+from mashbill.partitions.spread import on_threads, spread
 
-__all__ = ["SORTING", "Exchange", "buckets_for", "buffers", "from_buffers", "scattered", "spread"]
+__all__ = [
+    "SORTING",
+    "Exchange",
+    "buckets_for",
+    "buffers",
+    "from_buffers",
+    "on_threads",
+    "scattered",
+    "spread",
+]

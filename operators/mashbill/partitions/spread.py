@@ -8,7 +8,7 @@ the artifacts must be on a disk that all nodes share.
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -28,10 +28,16 @@ def spread(engine: EngineConfig, work: Callable[[Item], Result], items: Sequence
         work: the function; on Ray it and what it refers to are pickled.
         items: what it is called with; no more than a few at a time are under way, so that memory is bounded.
     """
-    return _on_ray(engine, work, items) if engine.runner == "ray" else _on_threads(work, items)
+    return _on_ray(engine, work, items) if engine.runner == "ray" else on_threads(work, items)
 
 
-def _on_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+def on_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Results of the work on each item, in order, on all cores of this machine.
+
+    Args:
+        work: the function.
+        items: what it is called with, taken a few ahead.
+    """
     cores = os.cpu_count() or 1
     with ThreadPoolExecutor(cores) as pool:
         waiting: deque[Future[Result]] = deque()

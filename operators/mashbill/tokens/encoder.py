@@ -4,20 +4,17 @@ tokenizers and texts that a table cannot stand for.
 Byte-level BPE merges within pieces only, so a piece has the same ids wherever it stands.
 """
 
-import os
 import re
 import threading
 import unicodedata
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mashbill.partitions import buffers
+from mashbill.partitions import buffers, on_threads
 from mashbill.tokens.bpe_kernels import count_ids, look_up, put_again, write_ids
 from mashbill.tokens.encoded import Encoded
 from mashbill.tokens.pieces import kinds, odd_texts
@@ -31,7 +28,6 @@ LONGEST = 1_000_000
 """Bytes of a piece that is kept: of a longer one, as of a chromosome, the library writes ids faster."""
 MOST_ADDED = 256
 """Added tokens that texts are searched for: for more of them the search takes longer than the library."""
-AHEAD = 2
 NO_LIMIT = 1 << 30
 FIRST_MARK, NO_MARK = 0x300, 0x110000  # characters before the first mark are normal as they are
 DIRECT = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
@@ -143,21 +139,14 @@ def encoded_in_order(
         tokenizer: of Hugging Face's library.
         batches: of documents.
     """
-    threads, mine = os.cpu_count() or 1, threading.local()  # each has a table of its own
+    mine = threading.local()  # each thread has a table of its own
 
     def encode(batch: pa.RecordBatch) -> tuple[pa.RecordBatch, Encoded]:
         if not hasattr(mine, "encoder"):
             mine.encoder = Encoder(tokenizer)
         return batch, mine.encoder.encode(batch["text"])
 
-    with ThreadPoolExecutor(threads) as pool:
-        waiting: deque[Future[tuple[pa.RecordBatch, Encoded]]] = deque()
-        for batch in batches:
-            waiting.append(pool.submit(encode, batch))
-            if len(waiting) > AHEAD * threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+    return on_threads(encode, batches)
 
 
 class Table:

@@ -230,6 +230,18 @@ def test_two_long_pieces_of_one_hash_are_told_apart() -> None:
     assert by_table(encoder, [one]) == by_library(tokenizer, [one])
 
 
+def test_a_piece_is_learnt_once_however_long_it_is() -> None:
+    tokenizer = trained("GPT-2")
+    encoder = Encoder(tokenizer)
+    words = [chr(97 + i) * size for i, size in enumerate((1, 7, 8, 9, 15, 16, 17, 40, 300))]
+    by_table(encoder, words)
+    assert encoder.table.pieces == len(words)
+    assert by_table(encoder, [*words, "".join(words[-1:] * 2)]) == by_library(
+        tokenizer, [*words, "".join(words[-1:] * 2)]
+    )
+    assert encoder.table.pieces == len(words) + 1
+
+
 def test_nothing_and_empty_texts_have_no_ids() -> None:
     encoder = Encoder(trained("GPT-2"))
     assert by_table(encoder, []) == []
