@@ -93,6 +93,11 @@ def drawn(design: str, natural: np.ndarray, count: int, seed: int) -> np.ndarray
     return draw_mixtures(natural, count, PlanConfig.model_validate({"design": design}), seed=seed)
 
 
+def _keep(simulator: Simulator) -> None:
+    """Have a process know the simulator."""
+    _simulators.append(simulator)
+
+
 def simulated(design: str, runs: int, seed: int) -> tuple[float, list[float]]:
     """Spearman on unseen mixtures, and the regret of each target, of so many runs on the simulator."""
     simulator = _simulators[0]
@@ -125,7 +130,7 @@ def compare_on_simulator(designs: Sequence[str], seeds: int) -> None:
         ]
     )
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(2, context, initializer=_simulators.append, initargs=(Simulator(),)) as pool:
+    with ProcessPoolExecutor(2, context, initializer=_keep, initargs=(Simulator(),)) as pool:
         results = pool.map(simulated, *zip(*jobs, strict=True))
         for name, runs, _ in jobs[::seeds]:
             rows = list(itertools.islice(results, seeds))

@@ -187,8 +187,12 @@ def train_ours(arguments: argparse.Namespace, stack: int | str = "auto") -> None
     proxy = config.proxy.model_copy(update={"stack": stack})
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "output").mkdir()
-        run = StageRun(
-            config, {}, Path(folder) / "output", Path(folder) / "scratch", lambda share, words: None
+        run = StageRun.here(
+            config,
+            {},
+            output=Path(folder) / "output",
+            scratch=Path(folder) / "scratch",
+            progress=lambda share, words: None,
         )
         os.environ["OMP_NUM_THREADS"] = "1"
         trained = train_group(

@@ -37,14 +37,14 @@ def stage_run(
     config = corpus_config(folder, {"a": "a.jsonl", "b": "b.jsonl"})
     for name in ("output", "scratch"):
         (folder / name).mkdir()
-    return StageRun(
+    return StageRun.here(
         config.model_copy(update={"proxy": PROXY, **sections}),
         inputs,
-        folder / "output",
-        folder / "scratch",
-        lambda *_: None,
-        part,
-        parts or {},
+        output=folder / "output",
+        scratch=folder / "scratch",
+        progress=lambda *_: None,
+        part=part,
+        parts=parts or {},
     )
 
 

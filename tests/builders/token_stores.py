@@ -34,15 +34,20 @@ def write_store(
     dtype, sets = np.dtype(np.uint16), {}
 
     def written(name: str, split: str, tokens: np.ndarray) -> dict[str, int]:
-        writer = ShardWriter(folder, name, split, dtype=dtype, end_of_text=0)
+        writer = ShardWriter(folder, name, split, number=0, dtype=dtype, end_of_text=0)
         writer.write(Encoded.of([tokens[:-1].tolist()]), BYTES_A_TOKEN * len(tokens))
         return writer.close()
 
+    def shards(counts: Mapping[str, dict[str, int]]) -> dict[str, list[tuple[int, int]]]:
+        return {s: [(0, count["tokens"])] if count["documents"] else [] for s, count in counts.items()}
+
     for name, (train, validation) in domains.items():
         splits = {"train": train, "validation": validation}
-        sets[name] = {"kind": "domain", **{s: written(name, s, tokens) for s, tokens in splits.items()}}
+        counts = {s: written(name, s, tokens) for s, tokens in splits.items()}
+        sets[name] = {"kind": "domain", **counts, "shards": shards(counts)}
     for name, tokens in (references or {}).items():
         none = {"documents": 0, "tokens": 0, "bytes": 0}
-        sets[name] = {"kind": "reference", "train": none, "validation": written(name, "validation", tokens)}
+        counts = {"train": none, "validation": written(name, "validation", tokens)}
+        sets[name] = {"kind": "reference", **counts, "shards": shards(counts)}
     write_index(folder, VOCABULARY, dtype, end_of_text=0, sets=sets)
     return TokenStore(folder)

@@ -4,6 +4,7 @@ from mashbill.artifacts.artifact import Artifact
 from mashbill.artifacts.fingerprint import fingerprint
 from mashbill.artifacts.json_file import write_json
 from mashbill.artifacts.manifest import FileEntry, Manifest
+from mashbill.artifacts.output import Output, telling
 from mashbill.artifacts.progress import Progress, ProgressFile, ProgressState, read_progress
 from mashbill.artifacts.record import Part, Place, Record, RecordOf, file_in, has_file
 from mashbill.artifacts.sealed import SealedFile
@@ -16,6 +17,7 @@ __all__ = [
     "Counts",
     "FileEntry",
     "Manifest",
+    "Output",
     "Part",
     "Place",
     "Progress",
@@ -31,5 +33,6 @@ __all__ = [
     "open_store",
     "place_at",
     "read_progress",
+    "telling",
     "write_json",
 ]

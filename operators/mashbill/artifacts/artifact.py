@@ -76,7 +76,9 @@ class Artifact:
         if entry is None:
             mend = f"rerun {self.manifest.stage} with this version"
             raise DataError(self.address, f"has no file {name}", mend)
-        return SealedFile(self.storage, f"{self.key}/{name}", entry.bytes, entry.sha256, self.address)
+        return SealedFile(
+            self.storage, f"{self._files}/{name}", entry.bytes, entry.sha256, self.address, entry.rows
+        )
 
     def folder(self, prefix: str) -> Path:
         """A local folder with the files under a prefix; where there are none, there may be no folder.
@@ -90,7 +92,7 @@ class Artifact:
         for name in self.names(prefix):
             self.file(name)
         if prefix not in self._folders:
-            place = self.storage.place(f"{self.key}/{prefix}" if prefix else self.key)
+            place = self.storage.place(f"{self._files}/{prefix}" if prefix else self._files)
             self._refuse_strangers(place, f"{prefix}/" if prefix else "")
             self._folders[prefix] = place
         return self._folders[prefix]
@@ -99,11 +101,11 @@ class Artifact:
         """A local folder with all its files and its manifest, for another process: that opens it by its
         manifest (``place_at``), and checks what it reads."""
         for entry in self.manifest.files:
-            self.storage.fetch(f"{self.key}/{entry.path}", size=entry.bytes, sha256=entry.sha256)
-        place = self.storage.place(self.key)
+            self.storage.fetch(f"{self._files}/{entry.path}", size=entry.bytes, sha256=entry.sha256)
+        place = self.storage.place(self._files)
         if not (place / MANIFEST).exists():
             with written_whole(place / MANIFEST) as part:
-                part.write_text(self.manifest.model_dump_json(indent=1))
+                part.write_text(self.manifest.model_copy(update={"attempt": ""}).as_text())
         return place
 
     def _refuse_strangers(self, place: Path, prefix: str) -> None:
@@ -114,6 +116,11 @@ class Artifact:
             if not own and (path.is_symlink() or not path.is_dir()):
                 what = f"is not in the manifest of {self.address}"
                 raise DataError(str(path), what, "take it out of the folder, or rerun the stage")
+
+    @property
+    def _files(self) -> str:
+        """Key that its files are under."""
+        return f"{self.key}/{self.manifest.attempt}" if self.manifest.attempt else self.key
 
     @cached_property
     def _entries(self) -> dict[str, FileEntry]:

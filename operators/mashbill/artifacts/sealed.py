@@ -5,6 +5,8 @@ there fetches it, where it is no file of a disk, and reads its bytes once to kno
 were committed.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +23,7 @@ class SealedFile:
         bytes: its size.
         sha256: of its bytes, as they were committed.
         artifact: address of what it is a file of, for the error.
+        rows: how many it has, where its manifest says so.
     """
 
     storage: Storage
@@ -28,6 +31,7 @@ class SealedFile:
     bytes: int
     sha256: str
     artifact: str
+    rows: int | None = None
 
     @property
     def path(self) -> str:
@@ -40,7 +44,19 @@ class SealedFile:
         Raises:
             DataError: it is gone, or its bytes are others.
         """
-        path = self.storage.fetch(self.key, size=self.bytes, sha256=self.sha256)
+        return self._checked(self.storage.fetch(self.key, size=self.bytes, sha256=self.sha256))
+
+    @contextmanager
+    def reading(self) -> Iterator[Path]:
+        """Its path, to be read within the block: where it is a copy, that may go afterwards.
+
+        Raises:
+            DataError: it is gone, or its bytes are others.
+        """
+        with self.storage.reading(self.key, size=self.bytes, sha256=self.sha256) as path:
+            yield self._checked(path)
+
+    def _checked(self, path: Path) -> Path:
         try:
             found = sha256_of(path)
         except OSError as error:

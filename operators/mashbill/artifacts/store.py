@@ -8,10 +8,12 @@ from pydantic import ValidationError
 
 from mashbill.artifacts.artifact import Artifact
 from mashbill.artifacts.manifest import MANIFEST, Manifest
+from mashbill.artifacts.output import Output
 from mashbill.config import PipelineConfig
 from mashbill.errors import ConfigError, DataError
 from mashbill.storage import Storage, checked_key, open_storage, scratch_of
 
+SHARED = ".work"  # end of a result's name for what its tasks share while it is made
 RENAME = "name it by letters, digits, dots, dashes and underscores"
 
 
@@ -20,6 +22,7 @@ class ArtifactStore:
     part."""
 
     def __init__(self, root: str, scratch: Path) -> None:
+        self.scratch = scratch
         self.storage: Storage = open_storage(root, scratch)
 
     def key(self, stage: str, fingerprint: str, part: str | None = None) -> str:
@@ -82,11 +85,13 @@ class ArtifactStore:
                 address, "is no artifact (it has no manifest)", "rerun the stage that makes it"
             ) from None
 
-    def output_folder(self, stage: str, fingerprint: str) -> Path:
-        """A new empty folder to write a result into."""
-        folder = self.storage.workspace() / f"output-{stage}-{fingerprint[:16]}-{uuid.uuid4().hex[:8]}"
-        folder.mkdir(parents=True)
-        return folder
+    def output(self, stage: str, fingerprint: str, part: str | None = None) -> Output:
+        """A new empty place to write a result into."""
+        name = f"output-{stage}-{fingerprint[:16]}-{uuid.uuid4().hex[:8]}"
+        key = self.key(stage, fingerprint, part)
+        output = Output(self.storage, key, name, self.storage.attempt())
+        output.folder.mkdir(parents=True)
+        return output
 
     def scratch_folder(self, stage: str, fingerprint: str, part: str | None = None) -> Path:
         """The folder that attempts at one result share."""
@@ -100,21 +105,54 @@ class ArtifactStore:
         name = stage if part is None else f"{stage}.{_folder_of(stage, part)}"
         return self.storage.workspace() / "progress" / f"{name}.json"
 
-    def commit(self, output: Path, manifest: Manifest) -> Artifact:
-        """Make a written folder an artifact; where another attempt was first, its result is the artifact."""
-        key = self.key(manifest.stage, manifest.fingerprint, manifest.part)
-        (output / MANIFEST).write_text(manifest.model_dump_json(indent=1))
-        self.storage.commit(output, key, MANIFEST)
+    def shared(self, stage: str, fingerprint: str, part: str | None, *, everywhere: bool) -> Storage:
+        """What all tasks of a stage write into and read while it runs: removed on commit.
+
+        Args:
+            stage, fingerprint, part: of the result.
+            everywhere: whether tasks run on machines that share the store alone.
+        """
+        scratch = self.scratch_folder(stage, fingerprint, part)
+        if not (everywhere and self.storage.attempt()):
+            return open_storage(str(scratch), scratch)
+        key = self.key(stage, fingerprint, part)
+        return open_storage(f"{self.storage.root}/{key}{SHARED}", self.scratch)
+
+    def commit(self, output: Output, manifest: Manifest) -> Artifact:
+        """Make what was written an artifact; where another attempt was first, its result is the artifact, and
+        nothing is left of this one.
+
+        Args:
+            output: what was written.
+            manifest: what is known of it; files and where they lie are filled in.
+        """
+        whole = manifest.model_copy(update={"attempt": output.attempt, "files": output.described()})
+        (output.folder / MANIFEST).write_text(whole.as_text())
+        self.storage.commit(output.folder, output.key, MANIFEST, attempt=output.attempt)
         shutil.rmtree(
             self.scratch_folder(manifest.stage, manifest.fingerprint, manifest.part), ignore_errors=True
         )
-        return self._open(key)
+        made = self._open(output.key)
+        if output.attempt:
+            own = (f"{output.key}/{MANIFEST}", f"{output.key}/{made.manifest.attempt}/")
+            self.storage.sweep(output.key, lambda key: key.startswith(own))
+            self.storage.discard(f"{output.key}{SHARED}")
+        return made
+
+    def abandon(self, output: Output) -> None:
+        """Remove what an attempt wrote, unless it became the artifact."""
+        shutil.rmtree(output.folder, ignore_errors=True)
+        if output.attempt:
+            made = self._manifest_if_made(output.key)
+            if made is None or made.attempt != output.attempt:
+                self.storage.discard(f"{output.key}/{output.attempt}")
 
     def discard(self, stage: str, fingerprint: str) -> None:
         """Remove a result with its parts and what unfinished attempts left."""
         key = self.key(stage, fingerprint)
         self.storage.discard(key)
         self.storage.discard(f"{key}.parts")
+        self.storage.discard(f"{key}{SHARED}")
         shutil.rmtree(self.storage.workspace() / f"scratch-{stage}-{fingerprint[:16]}", ignore_errors=True)
 
     def _key_of(self, address: str) -> str:
@@ -135,6 +173,13 @@ class ArtifactStore:
 
     def _open(self, key: str) -> Artifact:
         return Artifact(self.storage, key, self._manifest(key))
+
+    def _manifest_if_made(self, key: str) -> Manifest | None:
+        """The manifest of a key, or None."""
+        try:
+            return self._manifest(key)
+        except KeyError:
+            return None
 
     def _manifest(self, key: str) -> Manifest:
         """The manifest of a key; KeyError where there is none."""

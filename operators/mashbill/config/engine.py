@@ -16,3 +16,13 @@ class EngineConfig(Section):
     ray_address: HowItRuns[Location] = Field(
         "auto", description="Address of the Ray cluster's head (host:port); auto finds this machine's."
     )
+    task_cpus: HowItRuns[float] = Field(1.0, gt=0, description="Cores of the cluster that one task takes.")
+    task_memory_bytes: HowItRuns[int] = Field(
+        0,
+        ge=0,
+        description="Memory of a node that one task takes, in bytes, by which Ray places tasks; 0 means that "
+        "it is not counted.",
+    )
+    task_retries: HowItRuns[int] = Field(
+        3, ge=0, description="Times that a task is run again elsewhere where its node or process is lost."
+    )

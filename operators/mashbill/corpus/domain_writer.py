@@ -71,7 +71,7 @@ class DomainWriter:
     def __init__(self, run: StageRun, kind: Kind, name: str, *, pool: ThreadPoolExecutor) -> None:
         self.kind, self.name, self.pool = kind, name, pool
         self.writing: list[Future[None]] = []
-        self.store = DocumentStore.into(run.output)
+        self.store = DocumentStore.into(run.files)
         self.corpus = run.config.corpus
         self.waiting: list[pa.RecordBatch] = []
         self.waiting_bytes = self.partitions = 0

@@ -7,12 +7,12 @@ document, a bucket at a time, on any machine.
 
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
 from mashbill.config import EngineConfig
 from mashbill.partitions import Exchange, scattered, spread
+from mashbill.storage import Storage
 
 LINK_BYTES = 16
 MIX, SHIFT = np.uint64(0xBF58476D1CE4E5B9), np.uint64(31)
@@ -58,11 +58,13 @@ class Stars:
 
     Attributes:
         engine: where tasks run.
-        folder: where rounds leave their links.
+        shared: what all tasks reach.
+        folder: key under which rounds leave their links.
     """
 
     engine: EngineConfig
-    folder: Path
+    shared: Storage
+    folder: str
 
     def settle(self, links: Exchange) -> Exchange:
         """Rounds until nothing changes: then every document is linked with the earliest of its component
@@ -76,12 +78,13 @@ class Stars:
         seen: tuple[int, int] | None = None
         turn = 0
         while True:
-            both = Exchange(self.folder / f"{turn:04}-both", links.buckets)
+            both = Exchange(self.shared, f"{self.folder}/{turn:04}-both", links.buckets)
             found = list(spread(self.engine, partial(small_star, links, both), range(links.buckets)))
             now = (sum(count for count, _ in found), sum(check for _, check in found))
             if now == seen:
                 return links
-            seen, links = now, Exchange(self.folder / f"{turn:04}-links", links.buckets)
+            seen = now
+            links = Exchange(self.shared, f"{self.folder}/{turn:04}-links", links.buckets)
             list(spread(self.engine, partial(large_star, both, links), range(links.buckets)))
             turn += 1
 

@@ -11,23 +11,15 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from mashbill.artifacts import Counts, StageRun, place_at
+from mashbill.artifacts import Counts, Output, StageRun
 from mashbill.config import PipelineConfig
 from mashbill.config.check import Check
-from mashbill.dedup.index import (
-    index_in,
-    read_signatures,
-    signature_files,
-    write_settings,
-    write_signatures,
-)
-from mashbill.dedup.matches import Matching, join, match, name_heads, send_hashes
+from mashbill.dedup.index import index_at, signature_files, write_settings, write_signatures
+from mashbill.dedup.matches import CLUSTERS, Matching, join, match, name_heads, send_hashes
 from mashbill.dedup.minhash import match_probability
 from mashbill.dedup.numbers import Numbered, Numbering, numbered_partitions
 from mashbill.dedup.repeated import Repeated, find_repeated, seen_before, staying, without_repeated
@@ -44,10 +36,9 @@ from mashbill.documents import (
 )
 from mashbill.errors import DataError
 from mashbill.partitions import SORTING, buckets_for, spread
-from mashbill.storage import LOCAL, path_identity, scheme_of
 
 LINES = "repeated_lines"
-CLUSTERS, FACTS = "clusters.parquet", "duplicates.json"
+FACTS = "duplicates.json"
 KEY_BYTES = 16
 OUTPUTS = {
     "documents/": "the documents that stay",
@@ -58,12 +49,6 @@ OUTPUTS = {
 }
 
 
-def index_identity(config: PipelineConfig) -> Any:
-    """Changes when a finished corpus that is named changes."""
-    against = config.deduplication.against
-    return [path_identity(config, "deduplication.against", index_in(given)) for given in against]
-
-
 def check_indexes(config: PipelineConfig) -> Iterator[Check]:
     """The finished corpora that are named: that they have an index, made with the same settings."""
     for given in config.deduplication.against:
@@ -71,10 +56,7 @@ def check_indexes(config: PipelineConfig) -> Iterator[Check]:
 
 
 def _look_at_index(config: PipelineConfig, given: str) -> str:
-    index = index_in(given)
-    files = path_identity(config, "deduplication.against", index)
-    if scheme_of(given) == LOCAL:
-        signature_files(place_at(Path(config.resolve(given))), config.deduplication)
+    files = signature_files(index_at(config, given), config.deduplication)
     return f"{given}: an index of {len(files):,} files"
 
 
@@ -85,7 +67,6 @@ def deduplicate(run: StageRun) -> Counts:
         DataError: nothing of a domain is left.
     """
     config = run.config.deduplication
-    (run.output / CLUSTERS).mkdir()
     matching = _matching(run)
     sizes = find_duplicates(run, matching)
     repeated = None
@@ -93,7 +74,7 @@ def deduplicate(run: StageRun) -> Counts:
         run.progress(0.7, "finding repeated lines")
         repeated = find_repeated(matching, run.inputs["filter"].manifest.counts["bytes_out"])
     counts = _counts(_write(run, matching, repeated))
-    write_settings(run.output, config)
+    write_settings(run.files, config)
     curve = [[s, match_probability(s, config)] for s in np.linspace(0, 1, 41).tolist()]
     facts = {"threshold_curve": curve if config.near else [], "cluster_sizes": sorted(sizes.items())}
     (run.output / FACTS).write_text(json.dumps(facts))
@@ -103,6 +84,7 @@ def deduplicate(run: StageRun) -> Counts:
 def find_duplicates(run: StageRun, matching: Matching) -> Counter[int]:
     """Hash, match and join all partitions; how many groups there are of each size."""
     engine, numbering = matching.engine, matching.numbering
+    matching.send_indexes()
     for done, _ in enumerate(spread(engine, partial(send_hashes, matching), numbering.partitions)):
         run.progress(0.5 * done / len(numbering.partitions), "hashing")
     links = 0
@@ -111,10 +93,8 @@ def find_duplicates(run: StageRun, matching: Matching) -> Counter[int]:
         links += found
     run.progress(0.6, f"joining {links:,} links")
     join(matching, links)
-    output = run.output / CLUSTERS
-    sizes = sum(
-        spread(engine, partial(name_heads, matching, output), range(numbering.ranges)), Counter[int]()
-    )
+    name = partial(name_heads, matching, run.files)
+    sizes = sum(spread(engine, name, range(numbering.ranges), output=run.files), Counter[int]())
     sizes[1] += numbering.documents - sum(size * count for size, count in sizes.items())
     return Counter({size: count for size, count in sizes.items() if count})
 
@@ -132,19 +112,22 @@ def _matching(run: StageRun) -> Matching:
         "GB to sort",
     )
     numbering = Numbering(partitions, min(buckets, len(partitions)))
-    return Matching(config, run.config.engine, numbering, run.scratch, buckets)
+    return Matching(config, run.config.engine, numbering, run.shared, buckets)
 
 
 def _write(run: StageRun, matching: Matching, repeated: Repeated | None) -> Tally:
     corpus, tally = matching.numbering.corpus, Tally.over(run.config.domain_names)
-    work = partial(write_partition, matching, repeated, run.output)
-    for done, (partition, flow) in enumerate(zip(corpus, spread(matching.engine, work, corpus), strict=True)):
+    work = partial(write_partition, matching, repeated, run.files)
+    flows = spread(matching.engine, work, corpus, output=run.files)
+    for done, (partition, flow) in enumerate(zip(corpus, flows, strict=True)):
         tally.add(partition.domain, flow)
         run.progress(0.8 + 0.2 * (done + 1) / len(corpus), f"writing {partition.domain}")
     return tally
 
 
-def write_partition(matching: Matching, repeated: Repeated | None, output: Path, partition: Numbered) -> Flow:
+def write_partition(
+    matching: Matching, repeated: Repeated | None, output: Output, partition: Numbered
+) -> Flow:
     """Write what stays of a partition, what goes, and its part of the index."""
     documents, store = partition.documents, DocumentStore.into(output)
     table = documents.read()
@@ -162,7 +145,7 @@ def write_partition(matching: Matching, repeated: Repeated | None, output: Path,
         store.write(kept, documents.domain, documents.number)
     gone = pa.concat_tables(removed)
     store.write(gone, documents.domain, documents.number, kind=DUPLICATES)
-    write_signatures(output, partition.name, read_signatures(matching.signatures(partition))[keep])
+    write_signatures(output, partition.name, matching.signatures(partition)[keep])
     return Flow.between(table, kept, gone, bytes_trimmed=trimmed)
 
 

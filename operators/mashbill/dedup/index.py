@@ -4,13 +4,17 @@ deduplicated."""
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from mashbill.artifacts import Artifact, Place, SealedFile, file_in
-from mashbill.config import DeduplicationConfig
+from mashbill.artifacts import Artifact, ArtifactStore, Output, Place, SealedFile, file_in, place_at
+from mashbill.artifacts.manifest import MANIFEST
+from mashbill.config import DeduplicationConfig, PipelineConfig
 from mashbill.errors import ConfigError
+from mashbill.storage import LOCAL, local_path, open_storage, path_identity, scheme_of, scratch_of
 
+SETTING = "deduplication.against"
 FOLDER, SETTINGS = "index", "settings.json"
 SUFFIX = ".npy"
 IndexFile = SealedFile | Path
@@ -18,21 +22,22 @@ IndexFile = SealedFile | Path
 SIGNATURES = 2  # how signatures are made; those of another number cannot be compared
 
 
-def write_settings(folder: Path, config: DeduplicationConfig) -> None:
+def write_settings(output: Output, config: DeduplicationConfig) -> None:
     """Write what makes the signatures of an index comparable."""
-    (folder / FOLDER).mkdir(exist_ok=True)
-    (folder / FOLDER / SETTINGS).write_text(json.dumps({"signatures": SIGNATURES, **_comparable(config)}))
+    with output.writing(f"{FOLDER}/{SETTINGS}") as path:
+        path.write_text(json.dumps({"signatures": SIGNATURES, **_comparable(config)}))
 
 
-def write_signatures(folder: Path, partition: str, signatures: np.ndarray) -> None:
+def write_signatures(output: Output, partition: str, signatures: np.ndarray) -> None:
     """Write the part of an index that one partition gives.
 
     Args:
-        folder: of the artifact; partition: a name of its own.
+        output: of the artifact; partition: a name of its own.
         signatures: [kept documents, 1 + bands] uint64: hash of the text, then its bands.
     """
-    (folder / FOLDER).mkdir(exist_ok=True)
-    np.save(folder / FOLDER / f"{partition}{SUFFIX}", signatures)
+    name = f"{FOLDER}/{partition}{SUFFIX}"
+    with output.writing(name, rows=len(signatures)) as path, path.open("wb") as file:
+        np.save(file, signatures)
 
 
 def index_in(given: str) -> str:
@@ -51,6 +56,45 @@ def read_signatures(path: Path) -> np.ndarray:
     except (OSError, ValueError) as error:
         what, mend = f"{path} holds no signatures ({error})", "deduplicate that corpus again"
         raise ConfigError("deduplication.against", what, mend) from error
+
+
+def index_at(config: PipelineConfig, given: str) -> Place:
+    """The artifact that has the index of a finished corpus, or a local folder with the index alone.
+
+    Args:
+        config: whose root relative paths start from, and whose scratch folder copies go to.
+        given: a path or an address.
+    Raises:
+        ConfigError: there is nothing.
+    """
+    if _is_remote_artifact(config, given):
+        root = given.rstrip("/").rpartition("/")[0]
+        return ArtifactStore(root, scratch_of(config)).open(given.rstrip("/"))
+    return place_at(local_path(config, SETTING, index_in(given)).parent)
+
+
+def index_identity(config: PipelineConfig) -> list[list[list[Any]]]:
+    """Changes when a finished corpus that is named changes."""
+    identities = []
+    for given in config.deduplication.against:
+        inner = f"{given.rstrip('/')}/{MANIFEST}" if _is_remote_artifact(config, given) else index_in(given)
+        identities.append(path_identity(config, SETTING, inner))
+    return identities
+
+
+def _is_remote_artifact(config: PipelineConfig, given: str) -> bool:
+    """Whether an address is that of an artifact, whose files its manifest knows."""
+    root, _, name = given.rstrip("/").rpartition("/")
+    if scheme_of(given) == LOCAL or root.endswith(":/"):
+        return False
+    return open_storage(root, scratch_of(config)).exists(f"{name}/{MANIFEST}")
+
+
+def rows_in(file: IndexFile) -> int:
+    """How many signatures a file has; it is read where no manifest says so."""
+    if isinstance(file, SealedFile):
+        return len(read_signatures(file.opened())) if file.rows is None else file.rows
+    return len(read_signatures(file))
 
 
 def signature_files(place: Place, config: DeduplicationConfig) -> Sequence[IndexFile]:

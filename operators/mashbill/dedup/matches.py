@@ -4,6 +4,8 @@ components.
 What comes out is, for each range of partitions, which documents go and which document stands for each.
 """
 
+import io
+import tempfile
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
@@ -13,15 +15,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mashbill.artifacts import Output
 from mashbill.config import DeduplicationConfig, EngineConfig
 from mashbill.dedup.components import LINK_BYTES, Stars, distinct, union
 from mashbill.dedup.index import read_signatures
 from mashbill.dedup.minhash import band_hashes, text_hashes
 from mashbill.dedup.numbers import Numbered, Numbering
 from mashbill.partitions import SORTING, Exchange, scattered, spread
+from mashbill.storage import LOCAL, Storage
 
 MIX = np.uint64(0x94D049BB133111EB)
-CLUSTERS = pa.schema([("id", pa.string()), ("domain", pa.string()), ("documents", pa.int64())])
+CLUSTERS = "clusters.parquet"
+CLUSTER_SCHEMA = pa.schema([("id", pa.string()), ("domain", pa.string()), ("documents", pa.int64())])
 
 
 @dataclass(frozen=True)
@@ -31,48 +36,60 @@ class Matching:
     Attributes:
         config, engine: settings.
         numbering: the partitions.
-        scratch: folder for signatures and exchanges.
+        shared: where signatures and exchanges are, which all tasks reach.
         buckets: how many the hashes are sent to.
     """
 
     config: DeduplicationConfig
     engine: EngineConfig
     numbering: Numbering
-    scratch: Path
+    shared: Storage
     buckets: int
 
     @property
     def hashes(self) -> Exchange:
         """``key`` and ``document`` of every text hash and band; the lowest bit of the key is set where it is
         a text hash."""
-        return Exchange(self.scratch / f"hashes-{self.buckets}", self.buckets)
+        return Exchange(self.shared, f"hashes-{self.buckets}", self.buckets)
 
     @property
     def links(self) -> Exchange:
         """``document`` and the ``earlier`` one it agrees with."""
-        return Exchange(self.scratch / f"links-{self.buckets}", self.buckets)
+        return Exchange(self.shared, f"links-{self.buckets}", self.buckets)
 
     @property
     def exact(self) -> Exchange:
         """``document`` whose text is equal to an earlier one's, by range."""
-        return Exchange(self.scratch / f"exact-{self.numbering.ranges}", self.numbering.ranges)
+        return self._by_range("exact")
 
     @property
     def heads(self) -> Exchange:
         """``document`` and the ``head`` that stands for it, by the head's range."""
-        return Exchange(self.scratch / f"heads-{self.numbering.ranges}", self.numbering.ranges)
+        return self._by_range("heads")
 
     @property
     def gone(self) -> Exchange:
         """``document``, and ``kept_id`` and ``kept_domain`` of the one that stands for it, by the document's
         range."""
-        return Exchange(self.scratch / f"gone-{self.numbering.ranges}", self.numbering.ranges)
+        return self._by_range("gone")
 
-    def signatures(self, partition: Numbered) -> Path:
-        """File of [documents, 1 + bands] uint64: the text's hash, then its bands."""
-        if partition.indexed:
-            return partition.signatures
-        return self.scratch / f"signatures-{partition.name}.npy"
+    def _sent(self, partition: Numbered) -> bool:
+        """Whether an index that is kept alone on the driver's disk was put where all tasks reach it."""
+        return self.shared.scheme != LOCAL and isinstance(partition.source, Path)
+
+    def send_indexes(self) -> None:
+        """Put indexes that are kept alone where all tasks reach them."""
+        for partition in filter(self._sent, self.numbering.partitions):
+            _keep(self.shared, partition, read_signatures(partition.signatures))
+
+    def _by_range(self, name: str) -> Exchange:
+        return Exchange(self.shared, f"{name}-{self.numbering.ranges}", self.numbering.ranges)
+
+    def signatures(self, partition: Numbered) -> np.ndarray:
+        """[documents, 1 + bands] uint64: the text's hash, then its bands."""
+        if partition.indexed and not self._sent(partition):
+            return read_signatures(partition.signatures)
+        return np.load(io.BytesIO(self.shared.read(_signatures(partition))), allow_pickle=False)
 
 
 def send_hashes(matching: Matching, partition: Numbered) -> None:
@@ -80,12 +97,8 @@ def send_hashes(matching: Matching, partition: Numbered) -> None:
     again."""
     if matching.hashes.has(partition.name):
         return
-    config, path = matching.config, matching.signatures(partition)
-    if not partition.indexed:
-        texts = partition.documents.read(["text"])["text"]
-        bands = band_hashes(texts, config) if config.near else np.zeros((partition.rows, 0), np.uint64)
-        np.save(path, np.concatenate([text_hashes(texts)[:, None], bands], axis=1))
-    signatures = read_signatures(path)
+    config = matching.config
+    signatures = matching.signatures(partition) if partition.indexed else _signed(matching, partition)
     exact = config.exact or matching.numbering.held_out
     columns = np.arange(0 if exact else 1, signatures.shape[1], dtype=np.uint64)
     chosen = signatures[:, columns.astype(np.int64)]
@@ -96,6 +109,25 @@ def send_hashes(matching: Matching, partition: Numbered) -> None:
     matching.hashes.put(
         partition.name, scattered(key, matching.buckets), key=key, document=documents[present]
     )
+
+
+def _signed(matching: Matching, partition: Numbered) -> np.ndarray:
+    """Make the signatures of a partition, and keep them for when it is written."""
+    texts, config = partition.documents.read(["text"])["text"], matching.config
+    bands = band_hashes(texts, config) if config.near else np.zeros((partition.rows, 0), np.uint64)
+    signatures = np.concatenate([text_hashes(texts)[:, None], bands], axis=1)
+    _keep(matching.shared, partition, signatures)
+    return signatures
+
+
+def _keep(shared: Storage, partition: Numbered, signatures: np.ndarray) -> None:
+    with tempfile.NamedTemporaryFile(dir=shared.workspace(), delete=False) as file:
+        np.save(file, signatures)
+    shared.put(Path(file.name), _signatures(partition))
+
+
+def _signatures(partition: Numbered) -> str:
+    return f"signatures/{partition.name}.npy"
 
 
 def match(matching: Matching, bucket: int) -> int:
@@ -128,7 +160,7 @@ def join(matching: Matching, links: int) -> None:
         document, head = union(tables["document"].to_numpy(), tables["earlier"].to_numpy())
         matching.heads.put("all", matching.numbering.range_of(head), document=document, head=head)
         return
-    settled = Stars(matching.engine, matching.scratch / "stars").settle(matching.links)
+    settled = Stars(matching.engine, matching.shared, "stars").settle(matching.links)
     list(spread(matching.engine, partial(_send_heads, matching, settled), range(matching.buckets)))
 
 
@@ -138,7 +170,7 @@ def _send_heads(matching: Matching, settled: Exchange, bucket: int) -> None:
     matching.heads.put(f"{bucket:05}", matching.numbering.range_of(head), document=document, head=head)
 
 
-def name_heads(matching: Matching, output: Path, range_: int) -> Counter[int]:
+def name_heads(matching: Matching, output: Output, range_: int) -> Counter[int]:
     """Send each document that goes the name of the one that stands for it; write the clusters of a range,
     count their sizes."""
     numbering = matching.numbering
@@ -160,9 +192,8 @@ def name_heads(matching: Matching, output: Path, range_: int) -> Counter[int]:
             [partition.domain] * len(heads),
             (counts + 1).tolist(),
         ]
-        pq.write_table(
-            pa.table(columns, schema=CLUSTERS), output / f"{partition.name}.parquet", compression="zstd"
-        )
+        with output.writing(f"{CLUSTERS}/{partition.name}.parquet", rows=len(heads)) as path:
+            pq.write_table(pa.table(columns, schema=CLUSTER_SCHEMA), path, compression="zstd")
     where = numbering.range_of(rows["document"])
     kept = {"kept_id": pa.array(ids, pa.string()), "kept_domain": pa.array(domains, pa.string())}
     matching.gone.put(f"{range_:05}", where, document=rows["document"], **kept)

@@ -10,11 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mashbill.artifacts import SealedFile, StageRun, place_at
-from mashbill.artifacts.manifest import MANIFEST
-from mashbill.dedup.index import IndexFile, index_in, read_signatures, signature_files
+from mashbill.artifacts import SealedFile, StageRun
+from mashbill.dedup.index import IndexFile, index_at, rows_in, signature_files
 from mashbill.documents import DocumentStore, Partition, kind_of_set
-from mashbill.storage import local_path
 
 
 @dataclass(frozen=True)
@@ -123,12 +121,9 @@ def numbered_partitions(run: StageRun) -> list[Numbered]:
     found: list[tuple[str, Partition | IndexFile, int]] = _held_out(run)
     held_out = len(found)
     for given in config.against:
-        beside = (MANIFEST,)  # by which the index is checked, where it is not kept alone
-        index = local_path(run.config, "deduplication.against", index_in(given), beside=beside)
         domain = f"index:{run.config.resolve(given)}"
-        for file in signature_files(place_at(index.parent), config):
-            path = file.opened() if isinstance(file, SealedFile) else file
-            found.append((domain, file, len(read_signatures(path))))
+        for file in signature_files(index_at(run.config, given), config):
+            found.append((domain, file, rows_in(file)))
     store = DocumentStore.of(run.inputs["filter"])
     found += [(part.domain, part, part.count()) for part in store.partitions(*run.config.domain_names)]
     starts = np.cumsum([0, *(rows for _, _, rows in found)]).tolist()

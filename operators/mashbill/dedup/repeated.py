@@ -32,13 +32,13 @@ class Repeated:
     @property
     def pieces(self) -> Exchange:
         """``hash`` of a piece and ``number`` of a partition that has it."""
-        return Exchange(self.matching.scratch / f"pieces-{self.buckets}", self.buckets)
+        return Exchange(self.matching.shared, f"pieces-{self.buckets}", self.buckets)
 
     @property
     def seen(self) -> Exchange:
         """``hash`` of a piece that stands in an earlier partition than ``number``, by that one's range."""
         ranges = self.matching.numbering.ranges
-        return Exchange(self.matching.scratch / f"seen-{ranges}", ranges)
+        return Exchange(self.matching.shared, f"seen-{ranges}", ranges)
 
 
 def find_repeated(matching: Matching, text_bytes: int) -> Repeated:

@@ -5,6 +5,7 @@ rows itself; nobody but this module and the store knows that the address is a fi
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,18 +32,25 @@ class Partition:
     number: int
     sealed: SealedFile | None = None
 
-    @property
-    def path(self) -> str:
-        """Where its rows are, to be read now.
+    @contextmanager
+    def opened(self) -> Iterator[str]:
+        """A local path of its rows, for a while.
 
         Raises:
             DataError: they are gone, or others than were committed.
         """
-        return self.address if self.sealed is None else str(self.sealed.opened())
+        if self.sealed is None:
+            yield self.address
+            return
+        with self.sealed.reading() as path:
+            yield str(path)
 
     def count(self) -> int:
-        """How many rows it has; none is read."""
-        return int(pq.read_metadata(self.path).num_rows)
+        """How many rows it has, as its manifest says; nothing is read where it does."""
+        if self.sealed is not None and self.sealed.rows is not None:
+            return self.sealed.rows
+        with self.opened() as path:
+            return int(pq.read_metadata(path).num_rows)
 
     def read(self, columns: Sequence[str] | None = None) -> pa.Table:
         """All rows.
@@ -50,7 +58,8 @@ class Partition:
         Args:
             columns: those to read; None means all.
         """
-        return pq.read_table(self.path, columns=None if columns is None else list(columns))
+        with self.opened() as path:
+            return pq.read_table(path, columns=None if columns is None else list(columns))
 
     def batches(self, columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
         """The rows in order, without all of them in memory.
@@ -59,7 +68,7 @@ class Partition:
             columns: those to read.
             rows: most in one batch.
         """
-        with pq.ParquetFile(self.path) as file:
+        with self.opened() as path, pq.ParquetFile(path) as file:
             yield from file.iter_batches(columns=list(columns), batch_size=rows)
 
     def chosen(
@@ -71,7 +80,7 @@ class Partition:
             choose: given the ids of some rows, [rows] bool: whether each is wanted.
             columns: those to read.
         """
-        with pq.ParquetFile(self.path) as file:
+        with self.opened() as path, pq.ParquetFile(path) as file:
             for group in range(file.num_row_groups):
                 wanted = choose(file.read_row_group(group, columns=["id"])["id"])
                 if wanted.any():

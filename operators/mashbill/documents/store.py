@@ -5,7 +5,6 @@ an artifact it reads and one on its own output. What an artifact's partitions ar
 file that lies beside them is one. A partition is a small value, so a task anywhere can be sent one.
 """
 
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from pathlib import Path, PurePath
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mashbill.artifacts import Artifact
+from mashbill.artifacts import Artifact, Output
 from mashbill.documents.kinds import DOCUMENTS, Kind
 from mashbill.documents.partition import Partition
 
@@ -29,10 +28,12 @@ class DocumentStore:
     Attributes:
         root: where they are.
         artifact: whose they are; None while they are being written.
+        output: where they are written; None where they are read.
     """
 
     root: str
     artifact: Artifact | None = None
+    output: Output | None = None
 
     @classmethod
     def of(cls, artifact: Artifact) -> "DocumentStore":
@@ -40,9 +41,10 @@ class DocumentStore:
         return cls(artifact.address, artifact)
 
     @classmethod
-    def into(cls, output: Path) -> "DocumentStore":
-        """A store for the documents that a stage writes."""
-        return cls(str(output))
+    def into(cls, output: Output | Path) -> "DocumentStore":
+        """A store for the documents that a stage writes, or that are written into a folder."""
+        place = Output.at(output) if isinstance(output, Path) else output
+        return cls(str(place.folder), output=place)
 
     def sets(self, kind: Kind = DOCUMENTS) -> tuple[str, ...]:
         """Names of the sets that have a partition, sorted."""
@@ -105,9 +107,8 @@ class DocumentStore:
             KeyError: a column of the kind is missing.
         """
         rows = table if table.schema == kind.schema else table.select(kind.schema.names).cast(kind.schema)
-        path = self._path(name, number, kind)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(rows, path, compression="zstd", row_group_size=kind.group_rows)
+        with self._output.writing(_file(name, number, kind), rows=len(rows)) as path:
+            pq.write_table(rows, path, compression="zstd", row_group_size=kind.group_rows)
 
     def adopt(self, name: str, source: "DocumentStore", kind: Kind = DOCUMENTS) -> None:
         """Take over a set from another store as it is, without a copy where the disk allows it."""
@@ -116,15 +117,22 @@ class DocumentStore:
 
     def adopt_partition(self, part: Partition, kind: Kind = DOCUMENTS) -> None:
         """Take over a partition of another store as it is, without a copy where the disk allows it."""
-        path = self._path(part.domain, part.number, kind)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            os.link(part.path, path)
-        except OSError:
-            shutil.copyfile(part.path, path)
+        name = _file(part.domain, part.number, kind)
+        if part.sealed is not None:
+            self._output.adopt(part.sealed, name, rows=part.count())
+            return
+        with self._output.writing(name, rows=part.count()) as path:
+            shutil.copyfile(part.address, path)
 
-    def _path(self, name: str, number: int, kind: Kind) -> Path:
-        return Path(self.root, kind.name, name, f"{PREFIX}{number:05d}{SUFFIX}")
+    @property
+    def _output(self) -> Output:
+        if self.output is None:
+            raise ValueError(f"{self.root} is read, not written")
+        return self.output
+
+
+def _file(name: str, number: int, kind: Kind) -> str:
+    return f"{kind.name}/{name}/{PREFIX}{number:05d}{SUFFIX}"
 
 
 def _number(file: PurePath) -> int:

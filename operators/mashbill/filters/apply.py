@@ -3,9 +3,8 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +24,7 @@ from mashbill.filters.decontamination import held_out_passages
 from mashbill.filters.filter import Filter
 from mashbill.filters.metadata import check_fields
 from mashbill.filters.registry import make_filters
+from mashbill.filters.samples import Samples
 from mashbill.partitions import spread
 
 FACTS = "filters.json"
@@ -44,12 +44,16 @@ class Outcome:
         flow: how many stayed and went.
         alone: in a dry run, documents that each filter would remove if it were the only one.
         figures: what else filters count.
+        reasons: documents that filters remove, or would in a dry run, by reason.
+        samples: some of these.
     """
 
     domain: str
     flow: Flow = field(default_factory=Flow)
     alone: Counter[str] = field(default_factory=Counter)
     figures: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    samples: Samples = field(default_factory=lambda: Samples(0))
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,7 @@ class Settings:
         store: where documents are written; filters: in order; domains: those that are filtered; dry_run:
             whether filters only say what they would remove.
         held_out: what removes documents with a passage of a set that is held out, of all domains.
+        samples: removed documents of each reason that are shown.
     """
 
     store: DocumentStore
@@ -67,6 +72,7 @@ class Settings:
     domains: frozenset[str]
     dry_run: bool
     held_out: Filter | None
+    samples: int
 
 
 def filter_documents(run: StageRun) -> Counts:
@@ -77,18 +83,21 @@ def filter_documents(run: StageRun) -> Counts:
         ConfigError: a filter decides by metadata that no document has.
         DataError: nothing of a domain is left.
     """
-    source, store = DocumentStore.of(run.inputs["ingest"]), DocumentStore.into(run.output)
+    source, store = DocumentStore.of(run.inputs["ingest"]), DocumentStore.into(run.files)
     partitions = source.partitions(*run.config.domain_names)
     filters = make_filters(run)
     wanted = frozenset(run.config.filters.domains or run.config.domain_names)
     outcomes: list[Outcome] = []
     check_fields(filters, [p for p in partitions if p.domain in wanted])
     dry, held_out = run.config.filters.dry_run, held_out_passages(run)
-    settings = Settings(store, tuple(filters), wanted, dry, held_out)
-    for done, outcome in enumerate(spread(run.config.engine, partial(_apply, settings), partitions)):
+    settings = Settings(store, tuple(filters), wanted, dry, held_out, run.config.filters.samples)
+    work = partial(_apply, settings)
+    samples = Samples(run.config.filters.samples)
+    for done, outcome in enumerate(spread(run.config.engine, work, partitions, output=run.files)):
         run.progress(done / len(partitions), f"filtering {outcome.domain}")
-        outcomes.append(outcome)
-    return _report(run, store, filters=filters, outcomes=outcomes)
+        samples.merge(outcome.samples)
+        outcomes.append(replace(outcome, samples=Samples(0)))
+    return _report(run, filters=filters, outcomes=outcomes, samples=samples)
 
 
 def _apply(settings: Settings, partition: Partition) -> Outcome:
@@ -107,6 +116,8 @@ def _apply(settings: Settings, partition: Partition) -> Outcome:
         staying, repeating = _parted(settings.held_out, staying, outcome)
         going, would_go = (pa.concat_tables([rows, repeating]) for rows in (going, would_go))
     outcome.flow = Flow.between(table, staying, going, bytes_trimmed=trimmed)
+    outcome.reasons = Counter(would_go["reason"].to_pylist())
+    outcome.samples = Samples.of(would_go, settings.samples)
     store.write(would_go, domain, partition.number, kind=REMOVED)
     if staying is table:
         store.adopt_partition(partition)
@@ -154,7 +165,7 @@ def _column(table: pa.Table, name: str) -> pa.Array:
 
 
 def _report(
-    run: StageRun, store: DocumentStore, *, filters: Sequence[Filter], outcomes: Sequence[Outcome]
+    run: StageRun, *, filters: Sequence[Filter], outcomes: Sequence[Outcome], samples: Samples
 ) -> Counts:
     """Write the report of what was removed; add everything up."""
     domains, dry = run.config.domain_names, run.config.filters.dry_run
@@ -169,8 +180,7 @@ def _report(
             f"loses every document to the filters ({why})",
             "relax them, except it, or name a set that it may repeat in corpus.may_repeat",
         )
-    removed = store.read(*domains, kind=REMOVED)
-    reasons = Counter(removed["reason"].to_pylist())
+    reasons = sum((o.reasons for o in outcomes), Counter[str]())
     by_filter = {f.name: sum(reasons[reason] for reason in f.reasons[1:]) for f in filters}
     report = {
         "dry_run": dry,
@@ -179,25 +189,8 @@ def _report(
         "alone": dict(sum((o.alone for o in outcomes), Counter())) if dry else {},
         "reasons": dict(reasons.most_common()),
         "figures": dict(sum((o.figures for o in outcomes), Counter())),
-        "samples": _samples(removed, run.config.filters.samples),
+        "samples": samples.shown(),
     }
     (run.output / FACTS).write_text(json.dumps(report, ensure_ascii=False, indent=1))
     would = {"would_remove": dict(reasons - tally.whole.removed)} if dry else {}
     return {**tally.counts(), "bytes_trimmed": tally.whole.bytes_trimmed, **would}
-
-
-def _samples(removed: pa.Table, count: int) -> dict[str, list[dict[str, Any]]]:
-    """Removed documents by reason, spread evenly."""
-    samples = {}
-    names = removed["reason"].to_numpy(zero_copy_only=False)
-    for reason in sorted(set(names)):
-        rows = np.flatnonzero(names == reason)
-        chosen = (
-            rows[np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int))]
-            if count
-            else []
-        )
-        samples[reason] = (
-            removed.take(pa.array(chosen, pa.int64())).select(["id", "domain", "excerpt"]).to_pylist()
-        )
-    return samples

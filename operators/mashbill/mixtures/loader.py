@@ -7,6 +7,7 @@ is kept between calls: any number of workers, and any restart, reads the same se
 """
 
 from collections.abc import Mapping
+from typing import Protocol
 
 import numpy as np
 
@@ -14,6 +15,16 @@ from mashbill.errors import DataError
 from mashbill.mixtures.schedule import Schedule
 
 LOADER_TAG = 202
+
+
+class Tokens(Protocol):
+    """Tokens that are read by slices, wherever they lie."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def __getitem__(self, part: slice, /) -> np.ndarray:
+        """[tokens] some of them."""
 
 
 class MixtureLoader:
@@ -31,7 +42,7 @@ class MixtureLoader:
 
     def __init__(
         self,
-        train_tokens: Mapping[str, np.ndarray],
+        train_tokens: Mapping[str, Tokens],
         mixture: Mapping[str, float] | Schedule,
         *,
         context: int,

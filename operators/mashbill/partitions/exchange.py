@@ -1,20 +1,30 @@
 """Rows sent from many tasks to many others by bucket, through files: how partitions are joined without
 meeting in one memory.
 
-Each sending task writes one Arrow file with a record batch a bucket; each receiving task maps its batches of
-all files. On a cluster the folder is on the disk that all nodes share, as the artifacts are.
+Each sending task writes one file: where each bucket begins, the schema, and a record batch a bucket. Each
+receiving task reads its batch of every file, and no other byte. The files are where all tasks reach them: on
+the disk of the machine, or that all nodes share; or in the object store.
 """
 
 import itertools
 import os
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
 
+from mashbill.storage import LOCAL, Storage
+
 MOST_BUCKETS = 4_096
+SUFFIX = ".rows"
+REQUESTS = 16  # at a time, of a store that takes long to answer
+HEADERS = 2_000  # of files that a process keeps
+SCHEMA_BYTES = 2_048
 SORTING = 4  # memory to sort rows, in times of their own size
 MIX, SHIFT = np.uint64(0x9E3779B97F4A7C15), np.uint64(32)
 
@@ -33,14 +43,16 @@ def scattered(keys: np.ndarray, buckets: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Exchange:
-    """A folder of rows by bucket.
+    """Rows by bucket.
 
     Attributes:
-        folder: where the files are; removed by its owner.
+        storage: what sending and receiving tasks reach.
+        folder: key under which the files are; removed by its owner.
         buckets: how many there are.
     """
 
-    folder: Path
+    storage: Storage
+    folder: str
     buckets: int
 
     def put(self, name: str, bucket: np.ndarray, **columns: np.ndarray | pa.Array) -> None:
@@ -57,35 +69,68 @@ class Exchange:
             .take(pa.array(order))
             .combine_chunks()
         )
-        self.folder.mkdir(parents=True, exist_ok=True)
-        beside = self.folder / f"{name}.{uuid4().hex}.part"
-        with pa.OSFile(str(beside), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
-            for first, last in itertools.pairwise(ends):
-                batches = table.slice(first, last - first).to_batches()
-                writer.write_batch(batches[0] if batches else pa.RecordBatch.from_pylist([], table.schema))
-        beside.replace(self._file(name))
+        with tempfile.TemporaryDirectory(dir=self.storage.workspace()) as folder:
+            path = Path(folder, "rows")
+            self._write(path, table, ends)
+            self.storage.put(path, self._key(name))
 
     def has(self, name: str) -> bool:
         """Whether a task has sent its rows."""
-        return self._file(name).exists()
+        return self.storage.exists(self._key(name))
 
     def take(self, bucket: int) -> pa.Table:
-        """The rows of a bucket, mapped from disk.
+        """The rows of a bucket, mapped from disk where they are on one.
 
         Raises:
             FileNotFoundError: no task has sent any.
         """
-        files = sorted(self.folder.glob("*.arrow"))
-        if not files:
-            raise FileNotFoundError(f"{self.folder} holds no rows")
-        return pa.Table.from_batches(
-            [pa.ipc.open_file(pa.memory_map(str(file))).get_batch(bucket) for file in files]
-        )
+        keys = [key for key in self.storage.keys(self.folder) if key.endswith(SUFFIX)]
+        if not keys:
+            raise FileNotFoundError(f"{self.storage.root}/{self.folder} holds no rows")
+        if self.storage.scheme == LOCAL:
+            return pa.Table.from_batches([self._batch(key, bucket) for key in keys])
+        with ThreadPoolExecutor(REQUESTS) as pool:
+            return pa.Table.from_batches(list(pool.map(lambda key: self._batch(key, bucket), keys)))
 
     def arrays(self, bucket: int) -> dict[str, np.ndarray]:
         """The rows of a bucket, by column."""
         table = self.take(bucket)
         return {name: table[name].to_numpy() for name in table.column_names}
 
-    def _file(self, name: str) -> Path:
-        return self.folder / f"{name}.arrow"
+    def _write(self, path: Path, table: pa.Table, ends: np.ndarray) -> None:
+        """Write bounds, schema and batches; a bucket without rows takes no byte."""
+        bounds, schema = np.zeros(self.buckets + 1, np.int64), table.schema.serialize()
+        bounds[0] = bounds.nbytes + SCHEMA_BYTES
+        with path.open("wb") as file:
+            file.seek(int(bounds[0]))
+            for bucket, batch in enumerate(_batches(table, ends)):
+                bounds[bucket + 1] = bounds[bucket] + (0 if batch is None else file.write(batch.serialize()))
+            file.seek(0)
+            file.write(bounds.tobytes())
+            file.write(schema.to_pybytes().ljust(SCHEMA_BYTES, b"\0"))
+
+    def _batch(self, key: str, bucket: int) -> pa.RecordBatch:
+        bounds, schema = _header(self.storage, key, self.buckets)
+        start, end = bounds[bucket : bucket + 2].tolist()
+        if start == end:
+            return pa.RecordBatch.from_pylist([], schema)
+        return pa.ipc.read_record_batch(pa.py_buffer(self.storage.part(key, start, end - start)), schema)
+
+    def _key(self, name: str) -> str:
+        return f"{self.folder}/{name}{SUFFIX}"
+
+
+@lru_cache(HEADERS)
+def _header(storage: Storage, key: str, buckets: int) -> tuple[np.ndarray, pa.Schema]:
+    """Where each bucket of a file begins, and what its rows are."""
+    size = 8 * (buckets + 1)
+    found = storage.part(key, 0, size + SCHEMA_BYTES)
+    schema = pa.ipc.read_schema(pa.py_buffer(found[size:]))
+    return np.frombuffer(found[:size], np.int64).copy(), schema
+
+
+def _batches(table: pa.Table, ends: np.ndarray) -> Iterator[pa.RecordBatch | None]:
+    """The rows of each bucket; None where there are none."""
+    for first, last in itertools.pairwise(ends.tolist()):
+        batches = table.slice(first, last - first).to_batches()
+        yield batches[0] if batches else None

@@ -2,33 +2,49 @@
 items' order.
 
 The same code runs in both places, and nothing depends on which finishes first, so the artifacts are the same
-files. Threads serve because the kernels, Arrow and the tokenizer release the interpreter's lock. On a cluster
-the artifacts must be on a disk that all nodes share.
+files. Threads serve because the kernels, Arrow and the tokenizer release the interpreter's lock. A task reads
+its partition from the store and writes what it makes of it there; only its result and the names of its files
+come back.
 """
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from mashbill.artifacts import FileEntry, Output, telling
 from mashbill.config import EngineConfig
-from mashbill.errors import ConfigError
+from mashbill.errors import ConfigError, MashbillError, RunError, one_line
+from mashbill.storage import Copies
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 AHEAD = 2
 
 
-def spread(engine: EngineConfig, work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+def spread(
+    engine: EngineConfig,
+    work: Callable[[Item], Result],
+    items: Sequence[Item],
+    *,
+    output: Output | None = None,
+) -> Generator[Result, None, None]:
     """Results of the work on each item, in order.
 
     Args:
         engine: where to run.
         work: the function; on Ray it and what it refers to are pickled.
         items: what it is called with; no more than a few at a time are under way, so that memory is bounded.
+        output: what the work writes into, which is told of the files.
     """
-    return _on_ray(engine, work, items) if engine.runner == "ray" else on_threads(work, items)
+    if engine.runner != "ray":
+        yield from on_threads(work, items)
+        return
+    for result, files in _on_ray(engine, work, items):
+        if output is not None:
+            output.tell(files)
+        yield result
 
 
 def on_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
@@ -41,15 +57,73 @@ def on_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterato
     cores = os.cpu_count() or 1
     with ThreadPoolExecutor(cores) as pool:
         waiting: deque[Future[Result]] = deque()
-        for item in items:
-            waiting.append(pool.submit(work, item))
-            if len(waiting) > AHEAD * cores:
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) > AHEAD * cores:
+                    yield waiting.popleft().result()
+            while waiting:
                 yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _on_ray(
+    engine: EngineConfig, work: Callable[[Item], Result], items: Sequence[Item]
+) -> Iterator[tuple[Result, list[FileEntry]]]:
+    import ray
+
+    _connect(engine)
+
+    def task(item: Item) -> tuple[Result, list[FileEntry]]:
+        with Copies.all_held_within(), telling() as files:
+            return work(item), files
+
+    needs = {"num_cpus": engine.task_cpus, "memory": engine.task_memory_bytes or None}
+    remote: Any = ray.remote(**needs, max_retries=engine.task_retries)(task)
+    waiting: deque[Any] = deque()
+    try:
+        for item in items:
+            waiting.append(remote.remote(item))
+            if len(waiting) > AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1) / engine.task_cpus)):
+                yield _result(waiting.popleft())
         while waiting:
-            yield waiting.popleft().result()
+            yield _result(waiting.popleft())
+    finally:
+        for left in waiting:
+            ray.cancel(left)
 
 
-def _on_ray(engine: EngineConfig, work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+def _result(reference: Any) -> Any:
+    """What a task gave; an error of ours as it was raised.
+
+    Raises:
+        RunError: its node or process was lost as often as it may be.
+    """
+    import ray
+
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, MashbillError):
+            raise error.cause from None
+        raise
+    except (
+        ray.exceptions.WorkerCrashedError,
+        ray.exceptions.NodeDiedError,
+        ray.exceptions.OutOfMemoryError,
+    ) as error:
+        what = f"a task lost its process or node ({one_line(error)})"
+        mend = "look for a lack of memory (engine.task_memory_bytes), raise engine.task_retries, or rerun"
+        raise RunError("engine", what, mend) from error
+
+
+def _connect(engine: EngineConfig) -> None:
+    """Join the cluster, unless this process has.
+
+    Raises:
+        ConfigError: none answers.
+    """
     import ray
 
     if not ray.is_initialized():
@@ -63,16 +137,3 @@ def _on_ray(engine: EngineConfig, work: Callable[[Item], Result], items: Sequenc
         except ConnectionError as error:
             what = f"no Ray cluster answers at {engine.ray_address} ({error})"
             raise ConfigError("engine.ray_address", what, "start one, or correct it") from error
-
-    def task(item: Item) -> Result:
-        return work(item)
-
-    remote: Any = ray.remote(max_retries=2)(task)
-    room = AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1)))
-    waiting: deque[Any] = deque()
-    for item in items:
-        waiting.append(remote.remote(item))
-        if len(waiting) > room:
-            yield ray.get(waiting.popleft())
-    while waiting:
-        yield ray.get(waiting.popleft())

@@ -124,25 +124,34 @@ def contrast_examples(run: StageRun) -> tuple[list[str], list[str], dict[str, An
 
 
 def _score_documents(run: StageRun, scorers: Sequence[FastTextScorer], label: str) -> Counts:
-    partitions, store = deduplicated_partitions(run), DocumentStore.into(run.output)
-    tables: list[pa.Table] = []
-    work = partial(_margins, tuple(scorers), label)
-    for done, table in enumerate(spread(run.config.engine, work, partitions)):
+    partitions, store = deduplicated_partitions(run), DocumentStore.into(run.files)
+    tally, tables = Tally.over(run.config.domain_names), []
+    work = partial(_score_partition, store, tuple(scorers), label)
+    for done, (flow, table) in enumerate(spread(run.config.engine, work, partitions, output=run.files)):
         run.progress(0.75 + 0.25 * done / len(partitions), f"scoring {partitions[done].domain}")
+        tally.add(partitions[done].domain, flow)
         tables.append(table)
     if len(scorers) > 1:
-        tables = rank_average(tables, len(scorers))
-    tally = Tally.over(run.config.domain_names)
-    for partition, table in zip(partitions, tables, strict=True):
-        if not np.isfinite(table["margin"].to_numpy()).any():
-            raise DataError(
-                f"domain {partition.domain}",
-                "has no feature that the classifier knows",
-                "give another classifier",
-            )
-        store.write(table, partition.domain, partition.number, kind=SCORES)
-        tally.add(partition.domain, Flow.through(len(table), pc.sum(table["bytes"]).as_py()))
+        ranked = rank_average(tables, len(scorers))
+        for partition, table in zip(partitions, ranked, strict=True):
+            store.write(table, partition.domain, partition.number, kind=SCORES)
     return tally.counts()
+
+
+def _score_partition(
+    store: DocumentStore, scorers: tuple[FastTextScorer, ...], label: str, partition: Partition
+) -> tuple[Flow, pa.Table | None]:
+    """Write the scores of a partition; or, as ranks are over the whole corpus, give them where several
+    classifiers score."""
+    table = _margins(scorers, label, partition)
+    if not np.isfinite(table["margin"].to_numpy()).any():
+        what = "has no feature that the classifier knows"
+        raise DataError(f"domain {partition.domain}", what, "give another classifier")
+    flow = Flow.through(len(table), pc.sum(table["bytes"]).as_py())
+    if len(scorers) > 1:
+        return flow, table
+    store.write(table, partition.domain, partition.number, kind=SCORES)
+    return flow, None
 
 
 def _margins(scorers: tuple[FastTextScorer, ...], label: str, partition: Partition) -> pa.Table:

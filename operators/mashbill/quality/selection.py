@@ -7,7 +7,9 @@ thresholds follow; the other writes the documents above them.
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,8 +17,9 @@ import pyarrow as pa
 
 from mashbill.artifacts import Counts, StageRun
 from mashbill.config import SelectionConfig
-from mashbill.documents import DocumentStore, Flow, Tally
+from mashbill.documents import DocumentStore, Flow, Partition, Tally
 from mashbill.errors import DataError
+from mashbill.partitions import spread
 from mashbill.quality.lots import as_uniform, draw_lots
 from mashbill.quality.scores import Scores
 from mashbill.quality.sketch import QuantileSketch, buckets
@@ -160,29 +163,55 @@ def _sample_rows(margin: np.ndarray, keep: np.ndarray, count: int) -> dict[str, 
 def _write_domain(
     run: StageRun, domain: str, keep: np.ndarray, *, bins: np.ndarray, margin: np.ndarray
 ) -> dict[str, Any]:
+    """Write the kept documents of a domain, partition by partition; some of both sides, to be shown."""
     wanted = _sample_rows(margin, keep, run.config.selection.samples)
+    partitions = DocumentStore.of(run.inputs["deduplicate"]).partitions(domain)
+    ends = np.cumsum([partition.count() for partition in partitions]).tolist()
+    cuts = [
+        Cut(partition, bins[start:end], {side: _between(rows, start, end) for side, rows in wanted.items()})
+        for partition, start, end in zip(partitions, [0, *ends[:-1]], ends, strict=True)
+    ]
+    work = partial(_write_cut, DocumentStore.into(run.files), run.config.binned_names(domain))
     shown: dict[str, list[dict[str, Any]]] = {side: [] for side in wanted}
-    source, store = DocumentStore.of(run.inputs["deduplicate"]), DocumentStore.into(run.output)
-    start = 0
-    for partition in source.partitions(domain):
-        table = partition.read()
-        here = slice(start, start + len(table))
-        for side, rows in wanted.items():
-            for row in rows[(rows >= here.start) & (rows < here.stop)]:
-                record = table.slice(row - start, 1).to_pylist()[0]
-                shown[side].append(
-                    {
-                        "id": record["id"],
-                        "margin": float(margin[row]),
-                        "text": record["text"][:SAMPLE_CHARACTERS],
-                    }
-                )
-        for number, name in enumerate(run.config.binned_names(domain)):
-            selected = table.filter(pa.array(bins[here] == number))
-            if len(selected):
-                store.write(selected, name, partition.number)
-        start = here.stop
+    written = spread(run.config.engine, work, cuts, output=run.files)
+    for start, found in zip([0, *ends[:-1]], written, strict=True):
+        for side, row, record in found:
+            shown[side].append({**record, "margin": float(margin[start + row])})
     return {side: sorted(rows, key=lambda r: -r["margin"]) for side, rows in shown.items()}
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What is kept of a partition.
+
+    Attributes:
+        partition: of a domain.
+        bins: [documents] the bin of each, -1 for the dropped.
+        shown: rows to show, by side.
+    """
+
+    partition: Partition
+    bins: np.ndarray
+    shown: dict[str, np.ndarray]
+
+
+def _between(rows: np.ndarray, start: int, end: int) -> np.ndarray:
+    return rows[(rows >= start) & (rows < end)] - start
+
+
+def _write_cut(store: DocumentStore, names: Sequence[str], cut: Cut) -> list[tuple[str, int, dict[str, Any]]]:
+    """Write what is kept of a partition, by bin; the rows that are shown, with their sides."""
+    table = cut.partition.read()
+    for number, name in enumerate(names):
+        selected = table.filter(pa.array(cut.bins == number))
+        if len(selected):
+            store.write(selected, name, cut.partition.number)
+    found = []
+    for side, rows in cut.shown.items():
+        for row in rows.tolist():
+            record = table.slice(row, 1).select(["id", "text"]).to_pylist()[0]
+            found.append((side, row, {**record, "text": record["text"][:SAMPLE_CHARACTERS]}))
+    return found
 
 
 def _distribution(margin: np.ndarray, keep: np.ndarray) -> dict[str, Any]:

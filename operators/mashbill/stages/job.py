@@ -1,18 +1,28 @@
 """Running one stage, or one part of it: look for the result, else make it and commit it."""
 
-import shutil
+import logging
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 import mashbill
-from mashbill.artifacts import Artifact, Progress, ProgressFile, StageRun, fingerprint, open_store
-from mashbill.artifacts.manifest import Manifest, describe_files
+from mashbill.artifacts import (
+    Artifact,
+    Output,
+    Progress,
+    ProgressFile,
+    StageRun,
+    fingerprint,
+    open_store,
+)
+from mashbill.artifacts.manifest import Manifest
 from mashbill.artifacts.statistics import write_statistics
 from mashbill.config import PipelineConfig, StageConfig
-from mashbill.errors import RunError
+from mashbill.errors import MashbillError, RunError
 from mashbill.stages.stage import Stage
 from mashbill.storage import Copies, scratch_of
+
+log = logging.getLogger(__name__)
 
 
 class StageJob:
@@ -127,7 +137,7 @@ class StageJob:
         self.store.discard(self.stage.name, self.fingerprint)
 
     def _make(self, part: str | None, parts: Mapping[str, Artifact]) -> Artifact:
-        output = self.store.output_folder(self.stage.name, self.fingerprint)
+        output = self.store.output(self.stage.name, self.fingerprint, part)
         file = ProgressFile(self.store.progress_path(self.stage.name, part))
         started, clock = datetime.now(UTC), time.monotonic()
 
@@ -137,12 +147,11 @@ class StageJob:
                 self.progress(done, message)
 
         try:
-            scratch = self.store.scratch_folder(self.stage.name, self.fingerprint, part)
             progress(0.0, "starting")
-            given = StageRun(self.view, self.inputs, output, scratch, progress, part, parts, self._elsewhere)
+            given = self._given(output, progress=progress, part=part, parts=parts)
             with Copies.under(scratch_of(self.config)).held_within():
                 counts = self.stage.load_run(part=part is not None)(given)
-            write_statistics(self.stage.name, counts, output)
+            write_statistics(self.stage.name, counts, output.folder)
             manifest = Manifest(
                 stage=self.stage.name,
                 part=part,
@@ -151,7 +160,6 @@ class StageJob:
                 settings=self.settings,
                 inputs={name: self.inputs[name].address for name in self.stage.inputs},
                 counts=counts,
-                files=describe_files(output),
                 started=started.isoformat(timespec="seconds"),
                 seconds=round(
                     time.monotonic()
@@ -162,6 +170,22 @@ class StageJob:
                 mashbill=mashbill.__version__,
             )
             return self.store.commit(output, manifest)
+        except MashbillError:
+            made = self.store.find(self.stage.name, self.fingerprint, part) if output.attempt else None
+            if made is None:
+                raise
+            log.info("stage %s: another run made the same result first", self.stage.name)
+            return made
         finally:
+            self.store.abandon(output)
             file.remove()
-            shutil.rmtree(output, ignore_errors=True)
+
+    def _given(
+        self, output: Output, *, progress: Progress, part: str | None, parts: Mapping[str, Artifact]
+    ) -> StageRun:
+        where = self.stage.name, self.fingerprint, part
+        scratch = self.store.scratch_folder(*where)
+        shared = self.store.shared(*where, everywhere=self.config.engine.runner == "ray")
+        return StageRun(
+            self.view, self.inputs, output, scratch, shared, progress, part, parts, self._elsewhere
+        )

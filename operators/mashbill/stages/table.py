@@ -45,7 +45,7 @@ _CURATION = (
         inputs=("ingest", "filter"),
         run="mashbill.dedup.deduplicate:deduplicate",
         check="mashbill.dedup.deduplicate:check_indexes",
-        external="mashbill.dedup.deduplicate:index_identity",
+        external="mashbill.dedup.index:index_identity",
         version=6,
     ),
     Stage(

@@ -12,6 +12,7 @@ from mashbill.storage.storage import (
     Storage,
     StoredFile,
     damaged,
+    link,
     part_of_a_copy,
     written_whole,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "damaged",
     "disk_files",
     "inside",
+    "link",
     "local_path",
     "open_storage",
     "part_of_a_copy",

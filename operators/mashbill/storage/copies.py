@@ -17,7 +17,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import IO
 
@@ -28,6 +27,14 @@ DEFAULT_BYTES = 50_000_000_000
 FOLDERS = ("copies", "sources", "given")
 LEASES, LOCK = "held", "lock.json"
 EVICTED_TO = 0.9  # of the limit, so that not each file that comes looks at all
+
+SCRATCH = "MASHBILL_SCRATCH"
+"""Variable of a machine whose folder for copies is another than the config's."""
+
+
+def scratch_here(folder: Path) -> Path:
+    """The scratch folder of this machine, where the config has this one."""
+    return Path(os.environ.get(SCRATCH) or folder)
 
 
 @dataclass(frozen=True)
@@ -101,6 +108,17 @@ class Copies:
                 with self._locked():
                     self._held.clear()
                     self._write_lease(anew=True)
+
+    @staticmethod
+    @contextmanager
+    def all_held_within() -> Iterator[None]:
+        """What this process holds within is let go at the end, whatever folder it is a copy in."""
+        try:
+            yield
+        finally:
+            for copies in _known.values():
+                with copies.held_within():
+                    pass
 
     @contextmanager
     def written(self, path: Path, size: int) -> Iterator[Path]:
@@ -207,6 +225,10 @@ class Copies:
         self._lease, self._thread = None, threading.RLock()
 
 
-@cache
+_known: dict[Path, Copies] = {}
+
+
 def _copies_under(scratch: Path) -> Copies:
-    return Copies(scratch)
+    if scratch not in _known:
+        _known[scratch] = Copies(scratch)
+    return _known[scratch]

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from mashbill.config import PipelineConfig
 from mashbill.errors import ConfigError, RunError
-from mashbill.storage.copies import Copies
+from mashbill.storage.copies import Copies, scratch_here
 from mashbill.storage.keys import inside
 from mashbill.storage.patterns import Pattern
 from mashbill.storage.registry import LOCAL, open_storage, scheme_of
@@ -97,7 +97,7 @@ def path_identity(
 
 def scratch_of(config: PipelineConfig) -> Path:
     """The scratch folder of a config, whose copies are kept to the config's limit from now on."""
-    folder = Path(config.resolve(config.scratch))
+    folder = scratch_here(Path(config.resolve(config.scratch)))
     Copies.under(folder).limit = config.scratch_bytes
     return folder
 

@@ -1,16 +1,19 @@
 """Storage on a local or shared disk. A commit is one rename, which the file system does whole or not at
 all."""
 
+import errno
+import mmap
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from mashbill.errors import ConfigError, RunError
 from mashbill.storage.keys import inside
 from mashbill.storage.patterns import Pattern, in_order
-from mashbill.storage.storage import LEADS_NOWHERE, StoredFile, changed, damaged, gone, written_whole
+from mashbill.storage.storage import LEADS_NOWHERE, StoredFile, changed, damaged, gone, link, written_whole
 
 
 def refuse_unwritable(where: str, folder: Path) -> None:
@@ -54,8 +57,13 @@ class LocalStorage:
         base = self.place(prefix)
         return sorted(str(p.relative_to(self.root)) for p in base.rglob("*") if p.is_file())
 
-    def commit(self, folder: Path, key: str, last: str) -> bool:
+    def attempt(self) -> str:
+        """None: a commit is one rename."""
+        return ""
+
+    def commit(self, folder: Path, key: str, last: str, *, attempt: str = "") -> bool:
         """Rename a folder to its place; False where another writer was first."""
+        del attempt
         place = self.place(key)
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -72,6 +80,38 @@ class LocalStorage:
             ) from error
         return True
 
+    def put(self, path: Path, key: str) -> None:
+        """Rename a file to its place, or copy it where it is on another disk."""
+        place = self.place(key)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.replace(place)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            with written_whole(place) as part:
+                shutil.copyfile(path, part)
+            path.unlink()
+
+    def adopt(self, source: str, key: str) -> None:
+        """Link a file to another place, or copy it where the disk has no links."""
+        path = self.place(source)
+        if not path.exists():
+            raise damaged(str(path), "is gone")
+        link(path, self.place(key))
+
+    def part(self, key: str, start: int, size: int) -> memoryview:
+        """Some bytes of a file, mapped."""
+        place = self.place(key)
+        try:
+            with place.open("rb") as file:
+                whole = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        except (FileNotFoundError, ValueError) as error:
+            raise damaged(str(place), f"cannot be read ({error})") from error
+        if start + size > len(whole):
+            raise damaged(str(place), f"ends after {len(whole):,} bytes")
+        return whole[start : start + size]
+
     def place(self, key: str) -> Path:
         """The file or folder itself."""
         return inside(Path(self.root), key)
@@ -87,6 +127,13 @@ class LocalStorage:
         if found != size:
             raise damaged(str(path), f"holds {found:,} bytes where its manifest says {size:,}")
         return path
+
+    def reading(self, key: str, *, size: int, sha256: str) -> AbstractContextManager[Path]:
+        """The file itself."""
+        return nullcontext(self.fetch(key, size=size, sha256=sha256))
+
+    def sweep(self, key: str, kept: Callable[[str], bool]) -> None:
+        """Nothing: what a rename did not move was never there."""
 
     def discard(self, key: str) -> None:
         """Remove a folder, out of the way first so that no reader sees half of it."""

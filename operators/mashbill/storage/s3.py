@@ -2,12 +2,15 @@
 at all."""
 
 import shutil
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from mashbill.storage.checksums import sha256_of
-from mashbill.storage.copies import Copies
+from mashbill.storage.copies import Copies, scratch_here
 from mashbill.storage.keys import inside
 from mashbill.storage.patterns import WILDCARD, Pattern, in_order
 from mashbill.storage.retries import patiently
@@ -23,6 +26,9 @@ from mashbill.storage.s3_client import (
 )
 from mashbill.storage.storage import StoredFile, damaged, gone
 
+ATTEMPT_DIGITS = 12
+REMOVED_AT_ONCE = 1_000
+
 
 class S3Storage:
     """Objects under ``s3://bucket/prefix``; credentials and endpoint come from boto3's own chain."""
@@ -33,7 +39,7 @@ class S3Storage:
         self.root = root.rstrip("/")
         self.bucket, _, self.prefix = self.root.removeprefix("s3://").partition("/")
         self.scratch = scratch
-        self.copies = Copies.under(scratch)
+        self.copies = Copies.under(self.scratch)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _again, (self.root, self.scratch, self.copies.limit)
@@ -72,27 +78,64 @@ class S3Storage:
         start = self._full(prefix).rstrip("/")
         return sorted(self._short(entry["Key"]) for entry in self._listed(f"{start}/" if start else ""))
 
-    def commit(self, folder: Path, key: str, last: str) -> bool:
-        """Upload a folder's files, ``last`` at the end and only if absent; False where another writer was
-        first.
+    def attempt(self) -> str:
+        """A name that no other attempt has."""
+        return uuid.uuid4().hex[:ATTEMPT_DIGITS]
 
-        Two writers at the same moment upload over one another: their files are equal but for timings, as
-        stages are functions.
-        """
+    def commit(self, folder: Path, key: str, last: str, *, attempt: str = "") -> bool:
+        """Upload a folder's files, ``last`` at the end and only if absent; False where another writer was
+        first."""
         if self.exists(f"{key}/{last}"):
             shutil.rmtree(folder)
             return False
         body = (folder / last).read_bytes()
+        within = f"{key}/{attempt}" if attempt else key
         try:
             for path in sorted(folder.rglob("*")):
                 name = str(path.relative_to(folder))
                 if path.is_file() and name != last:
-                    self.client.upload_file(str(path), self.bucket, self._full(f"{key}/{name}"))
+                    self.put(path, f"{within}/{name}")
             return self._put_once(f"{key}/{last}", body)
         except failures() as error:
             raise failed(self._address(key), error, verb="written", right="s3:PutObject") from error
         finally:
             shutil.rmtree(folder)
+
+    def put(self, path: Path, key: str) -> None:
+        """Upload a file, in parts where it is large."""
+        try:
+            self.client.upload_file(str(path), self.bucket, self._full(key))
+        except failures() as error:
+            raise failed(self._address(key), error, verb="written", right="s3:PutObject") from error
+        path.unlink()
+
+    def adopt(self, source: str, key: str) -> None:
+        """Have the store copy an object."""
+        place = {"Bucket": self.bucket, "Key": self._full(source)}
+        try:
+            self.client.copy(place, self.bucket, self._full(key))
+        except failures() as error:
+            if is_missing(error):
+                raise damaged(self._address(source), "is gone") from error
+            raise failed(self._address(key), error, verb="written", right="s3:PutObject") from error
+
+    def part(self, key: str, start: int, size: int) -> memoryview:
+        """Some bytes of an object, by their range."""
+        place = {"Bucket": self.bucket, "Key": self._full(key), "Range": f"bytes={start}-{start + size - 1}"}
+
+        def once() -> bytes:
+            body: bytes = self.client.get_object(**place)["Body"].read()
+            return body
+
+        try:
+            found = patiently(self._address(key), once, broken_off())
+        except failures() as error:
+            if is_missing(error):
+                raise damaged(self._address(key), "is gone") from error
+            raise failed(self._address(key), error, verb="read", right="s3:GetObject") from error
+        if len(found) != size:
+            raise damaged(self._address(key), f"ends after {start + len(found):,} bytes")
+        return memoryview(found)
 
     def place(self, key: str) -> Path:
         """Where copies of a key go."""
@@ -101,8 +144,17 @@ class S3Storage:
     def fetch(self, key: str, *, size: int, sha256: str) -> Path:
         """A local copy of an object, made once and checked, or again where what is there is no copy of it;
         several processes may ask for it at once. It is held."""
+        self.copies.hold(self.place(key))
+        return self._copied(key, size=size, sha256=sha256)
+
+    @contextmanager
+    def reading(self, key: str, *, size: int, sha256: str) -> Iterator[Path]:
+        """A local copy that is held to the end of the block."""
+        with self.copies.held([self.place(key)]):
+            yield self._copied(key, size=size, sha256=sha256)
+
+    def _copied(self, key: str, *, size: int, sha256: str) -> Path:
         path = self.place(key)
-        self.copies.hold(path)
         if path.exists() and path.stat().st_size == size and sha256_of(path) == sha256:
             return path
         try:
@@ -120,12 +172,22 @@ class S3Storage:
 
     def discard(self, key: str) -> None:
         """Remove every object under a key, the manifest with them, and the local copy."""
-        try:
-            for name in self.keys(key):
-                self.client.delete_object(Bucket=self.bucket, Key=self._full(name))
-        except failures() as error:
-            raise failed(self._address(key), error, verb="removed", right="s3:DeleteObject") from error
+        self.remove(self.keys(key))
         shutil.rmtree(self.place(key), ignore_errors=True)
+
+    def sweep(self, key: str, kept: Callable[[str], bool]) -> None:
+        """Remove objects under a key that are not kept."""
+        self.remove([name for name in self.keys(key) if not kept(name)])
+
+    def remove(self, keys: Sequence[str]) -> None:
+        """Remove objects, as many a request as S3 takes."""
+        try:
+            for first in range(0, len(keys), REMOVED_AT_ONCE):
+                some = [{"Key": self._full(key)} for key in keys[first : first + REMOVED_AT_ONCE]]
+                self.client.delete_objects(Bucket=self.bucket, Delete={"Objects": some, "Quiet": True})
+        except failures() as error:
+            where = self._address(keys[0])
+            raise failed(where, error, verb="removed", right="s3:DeleteObject") from error
 
     def workspace(self) -> Path:
         """A local folder for work in progress."""
@@ -193,7 +255,7 @@ class S3Storage:
 
 
 def _again(root: str, scratch: Path, limit: int) -> S3Storage:
-    """A storage as it was in another process."""
-    storage = S3Storage(root, scratch)
+    """A storage as it was in another process; copies go where this machine has them."""
+    storage = S3Storage(root, scratch_here(scratch))
     storage.copies.limit = limit
     return storage

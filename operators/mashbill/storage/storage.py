@@ -1,9 +1,11 @@
 """The interface of a storage: keys under one root, files out, whole folders in, and a commit that is all or
 nothing."""
 
+import os
+import shutil
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -39,6 +41,9 @@ class Storage(Protocol):
     scheme: str
     root: str
 
+    def __hash__(self) -> int:
+        """That of the object: two storages at one root are two."""
+
     def read(self, key: str) -> bytes:
         """The bytes of one object; KeyError where there is none."""
 
@@ -48,12 +53,39 @@ class Storage(Protocol):
     def keys(self, prefix: str) -> list[str]:
         """Keys that start with ``prefix + "/"``, sorted."""
 
-    def commit(self, folder: Path, key: str, last: str) -> bool:
+    def attempt(self) -> str:
+        """Name of a folder under a key for the files of one attempt, where nothing can be renamed: what it
+        writes is nobody's until it is committed. Empty where a commit is one rename."""
+
+    def commit(self, folder: Path, key: str, last: str, *, attempt: str = "") -> bool:
         """Move a local folder's files under ``key/``, so that ``last`` appears only when all others are
         there.
 
+        Args:
+            folder: local; gone afterwards.
+            key: where they go.
+            last: the file that makes the others count.
+            attempt: folder under the key where all but the last go; others' files there are left.
         Returns:
             False where another writer had committed the key before; its content stays.
+        """
+
+    def put(self, path: Path, key: str) -> None:
+        """Move a local file to a key, whole or not at all, over what is there."""
+
+    def adopt(self, source: str, key: str) -> None:
+        """Have what is at a key at another too; its bytes do not come through this machine where they lie on
+        another.
+
+        Raises:
+            DataError: there is nothing.
+        """
+
+    def part(self, key: str, start: int, size: int) -> memoryview:
+        """Some bytes of one object, of which no other is read.
+
+        Raises:
+            DataError: they are not there.
         """
 
     def place(self, key: str) -> Path:
@@ -71,8 +103,23 @@ class Storage(Protocol):
             DataError: there is no such object, or it holds other bytes.
         """
 
+    def reading(self, key: str, *, size: int, sha256: str) -> AbstractContextManager[Path]:
+        """What ``fetch`` gives, for a while: then a copy may go again.
+
+        Raises:
+            DataError: there is no such object, or it holds other bytes.
+        """
+
     def discard(self, key: str) -> None:
         """Remove everything under ``key/``, if there is anything."""
+
+    def sweep(self, key: str, kept: Callable[[str], bool]) -> None:
+        """Remove what is under ``key/`` and not kept: what attempts left that are no more.
+
+        Args:
+            key: of what was committed.
+            kept: whether a key stays.
+        """
 
     def workspace(self) -> Path:
         """A local folder for work in progress, from which a commit is cheap."""
@@ -103,6 +150,15 @@ def written_whole(path: Path) -> Iterator[Path]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def link(path: Path, place: Path) -> None:
+    """Have a file at another place too, without a copy where the disk allows it; over what is there."""
+    with written_whole(place) as part:
+        try:
+            os.link(path, part)
+        except OSError:
+            shutil.copyfile(path, part)
 
 
 def part_of_a_copy(name: str) -> str | None:

@@ -1,4 +1,5 @@
-"""Token shards: one flat memory-mapped file a set and split, with the offsets of its documents.
+"""Token shards: flat memory-mapped files of a set and split, one for each partition that the tokens come of,
+with the offsets of its documents.
 
 A document's tokens are followed by the end-of-text token, so that readers may run over the boundaries.
 """
@@ -14,12 +15,14 @@ import numpy as np
 from mashbill.artifacts import Artifact, Place, file_in, has_file, place_at
 from mashbill.errors import DataError, one_line
 from mashbill.tokens.encoded import Encoded
+from mashbill.tokens.token_run import TokenRun
 from mashbill.tokens.vocabulary import vocabulary_size
 
 END_OF_TEXT = "<|endoftext|>"
 INDEX = "tokens.json"
 TOKENIZER = "tokenizer.json"
 MEND = "rerun tokenize"
+NO_TOKENS = {"documents": 0, "tokens": 0, "bytes": 0}
 
 
 @dataclass(frozen=True)
@@ -110,14 +113,18 @@ class TokenStore:
         """Every validation set: domains, then references."""
         return (*self.domains, *self.references)
 
-    def train_tokens(self, domain: str) -> np.ndarray:
-        """[tokens] training tokens of a domain, memory-mapped."""
-        return np.memmap(file_in(self.place, shard_name(domain, "train")), dtype=self.dtype, mode="r")
+    def _shards(self, name: str, split: str) -> list[tuple[str, int]]:
+        """Files of a set's split and how many tokens each has, in order."""
+        return [(shard_name(name, split, n), tokens) for n, tokens in self.sets[name]["shards"][split]]
+
+    def train_tokens(self, domain: str) -> TokenRun:
+        """[tokens] training tokens of a domain; a shard is mapped when something of it is asked for."""
+        return TokenRun(self.place, self.dtype, self._shards(domain, "train"))
 
     def validation(self, name: str) -> ValidationSet:
         """The held-out tokens of a domain or reference set."""
         counts = self.counts(name, "validation")
-        tokens = np.fromfile(file_in(self.place, shard_name(name, "validation")), dtype=self.dtype)
+        tokens = TokenRun(self.place, self.dtype, self._shards(name, "validation"))[:]
         return ValidationSet(name, tokens, counts["bytes"], counts["documents"])
 
     def check(self) -> None:
@@ -128,7 +135,8 @@ class TokenStore:
         """
         shards = [(name, "train") for name in self.domains]
         for name, split in [*shards, *((name, "validation") for name in self.set_names)]:
-            file_in(self.place, shard_name(name, split))
+            for file, _ in self._shards(name, split):
+                file_in(self.place, file)
 
     def counts(self, name: str, split: str) -> dict[str, int]:
         """Documents, tokens and bytes of a split of a set."""
@@ -144,18 +152,18 @@ class TokenStore:
         return {name: count / sum(tokens.values()) for name, count in tokens.items()}
 
 
-def shard_name(name: str, split: str) -> str:
-    """Where the tokens of a set's split live, in their store."""
-    return f"shards/{name}/{split}.bin"
+def shard_name(name: str, split: str, number: int) -> str:
+    """Where the tokens of a set's split live that come of one partition, in their store."""
+    return f"shards/{name}/{split}-{number:05}.bin"
 
 
 class ShardWriter:
     """Appends documents to one shard, and writes its index at the end."""
 
     def __init__(
-        self, folder: Path, name: str, split: str, *, dtype: np.dtype[Any], end_of_text: int
+        self, folder: Path, name: str, split: str, *, number: int, dtype: np.dtype[Any], end_of_text: int
     ) -> None:
-        self.path = folder / shard_name(name, split)
+        self.path = folder / shard_name(name, split, number)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.file = self.path.open("wb")
         self.dtype, self.end_of_text = dtype, end_of_text
@@ -176,8 +184,11 @@ class ShardWriter:
         self.bytes += text_bytes
 
     def close(self) -> dict[str, int]:
-        """Write the index; returns documents, tokens and bytes."""
+        """Write the index; returns documents, tokens and bytes. Without a document there is no shard."""
         self.file.close()
+        if len(self.offsets) == 1:
+            self.path.unlink()
+            return dict(NO_TOKENS)
         np.save(self.path.with_suffix(".index.npy"), np.asarray(self.offsets, dtype=np.int64))
         return {"documents": len(self.offsets) - 1, "tokens": self.offsets[-1], "bytes": self.bytes}
 

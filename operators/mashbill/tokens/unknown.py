@@ -74,6 +74,11 @@ class Unknown:
             text = texts[int(i)].as_py()
             self._remember(tokenizer.encode(text, add_special_tokens=False), text)
 
+    def __add__(self, other: "Unknown") -> "Unknown":
+        """What was not known of both, with the examples of those that come first."""
+        examples = list(dict.fromkeys([*self.examples, *other.examples]))[:EXAMPLES]
+        return Unknown(self.token, self.tokens + other.tokens, self.of + other.of, examples)
+
     @property
     def share(self) -> float:
         """Share of the tokens that stand for the unknown."""

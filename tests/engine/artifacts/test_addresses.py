@@ -6,18 +6,24 @@ import pytest
 
 from builders.corpus import corpus_config
 from mashbill.artifacts import Artifact, ArtifactStore, Manifest
-from mashbill.artifacts.manifest import describe_files
 from mashbill.errors import ConfigError, DataError
 from mashbill.search.earlier import find_earlier
 from mashbill.storage import open_storage
 
 
 def commit(store: ArtifactStore, part: str | None = None) -> Artifact:
-    output = store.output_folder("mix", "f" * 32)
-    (output / "file.txt").write_text("text")
+    output = store.output("mix", "f" * 32)
+    (output.folder / "file.txt").write_text("text")
     facts = {"started": "2026-01-01T00:00:00+00:00", "seconds": 0.1, "mashbill": "0", "counts": {}}
     made = {"stage": "mix", "fingerprint": "f" * 32, "version": 1, "settings": {}, "inputs": {}}
-    return store.commit(output, Manifest(**made, **facts, part=part, files=describe_files(output)))
+    return store.commit(
+        output,
+        Manifest(
+            **made,
+            **facts,
+            part=part,
+        ),
+    )
 
 
 @pytest.fixture

@@ -9,15 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mashbill.artifacts import ArtifactStore, Manifest, fingerprint
-from mashbill.artifacts.manifest import describe_files
 from mashbill.artifacts.statistics import write_statistics
 from mashbill.errors import DataError, RunError
 
 
 def commit(store: ArtifactStore, text: str, identity: str = "f" * 32, part: str | None = None) -> str:
-    output = store.output_folder("ingest", identity)
-    (output / "data").mkdir()
-    (output / "data" / "file.txt").write_text(text)
+    output = store.output("ingest", identity)
+    (output.folder / "data").mkdir()
+    (output.folder / "data" / "file.txt").write_text(text)
     manifest = Manifest(
         stage="ingest",
         part=part,
@@ -26,7 +25,6 @@ def commit(store: ArtifactStore, text: str, identity: str = "f" * 32, part: str 
         settings={},
         inputs={},
         counts={"n": 1},
-        files=describe_files(output),
         started="2026-01-01T00:00:00+00:00",
         seconds=0.1,
         mashbill="0",
@@ -54,8 +52,8 @@ def test_second_writer_yields_to_the_first(tmp_path: Path) -> None:
 
 def test_unfinished_attempt_is_no_artifact(tmp_path: Path) -> None:
     store = ArtifactStore(str(tmp_path), tmp_path)
-    output = store.output_folder("ingest", "f" * 32)
-    (output / "half").write_text("written")
+    output = store.output("ingest", "f" * 32)
+    (output.folder / "half").write_text("written")
     assert store.find("ingest", "f" * 32) is None
     with pytest.raises(DataError, match="has no manifest"):
         store.open(f"{tmp_path}/ingest/{'f' * 16}")

@@ -98,7 +98,9 @@ def test_links_that_do_not_fit_into_memory_are_joined_apart(
     done = run_stages(config, "filter")
     for name in ("output", "scratch"):
         (tmp_path / name).mkdir()
-    run = StageRun(config, done, tmp_path / "output", tmp_path / "scratch", lambda *_: None)
+    run = StageRun.here(
+        config, done, output=tmp_path / "output", scratch=tmp_path / "scratch", progress=lambda *_: None
+    )
     assert deduplicate(run)["documents_out"] == finished.manifest.counts["documents_out"]
     assert (tmp_path / "scratch" / "stars").exists() is apart
 

@@ -19,6 +19,7 @@ from mashbill.dedup.lines import Pieces
 from mashbill.dedup.minhash import band_hashes, match_probability
 from mashbill.errors import ConfigError, DataError
 from mashbill.partitions import Exchange, scattered
+from mashbill.storage import open_storage
 
 WORDS = (Path(np.__file__).parent / "__init__.py").read_text().split()
 
@@ -252,12 +253,13 @@ def test_both_ways_to_components_find_what_a_plain_search_finds(
     node, head = union(document, earlier)
     assert dict(zip(node.tolist(), head.tolist(), strict=True)) == heads
     with tempfile.TemporaryDirectory() as folder:
-        given_links = Exchange(Path(folder) / "given", buckets)
+        shared = open_storage(folder, Path(folder))
+        given_links = Exchange(shared, "given", buckets)
         for i in range(3):  # from several tasks, with repeats
             given_links.put(
                 f"{i}", scattered(document[i:], buckets), document=document[i:], earlier=earlier[i:]
             )
-        settled = Stars(EngineConfig(), Path(folder)).settle(given_links)
+        settled = Stars(EngineConfig(), shared, "stars").settle(given_links)
         rows = [settled.arrays(bucket) for bucket in range(buckets)]
     found = {(int(d), int(h)) for row in rows for d, h in zip(row["document"], row["earlier"], strict=True)}
     assert found == set(heads.items())

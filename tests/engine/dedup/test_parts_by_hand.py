@@ -12,6 +12,7 @@ from mashbill.config import EngineConfig
 from mashbill.dedup.components import Stars
 from mashbill.dedup.lines import Pieces
 from mashbill.partitions import Exchange, scattered
+from mashbill.storage import open_storage
 
 
 @pytest.mark.parametrize(
@@ -37,9 +38,10 @@ def test_a_long_chain_settles_on_its_first_though_its_links_stay_as_many(tmp_pat
     order = np.random.default_rng(0).permutation(200)
     one, other = order[1:], order[:-1]
     document, earlier = np.maximum(one, other), np.minimum(one, other)
-    given = Exchange(tmp_path / "given", 2)
+    shared = open_storage(str(tmp_path), tmp_path)
+    given = Exchange(shared, "given", 2)
     given.put("all", scattered(document, 2), document=document, earlier=earlier)
-    settled = Stars(EngineConfig(), tmp_path / "stars").settle(given)
+    settled = Stars(EngineConfig(), shared, "stars").settle(given)
     rows = [settled.arrays(bucket) for bucket in range(2)]
     assert sorted(np.concatenate([row["document"] for row in rows]).tolist()) == list(range(1, 200))
     assert not np.concatenate([row["earlier"] for row in rows]).any()

@@ -80,7 +80,9 @@ def evaluated(
     }
     output = folder / "output"
     output.mkdir()
-    return StageRun(config.model_copy(update=update), inputs, output, folder, lambda *_: None)
+    return StageRun.here(
+        config.model_copy(update=update), inputs, output=output, scratch=folder, progress=lambda *_: None
+    )
 
 
 def test_models_are_measured_as_their_tables_say_and_gains_have_their_signs(

@@ -295,17 +295,17 @@ def baseline_run(
         "sweep": config.sweep.model_copy(update={"tokens": 4 * TOKENS}),
         "baselines": BaselinesConfig(given={"mine": {"noise": 1.0}}),
     }
-    run = StageRun(
+    run = StageRun.here(
         config.model_copy(update=sections),
         {
             "tokenize": folder_as_artifact("tokenize", store.folder),
             "plan": folder_as_artifact("plan", folder / "plan"),
         },
-        folder / f"output-{name}-{seed}",
-        folder / f"scratch-{name}-{seed}",
-        QUIET["progress"],
-        name,
-        parts or {},
+        output=folder / f"output-{name}-{seed}",
+        scratch=folder / f"scratch-{name}-{seed}",
+        progress=QUIET["progress"],
+        part=name,
+        parts=parts or {},
     )
     run.output.mkdir()
     run.scratch.mkdir()

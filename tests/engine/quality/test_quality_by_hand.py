@@ -354,7 +354,15 @@ def test_the_stage_holds_examples_out_by_the_configs_seed(scored: Scored, tmp_pa
         found.append(json.loads((run_stage(alone, "score", done).path / "quality.json").read_text()))
     assert found[0]["calibration"] != found[1]["calibration"]
     assert (found[0]["positives"], found[0]["negatives"]) == (60, 60)
-    examples = contrast_examples(StageRun(alone, done, tmp_path, tmp_path, lambda *_: None))
+    examples = contrast_examples(
+        StageRun.here(
+            alone,
+            done,
+            output=tmp_path,
+            scratch=tmp_path,
+            progress=lambda *_: None,
+        )
+    )
     again = train_classifier(*examples[:2], quality, seed=8, path=tmp_path / "again.bin")
     assert again.calibration == found[1]["calibration"]
 

@@ -98,7 +98,16 @@ def test_rounds_that_know_the_same_runs_ask_for_other_mixtures(
         output, scratch = tmp_path / name / "output", tmp_path / name / "scratch"
         output.mkdir(parents=True)
         scratch.mkdir()
-        run_round(StageRun(config, done, output, scratch, lambda *_: None, name, {}))
+        run_round(
+            StageRun.here(
+                config,
+                done,
+                output=output,
+                scratch=scratch,
+                progress=lambda *_: None,
+                part=name,
+            )
+        )
         asked.append(MixtureTable.read(output / "mixtures.csv").weights)
     assert not np.allclose(asked[0], asked[1])
 

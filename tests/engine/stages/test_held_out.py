@@ -101,7 +101,7 @@ ALL = {f"{name} {kind}" for name in ("r", "quiz") for kind in ("exact", "near", 
 def training_text(done: dict[str, Artifact], domain: str) -> str:
     store = TokenStore(done["tokenize"].path)
     tokenizer = Tokenizer.from_file(str(store.tokenizer_path))
-    decoded: str = tokenizer.decode(store.train_tokens(domain).tolist(), skip_special_tokens=False)
+    decoded: str = tokenizer.decode(store.train_tokens(domain)[:].tolist(), skip_special_tokens=False)
     return decoded.replace("<|endoftext|>", "\n")
 
 

@@ -181,7 +181,15 @@ def refusal(job: StageJob, folder: Path, part: str | None, parts: Mapping[str, A
     for name in ("output", "scratch/whole"):
         (folder / name).mkdir(parents=True)
     output, scratch = folder / "output", folder / "scratch" / "whole"
-    run = StageRun(job.view, job.inputs, output, scratch, lambda share, words: None, part, parts)
+    run = StageRun.here(
+        job.view,
+        job.inputs,
+        output=output,
+        scratch=scratch,
+        progress=lambda share, words: None,
+        part=part,
+        parts=parts,
+    )
     try:
         job.stage.load_run(part=part is not None)(run)
     except (DataError, RunError) as error:

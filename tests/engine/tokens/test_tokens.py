@@ -16,6 +16,7 @@ from mashbill.artifacts import Artifact
 from mashbill.config import PipelineConfig
 from mashbill.documents import REFERENCES, DocumentStore
 from mashbill.errors import ConfigError, DataError
+from mashbill.storage import open_storage
 from mashbill.tokens import TokenStore, write_token_store
 from mashbill.tokens.splits import validation_mask
 
@@ -75,8 +76,8 @@ def test_text_comes_back_from_tokens_document_by_document(
     for split in ("train", "validation"):
         folder = artifact.path / "shards" / "a"
         tokens, offsets = (
-            np.fromfile(folder / f"{split}.bin", store.dtype),
-            np.load(folder / f"{split}.index.npy"),
+            np.fromfile(folder / f"{split}-00000.bin", store.dtype),
+            np.load(folder / f"{split}-00000.index.npy"),
         )
         assert (tokens[offsets[1:] - 1] == store.end_of_text).all()
         assert (tokens == store.end_of_text).sum() == len(offsets) - 1
@@ -170,7 +171,7 @@ def test_finished_sets_of_a_killed_attempt_are_not_tokenized_again(
             seed=config.seed,
             output=first,
             progress=stop_after_two,
-            scratch=scratch,
+            shared=open_storage(str(scratch), scratch),
         )
     before = {p: p.stat().st_mtime_ns for p in sorted((scratch / "shards" / "a").iterdir())}
     assert before
@@ -181,7 +182,7 @@ def test_finished_sets_of_a_killed_attempt_are_not_tokenized_again(
         seed=config.seed,
         output=second,
         progress=lambda *_: None,
-        scratch=scratch,
+        shared=open_storage(str(scratch), scratch),
     )
     assert {p.name: p.stat().st_mtime_ns for p in (second / "shards" / "a").iterdir()} == {
         p.name: t for p, t in before.items()

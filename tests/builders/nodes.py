@@ -1,0 +1,218 @@
+"""Two machines on one: each with an empty disk of its own and, as root, a network and mounts of its own.
+
+As root, network namespaces are joined by a pair of virtual interfaces, and each node mounts a disk in memory over
+the same folder, so no file of one is there on the other. Without root the nodes have scratch folders of their own.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from builders.checkout import TESTS
+
+PORT, S3_PORT = 6399, 5055
+BINARIES = Path(sys.executable).parent
+WAITED = """
+import socket, sys, time
+until = time.monotonic() + 60
+while time.monotonic() < until:
+    try:
+        socket.create_connection((sys.argv[1], int(sys.argv[2])), 1).close()
+        sys.exit(0)
+    except OSError:
+        time.sleep(0.2)
+sys.exit(1)
+"""
+NODES = """
+import ray, sys, time
+ray.init(address=sys.argv[1], logging_level="ERROR")
+until = time.monotonic() + 60
+while len([n for n in ray.nodes() if n["Alive"]]) < int(sys.argv[2]):
+    assert time.monotonic() < until
+    time.sleep(0.2)
+"""
+
+
+@dataclass
+class Node:
+    """One of the machines.
+
+    Attributes:
+        address: its own.
+        disk: folder that is its disk, seen from it.
+        log: where what it runs in the background writes, seen from outside.
+        before: what a command is started by, to run on it.
+        environment: of its commands.
+    """
+
+    address: str
+    disk: Path
+    log: Path
+    before: Sequence[str]
+    environment: Mapping[str, str]
+    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def run(self, *command: str, timeout: float = 400) -> str:
+        """What a command prints, run to its end.
+
+        Raises:
+            AssertionError: it fails.
+        """
+        result = subprocess.run(
+            [*self.before, *command],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            env={**os.environ, **self.environment},
+        )
+        assert result.returncode == 0, result.stderr[-4_000:]
+        return result.stdout
+
+    def python(self, script: str, *arguments: str) -> str:
+        """What a script prints."""
+        return self.run(sys.executable, "-c", script, *arguments)
+
+    def start(self, *command: str) -> subprocess.Popen[bytes]:
+        """Start a command, which is killed with the node."""
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(
+                [*self.before, *command],
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **self.environment},
+                start_new_session=True,
+            )
+        self.started.append(process)
+        return process
+
+    def kill(self) -> None:
+        """End everything that it runs in the background, at once."""
+        for process in self.started:
+            with_its_group(process)
+        self.started.clear()
+
+
+def with_its_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process and those that it started."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    process.wait()
+
+
+@contextmanager
+def two_nodes(folder: Path) -> Iterator[tuple[Node, Node]]:
+    """Two machines in one Ray cluster that the first heads, where an S3 server is."""
+    apart = os.geteuid() == 0 and all(shutil.which(name) for name in ("ip", "unshare", "nsenter"))
+    with namespaces(folder) if apart else folders(folder) as nodes:
+        head, other = nodes
+        try:
+            head.start(str(BINARIES / "moto_server"), "-H", head.address, "-p", str(S3_PORT))
+            join(head, head)
+            head.python(WAITED, head.address, str(S3_PORT))
+            join(other, head)
+            head.python(NODES, f"{head.address}:{PORT}", "2")
+            yield head, other
+        finally:
+            for node in nodes:
+                node.kill()
+
+
+def join(node: Node, head: Node) -> None:
+    """Have a node join a head's cluster, or be the head."""
+    sizes = ("--num-cpus=1", "--object-store-memory=150000000", "--block", "--disable-usage-stats")
+    begin = ("--head", f"--port={PORT}", "--include-dashboard=false", "--temp-dir=/tmp/ray")
+    where = begin if node is head else (f"--address={head.address}:{PORT}",)
+    node.start(str(BINARIES / "ray"), "start", f"--node-ip-address={node.address}", *sizes, *where)
+    head.python(WAITED, head.address, str(PORT))
+
+
+@contextmanager
+def namespaces(folder: Path) -> Iterator[tuple[Node, Node]]:
+    """Nodes in namespaces of their own."""
+    names = [f"mash{os.getpid()}{letter}" for letter in "ab"]
+    disk, addresses = folder / "disk", ("10.77.0.1", "10.77.0.2")
+    disk.mkdir()
+    holders: list[subprocess.Popen[bytes]] = []
+    links = [f"v{os.getpid()}{letter}" for letter in "ab"]
+    try:
+        for name in names:
+            _ip("netns", "add", name)
+        _ip("link", "add", links[0], "type", "veth", "peer", "name", links[1])
+        nodes = []
+        for name, link, address in zip(names, links, addresses, strict=True):
+            _ip("link", "set", link, "netns", name)
+            _ip("-n", name, "addr", "add", f"{address}/24", "dev", link)
+            _ip("-n", name, "link", "set", link, "up")
+            _ip("-n", name, "link", "set", "lo", "up")
+            holders.append(_mounted(disk))
+            mounts = f"--mount=/proc/{holders[-1].pid}/ns/mnt"
+            before = ("nsenter", mounts, f"--net=/run/netns/{name}", f"--wd={disk}")
+            environment = _environment(addresses[0], disk)
+            nodes.append(Node(address, disk, folder / f"{name}.log", before, environment))
+        yield nodes[0], nodes[1]
+    finally:
+        for holder in holders:
+            holder.kill()
+            holder.communicate()
+        for name in names:
+            subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
+
+
+def _mounted(disk: Path) -> subprocess.Popen[bytes]:
+    """A process that keeps mounts of its own, with an empty disk over a folder."""
+    commands = (
+        f"mount -t tmpfs -o size=3g node {disk}",
+        f"mkdir -p {disk}/tmp {disk}/ray /tmp/ray",
+        f"mount --bind {disk}/ray /tmp/ray",
+        "echo ready",
+        "exec cat",
+    )
+    process = subprocess.Popen(
+        ["unshare", "-m", "--propagation", "private", "sh", "-c", " && ".join(commands)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    return process
+
+
+@contextmanager
+def folders(folder: Path) -> Iterator[tuple[Node, Node]]:
+    """Nodes with scratch folders of their own and one network."""
+    address = socket.gethostbyname("localhost")
+    nodes = []
+    for letter in "ab":
+        disk = folder / letter
+        (disk / "tmp").mkdir(parents=True)
+        nodes.append(Node(address, disk, folder / f"{letter}.log", (), _environment(address, disk)))
+    yield nodes[0], nodes[1]
+
+
+def _environment(head: str, disk: Path) -> dict[str, str]:
+    return {
+        "AWS_ENDPOINT_URL": f"http://{head}:{S3_PORT}",
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "eu-west-1",
+        "MASHBILL_SCRATCH": str(disk / "scratch"),
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(TESTS),
+        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+        "RAY_DISABLE_IMPORT_WARNING": "1",
+        "TMPDIR": str(disk / "tmp"),
+    }
+
+
+def _ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True, capture_output=True)
