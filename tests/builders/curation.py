@@ -42,7 +42,7 @@ LAST = "tokenize"
 
 
 def write(folder: Path) -> None:
-    """The sources and the config: paragraphs of Python's documentation, of which some stand in both domains."""
+    """The sources and the config: paragraphs of Python's documentation, some in both domains."""
     folder.mkdir(parents=True, exist_ok=True)
     paragraphs = [p for text in topics.topics.values() for p in text.split("\n\n")]
     order = np.random.default_rng(0).permutation(len(paragraphs))

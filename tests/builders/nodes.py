@@ -1,7 +1,8 @@
 """Two machines on one: each with an empty disk of its own and, as root, a network and mounts of its own.
 
-As root, network namespaces are joined by a pair of virtual interfaces, and each node mounts a disk in memory over
-the same folder, so no file of one is there on the other. Without root the nodes have scratch folders of their own.
+As root, network namespaces are joined by a pair of virtual interfaces, and each node mounts a disk in memory
+over the same folder, so no file of one is there on the other. Without root the nodes have scratch folders of
+their own.
 """
 
 import os
@@ -11,7 +12,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -102,17 +103,24 @@ class Node:
 
 def with_its_group(process: subprocess.Popen[bytes]) -> None:
     """Kill a process and those that it started."""
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait()
 
 
+def can_be_apart() -> bool:
+    """Whether nodes can have namespaces of their own here."""
+    return os.geteuid() == 0 and all(shutil.which(name) for name in ("ip", "unshare", "nsenter"))
+
+
 @contextmanager
-def two_nodes(folder: Path) -> Iterator[tuple[Node, Node]]:
-    """Two machines in one Ray cluster that the first heads, where an S3 server is."""
-    apart = os.geteuid() == 0 and all(shutil.which(name) for name in ("ip", "unshare", "nsenter"))
+def two_nodes(folder: Path, *, apart: bool) -> Iterator[tuple[Node, Node]]:
+    """Two machines in one Ray cluster that the first heads, where an S3 server is.
+
+    Args:
+        folder: for their disks and logs.
+        apart: whether each has mounts and a network of its own, or a scratch folder only.
+    """
     with namespaces(folder) if apart else folders(folder) as nodes:
         head, other = nodes
         try:

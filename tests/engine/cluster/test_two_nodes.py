@@ -3,60 +3,67 @@
 import json
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from builders import curation
-from builders.nodes import PORT, Node, two_nodes
+from builders.nodes import PORT, Node, can_be_apart, two_nodes
 
-BUCKET = "import boto3, sys; boto3.client('s3').create_bucket(Bucket=sys.argv[1], CreateBucketConfiguration={'LocationConstraint': 'eu-west-1'})"
-KEYS = "import boto3, sys; print('\\n'.join(e['Key'] for page in boto3.client('s3').get_paginator('list_objects_v2').paginate(Bucket=sys.argv[1]) for e in page.get('Contents', ())))"
+BUCKET = """
+import boto3, sys
+place = {"LocationConstraint": "eu-west-1"}
+boto3.client("s3").create_bucket(Bucket=sys.argv[1], CreateBucketConfiguration=place)
+"""
+KEYS = """
+import boto3, sys
+pages = boto3.client("s3").get_paginator("list_objects_v2").paginate(Bucket=sys.argv[1])
+print("\\n".join(entry["Key"] for page in pages for entry in page.get("Contents", ())))
+"""
+COPIES = """
+import pathlib, sys
+print(sum(path.is_file() for path in pathlib.Path(sys.argv[1]).rglob("*.parquet")))
+"""
 
+Contents = dict[str, list[list[object]]]
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node, Node]]:
-    with two_nodes(tmp_path_factory.mktemp("nodes")) as both:
+@pytest.fixture(scope="module", params=["namespaces", "folders"])
+def nodes(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Node, Node]]:
+    apart = request.param == "namespaces"
+    if apart and not can_be_apart():
+        pytest.skip("namespaces need root, ip, unshare and nsenter")
+    with two_nodes(tmp_path_factory.mktemp("nodes"), apart=apart) as both:
         both[0].python(BUCKET, "lake")
         yield both
 
 
 @pytest.fixture(scope="module")
-def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[list[object]]]:
+def expected(nodes: tuple[Node, Node]) -> Contents:
     """What one machine makes of the corpus on its disk."""
-    folder = tmp_path_factory.mktemp("alone")
-    curation.write(folder)
-    found: dict[str, list[list[object]]] = json.loads(
-        json.dumps(curation.run(folder, str(folder / "artifacts")))
-    )
-    return found
+    nodes[0].run(sys.executable, "-m", "builders.curation", "write", str(nodes[0].disk / "corpus"))
+    return curate(nodes[0], str(nodes[0].disk / "alone"))
 
 
-def curate(node: Node, artifacts: str) -> dict[str, list[list[object]]]:
-    """What curation makes of the corpus on a node's disk, on the cluster."""
+def curate(node: Node, artifacts: str, *more: str) -> Contents:
+    """What curation makes of the corpus on a node's disk."""
     corpus = str(node.disk / "corpus")
-    node.run(sys.executable, "-m", "builders.curation", "write", corpus)
-    address = f"{node.address}:{PORT}"
-    printed = node.run(sys.executable, "-m", "builders.curation", "run", corpus, artifacts, address)
-    found: dict[str, list[list[object]]] = json.loads(printed.splitlines()[-1])
+    printed = node.run(sys.executable, "-m", "builders.curation", "run", corpus, artifacts, *more)
+    found: Contents = json.loads(printed.splitlines()[-1])
     return found
 
 
 def test_two_nodes_with_nothing_shared_give_one_machines_files_run_after_run(
-    nodes: tuple[Node, Node], expected: dict[str, list[list[object]]]
+    nodes: tuple[Node, Node], expected: Contents
 ) -> None:
     head, other = nodes
     for attempt in range(2):
-        found = curate(head, f"s3://lake/run{attempt}")
+        found = curate(head, f"s3://lake/run{attempt}", f"{head.address}:{PORT}")
         assert found.keys() == expected.keys()
         for stage, files in expected.items():
             assert found[stage] == files, stage
-    used = other.python(
-        "import pathlib, sys; print(sum(p.is_file() for p in pathlib.Path(sys.argv[1]).rglob('*.parquet')))",
-        str(other.disk / "scratch" / "copies"),
-    )
+    used = other.python(COPIES, str(other.disk / "scratch" / "copies"))
     assert int(used) > 0, "the other node has read partitions"
     left = [key for key in head.python(KEYS, "lake").split() if ".work/" in key]
     assert not left
