@@ -89,9 +89,9 @@ def main() -> None:
             "all 13 evenly",
         ]
     )
-    for name, regrets in above.items():
-        single = [statistics.mean(row[:-1]) for row in regrets]
-        evenly = statistics.mean(row[-1] for row in regrets)
+    for name, found in above.items():
+        single = [statistics.mean(row[:-1]) for row in found]
+        evenly = statistics.mean(row[-1] for row in found)
         spread = f"{statistics.mean(single):.3f} ({min(single):.3f}-{max(single):.3f})"
         page.row([name, f"{single[0]:.3f}", spread, f"{evenly:.4f}"])
     page.save()

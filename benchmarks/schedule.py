@@ -31,6 +31,7 @@ from mashbill.mixtures import (
 from mashbill.mixtures.design import spread_over_phases
 from mashbill.proxies.proxy import train_proxy
 from mashbill.regression.laws.gaussian_process import GaussianProcess
+from mashbill.regression.limits import Limits
 from mashbill.regression.simplex import candidates, minimise
 from mashbill.regression.trajectories.limits import ScheduleLimits
 from mashbill.regression.trajectories.optimum import Terms, choose_schedule
@@ -99,13 +100,13 @@ def choose(
     """What the regression over loss curves chooses, and the best mixture by a process over mean mixtures."""
     have = store.train_amounts()
     repeats, natural = epoch_ceiling(have, final_tokens, EPOCHS), have / have.sum()
-    limits = ScheduleLimits(runs.shares, np.zeros(len(have)), np.ones(len(have)), repeats)
-    choice = choose_schedule(runs, limits, Terms(target, natural=natural), where="the target")
+    limits = Limits(np.zeros(len(have)), np.ones(len(have)), repeats)
+    choice = choose_schedule(runs, ScheduleLimits(runs.shares, limits), Terms(target, natural=natural))
     process = GaussianProcess().fit(runs.means, runs.losses[:, -1])
-    weights = runs.target_weights(target, "the target")
+    weights = np.array([target.get(name, 0.0) for name in runs.sets])
     drawn = within_ceiling(candidates(natural, 2_000, 0), repeats)
     start = drawn[int((process.predict(drawn) @ weights).argmin())]
-    found = minimise(lambda rows: process.predict(rows) @ weights, start, limits.constant, seed=0)
+    found = minimise(lambda rows: process.predict(rows) @ weights, start, limits, seed=0)
     return choice, dict(zip(store.domains, found.tolist(), strict=True))
 
 

@@ -10,6 +10,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +88,8 @@ def scoring(
     differences, rates = [], []
     for what, path in models.items():
         model, scorer = fasttext.load_model(str(path)), FastTextScorer.load(path)
-        ours = timed(lambda scorer=scorer: scorer.score(texts, label=LABEL), repeats)
-        theirs = timed(lambda model=model: official(model, lines), PEER_REPEATS)
+        ours = timed(partial(scorer.score, texts, label=LABEL), repeats)
+        theirs = timed(partial(official, model, lines), PEER_REPEATS)
         size = (size_of(documents), len(documents))
         compare(page, what, size, ours=ours, theirs=theirs, target=MODELS[what][1])
         differences.append(
@@ -186,12 +187,7 @@ def tasks(page: Page, model: Path, sizes: list[float], repeats: int) -> None:
 
         there = timed(task, repeats)
         first = timed(task, repeats, table_of(model).unlink)
-        steady = timed(
-            lambda scorer=scorer, source=source, kept=kept, threshold=threshold: filter_task(
-                scorer, source, kept, threshold
-            ),
-            repeats,
-        )
+        steady = timed(partial(filter_task, scorer, source, kept, threshold), repeats)
         target = 15 if megabytes >= 10 else 1
         name = f"{size[0]:.1f} MB"
         compare(page, f"{name}, table there", size, ours=there, theirs=theirs, target=target)

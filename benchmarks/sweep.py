@@ -163,7 +163,8 @@ def transformers_loop(arguments: argparse.Namespace, seed: int, precision: str =
                 .view(-1, shape.context)
                 .to(arguments.device)
             )
-            for batch in windows.split(4_096 // shape.context):
+            for first in range(0, len(windows), 4_096 // shape.context):
+                batch = windows[first : first + 4_096 // shape.context]
                 float(model(input_ids=batch, labels=batch).loss)
 
 
