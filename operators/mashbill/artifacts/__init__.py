@@ -5,6 +5,7 @@ from mashbill.artifacts.fingerprint import fingerprint
 from mashbill.artifacts.json_file import write_json
 from mashbill.artifacts.manifest import FileEntry, Manifest
 from mashbill.artifacts.output import Output, telling
+from mashbill.artifacts.pace import Pace
 from mashbill.artifacts.progress import Progress, ProgressFile, ProgressState, read_progress
 from mashbill.artifacts.record import Part, Place, Record, RecordOf, file_in, has_file
 from mashbill.artifacts.sealed import SealedFile
@@ -18,6 +19,7 @@ __all__ = [
     "FileEntry",
     "Manifest",
     "Output",
+    "Pace",
     "Part",
     "Place",
     "Progress",

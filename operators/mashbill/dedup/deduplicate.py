@@ -15,7 +15,7 @@ from functools import partial
 import numpy as np
 import pyarrow as pa
 
-from mashbill.artifacts import Counts, Output, StageRun
+from mashbill.artifacts import Counts, Output, Pace, StageRun
 from mashbill.config import PipelineConfig
 from mashbill.config.check import Check
 from mashbill.dedup.index import index_at, signature_files, write_settings, write_signatures
@@ -85,8 +85,9 @@ def find_duplicates(run: StageRun, matching: Matching) -> Counter[int]:
     """Hash, match and join all partitions; how many groups there are of each size."""
     engine, numbering = matching.engine, matching.numbering
     matching.send_indexes()
-    for done, _ in enumerate(spread(engine, partial(send_hashes, matching), numbering.partitions)):
-        run.progress(0.5 * done / len(numbering.partitions), "hashing")
+    pace = Pace(len(numbering.partitions))
+    for done, size in enumerate(spread(engine, partial(send_hashes, matching), numbering.partitions)):
+        run.progress(0.5 * (done + 1) / pace.partitions, f"hashing: {pace.after(size)}")
     links = 0
     for done, found in enumerate(spread(engine, partial(match, matching), range(matching.buckets))):
         run.progress(0.5 + 0.1 * done / matching.buckets, "matching")
@@ -117,11 +118,13 @@ def _matching(run: StageRun) -> Matching:
 
 def _write(run: StageRun, matching: Matching, repeated: Repeated | None) -> Tally:
     corpus, tally = matching.numbering.corpus, Tally.over(run.config.domain_names)
+    pace = Pace(len(corpus))
     work = partial(write_partition, matching, repeated, run.files)
     flows = spread(matching.engine, work, corpus, output=run.files)
     for done, (partition, flow) in enumerate(zip(corpus, flows, strict=True)):
         tally.add(partition.domain, flow)
-        run.progress(0.8 + 0.2 * (done + 1) / len(corpus), f"writing {partition.domain}")
+        told = pace.after(flow.bytes_in)
+        run.progress(0.8 + 0.2 * (done + 1) / len(corpus), f"writing {partition.domain}: {told}")
     return tally
 
 

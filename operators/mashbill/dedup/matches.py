@@ -21,6 +21,7 @@ from mashbill.dedup.components import LINK_BYTES, Stars, distinct, union
 from mashbill.dedup.index import read_signatures
 from mashbill.dedup.minhash import band_hashes, text_hashes
 from mashbill.dedup.numbers import Numbered, Numbering
+from mashbill.documents import text_bytes
 from mashbill.partitions import SORTING, Exchange, scattered, spread
 from mashbill.storage import LOCAL, Storage
 
@@ -92,13 +93,18 @@ class Matching:
         return np.load(io.BytesIO(self.shared.read(_signatures(partition))), allow_pickle=False)
 
 
-def send_hashes(matching: Matching, partition: Numbered) -> None:
-    """Make the signatures of a partition and send them by hash; what a killed attempt finished is not made
-    again."""
+def send_hashes(matching: Matching, partition: Numbered) -> int:
+    """Make the signatures of a partition and send them by hash, and give the bytes of text that were read;
+    what a killed attempt finished is not made again."""
     if matching.hashes.has(partition.name):
-        return
+        return 0
+    size = 0
+    if partition.indexed:
+        signatures = matching.signatures(partition)
+    else:
+        texts = partition.documents.read(["text"])
+        signatures, size = _signed(matching, partition, texts), text_bytes(texts)
     config = matching.config
-    signatures = matching.signatures(partition) if partition.indexed else _signed(matching, partition)
     exact = config.exact or matching.numbering.held_out
     columns = np.arange(0 if exact else 1, signatures.shape[1], dtype=np.uint64)
     chosen = signatures[:, columns.astype(np.int64)]
@@ -109,11 +115,12 @@ def send_hashes(matching: Matching, partition: Numbered) -> None:
     matching.hashes.put(
         partition.name, scattered(key, matching.buckets), key=key, document=documents[present]
     )
+    return size
 
 
-def _signed(matching: Matching, partition: Numbered) -> np.ndarray:
-    """Make the signatures of a partition, and keep them for when it is written."""
-    texts, config = partition.documents.read(["text"])["text"], matching.config
+def _signed(matching: Matching, partition: Numbered, table: pa.Table) -> np.ndarray:
+    """Make the signatures of a partition's texts, and keep them for when it is written."""
+    texts, config = table["text"], matching.config
     bands = band_hashes(texts, config) if config.near else np.zeros((partition.rows, 0), np.uint64)
     signatures = np.concatenate([text_hashes(texts)[:, None], bands], axis=1)
     _keep(matching.shared, partition, signatures)

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 import pyarrow as pa
 
-from mashbill.artifacts import Counts, StageRun
+from mashbill.artifacts import Counts, Pace, StageRun
 from mashbill.documents import (
     REMOVED,
     DocumentStore,
@@ -92,9 +92,10 @@ def filter_documents(run: StageRun) -> Counts:
     dry, held_out = run.config.filters.dry_run, held_out_passages(run)
     settings = Settings(store, tuple(filters), wanted, dry, held_out, run.config.filters.samples)
     work = partial(_apply, settings)
-    samples = Samples(run.config.filters.samples)
+    samples, pace = Samples(run.config.filters.samples), Pace(len(partitions))
     for done, outcome in enumerate(spread(run.config.engine, work, partitions, output=run.files)):
-        run.progress(done / len(partitions), f"filtering {outcome.domain}")
+        told = pace.after(outcome.flow.bytes_in)
+        run.progress((done + 1) / len(partitions), f"filtering {outcome.domain}: {told}")
         samples.merge(outcome.samples)
         outcomes.append(replace(outcome, samples=Samples(0)))
     return _report(run, filters=filters, outcomes=outcomes, samples=samples)

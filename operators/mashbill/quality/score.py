@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mashbill.artifacts import Counts, StageRun
+from mashbill.artifacts import Counts, Pace, StageRun
 from mashbill.classifiers import FastTextScorer
 from mashbill.classifiers.normalisation import sidecar
 from mashbill.config import PipelineConfig
@@ -125,10 +125,11 @@ def contrast_examples(run: StageRun) -> tuple[list[str], list[str], dict[str, An
 
 def _score_documents(run: StageRun, scorers: Sequence[FastTextScorer], label: str) -> Counts:
     partitions, store = deduplicated_partitions(run), DocumentStore.into(run.files)
-    tally, tables = Tally.over(run.config.domain_names), []
+    tally, tables, pace = Tally.over(run.config.domain_names), [], Pace(len(partitions))
     work = partial(_score_partition, store, tuple(scorers), label)
     for done, (flow, table) in enumerate(spread(run.config.engine, work, partitions, output=run.files)):
-        run.progress(0.75 + 0.25 * done / len(partitions), f"scoring {partitions[done].domain}")
+        told = pace.after(flow.bytes_in)
+        run.progress(0.75 + 0.25 * (done + 1) / len(partitions), f"scoring {partitions[done].domain}: {told}")
         tally.add(partitions[done].domain, flow)
         tables.append(table)
     if len(scorers) > 1:

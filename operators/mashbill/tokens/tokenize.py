@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mashbill.artifacts import Counts, Output, Progress, StageRun
+from mashbill.artifacts import Counts, Output, Pace, Progress, StageRun
 from mashbill.config import EngineConfig, TokensConfig
 from mashbill.documents import REFERENCES, DocumentStore, Flow, Partition, Tally
 from mashbill.errors import DataError
@@ -146,14 +146,14 @@ def _tokenize(
     """Counts of every set, with its shards, and what of all of them the tokenizer did not know."""
     planned = list(spread(engine, partial(pieces_of, job), everything))
     pieces = [piece for of_set in planned for piece in of_set]
-    sets, unknown, done = {}, Unknown(job.unknown), 0
+    sets, unknown, pace = {}, Unknown(job.unknown), Pace(len(pieces))
     with closing(spread(engine, partial(tokenize_piece, job), pieces, output=job.output)) as results:
         for documents, of_set in zip(everything, planned, strict=True):
             found = []
             for piece in itertools.islice(results, len(of_set)):
                 found.append(piece)
-                progress(0.1 + 0.9 * (done + len(found)) / len(pieces), f"tokenized {documents.name}")
-            done += len(found)
+                told = pace.after(sum(counts["bytes"] for counts in piece.splits.values()))
+                progress(0.1 + 0.9 * pace.done / len(pieces), f"tokenized {documents.name}: {told}")
             sets[documents.name] = _set_entry(documents, of_set, found)
             not_known = sum((part.unknown for part in found), Unknown(job.unknown))
             unknown.add(not_known, f"{documents.kind} {documents.name}")

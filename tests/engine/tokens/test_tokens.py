@@ -159,7 +159,7 @@ def test_finished_sets_of_a_killed_attempt_are_not_tokenized_again(
         folder.mkdir()
 
     def stop_after_two(share: float, words: str) -> None:
-        if words == "tokenized b":
+        if words.startswith("tokenized b"):
             raise KeyboardInterrupt
 
     references = DocumentStore.of(inputs["ingest"]).by_set("r", REFERENCES)
