@@ -1,0 +1,269 @@
+"""How the whole path grows with the text: time, memory and disk, and whether what was planted is found.
+
+    python benchmarks/scale.py [--gigabytes 1 4] [--folder FOLDER]
+
+The text is made from the demo's: each document is some of its sentences, drawn by a seed. A twentieth of the
+documents are exact copies of others, in the second of two domains; a twentieth are copies of which some words
+are exchanged, so that the Jaccard similarity of their 5-grams lies anywhere between a half and one. The path is
+read, filter, deduplicate, score, select and tokenize, with a classifier and a tokenizer that are given; each
+size runs in a process of its own. CPU seconds are the system's for it and its children.
+"""
+
+import argparse
+import json
+import os
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from measure import sample
+from page import Page
+from whole_path import prepare
+
+from mashbill.artifacts import Artifact
+from mashbill.config import DeduplicationConfig, load_config
+from mashbill.dedup.minhash import match_probability
+from mashbill.documents import DUPLICATES, DocumentStore
+from mashbill.stages import job_of, stages_up_to
+
+PROSE = ("licenses", "scripture", "speeches", "web", "wikipedia")
+FILE_BYTES = 100_000_000
+SENTENCES = (8, 40)
+EXACT, NEAR = 0.1, 0.1  # of the second domain's documents
+NGRAM = 5
+LOOKED_AT = 2_000  # near copies whose similarity is worked out
+DISK_SECONDS = 2.0
+CONFIG = """
+artifacts = "artifacts"
+[corpus]
+domains = [
+  { name = "first", sources = [{ path = "first/*.parquet", id_field = "id" }] },
+  { name = "second", sources = [{ path = "second/*.parquet", id_field = "id" }] },
+]
+[filters]
+apply = ["gopher_repetition", "gopher_quality"]
+[quality]
+classifier = "model.bin"
+[bootstrap]
+models = 0
+[selection]
+keep_share = 0.6
+[tokens]
+tokenizer = "tokenizer.json"
+"""
+
+
+class Text:
+    """Documents made of sentences, with copies among them.
+
+    Args:
+        sentences: to draw from.
+        seed: of everything.
+    """
+
+    def __init__(self, sentences: list[str], seed: int = 0) -> None:
+        self.sentences, self.random = sentences, np.random.default_rng(seed)
+        self.similar: list[float] = []
+        self.number = 0
+
+    def files(self, size: int) -> Iterator[tuple[list[str], list[str]]]:
+        """Ids and texts of one file after another, up to so many bytes in all."""
+        before: list[str] = []
+        while size > 0:
+            texts: list[str] = []
+            ids: list[str] = []
+            room = min(FILE_BYTES, size)
+            while room > 0:
+                kind, text = self._next(before)
+                ids.append(f"{kind}{self.number}")
+                texts.append(text)
+                self.number, room = self.number + 1, room - len(text)
+            size -= FILE_BYTES
+            before = [] if before else texts  # files of the first domain and of the second take turns
+            yield ids, texts
+
+    def _next(self, before: list[str]) -> tuple[str, str]:
+        """One more document, and what it is: g is new, e an exact copy, n a near one of what the file before
+        has."""
+        drawn = self.random.random() if before else 1.0
+        if drawn < EXACT + NEAR:
+            original = before[int(self.random.integers(len(before)))]
+            return ("e", original) if drawn < EXACT else ("n", self._near(original))
+        chosen = self.random.integers(len(self.sentences), size=int(self.random.integers(*SENTENCES)))
+        return "g", " ".join(self.sentences[i] for i in chosen)
+
+    def _near(self, original: str) -> str:
+        words = original.split(" ")
+        count = max(1, round(len(words) * self.random.uniform(0.0, 0.06)))
+        for place in self.random.integers(len(words), size=count):
+            words[place] = "exchanged"
+        text = " ".join(words)
+        if len(self.similar) < LOOKED_AT:
+            self.similar.append(jaccard(original, text))
+        return text
+
+
+def jaccard(one: str, other: str) -> float:
+    """Similarity of two texts' sets of runs of words."""
+    first, second = (_runs(re.findall(r"\w+", text.lower())) for text in (one, other))
+    return len(first & second) / max(1, len(first | second))
+
+
+def _runs(words: list[str]) -> set[tuple[str, ...]]:
+    return {tuple(words[i : i + NGRAM]) for i in range(max(1, len(words) - NGRAM + 1))}
+
+
+def write_corpus(folder: Path, gigabytes: float) -> dict[str, Any]:
+    """Files of both domains, a classifier and a tokenizer; what was planted."""
+    documents = sample(20, only=PROSE)
+    prepare(folder, documents)
+    (folder / "config.toml").write_text(CONFIG)
+    pieces = (s.strip() for d in documents for s in re.split(r"(?<=[.!?])\s+", d["text"]))
+    text = Text([piece for piece in pieces if 40 < len(piece) < 400])
+    planted = {"e": 0, "n": 0, "g": 0}
+    for number, (ids, texts) in enumerate(text.files(int(gigabytes * 1e9))):
+        place = folder / ("first", "second")[number % 2]
+        place.mkdir(exist_ok=True)
+        pq.write_table(
+            pa.table({"id": ids, "text": texts}), place / f"{number:05}.parquet", compression="zstd"
+        )
+        for one in ids:
+            planted[one[0]] += 1
+    return {"planted": planted, "similar": text.similar}
+
+
+class Disk:
+    """Watches how much a folder takes, at its most."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.most, self.done = folder, 0, threading.Event()
+        self.thread = threading.Thread(target=self._watch, daemon=True)
+        self.thread.start()
+
+    def _watch(self) -> None:
+        while not self.done.wait(DISK_SECONDS):
+            self.most = max(self.most, taken(self.folder))
+
+    def stop(self) -> int:
+        """Bytes at the most."""
+        self.done.set()
+        self.thread.join()
+        return self.most
+
+
+def taken(folder: Path) -> int:
+    """Bytes of the files under a folder; those that go meanwhile are not counted."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += Path(parent, name).stat().st_size
+            except OSError:
+                continue
+    return total
+
+
+def run_path(folder: Path) -> dict[str, Any]:
+    """The whole path, and what it took."""
+    config = load_config(folder / "config.toml")
+    disk, stages = Disk(folder / "artifacts" / ".work"), {}
+    done: dict[str, Artifact] = {}
+    for stage in stages_up_to("tokenize"):
+        started = time.process_time()
+        done[stage.name] = job_of(stage, config, done).run()
+        stages[stage.name] = time.process_time() - started
+    use, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return {
+        "cpu": sum(one.ru_utime + one.ru_stime for one in (use, children)),
+        "peak": 1024 * max(use.ru_maxrss, children.ru_maxrss),
+        "disk": disk.stop(),
+        "stages": stages,
+        "text": done["ingest"].manifest.counts["bytes_out"],
+        "tokenized": done["tokenize"].manifest.counts["bytes_in"],
+        "passed": passed_filters(done["filter"]),
+        "removed": removed(done["deduplicate"]),
+    }
+
+
+def passed_filters(artifact: Artifact) -> dict[str, int]:
+    """Documents of each kind that filters left."""
+    return _kinds(artifact, "documents")
+
+
+def removed(artifact: Artifact) -> dict[str, int]:
+    """Documents of each kind that deduplication removed."""
+    return _kinds(artifact, "removed")
+
+
+def _kinds(artifact: Artifact, what: str) -> dict[str, int]:
+    store, found = DocumentStore.of(artifact), {"e": 0, "n": 0, "g": 0}
+    kind = {} if what == "documents" else {"kind": DUPLICATES}
+    for partition in store.partitions("first", "second", **kind):
+        for one in partition.read(["id"])["id"].to_pylist():
+            found[one[0]] += 1
+    return found
+
+
+def measure(folder: Path, gigabytes: float) -> dict[str, Any]:
+    """What one size takes."""
+    made = write_corpus(folder, gigabytes)
+    started = time.perf_counter()
+    command = [sys.executable, __file__, "--run", str(folder)]
+    printed = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    found: dict[str, Any] = json.loads(printed.splitlines()[-1])
+    return {**found, **made, "wall": time.perf_counter() - started}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--gigabytes", type=float, nargs="+", default=[1, 4])
+    parser.add_argument("--folder", type=Path, help="where the text and its artifacts are; removed again")
+    parser.add_argument("--run", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.run:
+        print(json.dumps(run_path(arguments.run)))
+        return
+    page = Page("scale", "The whole path from a gigabyte on, one machine, local disk")
+    results = {}
+    for gigabytes in arguments.gigabytes:
+        with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
+            results[gigabytes] = measure(Path(name), gigabytes)
+    tell(page, results)
+    page.save()
+
+
+def tell(page: Page, results: dict[float, dict[str, Any]]) -> None:
+    """Print the tables."""
+    page.table(["text", "wall seconds", "CPU seconds a GB", "peak memory", "work on disk", "tokenized"])
+    for found in results.values():
+        size = found["text"] / 1e9
+        share = f"{found['tokenized'] / found['text']:.0%}"
+        cells = [f"{found['wall']:.0f}", f"{found['cpu'] / size:.0f}", f"{found['peak'] / 1e9:.2f} GB"]
+        page.row([f"{size:.2f} GB", *cells, f"{found['disk'] / 1e9:.2f} GB", share])
+    names = list(next(iter(results.values()))["stages"])
+    page.table(["CPU seconds a GB", *names])
+    for found in results.values():
+        size = found["text"] / 1e9
+        page.row([f"{size:.2f} GB", *(f"{found['stages'][name] / size:.1f}" for name in names)])
+    page.table(["text", "exact copies found", "near copies found", "expected by the curve", "others removed"])
+    for found in results.values():
+        chances = [match_probability(s, DeduplicationConfig()) for s in found["similar"]]
+        expected, spread = np.mean(chances), 2 * np.std(chances) / np.sqrt(len(chances))
+        shares = {kind: found["removed"][kind] / max(1, found["passed"][kind]) for kind in "eng"}
+        cells = [f"{shares['e']:.2%}", f"{shares['n']:.1%}", f"{expected:.1%} (±{spread:.1%})"]
+        page.row([f"{found['text'] / 1e9:.2f} GB", *cells, f"{shares['g']:.3%}"])
+
+
+if __name__ == "__main__":
+    main()
