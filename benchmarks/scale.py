@@ -3,8 +3,8 @@
     python benchmarks/scale.py [--gigabytes 1 4] [--folder FOLDER]
 
 The text is made from the demo's: each document is some of its sentences, drawn by a seed. A twentieth of the
-documents are exact copies of others, in the second of two domains; a twentieth are copies of which some words
-are exchanged, so that the Jaccard similarity of their 5-grams lies anywhere between a half and one. The path is
+documents are exact copies of others, in the second of two domains; a twentieth are copies with some words
+exchanged, so that the Jaccard similarity of their 5-grams lies anywhere between a half and one. The path is
 read, filter, deduplicate, score, select and tokenize, with a classifier and a tokenizer that are given; each
 size runs in a process of its own. CPU seconds are the system's for it and its children.
 """
@@ -239,6 +239,8 @@ def main() -> None:
     for gigabytes in arguments.gigabytes:
         with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
             results[gigabytes] = measure(Path(name), gigabytes)
+        shown = {key: value for key, value in results[gigabytes].items() if key != "similar"}
+        print(json.dumps(shown), file=sys.stderr, flush=True)
     tell(page, results)
     page.save()
 
