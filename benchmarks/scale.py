@@ -114,9 +114,15 @@ class Text:
 
 
 def jaccard(one: str, other: str) -> float:
-    """Similarity of two texts' sets of runs of words."""
-    first, second = (_runs(re.findall(r"\w+", text.lower())) for text in (one, other))
+    """Similarity of two texts' sets of runs of words, which are what stands between blanks, without
+    punctuation."""
+    first, second = (_runs(_words(text)) for text in (one, other))
     return len(first & second) / max(1, len(first | second))
+
+
+def _words(text: str) -> list[str]:
+    bare = (re.sub(r"[\W_]", "", word.lower()) for word in text.split())
+    return [word for word in bare if word]
 
 
 def _runs(words: list[str]) -> set[tuple[str, ...]]:
