@@ -161,9 +161,8 @@ def _duplicates(matching: Matching, partition: Numbered, going: pa.Table) -> pa.
     here = here[np.argsort(number[here])]
     gone, rows = number[here], rows.take(pa.array(here))
     reason = np.where(np.isin(gone, matching.exact.arrays(range_)["document"]), EXACT, NEAR).astype(object)
-    held_out = {p.domain for p in matching.numbering.partitions if p.held_out}
     for i, domain in enumerate(rows["kept_domain"].to_pylist()):
-        if domain in held_out:
+        if domain in matching.numbering.held_out_sets:
             reason[i] = repeats(reason[i], domain)
     return duplicate_rows(going, reason, kept_id=rows["kept_id"], kept_domain=rows["kept_domain"])
 

@@ -184,9 +184,7 @@ def name_heads(matching: Matching, output: Output, range_: int) -> Counter[int]:
     rows = matching.heads.arrays(range_)
     ids, domains = np.full(len(rows["head"]), "", object), np.full(len(rows["head"]), "", object)
     sizes: Counter[int] = Counter()
-    for partition in numbering.partitions:
-        if numbering.range_of_partition(partition) != range_:
-            continue
+    for partition in numbering.in_range(range_):
         here = (rows["head"] >= partition.start) & (rows["head"] < partition.end)
         heads, counts = np.unique(rows["head"][here], return_counts=True)
         names = np.full(partition.rows, "", object)

@@ -6,6 +6,7 @@ The lowest number of a group of duplicates stays.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -85,15 +86,25 @@ class Numbering:
     partitions: Sequence[Numbered]
     ranges: int
 
-    @property
+    @cached_property
     def corpus(self) -> Sequence[Numbered]:
         """Those of training text."""
         return [p for p in self.partitions if not (p.indexed or p.held_out)]
 
-    @property
+    @cached_property
     def held_out(self) -> int:
         """Documents of sets that are held out, which have the lowest numbers."""
         return max((p.end for p in self.partitions if p.held_out), default=0)
+
+    @cached_property
+    def held_out_sets(self) -> frozenset[str]:
+        """Names of the sets that are held out."""
+        return frozenset(p.domain for p in self.partitions if p.held_out)
+
+    @cached_property
+    def ends(self) -> np.ndarray:
+        """[partitions] number after the last document of each."""
+        return np.array([p.end for p in self.partitions])
 
     @property
     def documents(self) -> int:
@@ -102,13 +113,16 @@ class Numbering:
 
     def range_of(self, documents: np.ndarray) -> np.ndarray:
         """[documents] which range each number falls in."""
-        return self.range_of_partitions(
-            np.searchsorted([p.end for p in self.partitions], documents, side="right")
-        )
+        return self.range_of_partitions(np.searchsorted(self.ends, documents, side="right"))
 
     def range_of_partitions(self, number: np.ndarray) -> np.ndarray:
         """[partitions] which range each is in, by its number."""
         return number * self.ranges // len(self.partitions)
+
+    def in_range(self, range_: int) -> Sequence[Numbered]:
+        """The partitions of a range."""
+        first, last = (-(-part * len(self.partitions) // self.ranges) for part in (range_, range_ + 1))
+        return self.partitions[first:last]
 
     def range_of_partition(self, partition: Numbered) -> int:
         """Which range a partition is in."""
