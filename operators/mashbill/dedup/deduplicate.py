@@ -10,10 +10,12 @@ documents in memory.
 import json
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mashbill.artifacts import Counts, Output, Pace, StageRun
 from mashbill.config import PipelineConfig
@@ -29,6 +31,7 @@ from mashbill.documents import (
     NEAR,
     DocumentStore,
     Flow,
+    Samples,
     Tally,
     duplicate_rows,
     repeats,
@@ -39,6 +42,7 @@ from mashbill.partitions import SORTING, buckets_for, spread
 
 LINES = "repeated_lines"
 FACTS = "duplicates.json"
+SHOWN = 3  # removed documents of each reason
 KEY_BYTES = 16
 OUTPUTS = {
     "documents/": "the documents that stay",
@@ -47,6 +51,42 @@ OUTPUTS = {
     "index/": "signatures of what stayed, for a later corpus to be deduplicated against",
     FACTS: "how likely pairs are found, by similarity, and how large groups are",
 }
+
+
+@dataclass
+class Gone:
+    """What is told of removed documents, by reason.
+
+    Attributes:
+        count: how many.
+        across: how many repeat a document of another domain.
+        samples: some of them.
+    """
+
+    count: Counter[str] = field(default_factory=Counter)
+    across: Counter[str] = field(default_factory=Counter)
+    samples: Samples = field(default_factory=lambda: Samples(SHOWN))
+
+    @classmethod
+    def of(cls, gone: pa.Table) -> "Gone":
+        """What is told of a partition's removed documents."""
+        kept = gone.filter(pc.not_equal(gone["kept_domain"], ""))
+        elsewhere = kept.filter(pc.not_equal(kept["domain"], kept["kept_domain"]))
+        count, across = (Counter(table["reason"].to_pylist()) for table in (gone, elsewhere))
+        return cls(count, across, Samples.of(gone, SHOWN))
+
+    def add(self, other: "Gone") -> None:
+        """Add what is told of another partition's."""
+        self.count, self.across = self.count + other.count, self.across + other.across
+        self.samples.merge(other.samples)
+
+    def by_reason(self) -> dict[str, dict[str, object]]:
+        """All of it, by reason."""
+        shown = self.samples.shown()
+        return {
+            reason: {"count": count, "across_domains": self.across[reason], "samples": shown[reason]}
+            for reason, count in sorted(self.count.items())
+        }
 
 
 def check_indexes(config: PipelineConfig) -> Iterator[Check]:
@@ -73,10 +113,15 @@ def deduplicate(run: StageRun) -> Counts:
     if config.lines != "off":
         run.progress(0.7, "finding repeated lines")
         repeated = find_repeated(matching, run.inputs["filter"].manifest.counts["bytes_out"])
-    counts = _counts(_write(run, matching, repeated))
+    tally, gone = _write(run, matching, repeated)
+    counts = _counts(tally)
     write_settings(run.files, config)
     curve = [[s, match_probability(s, config)] for s in np.linspace(0, 1, 41).tolist()]
-    facts = {"threshold_curve": curve if config.near else [], "cluster_sizes": sorted(sizes.items())}
+    facts = {
+        "threshold_curve": curve if config.near else [],
+        "cluster_sizes": sorted(sizes.items()),
+        "reasons": gone.by_reason(),
+    }
     (run.output / FACTS).write_text(json.dumps(facts))
     return counts
 
@@ -116,21 +161,22 @@ def _matching(run: StageRun) -> Matching:
     return Matching(config, run.config.engine, numbering, run.shared, buckets)
 
 
-def _write(run: StageRun, matching: Matching, repeated: Repeated | None) -> Tally:
+def _write(run: StageRun, matching: Matching, repeated: Repeated | None) -> tuple[Tally, Gone]:
     corpus, tally = matching.numbering.corpus, Tally.over(run.config.domain_names)
-    pace = Pace(len(corpus))
+    pace, gone = Pace(len(corpus)), Gone()
     work = partial(write_partition, matching, repeated, run.files)
-    flows = spread(matching.engine, work, corpus, output=run.files)
-    for done, (partition, flow) in enumerate(zip(corpus, flows, strict=True)):
+    written = spread(matching.engine, work, corpus, output=run.files)
+    for done, (partition, (flow, more)) in enumerate(zip(corpus, written, strict=True)):
         tally.add(partition.domain, flow)
+        gone.add(more)
         told = pace.after(flow.bytes_in)
         run.progress(0.8 + 0.2 * (done + 1) / len(corpus), f"writing {partition.domain}: {told}")
-    return tally
+    return tally, gone
 
 
 def write_partition(
     matching: Matching, repeated: Repeated | None, output: Output, partition: Numbered
-) -> Flow:
+) -> tuple[Flow, Gone]:
     """Write what stays of a partition, what goes, and its part of the index."""
     documents, store = partition.documents, DocumentStore.into(output)
     table = documents.read()
@@ -149,7 +195,7 @@ def write_partition(
     gone = pa.concat_tables(removed)
     store.write(gone, documents.domain, documents.number, kind=DUPLICATES)
     write_signatures(output, partition.name, matching.signatures(partition)[keep])
-    return Flow.between(table, kept, gone, bytes_trimmed=trimmed)
+    return Flow.between(table, kept, gone, bytes_trimmed=trimmed), Gone.of(gone)
 
 
 def _duplicates(matching: Matching, partition: Numbered, going: pa.Table) -> pa.Table:

@@ -18,6 +18,7 @@ from mashbill.documents.kinds import (
 )
 from mashbill.documents.partition import Partition
 from mashbill.documents.rows import duplicate_rows, removed_rows, text_bytes
+from mashbill.documents.samples import Samples
 from mashbill.documents.store import DocumentStore
 from mashbill.documents.tally import Flow, Tally
 
@@ -36,6 +37,7 @@ __all__ = [
     "Flow",
     "Kind",
     "Partition",
+    "Samples",
     "Tally",
     "duplicate_rows",
     "kind_of_set",

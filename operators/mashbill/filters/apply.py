@@ -15,6 +15,7 @@ from mashbill.documents import (
     DocumentStore,
     Flow,
     Partition,
+    Samples,
     Tally,
     removed_rows,
     text_bytes,
@@ -24,10 +25,10 @@ from mashbill.filters.decontamination import held_out_passages
 from mashbill.filters.filter import Filter
 from mashbill.filters.metadata import check_fields
 from mashbill.filters.registry import make_filters
-from mashbill.filters.samples import Samples
 from mashbill.partitions import spread
 
 FACTS = "filters.json"
+SHOWN = ("id", "domain", "excerpt")
 OUTPUTS = {
     "documents/": "the documents that stay",
     "removed/": "what was removed, and why",
@@ -118,7 +119,7 @@ def _apply(settings: Settings, partition: Partition) -> Outcome:
         going, would_go = (pa.concat_tables([rows, repeating]) for rows in (going, would_go))
     outcome.flow = Flow.between(table, staying, going, bytes_trimmed=trimmed)
     outcome.reasons = Counter(would_go["reason"].to_pylist())
-    outcome.samples = Samples.of(would_go, settings.samples)
+    outcome.samples = Samples.of(would_go, settings.samples, SHOWN)
     store.write(would_go, domain, partition.number, kind=REMOVED)
     if staying is table:
         store.adopt_partition(partition)

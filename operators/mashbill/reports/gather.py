@@ -13,7 +13,6 @@ from mashbill.config import PipelineConfig
 from mashbill.config.training import SCHEDULED
 from mashbill.dedup import deduplicate
 from mashbill.documents import (
-    DUPLICATES,
     EXACT,
     NEAR,
     PASSAGE,
@@ -172,7 +171,7 @@ def gather(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> Facts:
         filters=_json(inputs["filter"], apply.FACTS),
         held_out=_repeating(config, inputs),
         clusters=_json(inputs["deduplicate"], deduplicate.FACTS),
-        duplicates=_duplicates(config, inputs["deduplicate"]),
+        duplicates=_json(inputs["deduplicate"], deduplicate.FACTS)["reasons"],
         samples=_json(inputs["select"], selection.SAMPLES),
         quality=_json(inputs["score"], score.FACTS),
         settings=SettingsComparison.read(inputs["sweep"]),
@@ -264,27 +263,6 @@ def _repeating(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> list[R
             if exact or near or passage:
                 found.append(Repeating(domain=domain, of=name, exact=exact, near=near, passage=passage))
     return found
-
-
-def _duplicates(config: PipelineConfig, deduplicate: Artifact) -> dict[str, Any]:
-    """Removed documents by reason and domain, with some of each reason."""
-    table = DocumentStore.of(deduplicate).read(*config.domain_names, kind=DUPLICATES)
-    found: dict[str, Any] = {}
-    for reason in sorted(set(table["reason"].to_pylist())):
-        rows = table.filter(_equals(table["reason"], reason))
-        step = max(1, len(rows) // REASON_SAMPLES)
-        samples = [rows.slice(i * step, 1).to_pylist()[0] for i in range(min(REASON_SAMPLES, len(rows)))]
-        across = sum(
-            a != b for a, b in zip(rows["domain"].to_pylist(), rows["kept_domain"].to_pylist(), strict=True)
-        )
-        found[reason] = {"count": len(rows), "across_domains": across, "samples": samples}
-    return found
-
-
-def _equals(column: Any, value: str) -> Any:
-    import pyarrow.compute as pc
-
-    return pc.equal(column, value)
 
 
 def _json(artifact: Artifact, name: str) -> Any:

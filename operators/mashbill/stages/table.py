@@ -36,7 +36,7 @@ _CURATION = (
         run="mashbill.filters.apply:filter_documents",
         check="mashbill.filters.registry:check_filters",
         external="mashbill.filters.registry:filter_identity",
-        version=4,
+        version=5,
     ),
     Stage(
         name="deduplicate",
@@ -46,7 +46,7 @@ _CURATION = (
         run="mashbill.dedup.deduplicate:deduplicate",
         check="mashbill.dedup.deduplicate:check_indexes",
         external="mashbill.dedup.index:index_identity",
-        version=6,
+        version=7,
     ),
     Stage(
         name="bootstrap",
@@ -58,7 +58,7 @@ _CURATION = (
         run_part="mashbill.proxies.bootstrap:run_bootstrap_part",
         placement=ONE_GPU,
         external="mashbill.proxies.bootstrap:family_identity",
-        version=4,
+        version=5,
     ),
     Stage(
         name="score",
@@ -87,7 +87,7 @@ _CURATION = (
         run="mashbill.tokens.tokenize:tokenize",
         check="mashbill.tokens.check:check_tokenizer",
         external="mashbill.tokens.tokenizer:tokenizer_identity",
-        version=3,
+        version=4,
     ),
 )
 

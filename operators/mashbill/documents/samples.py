@@ -1,4 +1,4 @@
-"""Samples of what filters remove, by reason: drawn by lot, so they are the same whoever filtered what."""
+"""Samples of what is removed, by reason: drawn by lot, so they are the same whoever worked on what."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,13 +8,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-SHOWN = ("id", "domain", "excerpt")
-KEY = "samples of filter"[:16]
+KEY = "samples of rows."  # of the hash, which takes 16 bytes
 
 
 @dataclass
 class Samples:
-    """Some removed documents of each reason.
+    """Some rows of each reason.
 
     Attributes:
         count: how many of each.
@@ -25,12 +24,13 @@ class Samples:
     rows: dict[str, list[tuple[int, dict[str, Any]]]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, removed: pa.Table, count: int) -> "Samples":
+    def of(cls, removed: pa.Table, count: int, columns: Sequence[str] | None = None) -> "Samples":
         """Samples of a table of removed documents.
 
         Args:
-            removed: [documents] with ``reason`` and what is shown.
+            removed: [documents] with ``id``, ``reason`` and what is shown.
             count: how many of each reason.
+            columns: what is shown; None means all.
         """
         found = cls(count)
         if not count or not len(removed):
@@ -41,7 +41,7 @@ class Samples:
         for reason in sorted(set(names)):
             rows = np.flatnonzero(names == reason)
             chosen = rows[np.argsort(lots[rows], kind="stable")[:count]]
-            shown = removed.select(list(SHOWN)).take(pa.array(chosen)).to_pylist()
+            shown = removed.select(list(columns or removed.column_names)).take(pa.array(chosen)).to_pylist()
             found.rows[reason] = list(zip(lots[chosen].tolist(), shown, strict=True))
         return found
 
