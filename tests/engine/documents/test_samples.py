@@ -1,5 +1,7 @@
 """Samples are drawn by lot: the same ones however the rows are cut and merged, and never more than asked."""
 
+import itertools
+
 import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,7 +20,7 @@ def test_samples_are_the_same_however_rows_are_cut(
     whole = Samples.of(table, count)
     merged = Samples(count)
     ends = sorted({0, len(found), *(cut for cut in cuts if cut < len(found))})
-    for first, last in zip(ends, ends[1:], strict=False):
+    for first, last in itertools.pairwise(ends):
         merged.merge(Samples.of(table.slice(first, last - first), count))
     assert merged.shown() == whole.shown()
     for reason, shown in whole.shown().items():
