@@ -20,10 +20,10 @@ class Scores:
     """Scores of a domain's documents, in order.
 
     Attributes:
-        id: [documents] str; margin: [documents] float64; bytes: [documents] int64.
+        id: [documents] strings; margin: [documents] float64; bytes: [documents] int64.
     """
 
-    id: np.ndarray
+    id: pa.ChunkedArray
     margin: np.ndarray
     bytes: np.ndarray
 
@@ -31,5 +31,4 @@ class Scores:
     def read(cls, store: DocumentStore, domain: str) -> "Scores":
         """The scores of a domain that the score stage wrote."""
         table = store.read(domain, kind=SCORES, columns=["id", "margin", "bytes"])
-        ids = table["id"].to_numpy(zero_copy_only=False).astype(str)
-        return cls(ids, table["margin"].to_numpy(), table["bytes"].to_numpy())
+        return cls(table["id"], table["margin"].to_numpy(), table["bytes"].to_numpy())

@@ -129,7 +129,7 @@ def _keys(domain: str, scores: Scores, config: SelectionConfig, *, seed: int) ->
 
 
 def _lots(domain: str, scores: Scores, *, seed: int, tag: int) -> np.ndarray:
-    return draw_lots(domain, pa.chunked_array([scores.id.tolist()], pa.string()), seed=seed, tag=tag)
+    return draw_lots(domain, scores.id, seed=seed, tag=tag)
 
 
 def _flow(size: np.ndarray, keep: np.ndarray) -> Flow:

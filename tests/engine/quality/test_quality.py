@@ -6,6 +6,7 @@ from pathlib import Path
 
 import fasttext
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
@@ -52,7 +53,9 @@ def test_extremes_leave_unmeasured_documents_out() -> None:
 
 def scores(**domains: list[float]) -> dict[str, Scores]:
     return {
-        name: Scores(np.array([f"{name}{i}" for i in range(len(m))]), np.array(m, float), np.full(len(m), 10))
+        name: Scores(
+            pa.chunked_array([[f"{name}{i}" for i in range(len(m))]]), np.array(m, float), np.full(len(m), 10)
+        )
         for name, m in domains.items()
     }
 

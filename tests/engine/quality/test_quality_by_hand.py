@@ -121,7 +121,9 @@ def test_the_expected_error_is_the_bins_weighted_gap() -> None:
 def scores(**domains: list[float]) -> dict[str, Scores]:
     return {
         name: Scores(
-            np.array([f"{name}{i:03}" for i in range(len(m))]), np.array(m, float), np.full(len(m), 10)
+            pa.chunked_array([[f"{name}{i:03}" for i in range(len(m))]]),
+            np.array(m, float),
+            np.full(len(m), 10),
         )
         for name, m in domains.items()
     }
@@ -142,7 +144,7 @@ def test_a_domain_keeps_its_least_number_of_documents_the_best_of_them() -> None
 
 def test_the_share_is_of_bytes_and_not_of_documents() -> None:
     margins, sizes = np.arange(10.0), np.array([1] * 5 + [1, 1, 1, 1, 91])
-    given = {"it": Scores(np.array(list("abcdefghij")), margins, sizes)}
+    given = {"it": Scores(pa.chunked_array([list("abcdefghij")]), margins, sizes)}
     kept, error = choose(given, SelectionConfig(keep_share=0.5, min_documents=1), 0)
     assert kept["it"].tolist() == [False] * 9 + [True]
     assert error == pytest.approx(0.91)
@@ -156,7 +158,7 @@ def test_temperature_draws_by_its_seed_and_by_each_documents_id() -> None:
     one, other = (choose(scores(it=margins), config, seed)[0]["it"] for seed in (0, 1))
     assert (one == other).mean() == pytest.approx(0.5, abs=0.05)
     backwards = scores(it=margins)["it"]
-    turned = Scores(backwards.id[::-1], backwards.margin, backwards.bytes)
+    turned = Scores(pa.chunked_array([backwards.id.to_pylist()[::-1]]), backwards.margin, backwards.bytes)
     assert (choose({"it": turned}, config, 0)[0]["it"][::-1] == one).all()
     two_levels = scores(it=[0.0] * 5_000 + [1.0] * 5_000)
     kept = choose(two_levels, SelectionConfig(**{**config.model_dump(), "keep_share": 0.05}), 0)[0]["it"]
@@ -181,7 +183,7 @@ def test_temperature_keeps_what_it_drew_where_that_is_enough() -> None:
 
 def test_bins_of_unequal_documents_hold_equal_bytes() -> None:
     margins, sizes = np.array([5.0, 4.0, 3.0, 2.0, 1.0, 0.0]), np.array([30, 10, 20, 10, 20, 900])
-    given = Scores(np.array(list("abcdef")), margins, sizes)
+    given = Scores(pa.chunked_array([list("abcdef")]), margins, sizes)
     keep = np.array([True] * 5 + [False])
     assert quality_bins(given, keep, 3).tolist() == [0, 1, 1, 2, 2, -1]
     assert quality_bins(given, keep, 1).tolist() == [0, 0, 0, 0, 0, -1]

@@ -95,7 +95,7 @@ def test_too_few_models_for_the_share_are_a_warning() -> None:
 
 
 def equal_scores(domains: list[str], documents: int) -> dict[str, Scores]:
-    ids = np.array([f"document-{i}" for i in range(documents)])
+    ids = pa.chunked_array([[f"document-{i}" for i in range(documents)]])
     return {name: Scores(ids, np.zeros(documents), np.full(documents, 10)) for name in domains}
 
 
