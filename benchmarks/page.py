@@ -30,7 +30,7 @@ class Page:
         self.name = name
         self.kept: dict[str, Any] = {
             "title": title,
-            "command": " ".join([f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
+            "command": " ".join([f"benchmarks/{Path(sys.argv[0]).name}", *_without_paths(sys.argv[1:])]),
             "commit": _commit(),
             "date": datetime.date.today().isoformat(),
             "machine": machine(),
@@ -64,6 +64,12 @@ class Page:
             f"\nkept in {FIGURES.relative_to(ROOT)}; docs/generate_benchmarks.py writes the page",
             file=sys.stderr,
         )
+
+
+def _without_paths(arguments: Sequence[str]) -> list[str]:
+    """Arguments that mean the same on every machine: an option with an absolute path is left out."""
+    paths = [i for i, argument in enumerate(arguments) if argument.startswith("/")]
+    return [a for i, a in enumerate(arguments) if i not in paths and i + 1 not in paths]
 
 
 def machine() -> str:
