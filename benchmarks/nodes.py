@@ -3,8 +3,8 @@
     python benchmarks/nodes.py [--gigabytes 0.4]
 
 The nodes are this machine's: namespaces with disks of their own as in tests/engine/cluster, one core each for
-tasks, and moto's S3 server between them, which takes its share of the same cores. So what is measured is a floor:
-on machines of their own the store costs the nodes nothing.
+tasks, and moto's S3 server between them, which takes its share of the same cores. So what is measured is a
+floor: on machines of their own the store costs the nodes nothing.
 """
 
 import argparse

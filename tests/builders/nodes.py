@@ -18,6 +18,7 @@ from pathlib import Path
 
 from builders.checkout import TESTS
 
+ADDRESSES = ("10.77.0.1", "10.77.0.2")
 PORT, S3_PORT = 6399, 5055
 BINARIES = Path(sys.executable).parent
 WAITED = """
@@ -148,7 +149,7 @@ def join(node: Node, head: Node) -> None:
 def namespaces(folder: Path) -> Iterator[tuple[Node, Node]]:
     """Nodes in namespaces of their own."""
     names = [f"mash{os.getpid()}{letter}" for letter in "ab"]
-    disk, addresses = folder / "disk", ("10.77.0.1", "10.77.0.2")
+    disk = folder / "disk"
     disk.mkdir()
     holders: list[subprocess.Popen[bytes]] = []
     links = [f"v{os.getpid()}{letter}" for letter in "ab"]
@@ -157,7 +158,7 @@ def namespaces(folder: Path) -> Iterator[tuple[Node, Node]]:
             _ip("netns", "add", name)
         _ip("link", "add", links[0], "type", "veth", "peer", "name", links[1])
         nodes = []
-        for name, link, address in zip(names, links, addresses, strict=True):
+        for name, link, address in zip(names, links, ADDRESSES, strict=True):
             _ip("link", "set", link, "netns", name)
             _ip("-n", name, "addr", "add", f"{address}/24", "dev", link)
             _ip("-n", name, "link", "set", link, "up")
@@ -165,7 +166,7 @@ def namespaces(folder: Path) -> Iterator[tuple[Node, Node]]:
             holders.append(_mounted(disk))
             mounts = f"--mount=/proc/{holders[-1].pid}/ns/mnt"
             before = ("nsenter", mounts, f"--net=/run/netns/{name}", f"--wd={disk}")
-            environment = _environment(addresses[0], disk)
+            environment = _environment(ADDRESSES[0], disk)
             nodes.append(Node(address, disk, folder / f"{name}.log", before, environment))
         yield nodes[0], nodes[1]
     finally:

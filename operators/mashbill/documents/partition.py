@@ -45,6 +45,11 @@ class Partition:
         with self.sealed.reading() as path:
             yield str(path)
 
+    @property
+    def bytes(self) -> int:
+        """Size of its file, as its manifest says; 0 while it is no artifact's."""
+        return 0 if self.sealed is None else self.sealed.bytes
+
     def count(self) -> int:
         """How many rows it has, as its manifest says; nothing is read where it does."""
         if self.sealed is not None and self.sealed.rows is not None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from mashbill.documents import DocumentStore, Kind
+from mashbill.documents import DocumentStore, Kind, Partition
 
 SCORES = Kind(
     "scores",
@@ -26,6 +26,12 @@ class Scores:
     id: pa.ChunkedArray
     margin: np.ndarray
     bytes: np.ndarray
+
+    @classmethod
+    def of(cls, partition: Partition) -> "Scores":
+        """The scores of a partition."""
+        table = partition.read(["id", "margin", "bytes"])
+        return cls(table["id"], table["margin"].to_numpy(), table["bytes"].to_numpy())
 
     @classmethod
     def read(cls, store: DocumentStore, domain: str) -> "Scores":

@@ -1,38 +1,98 @@
 """The select stage: keep the best-scored text, of each domain or overall, and if asked split what is kept
 into quality bins.
 
-Two passes over the margins and sizes, a partition at a time: one fills quantile sketches, from which
-thresholds follow; the other writes the documents above them.
+Passes over the partitions, of which tasks take one at a time: scores are measured, from which cutoffs follow;
+what they keep is looked at; and the documents are written. The driver holds sketches, and no score.
 """
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
-from mashbill.artifacts import Counts, StageRun
-from mashbill.config import SelectionConfig
+from mashbill.artifacts import Counts, Pace, StageRun
 from mashbill.documents import DocumentStore, Flow, Partition, Tally
 from mashbill.errors import DataError
 from mashbill.partitions import spread
-from mashbill.quality.lots import as_uniform, draw_lots
-from mashbill.quality.scores import Scores
-from mashbill.quality.sketch import QuantileSketch, buckets
+from mashbill.quality.cutoffs import (
+    Best,
+    Cutoff,
+    Measured,
+    decided,
+    filled_up,
+    open_cutoffs,
+    short_of,
+)
+from mashbill.quality.scores import SCORES, Scores
+from mashbill.quality.sketch import QuantileSketch
 
 BINS = 40
+ENDS = 0.001, 0.999  # quantiles between which margins are shown
 SAMPLE_CHARACTERS = 500
-NOISE_TAG, LEAST_TAG = 411, 412
+SHOWN_TAG = 413
+SIDES = "kept", "dropped"
 SAMPLES, FACTS = "samples.json", "quality.json"
 OUTPUTS = {
     "documents/": "the documents that are kept",
     SAMPLES: "kept and dropped documents",
     FACTS: "score distributions by domain",
 }
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A partition of documents and one of their scores, and what is kept of it.
+
+    Attributes:
+        scores, documents: partitions of one number.
+        cutoff: of the domain.
+        edges: [edges] of the bars in which margins are shown.
+        shown: rows to show, by side.
+    """
+
+    scores: Partition
+    documents: Partition
+    cutoff: Cutoff
+    edges: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    shown: tuple[tuple[str, int], ...] = ()
+
+    def read(self) -> Scores:
+        """The scores."""
+        return Scores.of(self.scores)
+
+
+@dataclass
+class Look:
+    """What is seen of a domain, or of a partition of it, once it is known what is kept.
+
+    Attributes:
+        flow: what stays and goes.
+        bars: [sides, bars] documents by margin.
+        least: lowest margin of what is kept.
+        margins: of what is kept, weighted by bytes.
+        drawn: documents to show by side: lot, number of the partition, row and margin.
+    """
+
+    flow: Flow = field(default_factory=Flow)
+    bars: np.ndarray = field(default_factory=lambda: np.zeros((2, BINS), np.int64))
+    least: float = np.inf
+    margins: QuantileSketch = field(default_factory=QuantileSketch)
+    drawn: dict[str, list[tuple[float, int, int, float]]] = field(
+        default_factory=lambda: {side: [] for side in SIDES}
+    )
+
+    def add(self, other: "Look", count: int) -> None:
+        """Add what is seen of another partition; of each side so many are drawn."""
+        self.flow, self.bars = self.flow + other.flow, self.bars + other.bars
+        self.least = min(self.least, other.least)
+        self.margins.merge(other.margins)
+        self.drawn = {side: sorted([*self.drawn[side], *other.drawn[side]])[:count] for side in SIDES}
 
 
 def select(run: StageRun) -> Counts:
@@ -41,187 +101,148 @@ def select(run: StageRun) -> Counts:
     Raises:
         DataError: nothing of a domain is kept.
     """
-    domains, config = run.config.domain_names, run.config.selection
-    store = DocumentStore.of(run.inputs["score"])
-    scores = {d: Scores.read(store, d) for d in domains}
-    kept, error = choose(scores, config, run.config.seed)
-    samples: dict[str, Any] = {}
-    quality: dict[str, Any] = {}
-    tally = Tally()
-    for i, domain in enumerate(domains):
-        run.progress(i / len(domains), f"selecting {domain}")
-        keep = kept[domain]
-        if not keep.any():
-            raise DataError(
-                f"domain {domain}",
-                "keeps no document",
-                "lower selection.threshold or raise selection.min_documents",
-            )
-        bins = quality_bins(scores[domain], keep, config.bins)
-        samples[domain] = _write_domain(run, domain, keep, bins=bins, margin=scores[domain].margin)
-        quality[domain] = _distribution(scores[domain].margin, keep)
-        tally.add(domain, _flow(scores[domain].bytes, keep))
+    config, domains = run.config.selection, run.config.domain_names
+    cutoffs = open_cutoffs(domains, config, run.config.seed)
+    measured = {domain: Measured() for domain in domains}
+    for item, found in _each(run, _scored(run, cutoffs), _measure, begin=0.0, words="measuring"):
+        measured[item.cutoff.domain].add(found)
+    cutoffs, error = decided(cutoffs, measured)
+    if few := short_of(cutoffs, measured):
+        best: dict[str, list[Best]] = {domain: [] for domain in few}
+        short = _scored(run, {domain: cutoffs[domain] for domain in few})
+        for item, some in _each(run, short, _best, begin=0.25, words="filling up"):
+            best[item.cutoff.domain].append(some)
+        cutoffs |= {domain: filled_up(cutoffs[domain], best[domain]) for domain in few}
+    edges = {domain: _edges(measured[domain].margins) for domain in domains}
+    looks = {domain: Look() for domain in domains}
+    items = [replace(item, edges=edges[item.cutoff.domain]) for item in _scored(run, cutoffs)]
+    look = partial(_look, run.config.seed, config.samples)
+    for item, seen in _each(run, items, look, begin=0.5, words="looking at"):
+        looks[item.cutoff.domain].add(seen, config.samples)
+    _refuse_nothing(looks)
+    cutoffs = {domain: cutoff.in_bins(looks[domain].margins) for domain, cutoff in cutoffs.items()}
+    samples = _write(run, cutoffs, looks)
+    quality = {domain: _distribution(edges[domain], looks[domain]) for domain in domains}
     (run.output / SAMPLES).write_text(json.dumps(samples, ensure_ascii=False, indent=1))
     (run.output / FACTS).write_text(json.dumps({"domains": quality, "share_error": error}, indent=1))
-    return tally.counts()
+    return Tally({domain: looks[domain].flow for domain in domains}).counts()
 
 
-def choose(
-    scores: Mapping[str, Scores], config: SelectionConfig, seed: int
-) -> tuple[dict[str, np.ndarray], float]:
-    """Which documents are kept.
-
-    Those of one score, or of one bucket of the sketch, are kept all or none, so that no order decides among
-    them; which of them fill up the least number of documents is drawn by lot.
-
-    Args:
-        scores: of each domain's documents.
-        config: method, share or threshold, scope and the least number of documents.
-        seed: seed of temperature sampling.
-    Returns:
-        [documents] bool by domain, and by how much of the text the share may be passed (the weight of one
-        bucket of the sketch).
-    """
-    keys = {d: _keys(d, s, config, seed=seed) for d, s in scores.items()}
-    error = 0.0
-    if config.method == "threshold":
-        kept = {d: key >= config.threshold for d, key in keys.items()}
-    else:
-        groups = {d: (d,) for d in scores} if config.scope == "domain" else {"overall": tuple(scores)}
-        kept = {}
-        for names in groups.values():
-            sketch = QuantileSketch()
-            for d in names:
-                sketch.merge(QuantileSketch().add(keys[d], scores[d].bytes))
-            lowest, over = sketch.top(config.keep_share)
-            error = max(error, over)
-            kept |= {d: buckets(keys[d]) >= lowest for d in names}
-    for d, mask in kept.items():
-        if mask.sum() < config.min_documents:
-            lots = _lots(d, scores[d], seed=seed, tag=LEAST_TAG)
-            mask[np.lexsort((lots, -scores[d].margin))[: config.min_documents]] = True
-    return {d: kept[d] for d in scores}, error
+def _scored(run: StageRun, cutoffs: Mapping[str, Cutoff]) -> list[Scored]:
+    """The partitions of some domains."""
+    documents, scores = (DocumentStore.of(run.inputs[name]) for name in ("deduplicate", "score"))
+    return [
+        Scored(one, other, cutoff)
+        for domain, cutoff in cutoffs.items()
+        for one, other in zip(
+            scores.partitions(domain, kind=SCORES), documents.partitions(domain), strict=True
+        )
+    ]
 
 
-def quality_bins(scores: Scores, keep: np.ndarray, bins: int) -> np.ndarray:
-    """[documents] the bin of each kept document, from 0 (best) to bins - 1, of equal bytes each; -1 for the
-    dropped."""
-    number = np.full(len(keep), -1)
-    number[keep] = 0
-    sketch = QuantileSketch().add(scores.margin[keep], scores.bytes[keep])
-    for cut in range(1, bins):
-        lowest, _ = sketch.top(cut / bins)
-        number[keep & (buckets(scores.margin) < lowest)] = cut
-    return number
+def _each(
+    run: StageRun, items: Sequence[Scored], work: Callable[[Scored], Result], *, begin: float, words: str
+) -> Iterator[tuple[Scored, Result]]:
+    """Each partition, and what a task finds of it."""
+    pace = Pace(len(items))
+    for item, result in zip(items, spread(run.config.engine, work, items, output=run.files), strict=True):
+        told = pace.after(item.documents.bytes)
+        run.progress(begin + 0.25 * pace.done / len(items), f"{words} {item.cutoff.domain}: {told}")
+        yield item, result
 
 
-def _keys(domain: str, scores: Scores, config: SelectionConfig, *, seed: int) -> np.ndarray:
-    """[documents] what documents are ordered by: the margin, or, sampling, the margin with noise that is a
-    function of (seed, domain, id).
-
-    Adding Gumbel noise and taking the top is sampling without replacement with probabilities that grow as
-    exp(margin / temperature).
-    """
-    if config.method != "temperature":
-        return scores.margin
-    uniform = as_uniform(_lots(domain, scores, seed=seed, tag=NOISE_TAG))
-    return scores.margin / config.temperature - np.log(-np.log(uniform))
+def _measure(item: Scored) -> Measured:
+    return Measured.of(item.read(), item.cutoff)
 
 
-def _lots(domain: str, scores: Scores, *, seed: int, tag: int) -> np.ndarray:
-    return draw_lots(domain, scores.id, seed=seed, tag=tag)
+def _best(item: Scored) -> Best:
+    return item.cutoff.best(item.read())
 
 
-def _flow(size: np.ndarray, keep: np.ndarray) -> Flow:
-    """What became of a domain's documents.
-
-    Args:
-        size: [documents] bytes of text.
-        keep: [documents] bool.
-    """
-    return Flow(
-        documents_in=len(keep),
-        documents_out=int(keep.sum()),
-        bytes_in=int(size.sum()),
-        bytes_out=int(size[keep].sum()),
-        bytes_removed=int(size[~keep].sum()),
-        removed=Counter({"quality": int((~keep).sum())}),
+def _look(seed: int, count: int, item: Scored) -> Look:
+    """What is kept of a partition, and what it looks like."""
+    scores = item.read()
+    keep, margin, size = item.cutoff.keep(scores), scores.margin, scores.bytes
+    clipped = np.clip(margin, item.edges[0], item.edges[-1])
+    finite, number = np.isfinite(margin), item.scores.number
+    lots = np.random.default_rng([seed, SHOWN_TAG, number, *item.cutoff.domain.encode()]).random(len(keep))
+    drawn = {}
+    for side, mask in zip(SIDES, (keep, ~keep), strict=True):
+        rows = np.flatnonzero(mask)
+        rows = rows[np.argsort(lots[rows], kind="stable")[:count]]
+        drawn[side] = [(float(lots[row]), number, int(row), float(margin[row])) for row in rows]
+    return Look(
+        flow=Flow(
+            documents_in=len(keep),
+            documents_out=int(keep.sum()),
+            bytes_in=int(size.sum()),
+            bytes_out=int(size[keep].sum()),
+            bytes_removed=int(size[~keep].sum()),
+            removed=Counter({"quality": int((~keep).sum())}),
+        ),
+        bars=np.array([np.histogram(clipped[mask & finite], item.edges)[0] for mask in (keep, ~keep)]),
+        least=float(margin[keep].min(initial=np.inf)),
+        margins=QuantileSketch().add(margin[keep], size[keep]),
+        drawn=drawn,
     )
 
 
-def _sample_rows(margin: np.ndarray, keep: np.ndarray, count: int) -> dict[str, np.ndarray]:
-    """Rows to show: spread evenly over the margins of each side, best first."""
-    rows = {}
-    for side, mask in (("kept", keep), ("dropped", ~keep)):
-        order = np.flatnonzero(mask)
-        order = order[np.argsort(-margin[order], kind="stable")]
-        places = np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int)
-        rows[side] = order[places]
-    return rows
+def _refuse_nothing(looks: dict[str, Look]) -> None:
+    for domain, look in looks.items():
+        if not look.flow.documents_out:
+            mend = "lower selection.threshold or raise selection.min_documents"
+            raise DataError(f"domain {domain}", "keeps no document", mend)
 
 
-def _write_domain(
-    run: StageRun, domain: str, keep: np.ndarray, *, bins: np.ndarray, margin: np.ndarray
-) -> dict[str, Any]:
-    """Write the kept documents of a domain, partition by partition; some of both sides, to be shown."""
-    wanted = _sample_rows(margin, keep, run.config.selection.samples)
-    partitions = DocumentStore.of(run.inputs["deduplicate"]).partitions(domain)
-    ends = np.cumsum([partition.count() for partition in partitions]).tolist()
-    cuts = [
-        Cut(partition, bins[start:end], {side: _between(rows, start, end) for side, rows in wanted.items()})
-        for partition, start, end in zip(partitions, [0, *ends[:-1]], ends, strict=True)
+def _write(run: StageRun, cutoffs: dict[str, Cutoff], looks: dict[str, Look]) -> dict[str, Any]:
+    """Write the kept documents; some of both sides, to be shown, best first."""
+    shown: dict[tuple[str, int], tuple[tuple[str, int], ...]] = {}
+    margins: dict[tuple[str, int, int], float] = {}
+    for domain, look in looks.items():
+        for side, drawn in look.drawn.items():
+            for _, number, row, margin in drawn:
+                shown[domain, number] = (*shown.get((domain, number), ()), (side, row))
+                margins[domain, number, row] = margin
+    items = [
+        replace(item, shown=shown.get((item.cutoff.domain, item.scores.number), ()))
+        for item in _scored(run, cutoffs)
     ]
-    work = partial(_write_cut, DocumentStore.into(run.files), run.config.binned_names(domain))
-    shown: dict[str, list[dict[str, Any]]] = {side: [] for side in wanted}
-    written = spread(run.config.engine, work, cuts, output=run.files)
-    for start, found in zip([0, *ends[:-1]], written, strict=True):
-        for side, row, record in found:
-            shown[side].append({**record, "margin": float(margin[start + row])})
-    return {side: sorted(rows, key=lambda r: -r["margin"]) for side, rows in shown.items()}
+    names = {domain: run.config.binned_names(domain) for domain in looks}
+    work = partial(_write_partition, DocumentStore.into(run.files), names)
+    samples: dict[str, Any] = {domain: {side: [] for side in SIDES} for domain in looks}
+    for item, records in _each(run, items, work, begin=0.75, words="writing"):
+        domain, number = item.cutoff.domain, item.scores.number
+        for side, row, record in records:
+            samples[domain][side].append({**record, "margin": margins[domain, number, row]})
+    return {
+        domain: {side: sorted(rows, key=lambda row: -row["margin"]) for side, rows in sides.items()}
+        for domain, sides in samples.items()
+    }
 
 
-@dataclass(frozen=True)
-class Cut:
-    """What is kept of a partition.
-
-    Attributes:
-        partition: of a domain.
-        bins: [documents] the bin of each, -1 for the dropped.
-        shown: rows to show, by side.
-    """
-
-    partition: Partition
-    bins: np.ndarray
-    shown: dict[str, np.ndarray]
-
-
-def _between(rows: np.ndarray, start: int, end: int) -> np.ndarray:
-    return rows[(rows >= start) & (rows < end)] - start
-
-
-def _write_cut(store: DocumentStore, names: Sequence[str], cut: Cut) -> list[tuple[str, int, dict[str, Any]]]:
+def _write_partition(
+    store: DocumentStore, names: Mapping[str, Sequence[str]], item: Scored
+) -> list[tuple[str, int, dict[str, Any]]]:
     """Write what is kept of a partition, by bin; the rows that are shown, with their sides."""
-    table = cut.partition.read()
-    for number, name in enumerate(names):
-        selected = table.filter(pa.array(cut.bins == number))
+    scores, table = item.read(), item.documents.read()
+    bins = item.cutoff.binned(scores, item.cutoff.keep(scores))
+    for number, name in enumerate(names[item.cutoff.domain]):
+        selected = table.filter(pa.array(bins == number))
         if len(selected):
-            store.write(selected, name, cut.partition.number)
+            store.write(selected, name, item.documents.number)
     found = []
-    for side, rows in cut.shown.items():
-        for row in rows.tolist():
-            record = table.slice(row, 1).select(["id", "text"]).to_pylist()[0]
-            found.append((side, row, {**record, "text": record["text"][:SAMPLE_CHARACTERS]}))
+    for side, row in item.shown:
+        record = table.slice(row, 1).select(["id", "text"]).to_pylist()[0]
+        found.append((side, row, {**record, "text": record["text"][:SAMPLE_CHARACTERS]}))
     return found
 
 
-def _distribution(margin: np.ndarray, keep: np.ndarray) -> dict[str, Any]:
-    finite = np.isfinite(margin)
-    low, high = np.quantile(margin[finite], [0.001, 0.999])
-    edges = np.linspace(low, high if high > low else low + 1e-6, BINS + 1)
-    clipped = np.clip(margin, edges[0], edges[-1])
-    return {
-        "edges": edges.tolist(),
-        "kept": np.histogram(clipped[keep & finite], edges)[0].tolist(),
-        "dropped": np.histogram(clipped[~keep & finite], edges)[0].tolist(),
-        "threshold": float(margin[keep].min()),
-    }
+def _edges(margins: QuantileSketch) -> np.ndarray:
+    """[bars + 1] where bars of margins begin and end."""
+    low, high = (margins.value(share) for share in ENDS)
+    return np.linspace(low, high if high > low else low + 1e-6, BINS + 1)
+
+
+def _distribution(edges: np.ndarray, look: Look) -> dict[str, Any]:
+    kept, dropped = look.bars.tolist()
+    return {"edges": edges.tolist(), "kept": kept, "dropped": dropped, "threshold": look.least}

@@ -60,6 +60,15 @@ class QuantileSketch:
                 return number, self.weights[number] / max(self.total, 1e-300)
         return numbers[-1], 0.0
 
+    def value(self, share: float) -> float:
+        """The score below which a share of the weight lies, as far as buckets tell; 0 where there is none."""
+        below, wanted = 0.0, share * self.total
+        for number in sorted(self.weights):
+            below += self.weights[number]
+            if below >= wanted:
+                return float(np.sign(number) * SMALLEST * np.exp(abs(number) * _STEP))
+        return 0.0
+
 
 def buckets(scores: np.ndarray) -> np.ndarray:
     """[documents] int64 bucket of each score: monotonous, 0.1% wide, symmetric around 0."""

@@ -77,7 +77,7 @@ _CURATION = (
         sections=("selection", "corpus"),
         inputs=("deduplicate", "score"),
         run="mashbill.quality.selection:select",
-        version=2,
+        version=3,
     ),
     Stage(
         name="tokenize",

@@ -1,12 +1,14 @@
 """Curation on two machines that share nothing but an object store gives the files that one machine gives."""
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 
 import pytest
 
-from builders.nodes import PORT, Node, can_be_apart, two_nodes
+from builders.checkout import DOCS
+from builders.nodes import ADDRESSES, BINARIES, PORT, Node, can_be_apart, two_nodes
 
 BUCKET = """
 import boto3, sys
@@ -23,6 +25,7 @@ import pathlib, sys
 print(sum(path.is_file() for path in pathlib.Path(sys.argv[1]).rglob("*.parquet")))
 """
 
+WRITE = "import pathlib, sys; pathlib.Path(sys.argv[1]).write_text(sys.argv[2])"
 Contents = dict[str, list[list[object]]]
 pytestmark = pytest.mark.slow
 
@@ -67,3 +70,29 @@ def test_two_nodes_with_nothing_shared_give_one_machines_files_run_after_run(
     assert int(used) > 0, "the other node has read partitions"
     left = [key for key in head.python(KEYS, "lake").split() if ".work/" in key]
     assert not left
+
+
+def test_the_pages_commands_run_as_they_stand(nodes: tuple[Node, Node], expected: Contents) -> None:
+    head, _ = nodes
+    page = (DOCS / "how-to" / "cluster.md").read_text(encoding="utf-8")
+    (snippet,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    plain, engine = snippet.split("[engine]")
+    config = head.run("cat", str(head.disk / "corpus" / "config.toml"))
+    corpus = config.removeprefix('artifacts = "artifacts"\n')
+    head.python(WRITE, str(head.disk / "corpus" / "my.toml"), f"{plain}{corpus}\n[engine]{engine}")
+    commands = re.findall(r"^    (mashbill .*--config my\.toml.*)$", page, re.MULTILINE)
+    assert [command.split()[1] for command in commands] == ["check", "run", "run"]
+    for command in commands:
+        inside = f"cd {head.disk}/corpus && {BINARIES}/{command}"
+        head.run("sh", "-c", inside)
+    found = curate(head, "s3://lake/artifacts")
+    assert found == expected, "the page's run made what one machine makes"
+
+
+def test_the_pages_ray_is_started_as_here() -> None:
+    page = (DOCS / "how-to" / "cluster.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^    ray start (.*)$", page, re.MULTILINE)
+    assert [line.split() for line in lines] == [
+        ["--head", f"--port={PORT}", "--num-cpus=16"],
+        [f"--address={ADDRESSES[0]}:{PORT}", "--num-cpus=16"],
+    ]

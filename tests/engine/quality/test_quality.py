@@ -17,9 +17,10 @@ from builders.corpus import SMALL_FAMILY, corpus_config, documents, run_stages, 
 from mashbill.config import SelectionConfig
 from mashbill.errors import ConfigError, DataError
 from mashbill.quality import FastTextScorer
+from mashbill.quality.cutoffs import Cutoff, choose
 from mashbill.quality.extremes import extremes
 from mashbill.quality.predictive_strength import predictive_strength, rank_correlation
-from mashbill.quality.selection import Scores, choose, quality_bins
+from mashbill.quality.scores import Scores
 from mashbill.quality.sketch import QuantileSketch, buckets
 
 finite = st.floats(0.1, 10, allow_nan=False)
@@ -49,6 +50,13 @@ def test_extremes_leave_unmeasured_documents_out() -> None:
     strength = np.array([0.5, np.nan, 0.9, 0.1, 0.7, 0.3])
     best, worst = extremes(strength, 0.4, np.arange(6, dtype=np.uint64))
     assert (best.tolist(), worst.tolist()) == ([2, 4], [3, 5])
+
+
+def binned(given: Scores, keep: np.ndarray, bins: int) -> np.ndarray:
+    """[documents] the bin of each."""
+    cutoff = Cutoff("it", 0, SelectionConfig(bins=bins))
+    kept = QuantileSketch().add(given.margin[keep], given.bytes[keep])
+    return cutoff.in_bins(kept).binned(given, keep)
 
 
 def scores(**domains: list[float]) -> dict[str, Scores]:
@@ -116,7 +124,7 @@ def test_quality_bins_hold_equal_bytes_best_first() -> None:
     margins = np.random.default_rng(0).normal(size=4_000)
     whole = scores(it=margins.tolist())["it"]
     keep = margins > -1
-    number = quality_bins(whole, keep, 4)
+    number = binned(whole, keep, 4)
     assert set(number[~keep]) == {-1}
     assert np.bincount(number[keep]) / keep.sum() == pytest.approx([0.25] * 4, abs=0.01)
     assert all(margins[number == i].min() >= margins[number == i + 1].max() for i in range(3))

@@ -14,11 +14,11 @@ from builders.corpus import SMALL_FAMILY, corpus_config, run_stages, write_jsonl
 from mashbill.artifacts import Artifact
 from mashbill.config import SelectionConfig
 from mashbill.documents import DocumentStore
+from mashbill.quality.cutoffs import choose
 from mashbill.quality.extremes import Threshold, extremes, extremes_by_group, too_few_models
 from mashbill.quality.lots import draw_lots
 from mashbill.quality.predictive_strength import predictive_strength, rank_correlation
 from mashbill.quality.scores import Scores
-from mashbill.quality.selection import choose
 
 DOMAINS, DOCUMENTS = [f"domain{i}" for i in range(10)], 600
 LEAST_CHANCE = 1e-4
