@@ -43,6 +43,10 @@ EXACT, NEAR = 0.1, 0.1  # of the second domain's documents
 NGRAM = 5
 LOOKED_AT = 2_000  # near copies whose similarity is worked out
 DISK_SECONDS = 2.0
+HASH_BYTES = 16
+TERABYTES, NODES = (1, 10, 100), 8
+NODE = "m7i.16xlarge: 64 virtual cores, 3.1 GB/s of network, $3.23 an hour"
+NODE_CORES, NODE_NETWORK, NODE_DOLLARS = 64, 3.1e9, 3.23
 CONFIG = """
 artifacts = "artifacts"
 [corpus]
@@ -196,9 +200,20 @@ def run_path(folder: Path) -> dict[str, Any]:
         "stages": stages,
         "text": done["ingest"].manifest.counts["bytes_out"],
         "tokenized": done["tokenize"].manifest.counts["bytes_in"],
+        "traffic": traffic(done),
         "passed": passed_filters(done["filter"]),
         "removed": removed(done["deduplicate"]),
     }
+
+
+def traffic(done: dict[str, Artifact]) -> int:
+    """Bytes that would go over a node's network if every stage read and wrote an object store: what stages write,
+    what each reads of it (deduplication twice), and hashes, there and back."""
+    size = {name: sum(file.bytes for file in one.manifest.files) for name, one in done.items()}
+    rows = done["filter"].manifest.counts["documents_out"] * (1 + DeduplicationConfig().bands) * HASH_BYTES
+    sources = size["ingest"]  # both are parquet of the same text
+    read = size["ingest"] + 2 * size["filter"] + 2 * size["deduplicate"] + 3 * size["score"] + size["select"]
+    return sources + read + sum(size.values()) + 2 * rows
 
 
 def passed_filters(artifact: Artifact) -> dict[str, int]:
@@ -271,6 +286,22 @@ def tell(page: Page, results: dict[float, dict[str, Any]]) -> None:
         shares = {kind: found["removed"][kind] / max(1, found["passed"][kind]) for kind in "eng"}
         cells = [f"{shares['e']:.2%}", f"{shares['n']:.1%}", f"{expected:.1%} (±{spread:.1%})"]
         page.row([f"{found['text'] / 1e9:.2f} GB", *cells, f"{shares['g']:.3%}"])
+    project(page, list(results.values())[-1])
+
+
+def project(page: Page, found: dict[str, Any]) -> None:
+    """What more text would cost at the rate of the largest that was measured."""
+    page.table(
+        [f"on {NODES} nodes ({NODE})", "hours of a core", "hours by cores", "hours by network", "dollars"]
+    )
+    for terabytes in TERABYTES:
+        times = terabytes * 1e12 / found["text"]
+        core = found["cpu"] * times / 3_600
+        hours = core / NODES / NODE_CORES
+        network = found["traffic"] * times / NODES / NODE_NETWORK / 3_600
+        dollars = max(hours, network) * NODES * NODE_DOLLARS
+        cells = [f"{core:,.0f}", f"{hours:.2f}", f"{network:.2f}", f"{dollars:,.0f}"]
+        page.row([f"{terabytes} TB", *cells])
 
 
 if __name__ == "__main__":
