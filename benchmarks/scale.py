@@ -207,8 +207,8 @@ def run_path(folder: Path) -> dict[str, Any]:
 
 
 def traffic(done: dict[str, Artifact]) -> int:
-    """Bytes that would go over a node's network if every stage read and wrote an object store: what stages write,
-    what each reads of it (deduplication twice), and hashes, there and back."""
+    """Bytes over nodes' networks if every stage read and wrote an object store: what stages write, what each
+    reads of it (deduplication twice), and hashes, there and back."""
     size = {name: sum(file.bytes for file in one.manifest.files) for name, one in done.items()}
     rows = done["filter"].manifest.counts["documents_out"] * (1 + DeduplicationConfig().bands) * HASH_BYTES
     sources = size["ingest"]  # both are parquet of the same text
