@@ -16,6 +16,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_to
 
 from mashbill.tokens import encoder as encoder_module
 from mashbill.tokens.encoder import Encoder
+from mashbill.tokens.pieces import gpt2_piece, gpt4_piece, kinds
 from mashbill.tokens.split_patterns import GPT2, GPT4, QWEN, SplitPattern, split_pattern
 
 SCRIPTS = (
@@ -92,6 +93,24 @@ def test_ids_are_the_librarys_at_every_edge_of_the_patterns(name: str, normal: b
         assert by_table(encoder, given_texts) == by_library(tokenizer, given_texts)
 
     hold()
+
+
+@patterns
+def test_pieces_end_where_the_librarys_end(name: str) -> None:
+    """Whether merges are known of them or not, as ids cannot tell where no token reaches over an end."""
+    library, pattern = PRE_TOKENIZERS[name](), split_pattern(trained(name))
+    assert isinstance(pattern, SplitPattern)
+    drawn = random.Random(11)
+    for _ in range(2_000):
+        text = "".join(
+            drawn.choices([*CHARACTERS, "\r\n", "  ", "'s", "'Ll", "'ſ", "\n\n  "], k=drawn.randrange(1, 9))
+        )
+        content, ends = np.frombuffer(text.encode(), np.uint8), [0]
+        while ends[-1] < len(content):
+            begun = (content, ends[-1], len(content), kinds())
+            ends.append(gpt2_piece(*begun) if pattern.gpt2 else gpt4_piece(*begun, pattern.digits or 99))
+        pieces = [piece for piece, _ in library.pre_tokenize_str(text)]  # a character a byte
+        assert np.diff(ends).tolist() == [len(piece) for piece in pieces], text
 
 
 @patterns
