@@ -211,7 +211,10 @@ def attempt(fault: Fault, chosen: list[str], copy: Path, seconds: float) -> Verd
 
     def body() -> int:
         if b"njit" in source:
+            import numba
+
             os.environ["NUMBA_CACHE_DIR"] = str(copy / "kernels")
+            numba.config.reload_config()  # which it read when it was imported
         return run_tests(files, Watch(ranks, failed))
 
     try:
