@@ -64,10 +64,16 @@ def warm() -> None:
             importlib.import_module(name)
         except ImportError:
             continue
-    from hypothesis import Phase, settings
+    from hypothesis import HealthCheck, Phase, settings
 
-    phases = (Phase.explicit, Phase.generate)
-    settings.register_profile("mutants", deadline=None, phases=phases, database=None, derandomize=True)
+    settings.register_profile(
+        "mutants",
+        deadline=None,
+        phases=(Phase.explicit, Phase.generate),
+        database=None,
+        derandomize=True,
+        suppress_health_check=[HealthCheck.too_slow],  # a machine that is busy has found no fault
+    )
     assert "mashbill" not in sys.modules
 
 
@@ -166,15 +172,16 @@ def run_tests(files: list[str], *plugins: Any) -> int:
 def closest(fault: Fault, tests: dict[str, TestRecord], budget: float) -> list[str]:
     """Node ids of the tests that try a fault, in their order.
 
-    Those of the closest folders that execute its line; where none is known to, as with compiled kernels and
-    what other processes run, those that execute any line of its module, and else all of the room's own. The
-    quickest are taken up to ``budget`` seconds, beside what those of the first file share; a file's tests
-    stay together.
+    Those of the closest folders that execute its line; where none is known to, as with what other processes
+    run, those that execute any line of its module; and where that is not known either, or the module has
+    compiled kernels, which leave no trace, all of the room's own. The quickest are taken up to ``budget``
+    seconds, beside what those of the first file share; a file's tests stay together.
     """
     folders = CLOSEST[room_of(fault.module)]
     near = {test: found for test, found in tests.items() if test.split("/")[2] in folders and found.passed}
     by_line = [test for test, found in near.items() if fault.line in found.lines.get(fault.module, ())]
-    by_module = [test for test, found in near.items() if fault.module in found.lines]
+    compiled = "njit" in (OPERATORS / "mashbill" / fault.module).read_text(encoding="utf-8")
+    by_module = [] if compiled else [test for test, found in near.items() if fault.module in found.lines]
     own = [test for test in near if test.split("/")[2] == folders[0]]
     if not fault.function:
         by_line = by_module
@@ -204,7 +211,10 @@ def attempt(fault: Fault, chosen: list[str], copy: Path, seconds: float) -> Verd
 
     def body() -> int:
         if b"njit" in source:
+            import numba
+
             os.environ["NUMBA_CACHE_DIR"] = str(copy / "kernels")
+            numba.config.reload_config()  # which it read when it was imported
         return run_tests(files, Watch(ranks, failed))
 
     try:

@@ -1,5 +1,5 @@
-"""Parts of deduplication whose answers are known beforehand: pieces of a text, stars over a long chain, and
-what held-out text alone removes."""
+"""Parts of deduplication whose answers are known beforehand: pieces of a text, stars over a long chain, what
+held-out text alone removes, and signatures of a few texts."""
 
 from pathlib import Path
 
@@ -8,9 +8,12 @@ import pyarrow as pa
 import pytest
 
 from builders.corpus import corpus_config, documents, removals, run_stages, write_jsonl
-from mashbill.config import EngineConfig
+from mashbill.config import DeduplicationConfig, EngineConfig
 from mashbill.dedup.components import Stars
+from mashbill.dedup.index import SIGNATURES
 from mashbill.dedup.lines import Pieces
+from mashbill.dedup.minhash import band_hashes
+from mashbill.dedup.shingles import least_values
 from mashbill.partitions import Exchange, scattered
 from mashbill.storage import open_storage
 
@@ -57,3 +60,42 @@ def test_with_exact_off_equal_texts_stay_and_what_a_held_out_set_has_goes(tmp_pa
     artifact = run_stages(config, "deduplicate")["deduplicate"]
     assert [row["text"] for row in documents(artifact, "a")] == ["Said twice."] * 2
     assert [row["id"] for row in removals(artifact)] == ["a-2"]
+
+
+def test_each_permutation_is_a_product_and_a_sum_modulo_two_to_the_32() -> None:
+    """And of several words the least value is that of one of them."""
+    words = np.random.default_rng(7).integers(0, 2**64, 9, dtype=np.uint64)
+    factors, summands = [1, 3, 0xDEADBEEF, 1], [0, 5, 17, 2**31]
+
+    def least(*of: int) -> list[int]:
+        found = np.empty(4, np.uint32)
+        least_values(words[list(of)], 1, np.array([factors, summands], np.uint32), found)
+        return [int(value) for value in found]
+
+    alone = [least(i) for i in range(9)]
+    for values in alone:
+        expected = [(a * values[0] + b) % 2**32 for a, b in zip(factors, summands, strict=True)]
+        assert values == expected
+    assert least(*range(9)) == [min(column) for column in zip(*alone, strict=True)]
+
+
+def test_shingles_are_a_set_whatever_their_order_and_place() -> None:
+    config = DeduplicationConfig(bands=32, rows=2, ngram=3)
+    words = ["the", "mill", "beside", "the", "river"]
+    turning = [" ".join((words * 4)[start : start + size]) for start in range(5) for size in (7, 15)]
+    bands = band_hashes(pa.chunked_array([pa.array(turning, pa.large_string())]), config)
+    assert (bands == bands[0]).all()
+
+
+def test_signatures_of_an_index_that_lies_with_people_are_made_today_as_then() -> None:
+    """A corpus is compared with one that was finished long ago; who changes these raises ``SIGNATURES``."""
+    written = {
+        "The mill beside the river.": [0xCB48C7EFC80A70A8, 0xE287F2755B23D0AD],
+        "Über\u00a0naïve\u3000cafés": [0xE5E80551689C82E6, 0x6CBC3EAD25E4F93F],
+        "река и лес": [0x8092E4775205A456, 0x61FD65EE18F3C13C],
+        "人人生而自由": [0xDF65FEBE6F17BB2D, 0x3B05E5D037FA558B],
+    }
+    config = DeduplicationConfig(bands=2, rows=3, ngram=2)
+    bands = band_hashes(pa.chunked_array([pa.array([*written], pa.large_string())]), config)
+    assert SIGNATURES == 2
+    assert bands.tolist() == [*written.values()]

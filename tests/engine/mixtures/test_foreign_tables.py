@@ -150,6 +150,13 @@ def test_a_run_that_failed_is_named_or_left_out_and_counted(cell: str, tmp_path:
     assert (card.runs, card.skipped_runs) == (RUNS - 1, 1)
 
 
+def test_what_is_said_in_place_of_numbers_is_known_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "l.csv").write_text("index,loss,other\n4,2.5,Diverged\n7,oom,\n9,2.25,2.75\n")
+    table = LossTable.take(tmp_path / "l.csv")
+    assert table.said == {(4, "other"): "Diverged", (7, "loss"): "oom"}
+    assert np.argwhere(np.isnan(table.losses)).tolist() == [[0, 1], [1, 0], [1, 1]]
+
+
 def test_a_failed_run_of_a_column_outside_the_target_counts(tmp_path: Path) -> None:
     lost = frame("l").astype({"other": object})
     lost.loc[2, "other"] = "crashed"

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from builders.proxy_groups import FASTER, PROXY, part_of, result, stage_run, two_domains
+from mashbill.artifacts import StageRun
 from mashbill.errors import DataError
 from mashbill.mixtures import MixtureTable, ScheduleTable
 from mashbill.models.capacity import capacity
@@ -86,6 +87,40 @@ def test_groups_of_other_runs_and_families_start_from_other_weights(
             faster = json.loads((run.output / "proxies" / f"{proxy}.1" / "result.json").read_text())
             assert faster["trajectory"][-1]["a"] != end["a"]
     assert len(set(ends.values())) == 6
+
+
+def test_proxies_that_groups_of_another_size_finished_are_taken_from_where_they_are(
+    store: TokenStore, tmp_path: Path
+) -> None:
+    """One lies in a group that was killed, the next in a finished one, the third here too, and of the last a
+    folder alone."""
+    table = MixtureTable(np.arange(4), ("a", "b"), np.full((4, 2), 0.5))
+
+    def known(loss: float) -> ProxyResult:
+        return result({"step": 10, "tokens": 320, "a": loss, "b": loss}, tokens=320)
+
+    scratches, config = tmp_path / "scratch", stage_run(tmp_path, {}).config
+    known(1.0).write(scratches / "group-0000-0001" / "0000", 0)
+    known(9.0).write(scratches / "group-0000-0001" / "0002", 2)
+    known(2.0).write(scratches / "group-0000-0003" / "0002", 2)
+    (scratches / "group-0000-0001" / "0003").mkdir()
+    finished = part_of(tmp_path / "finished", {"0001": known(3.0)})
+    run = StageRun(
+        config,
+        {},
+        tmp_path / "output",
+        scratches / "group-0000-0003",
+        lambda *_: None,
+        "group-0000-0003",
+        elsewhere=lambda: [finished],
+    )
+    trained = train_group(
+        run, store, table, rows=range(4), configs=[PROXY], tokens=320, evaluations=1, tag=301
+    )
+    losses = trained.runs.losses.losses[:, 0]
+    assert losses[:3].tolist() == [1.0, 3.0, 2.0]
+    assert losses[3] not in (1.0, 2.0, 3.0, 9.0)
+    assert {path.name for path in (run.output / "proxies").iterdir()} == {f"000{i}" for i in range(4)}
 
 
 def test_stacks_train_every_proxy_once_and_as_alone(store: TokenStore, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from mashbill.classifiers import FastTextScorer
 from mashbill.config import PipelineConfig, QualityConfig, SelectionConfig
 from mashbill.errors import ConfigError, DataError
 from mashbill.models.measurement import family_bits_per_byte
+from mashbill.quality.check import check_quality
 from mashbill.quality.classifier import calibration, telling_words, train_classifier
 from mashbill.quality.cutoffs import Cutoff, choose
 from mashbill.quality.predictive_strength import predictive_strength
@@ -431,6 +432,18 @@ def test_what_a_given_classifier_knows_nothing_of_comes_last(tmp_path: Path) -> 
     write_jsonl(tmp_path / "b.jsonl", ["zyzzyva", "quux"])
     with pytest.raises(DataError, match="domain b: has no feature that the classifier knows"):
         run_stages(corpus_config(tmp_path, sources, extra=extra), "score")
+
+
+def test_two_models_that_are_trained_here_are_enough_and_one_is_not(tmp_path: Path) -> None:
+    config = corpus_config(tmp_path, {"a": "a.jsonl", "b": "b.jsonl"})
+    for models in (2, 1):
+        bootstrap = config.bootstrap.model_copy(update={"models": models})
+        (check,) = check_quality(config.model_copy(update={"bootstrap": bootstrap}))
+        if models == 2:
+            assert check.look().startswith("2 models")
+        else:
+            with pytest.raises(ConfigError, match=r"bootstrap\.models: is 1, .* at least two models"):
+                check.look()
 
 
 def test_one_model_is_no_family(scored: Scored) -> None:

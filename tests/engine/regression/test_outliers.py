@@ -53,14 +53,6 @@ def rank_correlations(fit: FittedRegression) -> np.ndarray:
     return np.array([spearmanr(one, other).statistic for one, other in pairs])
 
 
-def test_losses_that_are_all_as_noisy_have_no_outlier() -> None:
-    """Some lie far from what is expected; none lies where that says much."""
-    random = np.random.default_rng(0)
-    weights = random.dirichlet(np.ones(3), RUNS)
-    losses = 3 - np.sqrt(weights[:, :1]) + 0.15 * random.standard_normal((RUNS, 1))
-    assert not find_outliers(weights, losses).found.any()
-
-
 def test_clean_runs_have_no_outlier() -> None:
     mixtures = MixtureTable.read(REGMIX / "train_mixture_1m.csv").weights
     losses = LossTable.read(REGMIX / "train_pile_loss_1m.csv").losses
@@ -176,6 +168,14 @@ def test_outliers_do_not_hang_on_the_unit_the_order_or_other_sets() -> None:
     assert np.array_equal(find_outliers(weights[order], losses[order]).found, found[order])
     both = np.concatenate([losses / np.log(2), losses * 0 + np.sqrt(weights[:, :1])], axis=1)
     assert np.array_equal(find_outliers(weights, both).found, np.concatenate([found, ~found & found], axis=1))
+
+
+def test_losses_that_are_all_as_noisy_have_no_outlier() -> None:
+    """Some lie far from what is expected; none lies where that says much."""
+    random = np.random.default_rng(0)
+    weights = random.dirichlet(np.ones(3), RUNS)
+    losses = 3 - np.sqrt(weights[:, :1]) + 0.15 * random.standard_normal((RUNS, 1))
+    assert not find_outliers(weights, losses).found.any()
 
 
 def test_more_than_an_eighth_are_never_left_out() -> None:

@@ -10,10 +10,10 @@ import pytest
 
 from builders.corpus import SMALL_SWEEP, easy_and_hard, folder_as_artifact, run_stage
 from builders.proxy_groups import stage_run, two_domains
-from mashbill.artifacts import Artifact, StageRun
-from mashbill.config import PipelineConfig
+from mashbill.artifacts import Artifact
+from mashbill.config import MixConfig, PipelineConfig, PlanConfig, RefineConfig, RegressionConfig, SweepConfig
 from mashbill.errors import RunError
-from mashbill.mixtures import MixtureTable, SweepRuns
+from mashbill.mixtures import LossTable, MixtureTable, SweepRuns
 from mashbill.search.rounds import run_round
 from mashbill.stages import job_of, stage_named
 
@@ -84,32 +84,33 @@ def test_after_a_round_that_stopped_no_other_trains(tmp_path: Path) -> None:
     assert not list(run.output.iterdir())
 
 
-@pytest.mark.slow
-def test_rounds_that_know_the_same_runs_ask_for_other_mixtures(
-    swept: tuple[PipelineConfig, dict[str, Artifact]], tmp_path: Path
-) -> None:
-    """Each draws what it believes anew, so that one killed and one repeated do not train the same."""
-    config, done = swept
-    sweep = config.sweep.model_copy(update={"tokens": 640})
-    refine = config.refine.model_copy(update={"proxies": 1})
-    config = config.model_copy(update={"workers": 1, "sweep": sweep, "refine": refine})
+def test_rounds_that_know_the_same_runs_ask_for_other_mixtures(tmp_path: Path) -> None:
+    """Each draws what it believes anew, and so does another run, that none trains what one has trained."""
+    store = two_domains(tmp_path / "store")
+    weights = np.linspace(0.05, 0.95, 9)
+    mixtures = MixtureTable(np.arange(9), ("a", "b"), np.stack([weights, 1 - weights], axis=1))
+    noise = np.random.default_rng(3).normal(0, 0.02, (9, 2))
+    losses = LossTable(np.arange(9), store.set_names, 3 - np.sqrt(mixtures.weights) + noise)
+    SweepRuns(mixtures, losses).write(tmp_path / "sweep")
+    (tmp_path / "plan").mkdir()
+    folders = {"tokenize": store.folder, "sweep": tmp_path / "sweep", "plan": tmp_path / "plan"}
+    inputs = {name: folder_as_artifact(name, folder) for name, folder in folders.items()}
+    inputs["sweep"].manifest.counts["settings"] = 0
+    sections = {
+        "workers": 1,
+        "plan": PlanConfig(max_epochs=100),
+        "sweep": SweepConfig(tokens=1_000, evaluations=1),
+        "regression": RegressionConfig(regressor="gp", folds=3),
+        "refine": RefineConfig(rounds=2, proxies=2, min_gain=0.0),
+        "mix": MixConfig(target={"a": 0.5, "b": 0.5}),
+    }
     asked = []
     for name in ("round-001", "round-002"):
-        output, scratch = tmp_path / name / "output", tmp_path / name / "scratch"
-        output.mkdir(parents=True)
-        scratch.mkdir()
-        run_round(
-            StageRun.here(
-                config,
-                done,
-                output=output,
-                scratch=scratch,
-                progress=lambda *_: None,
-                part=name,
-            )
-        )
-        asked.append(MixtureTable.read(output / "mixtures.csv").weights)
-    assert not np.allclose(asked[0], asked[1])
+        (tmp_path / name).mkdir()
+        run = stage_run(tmp_path / name, inputs, part=name, **sections)
+        assert run_round(run)["proxies"] == 2
+        asked.append(MixtureTable.read(run.output / "mixtures.csv").weights)
+    assert not np.isclose(asked[0][:, None], asked[1][None]).all(axis=2).any()
 
 
 def test_the_ladder_says_whether_the_order_holds(swept: tuple[PipelineConfig, dict[str, Artifact]]) -> None:

@@ -16,6 +16,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_to
 
 from mashbill.tokens import encoder as encoder_module
 from mashbill.tokens.encoder import Encoder
+from mashbill.tokens.pieces import gpt2_piece, gpt4_piece, kinds
 from mashbill.tokens.split_patterns import GPT2, GPT4, QWEN, SplitPattern, split_pattern
 
 SCRIPTS = (
@@ -92,6 +93,24 @@ def test_ids_are_the_librarys_at_every_edge_of_the_patterns(name: str, normal: b
         assert by_table(encoder, given_texts) == by_library(tokenizer, given_texts)
 
     hold()
+
+
+@patterns
+def test_pieces_end_where_the_librarys_end(name: str) -> None:
+    """Whether merges are known of them or not, as ids cannot tell where no token reaches over an end."""
+    library, pattern = PRE_TOKENIZERS[name](), split_pattern(trained(name))
+    assert isinstance(pattern, SplitPattern)
+    drawn = random.Random(11)
+    for _ in range(2_000):
+        text = "".join(
+            drawn.choices([*CHARACTERS, "\r\n", "  ", "'s", "'Ll", "'ſ", "\n\n  "], k=drawn.randrange(1, 9))
+        )
+        content, ends = np.frombuffer(text.encode(), np.uint8), [0]
+        while ends[-1] < len(content):
+            begun = (content, ends[-1], len(content), kinds())
+            ends.append(gpt2_piece(*begun) if pattern.gpt2 else gpt4_piece(*begun, pattern.digits or 99))
+        pieces = [piece for piece, _ in library.pre_tokenize_str(text)]  # a character a byte
+        assert np.diff(ends).tolist() == [len(piece) for piece in pieces], text
 
 
 @patterns
@@ -240,6 +259,60 @@ def test_a_piece_is_learnt_once_however_long_it_is() -> None:
         tokenizer, [*words, "".join(words[-1:] * 2)]
     )
     assert encoder.table.pieces == len(words) + 1
+
+
+def test_a_table_with_few_pieces_is_kept_however_long_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their bytes lie elsewhere, and take no place of other pieces."""
+    monkeypatch.setattr(encoder_module, "SLOTS", 64)
+    encoder = Encoder(trained("GPT-2"))
+    words = [chr(97 + i) * 90 for i in range(6)]
+    for word in words:
+        by_table(encoder, [word])
+    assert encoder.table.pieces == len(words)
+    assert by_table(encoder, words) == by_library(trained("GPT-2"), words)
+
+
+def test_a_table_that_has_many_ids_forgets_half_of_its_pieces_and_never_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(encoder_module, "SLOTS", 1_024)
+    monkeypatch.setattr(encoder_module, "IDS", 200)
+    tokenizer = trained("GPT-2")
+    encoder = Encoder(tokenizer)
+    first, drawn = encoder.table, random.Random(8)
+    for _ in range(60):
+        word = "".join(drawn.choices("qxzjk", k=14))
+        assert by_table(encoder, [word]) == by_library(tokenizer, [word])
+        assert encoder.table is first
+
+
+def test_long_pieces_that_a_full_table_keeps_are_not_learnt_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoder_module, "SLOTS", 64)
+    tokenizer = trained("GPT-2")
+    encoder = Encoder(tokenizer)
+    words = [
+        a + b + a + b
+        for a in ("rights", "dignity", "human", "beings")
+        for b in ("equal", "born", "free", "and")
+    ]
+    for word in [*words, "all" * 30]:
+        by_table(encoder, [word])
+    kept = len(words) // 2
+    assert encoder.table.pieces == kept + 1
+    assert by_table(encoder, words[:kept]) == by_library(tokenizer, words[:kept])
+    assert encoder.table.pieces == kept + 1
+
+
+@pytest.mark.parametrize("name", ["GPT-4", "Qwen"])
+def test_a_long_s_ends_a_contraction_as_another_s_does(name: str) -> None:
+    """The letters that follow are a piece of their own, of which merges are known."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = PRE_TOKENIZERS[name]()
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    trainer = trainers.BpeTrainer(vocab_size=300, initial_alphabet=alphabet, show_progress=False)
+    tokenizer.train_from_iterator(["ſo ſo 'ſo ſe'ſ"] * 9, trainer)
+    texts = ["'ſo", "it'ſo", "Å'ſo ſo", "ſ'ſo", "'ſ", "é'ſ", "'ſſo", "'so", "'\u017eo"]
+    assert by_table(Encoder(tokenizer), texts) == by_library(tokenizer, texts)
 
 
 def test_nothing_and_empty_texts_have_no_ids() -> None:

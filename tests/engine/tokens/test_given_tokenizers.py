@@ -109,6 +109,7 @@ def test_ids_that_are_left_out_are_kept_and_every_size_is_the_largest_id_and_one
         (special("<a>", 5), "gives the id 5 to both"),
         (special("A", 900), "gives 'A' the id 900 and the id"),
         (special("<a>", 4_000_000_000), "a model would have as many embeddings"),
+        (special("<a>", 1_000_000), "the id 1,000,000, and a model would have as many embeddings"),
     ],
 )
 def test_ids_that_no_model_can_have_are_refused(token: dict[str, object], what: str, tmp_path: Path) -> None:

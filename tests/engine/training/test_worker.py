@@ -65,7 +65,7 @@ class Trained:
             return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
 
 
-def train(folder: Path, store: TokenStore) -> Trained:
+def train(folder: Path, store: TokenStore, **settings: object) -> Trained:
     """Run the worker as torchrun would, alone, where a compilation of DeepSpeed's was killed before."""
     killed = folder / "extensions" / "deepspeed_shm_comm"
     killed.mkdir(parents=True)
@@ -73,7 +73,7 @@ def train(folder: Path, store: TokenStore) -> Trained:
     for name in ("scratch", "output"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     job = {
-        "training": TRAINING.model_dump(mode="json"),
+        "training": TRAINING.model_copy(update=settings).model_dump(mode="json"),
         "seed": SEED,
         "phases": SCHEDULE.as_json(),
         "tokens": str(store.folder),
@@ -169,3 +169,15 @@ def test_it_goes_on_from_a_checkpoint_without_a_step_more_or_less(trained: Train
         assert [[row[c] for c in columns] for row in one] == [[row[c] for c in columns] for row in other]
     for name, weight in again.weights.items():
         assert np.array_equal(weight, trained.weights[name]), name
+
+
+def test_it_goes_on_under_another_zero_stage_from_the_weights_and_moments_of_the_checkpoint(
+    trained: Trained, tmp_path: Path
+) -> None:
+    left = tmp_path / "left"
+    shutil.copytree(trained.folder / "scratch", left / "scratch")
+    again = train(left, trained.store, zero_stage=1)
+    one, other = ([row["loss"] for row in one.table("curve")] for one in (trained, again))
+    assert other == pytest.approx(one, abs=2e-3)
+    for name, weight in again.weights.items():
+        assert weight == pytest.approx(trained.weights[name], abs=1e-3), name
