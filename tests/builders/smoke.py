@@ -1,5 +1,6 @@
 """A home for the smoke config: the pipeline on a few megabytes of real text."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -27,3 +28,9 @@ def finished_parts(home: Path, stage: str) -> dict[str, float]:
     """When each finished part of a stage was committed."""
     manifests = (home / ".demo" / "smoke" / "artifacts" / stage).glob("*.parts/*/manifest.json")
     return {path.parent.name: path.stat().st_mtime for path in manifests}
+
+
+def forget_part(home: Path, stage: str, name: str) -> None:
+    """Remove a finished part of a stage."""
+    for folder in (home / ".demo" / "smoke" / "artifacts" / stage).glob(f"*.parts/{name}"):
+        shutil.rmtree(folder)

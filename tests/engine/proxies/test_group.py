@@ -3,6 +3,7 @@ proxy's own record says."""
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -105,15 +106,15 @@ def test_proxies_that_groups_of_another_size_finished_are_taken_from_where_they_
     known(2.0).write(scratches / "group-0000-0003" / "0002", 2)
     (scratches / "group-0000-0001" / "0003").mkdir()
     finished = part_of(tmp_path / "finished", {"0001": known(3.0)})
-    run = StageRun(
+    here = StageRun.here(
         config,
         {},
-        tmp_path / "output",
-        scratches / "group-0000-0003",
-        lambda *_: None,
-        "group-0000-0003",
-        elsewhere=lambda: [finished],
+        output=tmp_path / "output",
+        scratch=scratches / "group-0000-0003",
+        progress=lambda *_: None,
+        part="group-0000-0003",
     )
+    run = replace(here, elsewhere=lambda: [finished])
     trained = train_group(
         run, store, table, rows=range(4), configs=[PROXY], tokens=320, evaluations=1, tag=301
     )

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 from builders.shell import MASHBILL
-from builders.smoke import finished_parts, smoke_config, smoke_home
+from builders.smoke import finished_parts, forget_part, smoke_config, smoke_home
 from mashbill.artifacts import Artifact, StageRun, place_at
 from mashbill.config import PipelineConfig, load_config
 from mashbill.errors import DataError, RunError
@@ -67,7 +67,10 @@ def resumed(home: Path) -> Resumed:
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    before = finished_parts(home, "sweep")
+    first, *others = finished_parts(home, "sweep")
+    for name in others:  # on a slow machine more may have ended at once: then nothing would be left to do
+        forget_part(home, "sweep", name)
+    before = {first: finished_parts(home, "sweep")[first]}
     with subprocess.Popen(
         command(home, "sweep"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:

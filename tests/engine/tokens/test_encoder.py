@@ -105,12 +105,16 @@ def test_pieces_end_where_the_librarys_end(name: str) -> None:
         text = "".join(
             drawn.choices([*CHARACTERS, "\r\n", "  ", "'s", "'Ll", "'ſ", "\n\n  "], k=drawn.randrange(1, 9))
         )
-        content, ends = np.frombuffer(text.encode(), np.uint8), [0]
-        while ends[-1] < len(content):
-            begun = (content, ends[-1], len(content), kinds())
+        size, ends = len(text.encode()), [0]
+        content = np.frombuffer(f"{text}{drawn.choice(FOLLOWING)}".encode(), np.uint8)  # another text's
+        while ends[-1] < size:
+            begun = (content, ends[-1], size, kinds())
             ends.append(gpt2_piece(*begun) if pattern.gpt2 else gpt4_piece(*begun, pattern.digits or 99))
         pieces = [piece for piece, _ in library.pre_tokenize_str(text)]  # a character a byte
         assert np.diff(ends).tolist() == [len(piece) for piece in pieces], text
+
+
+FOLLOWING = ("\n\n", "a", " ", "'s", "1", "!")
 
 
 @patterns
