@@ -1,5 +1,6 @@
 """Where artifacts are kept: found by stage and fingerprint, committed whole, never half-written."""
 
+import logging
 import shutil
 import uuid
 from pathlib import Path
@@ -10,9 +11,10 @@ from mashbill.artifacts.artifact import Artifact
 from mashbill.artifacts.manifest import MANIFEST, Manifest
 from mashbill.artifacts.output import Output
 from mashbill.config import PipelineConfig
-from mashbill.errors import ConfigError, DataError
+from mashbill.errors import ConfigError, DataError, RunError
 from mashbill.storage import Storage, checked_key, open_storage, scratch_of
 
+log = logging.getLogger(__name__)
 SHARED = ".work"  # end of a result's name for what its tasks share while it is made
 RENAME = "name it by letters, digits, dots, dashes and underscores"
 
@@ -128,24 +130,50 @@ class ArtifactStore:
         """
         whole = manifest.model_copy(update={"attempt": output.attempt, "files": output.described()})
         (output.folder / MANIFEST).write_text(whole.as_text())
+        self._refuse_swept(output)
         self.storage.commit(output.folder, output.key, MANIFEST, attempt=output.attempt)
-        shutil.rmtree(
-            self.scratch_folder(manifest.stage, manifest.fingerprint, manifest.part), ignore_errors=True
-        )
-        made = self._open(output.key)
-        if output.attempt:
-            own = (f"{output.key}/{MANIFEST}", f"{output.key}/{made.manifest.attempt}/")
-            self.storage.sweep(output.key, lambda key: key.startswith(own))
-            self.storage.discard(f"{output.key}{SHARED}")
+        try:
+            return self.tidy(self._open(output.key))
+        except KeyError:
+            what = "was removed by another run as soon as it was there"
+            raise RunError(
+                f"{self.storage.root}/{output.key}", what, "rerun once nothing else runs"
+            ) from None
+
+    def tidy(self, made: Artifact) -> Artifact:
+        """Remove what attempts at a result left that is no part of it; the result."""
+        manifest = made.manifest
+        scratch = self.scratch_folder(manifest.stage, manifest.fingerprint, manifest.part)
+        shutil.rmtree(scratch, ignore_errors=True)
+        if manifest.attempt:
+            self.storage.sweep(made.key, (f"{made.key}/{MANIFEST}", f"{made.key}/{manifest.attempt}/"))
+            self.storage.discard(f"{made.key}{SHARED}")
         return made
 
+    def _refuse_swept(self, output: Output) -> None:
+        """Refuse to name files that another run has removed: they would be missed by whoever reads them."""
+        if not output.attempt:
+            return
+        within = f"{output.key}/{output.attempt}"
+        there = set(self.storage.keys(within))
+        lost = [name for name in output.entries if f"{within}/{name}" not in there]
+        if lost:
+            what = f"lost {len(lost):,} of its files ({lost[0]}), which another run has removed"
+            raise RunError(f"{self.storage.root}/{output.key}", what, "rerun once nothing else runs")
+
     def abandon(self, output: Output) -> None:
-        """Remove what an attempt wrote, unless it became the artifact."""
+        """Remove what an attempt wrote, unless it became the artifact; who makes that removes what is left
+        where the store does not answer."""
         shutil.rmtree(output.folder, ignore_errors=True)
-        if output.attempt:
+        if not output.attempt:
+            return
+        left = f"{output.key}/{output.attempt}"
+        try:
             made = self._manifest_if_made(output.key)
             if made is None or made.attempt != output.attempt:
-                self.storage.discard(f"{output.key}/{output.attempt}")
+                self.storage.discard(left)
+        except RunError as error:
+            log.warning("%s/%s is left, as the store does not answer: %s", self.storage.root, left, error)
 
     def discard(self, stage: str, fingerprint: str) -> None:
         """Remove a result with its parts and what unfinished attempts left."""

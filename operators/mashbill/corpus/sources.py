@@ -129,7 +129,8 @@ def source_files(config: PipelineConfig, source: Source, where: str) -> SourceFi
 
 
 def stored_files(config: PipelineConfig, source: Source, where: str) -> dict[str, int]:
-    """Bytes of each file that a source stands for, by its address; nothing is fetched, and formats are known.
+    """Bytes of each file that a source stands for, by its address; formats are known, and of what is remote a
+    byte of the first file and of the last is read.
 
     Args:
         config: the whole config, whose root relative paths start from.
@@ -137,12 +138,17 @@ def stored_files(config: PipelineConfig, source: Source, where: str) -> dict[str
         where: its place in the config, for errors.
     Raises:
         ConfigError: nothing matches, all that does is passed over, or a file on disk may not be read.
+        RunError: a remote file may not be read.
     """
     found, listing = _listed(config, source, where)
     for entry in listing.entries:
         file_format(Path(found.before, entry.key), source)
         if not found.host:
             _refuse_unreadable(where, Path(found.before, entry.key))
+    full = [file for entry in listing.entries for file in entry.members if file.bytes]
+    if found.host:
+        for file in {full[0], full[-1]} if full else ():
+            found.storage.part(file.key, 0, 1)
     return {_text(e.key): sum(file.bytes for file in e.members) for e in listing.entries}
 
 

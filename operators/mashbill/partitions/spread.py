@@ -21,6 +21,7 @@ from mashbill.storage import Copies
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 AHEAD = 2
+CANCELLED_SECONDS = 60.0
 
 
 def spread(
@@ -92,6 +93,8 @@ def _on_ray(
     finally:
         for left in waiting:
             ray.cancel(left)
+        if waiting:  # a task that still writes would leave files behind
+            ray.wait(list(waiting), num_returns=len(waiting), timeout=CANCELLED_SECONDS)
 
 
 def _result(reference: Any) -> Any:

@@ -4,13 +4,12 @@ night fails at once, and all of it is told, not the first alone."""
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from mashbill.config import PipelineConfig
 from mashbill.config.check import Check
 from mashbill.errors import ConfigError, MashbillError, Problems
 from mashbill.stages.stage import Stage
-from mashbill.storage import LOCAL, refuse_unwritable, scheme_of
+from mashbill.storage import open_storage, scratch_of
 
 
 @dataclass(frozen=True)
@@ -76,12 +75,11 @@ def _named(error: MashbillError, setting: str) -> MashbillError:
 
 
 def _folders(config: PipelineConfig) -> Iterator[Check]:
-    """The folders that results are written to."""
+    """Where results are written, and the folder of this machine."""
     for setting, given in (("artifacts", config.artifacts), ("scratch", config.scratch)):
-        if scheme_of(given) == LOCAL:
-            yield Check(setting, partial(_writable, setting, Path(config.resolve(given))))
+        yield Check(setting, partial(_usable, config, setting, config.resolve(given)))
 
 
-def _writable(setting: str, folder: Path) -> str:
-    refuse_unwritable(setting, folder)
-    return f"{folder} may be written"
+def _usable(config: PipelineConfig, setting: str, root: str) -> str:
+    open_storage(root, scratch_of(config)).refuse_unusable(setting)
+    return f"{root} may be written"

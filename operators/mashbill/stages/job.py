@@ -18,7 +18,7 @@ from mashbill.artifacts import (
 from mashbill.artifacts.manifest import Manifest
 from mashbill.artifacts.statistics import write_statistics
 from mashbill.config import PipelineConfig, StageConfig
-from mashbill.errors import MashbillError, RunError
+from mashbill.errors import RunError, one_line
 from mashbill.stages.stage import Stage
 from mashbill.storage import Copies, scratch_of
 
@@ -170,12 +170,13 @@ class StageJob:
                 mashbill=mashbill.__version__,
             )
             return self.store.commit(output, manifest)
-        except MashbillError:
-            made = self.store.find(self.stage.name, self.fingerprint, part) if output.attempt else None
+        except Exception as error:  # whoever is overtaken may miss anything that the other has removed
+            made = self.store.find(self.stage.name, self.fingerprint, part)
             if made is None:
                 raise
-            log.info("stage %s: another run made the same result first", self.stage.name)
-            return made
+            words = "stage %s: another run made the same result first; what stopped this one was: %s"
+            log.info(words, self.stage.name, one_line(error))
+            return self.store.tidy(made)
         finally:
             self.store.abandon(output)
             file.remove()

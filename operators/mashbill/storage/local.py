@@ -6,7 +6,7 @@ import mmap
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -132,7 +132,7 @@ class LocalStorage:
         """The file itself."""
         return nullcontext(self.fetch(key, size=size, sha256=sha256))
 
-    def sweep(self, key: str, kept: Callable[[str], bool]) -> None:
+    def sweep(self, key: str, kept: tuple[str, ...] = ()) -> None:
         """Nothing: what a rename did not move was never there."""
 
     def discard(self, key: str) -> None:
@@ -142,6 +142,10 @@ class LocalStorage:
             trash = self.workspace() / f"discarded-{os.getpid()}-{os.urandom(4).hex()}"
             place.rename(trash)
             shutil.rmtree(trash)
+
+    def refuse_unusable(self, where: str) -> None:
+        """Refuse a folder that may not be written."""
+        refuse_unwritable(where, Path(self.root))
 
     def workspace(self) -> Path:
         """A folder on the same file system, so that a commit is a rename."""

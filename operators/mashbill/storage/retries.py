@@ -13,13 +13,21 @@ from typing import Any, TypeVar
 log = logging.getLogger(__name__)
 TRIES = 8
 FIRST_SECONDS, LONGEST_SECONDS = 0.5, 20.0
-STATUSES = frozenset({429, 500, 502, 503, 504})
+STATUSES = frozenset({408, 425, 429})
+NEVER = frozenset({501, 505})  # of the statuses from 500 on, what no later request changes
 READS = "GetObject"
 CODES = frozenset(
     {
+        "BandwidthLimitExceeded",
+        "BadDigest",
         "ConditionalRequestConflict",
+        "IncompleteBody",
         "InternalError",
         "OperationAborted",
+        "PriorRequestNotComplete",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
         "RequestTimeout",
         "RequestTimeoutException",
         "SlowDown",
@@ -64,20 +72,42 @@ def needs_retry(
     return told(f"S3 {operation.name} {request_dict.get('url_path', '')}", why, attempts)
 
 
-def patiently(what: str, ask: Callable[[], Result], broken: tuple[type[Exception], ...]) -> Result:
-    """What a function gives, asked again where an answer broke off in its middle.
+def cut_short(*, response_dict: dict[str, Any], operation_model: Any, **_: Any) -> None:
+    """Have an answer that ends before the length that it names count as a failure of the server.
+
+    Nothing else looks at it, and a list of no keys would be taken from an answer without a body. What is read
+    as it comes is looked at where it is read. botocore calls this with each answer.
+    """
+    streamed = operation_model.has_streaming_output and response_dict["status_code"] < 300
+    if streamed or operation_model.http["method"] == "HEAD":
+        return
+    length = response_dict["headers"].get("content-length")
+    body = response_dict["body"]
+    if isinstance(body, bytes) and str(length).isdigit() and len(body) != int(length):
+        response_dict["status_code"], response_dict["body"] = 500, b""
+
+
+def patiently(what: str, ask: Callable[[], Result], again: Callable[[Exception], bool]) -> Result:
+    """What a function gives, asked again where what it raises says that an answer was lost on its way.
 
     Args:
         what: that is asked for, to tell.
         ask: the function.
-        broken: errors of an answer that broke off; the last one is raised.
+        again: whether an error says so; the last one is raised.
     """
     for attempt in range(1, TRIES):
         try:
             return ask()
-        except broken as error:
+        except Exception as error:
+            if not again(error):
+                raise
             time.sleep(told(what, f"the answer broke off ({type(error).__name__})", attempt))
     return ask()
+
+
+def passing(status: int, code: str) -> bool:
+    """Whether a request that was answered so may succeed later."""
+    return code in CODES or status in STATUSES or (status >= 500 and status not in NEVER)
 
 
 def _why(response: Any, error: Any) -> str | None:
@@ -85,10 +115,10 @@ def _why(response: Any, error: Any) -> str | None:
     from botocore.exceptions import ConnectionError, HTTPClientError, SSLError
 
     if error is not None:
-        passing = isinstance(error, ConnectionError | HTTPClientError) and not isinstance(error, SSLError)
-        return type(error).__name__ if passing else None
+        of_network = isinstance(error, ConnectionError | HTTPClientError) and not isinstance(error, SSLError)
+        return type(error).__name__ if of_network else None
     http, parsed = response
     code = parsed.get("Error", {}).get("Code", "") if isinstance(parsed, dict) else ""
-    if http.status_code in STATUSES or code in CODES:
+    if passing(http.status_code, code):
         return f"{http.status_code} {code}".strip()
     return None

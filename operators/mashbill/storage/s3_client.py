@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mashbill.errors import RunError, one_line
-from mashbill.storage.retries import needs_retry, patiently
+from mashbill.storage.retries import TRIES, cut_short, needs_retry, passing, patiently
 from mashbill.storage.storage import changed
 
 REQUEST_PAYER = "AWS_REQUEST_PAYER"
@@ -16,6 +16,12 @@ CONNECT_SECONDS, READ_SECONDS = 10, 30
 CONNECTIONS = 32
 PART_TRIES = 3  # of a part of an object, at once, before the whole is waited for
 EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"})
+DENIED = frozenset({"AccessDenied", "AllAccessDisabled"})
+REASONS = {
+    "InvalidObjectState": ("it is archived", "restore it, and rerun"),
+    "RequestTimeTooSkewed": ("the clock of this machine is wrong", "set it"),
+}
+"""Answers that look like a missing right and are none, and the mend of each."""
 REFUSED = frozenset({"InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "InvalidSecurity"})
 
 
@@ -31,6 +37,7 @@ def s3_client() -> Any:
         retries={"mode": "standard", "total_max_attempts": 1},  # ours tell what they wait for
     )
     client = boto3.client("s3", config=config)
+    client.meta.events.register("before-parse.s3", cut_short)
     client.meta.events.register("needs-retry.s3", needs_retry)
     if os.environ.get(REQUEST_PAYER):
         client.meta.events.register("before-parameter-build.s3", _pay)
@@ -52,7 +59,7 @@ def download(client: Any, bucket: str, key: str, *, path: Path, size: int, tag: 
         DataError: the object has another tag.
         botocore's and s3transfer's errors: it cannot be read.
     """
-    from s3transfer.exceptions import RetriesExceededError, S3DownloadFailedError
+    from s3transfer.exceptions import S3DownloadFailedError
     from s3transfer.manager import TransferConfig, TransferManager
     from s3transfer.subscribers import BaseSubscriber
 
@@ -77,7 +84,7 @@ def download(client: Any, bucket: str, key: str, *, path: Path, size: int, tag: 
     plan = TransferConfig(num_download_attempts=PART_TRIES)
     try:
         once = small if tag and size < plan.multipart_threshold else large
-        patiently(address, once, (RetriesExceededError, *broken_off()))
+        patiently(address, once, broke_off)
     except S3DownloadFailedError as error:
         raise changed(address) from error
     except Exception as error:
@@ -118,8 +125,7 @@ def failed(address: str, error: Exception, *, verb: str, right: str) -> RunError
     """
     from botocore.exceptions import NoCredentialsError, PartialCredentialsError
 
-    inner = error.__context__
-    cause = inner if inner is not None and code_of(inner) else error
+    cause = cause_of(error)
     code, status = code_of(cause), status_of(cause)
     bucket = address.removeprefix("s3://").partition("/")[0]
     if code in EXPIRED:
@@ -135,24 +141,54 @@ def failed(address: str, error: Exception, *, verb: str, right: str) -> RunError
     if code == "NoSuchBucket":
         what = f"cannot be {verb}: there is no bucket {bucket}"
         return RunError(address, what, "correct its name or AWS_ENDPOINT_URL, or make it")
-    if status == 403:
+    if code in REASONS:
+        what, mend = REASONS[code]
+        return RunError(address, f"cannot be {verb}: {what} ({code})", mend)
+    if is_denied(cause):
         what = f"may not be {verb}: the right {right} is missing ({code or status})"
         return RunError(address, what, f"grant it, or set {REQUEST_PAYER}=requester where who asks pays")
+    if passing(status, code):
+        what = f"cannot be {verb}: the store refused {TRIES} times ({code or status})"
+        return RunError(address, what, "rerun once it answers: what is finished is kept")
     return RunError(
         address, f"cannot be {verb} ({one_line(cause)})", "check bucket, endpoint and credentials"
     )
 
 
-def broken_off() -> tuple[type[Exception], ...]:
-    """Errors of an answer that broke off in its middle."""
-    from botocore.exceptions import IncompleteReadError, ReadTimeoutError, ResponseStreamingError
+def cause_of(error: BaseException) -> BaseException:
+    """The answer behind an error of those who ask for several things at once; else the error itself."""
+    inner = error.__context__
+    return inner if inner is not None and code_of(inner) else error
 
-    return IncompleteReadError, ReadTimeoutError, ResponseStreamingError
+
+def broke_off(error: BaseException) -> bool:
+    """Whether an error is of an answer that broke off in its middle, or came damaged."""
+    from botocore.exceptions import (
+        FlexibleChecksumError,
+        IncompleteReadError,
+        ReadTimeoutError,
+        ResponseStreamingError,
+    )
+    from s3transfer.exceptions import RetriesExceededError
+
+    of_reading = FlexibleChecksumError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError
+    return isinstance(error, (RetriesExceededError, *of_reading))
+
+
+def is_denied(error: BaseException) -> bool:
+    """Whether a right is missing."""
+    code = code_of(error)
+    return code in DENIED or (status_of(error) == 403 and code not in {*REASONS, *EXPIRED, *REFUSED})
+
+
+def upload_is_over(error: BaseException) -> bool:
+    """Whether an upload in parts is no more: it was finished and the answer lost, or another aborted it."""
+    return code_of(cause_of(error)) == "NoSuchUpload"
 
 
 def is_missing(error: BaseException) -> bool:
     """Whether there is no such object; a bucket that is not there is another matter."""
-    return status_of(error) == 404 and code_of(error) != "NoSuchBucket"
+    return status_of(error) == 404 and code_of(error) not in {"NoSuchBucket", "NoSuchUpload"}
 
 
 def _pay(params: Any, model: Any, **_: Any) -> None:

@@ -4,7 +4,7 @@ nothing."""
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,12 +113,21 @@ class Storage(Protocol):
     def discard(self, key: str) -> None:
         """Remove everything under ``key/``, if there is anything."""
 
-    def sweep(self, key: str, kept: Callable[[str], bool]) -> None:
+    def sweep(self, key: str, kept: tuple[str, ...] = ()) -> None:
         """Remove what is under ``key/`` and not kept: what attempts left that are no more.
 
         Args:
             key: of what was committed.
-            kept: whether a key stays.
+            kept: what the keys begin with that stay.
+        """
+
+    def refuse_unusable(self, where: str) -> None:
+        """Refuse a root under which objects cannot be listed, written, read and removed; it is tried.
+
+        Args:
+            where: what names the root, for the error.
+        Raises:
+            ConfigError: something that is needed may not be done; all of it is named.
         """
 
     def workspace(self) -> Path:

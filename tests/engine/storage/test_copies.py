@@ -80,7 +80,7 @@ def test_a_bucket_that_is_slow_is_waited_for_and_that_is_told(
     def slow(request: Any, **_: Any) -> AWSResponse | None:
         return AWSResponse(request.url, refusals.pop(), {}, Raw()) if refusals else None
 
-    storage.client.meta.events.register("before-send.s3", slow)
+    storage.bucket.client.meta.events.register("before-send.s3", slow)
     with caplog.at_level(logging.WARNING):
         assert storage.read("one.txt") == b"first"
     assert caplog.text.count("one.txt: 503 SlowDown; trying again in") == 2
@@ -94,6 +94,6 @@ def test_expired_credentials_are_told(root: str, tmp_path: Path) -> None:
     def expired(**_: Any) -> None:
         raise ClientError({"Error": {"Code": "ExpiredToken", "Message": "old"}}, "GetObject")
 
-    storage.client.meta.events.register("before-call.s3", expired)
+    storage.bucket.client.meta.events.register("before-call.s3", expired)
     with pytest.raises(RunError, match=r"the credentials have expired .*; renew them and retry"):
         storage.read("one.txt")
