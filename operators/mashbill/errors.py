@@ -39,6 +39,10 @@ class DataError(MashbillError):
     exit_code = 2
 
 
+class DamagedError(DataError):
+    """A file of a result is gone, or holds other bytes than were written: the result can be made again."""
+
+
 class Problems(ConfigError):
     """Several failures that were found at once, a line each.
 

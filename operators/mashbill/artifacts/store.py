@@ -12,7 +12,7 @@ from mashbill.artifacts.manifest import MANIFEST, Manifest
 from mashbill.artifacts.output import Output
 from mashbill.config import PipelineConfig
 from mashbill.errors import ConfigError, DataError, RunError
-from mashbill.storage import Storage, checked_key, open_storage, scratch_of
+from mashbill.storage import Storage, checked_key, damaged, open_storage, scratch_of
 
 log = logging.getLogger(__name__)
 SHARED = ".work"  # end of a result's name for what its tasks share while it is made
@@ -215,7 +215,7 @@ class ArtifactStore:
             return Manifest.model_validate_json(self.storage.read(f"{key}/{MANIFEST}"))
         except ValidationError as error:
             where = f"{self.storage.root}/{key}/{MANIFEST}"
-            raise DataError(where, "is not a manifest", "delete the folder and rerun the stage") from error
+            raise damaged(where, "is not a manifest") from error
 
 
 def other_scratch(scratch: Path) -> list[Path]:

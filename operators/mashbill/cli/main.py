@@ -59,10 +59,13 @@ def run(
     set_: SetOption = None,
     force: Annotated[bool, typer.Option(help="Run the named stage even if its result is there.")] = False,
     approve: Annotated[bool, typer.Option(help="Approve training where the gate asks a person.")] = False,
+    repair: Annotated[
+        bool, typer.Option(help="Make again, from its inputs, a result whose files are gone or damaged.")
+    ] = False,
     json_: JsonOption = False,
 ) -> None:
     """Run a stage and whatever it needs; what is done already is reused."""
-    run_pipeline(stage, config, set_ or [], force=force, approve=approve, as_json=json_)
+    run_pipeline(stage, config, set_ or [], force=force, approve=approve, repair=repair, as_json=json_)
 
 
 @app.command(epilog="Example: mashbill stages --config dags/configs/demo.toml")
@@ -102,7 +105,7 @@ def train(
 
         print_forecast(config, set_ or [], available, as_json=json_)
     else:
-        run_pipeline("train", config, set_ or [], force=False, approve=False, as_json=json_)
+        run_pipeline("train", config, set_ or [], force=False, approve=False, repair=False, as_json=json_)
 
 
 @app.command(epilog="Example: mashbill score --classifier model.bin data/*.jsonl --output scores")

@@ -13,28 +13,37 @@ from mashbill.artifacts import Artifact, file_in, read_progress
 from mashbill.cli.answers import show
 from mashbill.config import load_config, parse_overrides
 from mashbill.errors import RunError
-from mashbill.stages import STAGES, StageJob, finished_stages, job_of, run_stage_here, stages_up_to
+from mashbill.stages import STAGES, StageJob, finished_stages, run_stage_here, stages_up_to
 from mashbill.stages.check import check_config, refuse_problems
+from mashbill.stages.repair import run_in_order
 
 console = Console(stderr=True, markup=False)
 
 
 def run_pipeline(
-    name: str, path: Path, assignments: list[str], *, force: bool, approve: bool, as_json: bool
+    name: str,
+    path: Path,
+    assignments: list[str],
+    *,
+    force: bool,
+    approve: bool,
+    repair: bool,
+    as_json: bool,
 ) -> None:
     """Run a stage with what it needs, and print where the results are."""
     config = load_config(path, parse_overrides(assignments))
     last = "report" if name == "all" else name
-    done: dict[str, Artifact] = {}
     stages = stages_up_to(last)
     refuse_problems(check_config(config, stages))
-    for stage in stages:
-        job = job_of(stage, config, done)
-        if stage.name == "train":
+
+    def run(job: StageJob, done: dict[str, Artifact]) -> Artifact:
+        if job.stage.name == "train":
             _pass_gate(done["gate"], approve=approve)
-        if force and stage.name == last:
+        if force and job.stage.name == last:
             job.discard()
-        done[stage.name] = _run(job)
+        return _run(job)
+
+    done = run_in_order(config, stages, run, repair=repair)
     if as_json:
         results = {name: {"address": a.address, "counts": a.manifest.counts} for name, a in done.items()}
         print(json.dumps(results))  # noqa: T201

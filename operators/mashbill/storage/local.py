@@ -68,6 +68,8 @@ class LocalStorage:
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
             _sync(folder / last)
+            if place.exists() and not (place / last).exists():
+                self.discard(key)  # what lost its manifest is no artifact
             folder.rename(place)
         except OSError as error:
             if (place / last).exists():

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from mashbill.errors import DataError
+from mashbill.errors import DamagedError, DataError
 
 PART, PART_DIGITS = ".part", 8  # end of the name of a file that is being copied, and digits before it
 LEADS_NOWHERE = "leads nowhere"  # version of a symbolic link to what is not there
@@ -176,9 +176,11 @@ def part_of_a_copy(name: str) -> str | None:
     return whole if name.endswith(PART) and len(number) == PART_DIGITS else None
 
 
-def damaged(address: str, what: str) -> DataError:
+def damaged(address: str, what: str) -> DamagedError:
     """The error of an object that is not what its manifest says."""
-    return DataError(address, what, "discard the artifact and rerun the stage that makes it")
+    return DamagedError(
+        address, what, "discard the artifact and rerun the stage that makes it, as mashbill run --repair does"
+    )
 
 
 def gone(address: str, reason: object) -> DataError:

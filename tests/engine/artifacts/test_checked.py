@@ -57,7 +57,9 @@ def test_a_changed_byte_is_refused_with_file_artifact_and_mend(artifact: Artifac
         said = str(refused.value)
         assert said.startswith(f"{path}: has SHA-256 ")
         assert f"the manifest of {artifact.address}" in said
-        assert said.endswith("; discard the artifact and rerun the stage that makes it")
+        assert said.endswith(
+            "; discard the artifact and rerun the stage that makes it, as mashbill run --repair does"
+        )
 
 
 def test_a_folder_is_read_only_where_every_file_is_as_committed(artifact: Artifact) -> None:
