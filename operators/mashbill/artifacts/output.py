@@ -72,8 +72,9 @@ class Output:
             name: that it gets in this artifact.
             rows: how many it has, where that is known.
         """
-        if self.attempt and source.storage.root == self.storage.root:
-            self.storage.adopt(source.key, self._stored(name))
+        here = self._key_here(source)
+        if self.attempt and here is not None:
+            self.storage.adopt(here, self._stored(name))
             self.tell([FileEntry(path=name, bytes=source.bytes, sha256=source.sha256, rows=rows)])
         elif self.attempt:
             with source.reading() as path, self.writing(name, rows) as part:
@@ -95,6 +96,11 @@ class Output:
         read."""
         mine = describe_files(self.folder, told=self.entries)
         return tuple(sorted([*mine, *self.entries.values()], key=lambda entry: entry.path))
+
+    def _key_here(self, source: SealedFile) -> str | None:
+        """The key of a file in this artifact's store; None where it is in another."""
+        root, address = f"{self.storage.root}/", f"{source.storage.root}/{source.key}"
+        return address.removeprefix(root) if address.startswith(root) else None
 
     @contextmanager
     def _passing(self, name: str) -> Iterator[Path]:

@@ -158,6 +158,17 @@ class LocalStorage:
             what, mend = f"cannot be listed ({error.strerror})", "mend its permissions"
             raise RunError(str(error.filename), what, mend) from error
 
+    def window(self, file: StoredFile, start: int, size: int) -> bytes:
+        """Some bytes of a file, while it is what was listed."""
+        own = self.place(file.key)
+        try:
+            with own.open("rb") as opened:
+                _refuse_changed(own, os.fstat(opened.fileno()), file)
+                opened.seek(start)
+                return opened.read(size)
+        except FileNotFoundError as error:
+            raise gone(str(own), error.strerror) from error
+
     def copy(self, file: StoredFile, path: Path) -> None:
         """Copy a file to a path that is its own, unless it is there."""
         if path.exists() and path.stat().st_size == file.bytes:
@@ -166,10 +177,7 @@ class LocalStorage:
         try:
             with written_whole(path) as part:
                 shutil.copyfile(own, part)
-            status = own.stat()
-            if (status.st_size, str(status.st_mtime_ns)) != (file.bytes, file.version):
-                path.unlink()
-                raise changed(str(own))
+                _refuse_changed(own, own.stat(), file)
         except FileNotFoundError as error:
             raise gone(str(own), error.strerror) from error
 
@@ -201,6 +209,11 @@ def _files(
         return
     for inner in path.iterdir():
         yield from _files(root, f"{key}/{inner.name}".lstrip("/"), wanted, above=above | {itself})
+
+
+def _refuse_changed(path: Path, status: os.stat_result, file: StoredFile) -> None:
+    if (status.st_size, str(status.st_mtime_ns)) != (file.bytes, file.version):
+        raise changed(str(path))
 
 
 def _sync(path: Path) -> None:

@@ -24,7 +24,7 @@ from mashbill.storage.s3_client import (
     s3_client,
     status_of,
 )
-from mashbill.storage.storage import StoredFile, damaged, gone
+from mashbill.storage.storage import StoredFile, changed, damaged, gone
 
 ATTEMPT_DIGITS = 12
 REMOVED_AT_ONCE = 1_000
@@ -206,6 +206,27 @@ class S3Storage:
             for key, file in files.items()
             if wanted.takes(key)
         )
+
+    def window(self, file: StoredFile, start: int, size: int) -> bytes:
+        """Some bytes of an object, by their range, as it was listed."""
+        size = min(size, file.bytes - start)
+        if size <= 0:
+            return b""
+        address, span = self._address(file.key), f"bytes={start}-{start + size - 1}"
+        place = {"Bucket": self.bucket, "Key": self._full(file.key), "Range": span}
+
+        def once() -> bytes:
+            body: bytes = self.client.get_object(**place, IfMatch=f'"{file.version}"')["Body"].read()
+            return body
+
+        try:
+            return patiently(address, once, broken_off())
+        except failures() as error:
+            if status_of(error) == 412:
+                raise changed(address) from error
+            if is_missing(error):
+                raise gone(address, error) from error
+            raise failed(address, error, verb="read", right="s3:GetObject") from error
 
     def copy(self, file: StoredFile, path: Path) -> None:
         """Copy an object to a path that is its own, unless it is there, as it was listed."""

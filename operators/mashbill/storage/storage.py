@@ -132,6 +132,13 @@ class Storage(Protocol):
             RunError: they cannot be listed.
         """
 
+    def window(self, file: StoredFile, start: int, size: int) -> bytes:
+        """Some bytes of what ``match`` found, fewer where it ends before; no other is read.
+
+        Raises:
+            DataError: it is gone since, or was written anew.
+        """
+
     def copy(self, file: StoredFile, path: Path) -> None:
         """Write what ``match`` found to a local path of its own, unless it is there; whole or not at all.
 
