@@ -39,7 +39,7 @@ KEY_COLUMNS = {
     "file": np.int64,
     "mark": np.uint64,
 }
-MARKED = 1_000  # documents of each part of a file whose texts are compared where their ids come again
+MARKED = 1_000  # first rows of a file whose texts are compared with others that have their ids
 MOST_ROWS = 500_000  # of rejected records, and of keys, that a task holds
 
 
@@ -185,7 +185,7 @@ class PieceWriter:
                 given |= read.documents["id"].null_count < len(read.documents)
                 kept = with_ids(read.documents, self.piece.of.name, part)
                 if self.piece.compared:
-                    self._compare(kept, part, account.documents)
+                    self._compare(kept, part)
                 account.documents += len(kept)
                 account.text_bytes += text_bytes(kept)
                 self._keep(kept, part.file.address, license_pair)
@@ -221,18 +221,18 @@ class PieceWriter:
         self.job.ids.put(f"{self.piece.number:06}-{self.sent:06}", bucket, **columns)
         self.keys, self.sent = [], self.sent + 1
 
-    def _compare(self, kept: pa.RecordBatch, part: FilePart, before: int) -> None:
-        """Note the keys of ids, and the marks of the first texts of a part of a file."""
+    def _compare(self, kept: pa.RecordBatch, part: FilePart) -> None:
+        """Note the keys of ids, and the marks of the first texts of a file."""
         high, low = keys_of(self.piece.of.name, kept["id"])
-        mark = np.zeros(len(kept), np.uint64)
-        some = max(0, min(len(kept), MARKED - before))
-        mark[:some] = marks_of(kept["text"].slice(0, some))
+        row, mark = kept["row"].to_numpy(), np.zeros(len(kept), np.uint64)
+        some = np.flatnonzero(row < MARKED)
+        mark[some] = marks_of(kept["text"].take(pa.array(some)))
         keys = {
             "high": high,
             "low": low,
             "piece": np.full(len(kept), self.piece.number, np.int64),
             "place": np.arange(self.documents, self.documents + len(kept), dtype=np.int64),
-            "row": kept["row"].to_numpy(),
+            "row": row,
             "file": np.full(len(kept), part.number, np.int64),
             "mark": mark,
         }
