@@ -1,14 +1,16 @@
 """A small corpus with every kind of curation, to be run here or on a cluster, and what its artifacts hold.
 
-python -m builders.curation write FOLDER
+python -m builders.curation write FOLDER [BUCKET]
 python -m builders.curation run FOLDER ARTIFACTS [RAY_ADDRESS]
 """
 
+import itertools
 import json
 import sys
 from pathlib import Path
 from pydoc_data import topics
 
+import boto3
 import numpy as np
 
 from builders.corpus import corpus_config, run_stages, write_jsonl
@@ -41,15 +43,32 @@ max_validation_bytes = 20_000
 LAST = "tokenize"
 
 
-def write(folder: Path) -> None:
-    """The sources and the config: paragraphs of Python's documentation, some in both domains."""
+def write(folder: Path, bucket: str | None = None) -> None:
+    """The sources and the config: paragraphs of Python's documentation, some in both domains.
+
+    Args:
+        folder: where they are written.
+        bucket: where the second domain goes, in several objects; None means the folder.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     paragraphs = [p for text in topics.topics.values() for p in text.split("\n\n")]
     order = np.random.default_rng(0).permutation(len(paragraphs))
     for name, rows in (("a", order[:1_200]), ("b", order[1_000:2_200]), ("reference", order[2_200:2_300])):
         write_jsonl(folder / f"{name}.jsonl", (paragraphs[i] for i in rows))
     sources = {name: f'{name}.jsonl, id_field = "id"' for name in ("a", "b")}
+    if bucket is not None:
+        sources["b"] = f's3://{bucket}/raw, id_field = "id"'
+        put_in_objects(folder / "b.jsonl", bucket)
     corpus_config(folder, sources, {"reference": "reference.jsonl"}, CONFIG)
+
+
+def put_in_objects(path: Path, bucket: str) -> None:
+    """Put a file of lines in a bucket: most of it in small objects, and a large one."""
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    bounds = [0, *range(100, 700, 100), len(lines)]
+    for i, (first, last) in enumerate(itertools.pairwise(bounds)):
+        body = "".join(lines[first:last]).encode()
+        boto3.client("s3").put_object(Bucket=bucket, Key=f"raw/{i}.jsonl", Body=body)
 
 
 def contents(done: dict[str, Artifact]) -> dict[str, list[list[object]]]:
@@ -72,7 +91,7 @@ def main() -> None:
     """Write the corpus, or run it and print what its artifacts hold."""
     command, folder, *rest = sys.argv[1:]
     if command == "write":
-        write(Path(folder))
+        write(Path(folder), *rest)
     else:
         print(json.dumps(run(Path(folder), *rest)))
 

@@ -72,15 +72,14 @@ class Output:
             name: that it gets in this artifact.
             rows: how many it has, where that is known.
         """
-        if self.attempt and source.storage.root == self.storage.root:
-            self.storage.adopt(source.key, self._stored(name))
-            self.tell([FileEntry(path=name, bytes=source.bytes, sha256=source.sha256, rows=rows)])
-        elif self.attempt:
+        entry = FileEntry(path=name, bytes=source.bytes, sha256=source.sha256, rows=rows)
+        if not self.attempt:
+            link(source.opened(), self.folder / name)
+        elif not self.storage.adopt(source.storage, source.key, self._stored(name)):
             with source.reading() as path, self.writing(name, rows) as part:
                 shutil.copyfile(path, part)
-        else:
-            link(source.opened(), self.folder / name)
-            self.tell([FileEntry(path=name, bytes=source.bytes, sha256=source.sha256, rows=rows)])
+            return
+        self.tell([entry])
 
     def tell(self, entries: Iterable[FileEntry]) -> None:
         """Say what was written: a task does to whoever sent it, who does here."""

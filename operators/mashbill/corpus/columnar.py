@@ -7,12 +7,13 @@ Only columns that the source names are read. Damage costs the group of rows, or 
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 
 from mashbill.config import Source
 from mashbill.corpus.columns import records_of
+from mashbill.corpus.pieces import Span
 from mashbill.corpus.records import Records, nothing, unreadable, without_text
 
 BATCH_ROWS = 8_192
@@ -24,26 +25,55 @@ IPC_MAGIC, IPC_OFFSET, IPC_END = b"ARROW1", 8, b"\xff\xff\xff\xff\x00\x00\x00\x0
 
 def read_parquet(path: Path, source: Source) -> Iterator[Records]:
     """Read a parquet file, one group of rows after another."""
+    with path.open("rb") as opened:
+        yield from read_groups(path, opened, source)
+
+
+def read_groups(
+    given: Path | IO[bytes], opened: IO[bytes], source: Source, *, span: Span | None = None
+) -> Iterator[Records]:
+    """Read groups of rows of a parquet file.
+
+    Args:
+        given: the file, as a path where it has one; opened: the same, to look at its bytes.
+        source: whose columns are read.
+        span: of whose bytes the groups are those that begin in it, were each as long as its share of the
+            rows' bytes; what is wrong with the file as a whole is told with the first.
+    """
     import pyarrow.parquet as pq
 
-    size = path.stat().st_size
+    size = opened.seek(0, os.SEEK_END)
+    told = span is None or span.start == 0
     try:
-        file = pq.ParquetFile(path, page_checksum_verification=True)
+        file = pq.ParquetFile(given, page_checksum_verification=True, pre_buffer=not isinstance(given, Path))
         wanted = _wanted(file.schema_arrow.names, source)
     except ERRORS as error:
-        yield nothing(unreadable(f"is no whole parquet file ({error})" if size else "is empty", size))
+        if told:
+            yield nothing(unreadable(f"is no whole parquet file ({error})" if size else "is empty", size))
         return
     with file:
         if isinstance(wanted, str):
-            yield nothing(unreadable(wanted, size, records=file.metadata.num_rows))
+            if told:
+                yield nothing(unreadable(wanted, size, records=file.metadata.num_rows))
             return
         if source.text_field not in wanted:
-            yield without_text(file.metadata.num_rows, 0, file.schema_arrow.names)
+            if told:
+                yield without_text(file.metadata.num_rows, 0, file.schema_arrow.names)
             return
-        first, encrypted = 0, _is_encrypted(path, file.metadata.serialized_size)
-        for group in range(file.num_row_groups):
+        encrypted = _is_encrypted(opened, file.metadata.serialized_size)
+        for group, first in _groups(file.metadata, span):
             yield from _row_group(file, group, wanted, first_row=first, encrypted=encrypted, source=source)
-            first += file.metadata.row_group(group).num_rows
+
+
+def _groups(metadata: Any, span: Span | None) -> Iterator[tuple[int, int]]:
+    """Groups of rows that are a span's, and the row that each begins with."""
+    sizes = [metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups)]
+    whole, before, row = max(1, sum(sizes)), 0, 0
+    for group, size in enumerate(sizes):
+        if span is None or span.has(span.size * before // whole):
+            yield group, row
+        before += size
+        row += metadata.row_group(group).num_rows
 
 
 def _row_group(
@@ -64,11 +94,10 @@ def _row_group(
         yield nothing(unreadable(what, stored * left // max(1, about.num_rows), records=left))
 
 
-def _is_encrypted(path: Path, footer_bytes: int) -> bool:
+def _is_encrypted(file: IO[bytes], footer_bytes: int) -> bool:
     """Whether columns of a parquet file are encrypted under a plain footer: a signature follows that."""
-    with path.open("rb") as file:
-        file.seek(-len(PARQUET_END), os.SEEK_END)
-        stored = int.from_bytes(file.read(4), "little")
+    file.seek(-len(PARQUET_END), os.SEEK_END)
+    stored = int.from_bytes(file.read(4), "little")
     return stored != footer_bytes
 
 

@@ -27,7 +27,16 @@ def foreign_kind(path: Path, *, packed: bool = True) -> str:
         packed: whether it may be compressed as a whole.
     """
     with path.open("rb") as file:
-        beginning = file.read(LOOKED_AT)
+        return foreign_beginning(file.read(LOOKED_AT), packed=packed)
+
+
+def foreign_beginning(beginning: bytes, *, packed: bool = True) -> str:
+    """What a file is that begins so, if no reader takes it.
+
+    Args:
+        beginning: its first bytes.
+        packed: whether it may be compressed as a whole.
+    """
     kind = compression_of(beginning)
     if kind is not None and not packed:
         return f"packed with {kind.name} as a whole; unpack it"

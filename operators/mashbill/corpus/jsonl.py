@@ -3,8 +3,9 @@ parsed by compiled code; only a block that it refuses is read again line by line
 that record alone.
 """
 
+import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,17 +41,27 @@ def read_jsonl(path: Path, source: Source) -> Iterator[Records]:
         if several_lines_each(first.content):
             yield from _read_values(first, blocks, source)
             return
-        lines = _Lines(source)
-        yield from lines.take(first)
-        for block in blocks:
-            yield from lines.take(block)
+        yield from read_lines(itertools.chain([first], blocks), source)
+
+
+def read_lines(blocks: Iterable[Block], source: Source, *, first_row: int = 0) -> Iterator[Records]:
+    """The records of lines.
+
+    Args:
+        blocks: their bytes.
+        source: whose fields are read.
+        first_row: place of the first line in its file.
+    """
+    lines = _Lines(source, first_row)
+    for block in blocks:
+        yield from lines.take(block)
 
 
 class _Lines:
     """Takes blocks of bytes and gives the records of their lines."""
 
-    def __init__(self, source: Source) -> None:
-        self.source, self.row, self.rest = source, 0, b""
+    def __init__(self, source: Source, first_row: int) -> None:
+        self.source, self.row, self.rest = source, first_row, b""
         self.passed_over, self.beginning = 0, b""  # bytes of a line that is too long
 
     def take(self, block: Block) -> Iterator[Records]:

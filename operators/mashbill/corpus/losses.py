@@ -25,7 +25,8 @@ class FileAccount:
         unread_bytes, unread_records: as stored, of what could not be read, and records of it that are known.
         cut: whether more is missing than is in the file.
         passed: records that are not meant to be documents.
-        problem: what is wrong, of the first part that could not be read, or of the first record.
+        problem: what is wrong, of the last part that could not be read, or of the first record.
+        of_a_part: whether that is of a part.
     """
 
     name: str
@@ -40,6 +41,20 @@ class FileAccount:
     cut: bool = False
     passed: int = 0
     problem: str = ""
+    of_a_part: bool = False
+
+    def add(self, other: "FileAccount") -> None:
+        """Add what came of a later part of the file."""
+        self.documents += other.documents
+        self.text_bytes += other.text_bytes
+        self.refused += other.refused
+        self.too_large_bytes += other.too_large_bytes
+        self.unread_bytes = min(self.size, self.unread_bytes + other.unread_bytes)
+        self.unread_records += other.unread_records
+        self.cut |= other.cut
+        self.passed += other.passed
+        if other.of_a_part or not self.problem:
+            self.problem, self.of_a_part = other.problem, other.of_a_part
 
     def reject(self, rejected: Iterable[Rejected]) -> None:
         """Count what is no document."""
@@ -54,6 +69,7 @@ class FileAccount:
             if one.row == REST or not self.problem:
                 words = " ".join(f"{one.reason}: {one.excerpt}".split())[:PROBLEM_CHARACTERS]
                 self.problem = "".join(c if c.isprintable() else "\ufffd" for c in words)
+                self.of_a_part = one.row == REST
 
     @property
     def broken(self) -> bool:
@@ -73,11 +89,6 @@ class Losses:
     """What came of a domain's files, in the order in which they were read."""
 
     files: list[FileAccount] = field(default_factory=list)
-
-    def begin(self, name: str, size: int, *, one_record: bool) -> FileAccount:
-        """The account of a file that is read now."""
-        self.files.append(FileAccount(name, size, one_record))
-        return self.files[-1]
 
     @property
     def refused(self) -> Counter[str]:

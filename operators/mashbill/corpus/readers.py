@@ -2,18 +2,20 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mashbill.config import Source
-from mashbill.corpus.columnar import read_arrow, read_datasets, read_hub, read_parquet
+from mashbill.corpus.columnar import read_arrow, read_datasets, read_groups, read_hub, read_parquet
 from mashbill.corpus.csv_reader import read_csv
-from mashbill.corpus.foreign import foreign_kind
-from mashbill.corpus.jsonl import read_jsonl
+from mashbill.corpus.foreign import LOOKED_AT, foreign_beginning, foreign_kind
+from mashbill.corpus.jsonl import read_jsonl, read_lines
+from mashbill.corpus.pieces import FilePart, Span
 from mashbill.corpus.records import SCHEMA, Records, Rejected, nothing, refused, table_of, unreadable
 from mashbill.corpus.sources import file_format
+from mashbill.corpus.spans import line_blocks, opened_for_parts
 from mashbill.corpus.streams import DamageError, PlainStream, mislabelled
 from mashbill.corpus.web import read_web_archive
 
@@ -42,16 +44,17 @@ def read_source_file(path: Path, source: Source) -> Iterator[Batch]:
         source: its format and fields.
     """
     kind = file_format(path, source)
-    read = READERS[kind]
-    documents = 0
-    problem = ""
-    try:
+
+    def records() -> Iterator[Records]:
         foreign = foreign_kind(path, packed=kind not in TABLES) if path.is_file() else ""
         if foreign:
             raise DamageError(f"is {foreign}")
-        for records in read(path, source):
-            table = _repaired(records.table) if source.repair_unicode else records.table
-            batch = _without_empty(table, records)
+        yield from READERS[kind](path, source)
+
+    documents = 0
+    problem = ""
+    try:
+        for batch in _batches(records(), source):
             documents += len(batch.documents)
             yield batch
     except (DamageError, OSError) as error:
@@ -60,6 +63,37 @@ def read_source_file(path: Path, source: Source) -> Iterator[Batch]:
     if problem:
         size = path.stat().st_size if path.is_file() else 0
         yield _without_empty(SCHEMA.empty_table(), nothing(unreadable(problem, size)))
+
+
+def read_part(part: FilePart) -> Iterator[Batch]:
+    """Read a file of a source, or the part of it that a span has."""
+    if part.span is None:
+        with part.file.opened() as path:
+            yield from read_source_file(path, part.source)
+        return
+    try:
+        with opened_for_parts(part.file) as file:
+            yield from _batches(_read_span(part, file, part.span), part.source)
+    except OSError as error:
+        yield _without_empty(SCHEMA.empty_table(), nothing(unreadable(str(error), part.bytes)))
+
+
+def _read_span(part: FilePart, file: IO[bytes], span: Span) -> Iterator[Records]:
+    if part.kind == "jsonl":
+        yield from read_lines(line_blocks(file, span), part.source, first_row=span.row)
+        return
+    foreign = foreign_beginning(file.read(LOOKED_AT), packed=False) if part.first else ""
+    if foreign:
+        yield nothing(unreadable(f"is {foreign}", span.size))
+    else:
+        given = part.file.path if part.file.storage is None else file
+        yield from read_groups(given, file, part.source, span=span)
+
+
+def _batches(records: Iterator[Records], source: Source) -> Iterator[Batch]:
+    for some in records:
+        table = _repaired(some.table) if source.repair_unicode else some.table
+        yield _without_empty(table, some)
 
 
 def _read_txt(path: Path, source: Source) -> Iterator[Records]:

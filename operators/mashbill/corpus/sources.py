@@ -27,6 +27,7 @@ from mashbill.storage import (
     inside,
     remote_files,
     scheme_of,
+    scratch_here,
     scratch_of,
 )
 
@@ -38,15 +39,15 @@ class SourceFile:
     """A file of a source, ready to be read; a saved dataset, which is a folder, is one.
 
     Attributes:
-        path: where it is read, within ``opened``.
+        path: its own, or where a copy of it is under the scratch folder; ``opened`` gives that it is read at.
         name: its path under the source's root.
         address: its own path or address.
         root: path or address of the source's root.
         bytes: its size; 0 of what is on the hub.
         folder: whether it is one.
-        copies: of remote files, and where each goes.
+        copies: of remote files, and where under the scratch folder each goes.
         storage: which has them; None where they are here already.
-        scratch: the folder that copies are in.
+        scratch: the folder that copies are in, on the machine that listed the file.
     """
 
     path: Path
@@ -69,10 +70,24 @@ class SourceFile:
         if self.storage is None:
             yield self.path
             return
-        with Copies.under(self.scratch).held([place for _, place in self.copies]):
+        scratch = scratch_here(self.scratch)
+        with Copies.under(scratch).held([scratch / place for _, place in self.copies]):
             for file, place in self.copies:
-                self.storage.copy(file, place)
-            yield self.path
+                self.storage.copy(file, scratch / place)
+            yield scratch / self.path
+
+    def format_in(self, source: Source) -> str:
+        """Its format, as a file of a source.
+
+        Raises:
+            ConfigError: its ending names none.
+        """
+        return file_format(self.path, source, folder=self.folder)
+
+    @property
+    def reached(self) -> bool:
+        """Whether this machine reaches it: it is in a storage, on the hub, or on a disk that is here."""
+        return self.storage is not None or not self.path.is_absolute() or self.path.exists()
 
 
 @dataclass(frozen=True)
@@ -88,9 +103,13 @@ class SourceFiles:
     passed: Mapping[str, tuple[str, ...]]
 
 
-def file_format(path: Path, source: Source) -> str:
+def file_format(path: Path, source: Source, *, folder: bool | None = None) -> str:
     """The format of a file: the source's, or what its ending says.
 
+    Args:
+        path: its name.
+        source: whose it is.
+        folder: whether it is one; None looks.
     Raises:
         ConfigError: the ending is unknown.
     """
@@ -98,7 +117,7 @@ def file_format(path: Path, source: Source) -> str:
         return source.format
     if scheme_of(source.path) == HUB:
         return "hub"
-    if path.is_dir():
+    if path.is_dir() if folder is None else folder:
         return "datasets"
     found = format_of(path.name)
     if found is None:
@@ -215,9 +234,11 @@ def _file(found: FoundFiles, entry: Entry, scratch: Path, *, root: str) -> Sourc
     place = inside(scratch / "sources" / found.host, sha256(versions.encode()).hexdigest()[:16])
     own = entry.key.rpartition("/")[2].encode()[-LONGEST_NAME:].decode(errors="ignore")
     copies = tuple(
-        (file, inside(place, f"{own}{file.key.removeprefix(entry.key)}")) for file in entry.members
+        (file, inside(place, f"{own}{file.key.removeprefix(entry.key)}").relative_to(scratch))
+        for file in entry.members
     )
-    return SourceFile(place / own, name, address, root, size, is_folder, copies, found.storage, scratch)
+    path = (place / own).relative_to(scratch)
+    return SourceFile(path, name, address, root, size, is_folder, copies, found.storage, scratch)
 
 
 def _is_on_hub(source: Source) -> bool:

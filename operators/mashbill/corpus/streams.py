@@ -16,8 +16,9 @@ from mashbill.corpus.compression import ENDINGS, ERRORS, MAGIC_BYTES, Compressio
 BLOCK_BYTES = 16_000_000
 RAW_BYTES = 256_000
 PLAIN_BYTES = 1_000_000
+UTF8 = "utf-8"
 MARKS = (
-    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF8, UTF8),
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
@@ -151,17 +152,10 @@ class PlainStream:
 
     def _begin(self, data: bytes) -> bytes:
         self.started = True
-        for mark, encoding in MARKS:
-            if data.startswith(mark):
-                data = data[len(mark) :]
-                if encoding != "utf-8":
-                    self.decoder = codecs.getincrementaldecoder(encoding)()
-                break
-        else:
-            encoding = _unmarked(data[:4])
-            if encoding:
-                self.decoder = codecs.getincrementaldecoder(encoding)()
-        return data
+        mark, encoding = encoding_of(data)
+        if encoding != UTF8:
+            self.decoder = codecs.getincrementaldecoder(encoding)()
+        return data[mark:]
 
     def _decoded(self, data: bytes) -> str:
         assert self.decoder is not None
@@ -235,8 +229,16 @@ def mislabelled(path: Path) -> str:
     return "" if compression_of(beginning) else f"is no {name} file: it begins with {beginning!r}"
 
 
+def encoding_of(beginning: bytes) -> tuple[int, str]:
+    """Bytes of the mark that text begins with, and its encoding; that of UTF-16 without a mark is known where
+    the first two characters are of ASCII."""
+    for mark, encoding in MARKS:
+        if beginning.startswith(mark):
+            return len(mark), encoding
+    return 0, _unmarked(beginning[:4]) or UTF8
+
+
 def _unmarked(beginning: bytes) -> str:
-    """The encoding of UTF-16 without a mark, where the first two characters are of ASCII."""
     zeros = [byte == 0 for byte in beginning]
     if zeros == [False, True, False, True]:
         return "utf-16-le"

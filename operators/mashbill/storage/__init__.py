@@ -1,7 +1,7 @@
 """Where bytes live: a local disk, S3, or what else has a file here, behind one small interface."""
 
 from mashbill.storage.checksums import sha256_of
-from mashbill.storage.copies import Copies
+from mashbill.storage.copies import Copies, scratch_here
 from mashbill.storage.given import FoundFiles, disk_files, local_path, path_identity, remote_files, scratch_of
 from mashbill.storage.keys import checked_key, inside
 from mashbill.storage.local import refuse_unwritable
@@ -37,6 +37,7 @@ __all__ = [
     "refuse_unwritable",
     "remote_files",
     "scheme_of",
+    "scratch_here",
     "scratch_of",
     "sha256_of",
     "written_whole",

@@ -13,7 +13,16 @@ from pathlib import Path
 from mashbill.errors import ConfigError, RunError
 from mashbill.storage.keys import inside
 from mashbill.storage.patterns import Pattern, in_order
-from mashbill.storage.storage import LEADS_NOWHERE, StoredFile, changed, damaged, gone, link, written_whole
+from mashbill.storage.storage import (
+    LEADS_NOWHERE,
+    Storage,
+    StoredFile,
+    changed,
+    damaged,
+    gone,
+    link,
+    written_whole,
+)
 
 
 def refuse_unwritable(where: str, folder: Path) -> None:
@@ -95,12 +104,15 @@ class LocalStorage:
                 shutil.copyfile(path, part)
             path.unlink()
 
-    def adopt(self, source: str, key: str) -> None:
+    def adopt(self, source: Storage, name: str, key: str) -> bool:
         """Link a file to another place, or copy it where the disk has no links."""
-        path = self.place(source)
+        if not isinstance(source, LocalStorage):
+            return False
+        path = source.place(name)
         if not path.exists():
             raise damaged(str(path), "is gone")
         link(path, self.place(key))
+        return True
 
     def part(self, key: str, start: int, size: int) -> memoryview:
         """Some bytes of a file, mapped."""
@@ -164,6 +176,17 @@ class LocalStorage:
             what, mend = f"cannot be listed ({error.strerror})", "mend its permissions"
             raise RunError(str(error.filename), what, mend) from error
 
+    def window(self, file: StoredFile, start: int, size: int) -> bytes:
+        """Some bytes of a file, while it is what was listed."""
+        own = self.place(file.key)
+        try:
+            with own.open("rb") as opened:
+                _refuse_changed(own, os.fstat(opened.fileno()), file)
+                opened.seek(start)
+                return opened.read(size)
+        except FileNotFoundError as error:
+            raise gone(str(own), error.strerror) from error
+
     def copy(self, file: StoredFile, path: Path) -> None:
         """Copy a file to a path that is its own, unless it is there."""
         if path.exists() and path.stat().st_size == file.bytes:
@@ -172,10 +195,7 @@ class LocalStorage:
         try:
             with written_whole(path) as part:
                 shutil.copyfile(own, part)
-            status = own.stat()
-            if (status.st_size, str(status.st_mtime_ns)) != (file.bytes, file.version):
-                path.unlink()
-                raise changed(str(own))
+                _refuse_changed(own, own.stat(), file)
         except FileNotFoundError as error:
             raise gone(str(own), error.strerror) from error
 
@@ -207,6 +227,11 @@ def _files(
         return
     for inner in path.iterdir():
         yield from _files(root, f"{key}/{inner.name}".lstrip("/"), wanted, above=above | {itself})
+
+
+def _refuse_changed(path: Path, status: os.stat_result, file: StoredFile) -> None:
+    if (status.st_size, str(status.st_mtime_ns)) != (file.bytes, file.version):
+        raise changed(str(path))
 
 
 def _sync(path: Path) -> None:

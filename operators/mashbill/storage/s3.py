@@ -14,7 +14,7 @@ from mashbill.storage.keys import inside
 from mashbill.storage.patterns import WILDCARD, Pattern, in_order
 from mashbill.storage.s3_bucket import Bucket
 from mashbill.storage.s3_rights import refuse_unusable
-from mashbill.storage.storage import StoredFile, damaged, gone
+from mashbill.storage.storage import Storage, StoredFile, damaged, gone
 
 ATTEMPT_DIGITS = 12
 
@@ -72,12 +72,15 @@ class S3Storage:
         self.bucket.upload(path, self._full(key))
         path.unlink()
 
-    def adopt(self, source: str, key: str) -> None:
-        """Have the store copy an object."""
+    def adopt(self, source: Storage, name: str, key: str) -> bool:
+        """Have the store copy an object of the same bucket."""
+        if not isinstance(source, S3Storage) or source.bucket != self.bucket:
+            return False
         try:
-            self.bucket.copy(self._full(source), self._full(key))
+            self.bucket.copy(source._full(name), self._full(key))
         except KeyError as error:
-            raise damaged(self._address(source), "is gone") from error
+            raise damaged(source._address(name), "is gone") from error
+        return True
 
     def part(self, key: str, start: int, size: int) -> memoryview:
         """Some bytes of an object, by their range."""
@@ -151,6 +154,17 @@ class S3Storage:
             for key, file in files.items()
             if wanted.takes(key)
         )
+
+    def window(self, file: StoredFile, start: int, size: int) -> bytes:
+        """Some bytes of an object, by their range, as it was listed."""
+        size = min(size, file.bytes - start)
+        if size <= 0:
+            return b""
+        within = f"bytes={start}-{start + size - 1}"
+        try:
+            return self.bucket.read(self._full(file.key), within=within, tag=file.version)
+        except KeyError as error:
+            raise gone(self._address(file.key), error.__cause__) from error
 
     def copy(self, file: StoredFile, path: Path) -> None:
         """Copy an object to a path that is its own, unless it is there, as it was listed."""

@@ -26,6 +26,7 @@ from mashbill.storage.s3_client import (
     status_of,
     upload_is_over,
 )
+from mashbill.storage.storage import changed
 
 log = logging.getLogger(__name__)
 REMOVED_AT_ONCE = 1_000
@@ -58,20 +59,28 @@ class Bucket:
         with self._in_words(prefix, "listed", LISTS):
             return [entry for page in pages for entry in page.get("Contents", ())]
 
-    def read(self, key: str, *, within: str | None = None) -> bytes:
+    def read(self, key: str, *, within: str | None = None, tag: str | None = None) -> bytes:
         """The bytes of an object, or some of them.
 
         Args:
             key: of the object.
             within: which bytes, as HTTP has it: ``bytes=0-9``.
+            tag: ETag that the object must have still; None takes what is there.
         Raises:
             KeyError: there is none.
+            DataError: it has another tag.
             RunError: it cannot be read.
         """
         place = {"Bucket": self.name, "Key": key, **({"Range": within} if within else {})}
+        place |= {"IfMatch": f'"{tag}"'} if tag else {}
 
         def once() -> bytes:
-            body: bytes = self.client.get_object(**place)["Body"].read()
+            try:
+                body: bytes = self.client.get_object(**place)["Body"].read()
+            except failures() as error:
+                if status_of(error) == 412:
+                    raise changed(self._address(key)) from error
+                raise
             return body
 
         with self._in_words(key, "read", READS, may_miss=True):

@@ -73,10 +73,15 @@ class Storage(Protocol):
     def put(self, path: Path, key: str) -> None:
         """Move a local file to a key, whole or not at all, over what is there."""
 
-    def adopt(self, source: str, key: str) -> None:
-        """Have what is at a key at another too; its bytes do not come through this machine where they lie on
-        another.
+    def adopt(self, source: "Storage", name: str, key: str) -> bool:
+        """Have here too what another storage has at a key, where no byte of it comes through this machine
+        for that.
 
+        Args:
+            source: the other storage, or this one.
+            name: of the object there; key: here.
+        Returns:
+            False where it would, and nothing is done.
         Raises:
             DataError: there is nothing.
         """
@@ -139,6 +144,13 @@ class Storage(Protocol):
 
         Raises:
             RunError: they cannot be listed.
+        """
+
+    def window(self, file: StoredFile, start: int, size: int) -> bytes:
+        """Some bytes of what ``match`` found, fewer where it ends before; no other is read.
+
+        Raises:
+            DataError: it is gone since, or was written anew.
         """
 
     def copy(self, file: StoredFile, path: Path) -> None:

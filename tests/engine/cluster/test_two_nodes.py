@@ -38,14 +38,15 @@ def nodes(
     if apart and not can_be_apart():
         pytest.skip("namespaces need root, ip, unshare and nsenter")
     with two_nodes(tmp_path_factory.mktemp("nodes"), apart=apart) as both:
-        both[0].python(BUCKET, "lake")
+        for bucket in ("lake", "texts"):
+            both[0].python(BUCKET, bucket)
         yield both
 
 
 @pytest.fixture(scope="module")
 def expected(nodes: tuple[Node, Node]) -> Contents:
-    """What one machine makes of the corpus on its disk."""
-    nodes[0].run(sys.executable, "-m", "builders.curation", "write", str(nodes[0].disk / "corpus"))
+    """What one machine makes of the corpus, a domain of which is on its disk and another in a bucket."""
+    nodes[0].run(sys.executable, "-m", "builders.curation", "write", str(nodes[0].disk / "corpus"), "texts")
     return curate(nodes[0], str(nodes[0].disk / "alone"))
 
 

@@ -1,28 +1,22 @@
-"""What comes of the files of one domain: documents in partitions, what is rejected, and what was lost."""
+"""What came of the files of a domain, a reference or an evaluation set: accounts of its pieces put together,
+what is said of them, and what ingest fails for."""
 
-import json
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from mashbill.artifacts import StageRun
-from mashbill.config import Source
-from mashbill.corpus.identities import PREFIX, Identities
+from mashbill.config import CorpusConfig, Source
+from mashbill.corpus.identities import PREFIX, SourceIds
 from mashbill.corpus.losses import WORST, FileAccount, Losses
-from mashbill.corpus.readers import Batch
+from mashbill.corpus.pieces import DocumentSet, FilePart, Piece
 from mashbill.corpus.records import Rejected
-from mashbill.corpus.sources import SourceFile, file_format
-from mashbill.documents import DOCUMENT_SCHEMA, REJECTED, DocumentStore, Flow, Kind, text_bytes
+from mashbill.corpus.repeated_ids import REASON, Loss
+from mashbill.corpus.taking import Taken, TakenPart
+from mashbill.documents import Flow
 
 log = logging.getLogger(__name__)
-LICENSE = '"license": "'
 MEND = "mend the files or raise corpus.max_rejected_share"
 
 
@@ -35,12 +29,14 @@ class SourceUse:
         where: its place in the config.
         files: what came of each.
         found: of the fields that it names, those that some record had.
+        ids: what is seen of its ids.
     """
 
     source: Source
     where: str
     files: list[FileAccount] = field(default_factory=list)
-    found: frozenset[str] = frozenset()
+    found: set[str] = field(default_factory=set)
+    ids: SourceIds = field(default_factory=SourceIds)
 
     @property
     def documents(self) -> int:
@@ -65,50 +61,53 @@ class SourceUse:
         ]
 
 
-class DomainWriter:
-    """Gathers one domain's documents into partitions, and what it rejects."""
+class SetAccount:
+    """What came of the files of one set.
 
-    def __init__(self, run: StageRun, kind: Kind, name: str, *, pool: ThreadPoolExecutor) -> None:
-        self.kind, self.name, self.pool = kind, name, pool
-        self.writing: list[Future[None]] = []
-        self.store = DocumentStore.into(run.files)
-        self.corpus = run.config.corpus
-        self.waiting: list[pa.RecordBatch] = []
-        self.waiting_bytes = self.partitions = 0
-        self.documents = self.bytes = 0
-        self.identities = Identities(name)
-        self.rejected: list[tuple[str, Rejected]] = []
+    Args:
+        of: the set.
+        corpus: how much it may lose.
+    """
+
+    def __init__(self, of: DocumentSet, corpus: CorpusConfig) -> None:
+        self.kind, self.name, self.corpus = of.kind, of.name, corpus
         self.losses = Losses()
         self.uses: dict[str, SourceUse] = {}
         self.passed: Counter[str] = Counter()
+        self._parts: dict[int, FilePart] = {}  # the first of each file
 
-    def take(self, file: SourceFile, source: Source, where: str, *, batches: Iterable[Batch]) -> None:
-        """Take in what was read of a file of a source, whose place in the config is given."""
-        license_pair = json.dumps({"license": source.license})[1:-1]
-        use = self.uses.setdefault(where, SourceUse(source, where))
-        one_record = not file.folder and file_format(file.path, source) == "txt"
-        account = self.losses.begin(file.address, file.bytes, one_record=one_record)
-        use.files.append(account)
-        self.identities.begin(file, source, where)
-        for read in batches:
-            use.found |= read.found
-            self.passed.update(read.passed)
-            account.passed += len(read.passed)
-            kept, taken = self.identities.give(read.documents)
-            rejected = [*read.rejected, *taken]
-            account.reject(rejected)
-            self.rejected += [(file.address, one) for one in rejected]
-            account.documents += len(kept)
-            account.text_bytes += text_bytes(kept)
-            if len(kept):
-                self._take(kept, file.address, license_pair)
+    def take(self, piece: Piece, taken: Taken) -> None:
+        """Take in what came of a piece; pieces come in their order."""
+        for part, found in zip(piece.parts, taken.parts, strict=True):
+            self._take(part, found)
 
-    def finish(self) -> None:
-        """Write what waits."""
-        self._flush()
-        for written in self.writing:
-            written.result()
-        self.store.write(self.rejected_rows(), self.name, 0, kind=REJECTED)
+    def _take(self, part: FilePart, found: TakenPart) -> None:
+        use = self.uses.setdefault(part.where, SourceUse(part.source, part.where))
+        if part.number < len(self.losses.files):
+            self.losses.files[part.number].add(found.account)
+        else:
+            self._parts[part.number] = part
+            self.losses.files.append(found.account)
+            use.files.append(found.account)
+        use.found.update(found.found)
+        use.ids.prefixed = part.source.prefix_ids
+        use.ids.given |= found.given
+        self.passed.update(found.passed)
+
+    def lose(self, losses: Sequence[Loss]) -> None:
+        """Take out what files lose, as its ids are taken."""
+        for loss in losses:
+            part, account = self._parts[loss.file], self.losses.files[loss.file]
+            account.documents -= loss.documents
+            account.text_bytes -= loss.text_bytes
+            account.reject([Rejected(0, REASON, loss.first)])
+            account.refused[REASON] += loss.documents - 1
+            ids = self.uses[part.where].ids
+            ids.refused += loss.refused
+            ids.alike += loss.alike
+            ids.unlike += loss.unlike
+            if loss.refused:
+                ids.files.add(part.name)
 
     def warn(self) -> None:
         """Say what was lost, and which settings had no effect."""
@@ -121,8 +120,8 @@ class DomainWriter:
         for use in self.uses.values():
             for name in use.without_effect():
                 log.warning("%s: no record of domain %s has a field %r", use.where, self.name, name)
-        for warning in self.identities.warnings():
-            log.warning(warning)
+            for warning in use.ids.warnings(use.where):
+                log.warning(warning)
 
     def problems(self) -> Iterator[tuple[str, str, str]]:
         """Where, what and mend of what the stage must fail for."""
@@ -152,7 +151,7 @@ class DomainWriter:
             )
         text, records = self.losses.shares()
         if max(text, records) > self.corpus.max_rejected_share:
-            mend = PREFIX if self.identities.begin_again else MEND
+            mend = PREFIX if self.begin_again else MEND
             if records >= text and "unreadable" not in self.losses.refused:
                 what = f"{records:.1%} of its records are rejected ({self.losses.reasons()}), worst in "
                 yield where, what + self.losses.worst(), mend
@@ -171,44 +170,23 @@ class DomainWriter:
         return f"{self.passed.total():,} records are no pages ({kinds})" if kinds else ""
 
     @property
+    def documents(self) -> int:
+        """How many it has."""
+        return sum(file.documents for file in self.losses.files)
+
+    @property
+    def bytes(self) -> int:
+        """Of their text."""
+        return sum(file.text_bytes for file in self.losses.files)
+
+    @property
+    def begin_again(self) -> bool:
+        """Whether ids of a source begin again in each file."""
+        return any(use.ids.begin_again for use in self.uses.values())
+
+    @property
     def flow(self) -> Flow:
         """What became of its records."""
-        rejected = Flow(documents_in=len(self.rejected), rejected=Counter(r.reason for _, r in self.rejected))
+        refused = self.losses.refused
+        rejected = Flow(documents_in=refused.total(), rejected=refused)
         return Flow.through(self.documents, self.bytes) + rejected
-
-    def rejected_rows(self) -> pa.Table:
-        """What was rejected, as it is kept."""
-        names = [field.name for field in fields(Rejected) if field.name in REJECTED.schema.names]
-        columns: dict[str, list[Any]] = {
-            "domain": [self.name] * len(self.rejected),
-            "source": [path for path, _ in self.rejected],
-            **{name: [getattr(one, name) for _, one in self.rejected] for name in names},
-        }
-        return pa.table(columns, REJECTED.schema)
-
-    def _take(self, batch: pa.RecordBatch, source: str, license_pair: str) -> None:
-        count = len(batch)
-        extra = pc.coalesce(pc.binary_join_element_wise(", ", batch["metadata"], ""), "")
-        metadata = pc.binary_join_element_wise("{" + license_pair, extra, "}", "")
-        of_its_own = pc.match_substring(extra, LICENSE)  # no value has it: quotes in values are escaped
-        bare = pc.binary_join_element_wise("{", pc.coalesce(batch["metadata"], ""), "}", "")
-        metadata = pc.if_else(of_its_own, bare, metadata)
-        columns = [batch["id"], *(pa.repeat(pa.scalar(v, pa.string()), count) for v in (self.name, source))]
-        full = pa.record_batch([*columns, batch["text"], metadata], schema=DOCUMENT_SCHEMA)
-        size = pc.sum(pc.binary_length(batch["text"])).as_py() or 0
-        self.documents, self.bytes = self.documents + count, self.bytes + size
-        self.waiting.append(full)
-        self.waiting_bytes += size
-        if self.waiting_bytes >= self.corpus.partition_bytes:
-            self._flush()
-
-    def _flush(self) -> None:
-        if self.waiting:
-            table = pa.Table.from_batches(self.waiting, DOCUMENT_SCHEMA)
-            self.writing.append(
-                self.pool.submit(self.store.write, table, self.name, self.partitions, kind=self.kind)
-            )
-            if len(self.writing) > 2:
-                self.writing.pop(0).result()
-            self.partitions += 1
-        self.waiting, self.waiting_bytes = [], 0
