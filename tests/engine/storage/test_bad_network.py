@@ -81,8 +81,8 @@ def test_each_kind_of_request_is_asked_again(
     sum_of = hashlib.sha256(b"text 3").hexdigest()
     assert storage.fetch("many/0003.txt", size=6, sha256=sum_of).read_bytes() == b"text 3"
     storage.put(file(tmp_path / "large", LARGE), "large")
-    storage.adopt("large", "copies/large")
-    storage.adopt("many/0003.txt", "copies/small")
+    storage.adopt(storage, "large", "copies/large")
+    storage.adopt(storage, "many/0003.txt", "copies/small")
     assert [storage.read(f"copies/{name}") for name in ("large", "small")] == [LARGE, b"text 3"]
     storage.discard("many")
     assert storage.keys("") == ["copies/large", "copies/small", "large"]
@@ -137,7 +137,7 @@ def test_a_store_that_never_answers_is_one_line(
         lambda: storage.keys("many"),
         lambda: storage.put(file(tmp_path / "one", b"text"), "two"),
         lambda: storage.put(file(tmp_path / "one", LARGE), "large"),
-        lambda: storage.adopt("one", "three"),
+        lambda: storage.adopt(storage, "one", "three"),
         lambda: storage.part("one", 0, 2),
         lambda: storage.fetch("one", size=4, sha256="0" * 64),
         lambda: storage.discard("one"),
