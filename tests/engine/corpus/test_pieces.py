@@ -299,6 +299,20 @@ def test_a_large_object_is_read_by_ranges_and_no_copy_of_it_is_made(
     assert not [path for path in (tmp_path / "scratch" / "sources").rglob("*") if path.is_file()]
 
 
+def test_small_objects_of_a_piece_are_asked_for_once_each_and_come_in_order(
+    asked: tuple[str, list[tuple[str, str]]], tmp_path: Path
+) -> None:
+    bucket, requests = asked
+    texts = [f"text {i} " + "word " * (i % 7) for i in range(40)]
+    for i, text in enumerate(texts):
+        boto3.client("s3").put_object(Bucket=bucket, Key=f"raw/{i:02}.txt", Body=text.encode())
+    config = config_of(tmp_path, f"s3://{bucket}/raw")
+    config = config.model_copy(update={"scratch": str(tmp_path / "scratch")})
+    found = documents(run_stages(config, "ingest")["ingest"], "it")
+    assert [row["text"] for row in found] == texts
+    assert sorted(key for key, _ in requests) == [f"raw/{i:02}.txt" for i in range(40)]
+
+
 def test_a_piece_that_is_sent_to_another_machine_is_copied_to_the_scratch_folder_there(
     asked: tuple[str, list[tuple[str, str]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
