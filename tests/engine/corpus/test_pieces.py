@@ -25,6 +25,7 @@ from mashbill.config import PipelineConfig, Source
 from mashbill.corpus import ingest as ingesting
 from mashbill.corpus import pieces as cutting
 from mashbill.corpus import taking
+from mashbill.corpus.columnar import read_groups
 from mashbill.corpus.jsonl import read_lines
 from mashbill.corpus.pieces import FilePart, Span, grouped, in_rows
 from mashbill.corpus.sources import SourceFile, source_files
@@ -109,6 +110,20 @@ def test_a_line_longer_than_many_spans_belongs_to_the_one_that_it_begins_in(tmp_
     parts = spans_at(path, list(range(10, path.stat().st_size, 10)))
     assert rows_of(path, parts) == list(enumerate(texts))
     assert sum(bool(rows_of(path, [part])) for part in parts) == len(texts)
+
+
+def test_spans_of_a_table_share_its_groups_of_rows_evenly(tmp_path: Path) -> None:
+    path = tmp_path / "it.parquet"
+    pq.write_table(pa.table({"text": [f"text {i}" for i in range(1_000)]}), path, row_group_size=50)
+    size = path.stat().st_size
+    bounds: list[int | None] = [0, size // 4, size // 2, size * 3 // 4, None]
+    found = []
+    for start, end in zip(bounds[:-1], bounds[1:], strict=True):
+        with path.open("rb") as file:
+            records = read_groups(path, file, SOURCE, span=Span(start or 0, end, size))
+            found.append([row["row"] for some in records for row in some.table.to_pylist()])
+    assert [row for rows in found for row in rows] == list(range(1_000))
+    assert all(200 <= len(rows) <= 300 for rows in found)
 
 
 @pytest.mark.parametrize(
