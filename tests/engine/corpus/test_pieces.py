@@ -4,6 +4,7 @@ same documents with the same ids in the same order."""
 import codecs
 import gzip
 import io
+import itertools
 import json
 import logging
 import pickle
@@ -118,7 +119,7 @@ def test_spans_of_a_table_share_its_groups_of_rows_evenly(tmp_path: Path) -> Non
     size = path.stat().st_size
     bounds: list[int | None] = [0, size // 4, size // 2, size * 3 // 4, None]
     found = []
-    for start, end in zip(bounds[:-1], bounds[1:], strict=True):
+    for start, end in itertools.pairwise(bounds):
         with path.open("rb") as file:
             records = read_groups(path, file, SOURCE, span=Span(start or 0, end, size))
             found.append([row["row"] for some in records for row in some.table.to_pylist()])
