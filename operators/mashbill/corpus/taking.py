@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 
 from mashbill.artifacts import FileEntry, Output, SealedFile, telling
 from mashbill.artifacts.record import Part
+from mashbill.corpus.ahead import copied_ahead
 from mashbill.corpus.identities import keys_of, marks_of, with_ids
 from mashbill.corpus.losses import FileAccount
 from mashbill.corpus.pieces import DocumentSet, FilePart, Piece
@@ -137,7 +138,7 @@ def take_piece(job: IngestJob, piece: Piece) -> Taken:
         pass
     with job.writing(f"pieces/{piece.number:06}") as (store, written):
         writer = PieceWriter(job, piece, store)
-        parts = tuple(writer.take(part) for part in piece.parts)
+        parts = tuple(writer.take(part) for part in copied_ahead(piece.parts))
         writer.finish()
     texts = tuple(entry for entry in written if f"/{piece.of.kind.name}/" in entry.path)
     rejected = tuple(entry for entry in written if entry not in texts)

@@ -4,6 +4,7 @@ same documents with the same ids in the same order."""
 import codecs
 import gzip
 import io
+import itertools
 import json
 import logging
 import pickle
@@ -25,6 +26,7 @@ from mashbill.config import PipelineConfig, Source
 from mashbill.corpus import ingest as ingesting
 from mashbill.corpus import pieces as cutting
 from mashbill.corpus import taking
+from mashbill.corpus.columnar import read_groups
 from mashbill.corpus.jsonl import read_lines
 from mashbill.corpus.pieces import FilePart, Span, grouped, in_rows
 from mashbill.corpus.sources import SourceFile, source_files
@@ -109,6 +111,20 @@ def test_a_line_longer_than_many_spans_belongs_to_the_one_that_it_begins_in(tmp_
     parts = spans_at(path, list(range(10, path.stat().st_size, 10)))
     assert rows_of(path, parts) == list(enumerate(texts))
     assert sum(bool(rows_of(path, [part])) for part in parts) == len(texts)
+
+
+def test_spans_of_a_table_share_its_groups_of_rows_evenly(tmp_path: Path) -> None:
+    path = tmp_path / "it.parquet"
+    pq.write_table(pa.table({"text": [f"text {i}" for i in range(1_000)]}), path, row_group_size=50)
+    size = path.stat().st_size
+    bounds: list[int | None] = [0, size // 4, size // 2, size * 3 // 4, None]
+    found = []
+    for start, end in itertools.pairwise(bounds):
+        with path.open("rb") as file:
+            records = read_groups(path, file, SOURCE, span=Span(start or 0, end, size))
+            found.append([row["row"] for some in records for row in some.table.to_pylist()])
+    assert [row for rows in found for row in rows] == list(range(1_000))
+    assert all(200 <= len(rows) <= 300 for rows in found)
 
 
 @pytest.mark.parametrize(
@@ -297,6 +313,20 @@ def test_a_large_object_is_read_by_ranges_and_no_copy_of_it_is_made(
     bounds = [span.removeprefix("bytes=").split("-") for span in ranges["raw/a.jsonl"]]
     assert max(int(last) - int(first) for first, last in bounds) < 110_000
     assert not [path for path in (tmp_path / "scratch" / "sources").rglob("*") if path.is_file()]
+
+
+def test_small_objects_of_a_piece_are_asked_for_once_each_and_come_in_order(
+    asked: tuple[str, list[tuple[str, str]]], tmp_path: Path
+) -> None:
+    bucket, requests = asked
+    texts = [f"text {i} " + "word " * (i % 7) for i in range(40)]
+    for i, text in enumerate(texts):
+        boto3.client("s3").put_object(Bucket=bucket, Key=f"raw/{i:02}.txt", Body=text.encode())
+    config = config_of(tmp_path, f"s3://{bucket}/raw")
+    config = config.model_copy(update={"scratch": str(tmp_path / "scratch")})
+    found = documents(run_stages(config, "ingest")["ingest"], "it")
+    assert [row["text"] for row in found] == texts
+    assert sorted(key for key, _ in requests) == [f"raw/{i:02}.txt" for i in range(40)]
 
 
 def test_a_piece_that_is_sent_to_another_machine_is_copied_to_the_scratch_folder_there(
