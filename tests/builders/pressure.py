@@ -1,0 +1,40 @@
+"""A reader of an artifact through less room than it takes, to be run in several processes."""
+
+import hashlib
+import random
+from pathlib import Path
+
+from mashbill.artifacts import ArtifactStore
+from mashbill.storage import Copies
+
+FILES, BYTES, PROCESSES, TURNS = 24, 20_000, 3, 20
+LIMIT = 5 * BYTES  # of a machine on which at most one file a process is in use
+
+
+def content(name: str) -> bytes:
+    """What a file holds: random bytes by its name."""
+    return random.Random(name).randbytes(BYTES)
+
+
+def read(given: tuple[int, str, str, Path]) -> tuple[int, int]:
+    """Read files in an order of this process's own; how many were wrong, and the most bytes seen."""
+    number, root, address, scratch = given
+    Copies.under(scratch).limit = LIMIT
+    made = ArtifactStore(root, scratch).open(address)
+    dice, wrong, most = random.Random(number), 0, 0
+    for name in dice.choices(made.names("documents"), k=TURNS):
+        with made.sealed(name).reading() as path:
+            wrong += hashlib.sha256(path.read_bytes()).digest() != hashlib.sha256(content(name)).digest()
+        most = max(most, copied(scratch))
+    return wrong, most
+
+
+def copied(scratch: Path) -> int:
+    """Bytes of the copies that are there."""
+    total = 0
+    for path in (scratch / "copies").rglob("*.bin*"):
+        try:
+            total += path.stat().st_size
+        except FileNotFoundError:
+            continue  # it was evicted meanwhile
+    return total
