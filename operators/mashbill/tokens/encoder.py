@@ -18,7 +18,7 @@ from mashbill.partitions import buffers, on_threads
 from mashbill.tokens.bpe_kernels import count_ids, look_up, put_again, write_ids
 from mashbill.tokens.encoded import Encoded
 from mashbill.tokens.pieces import kinds, odd_texts
-from mashbill.tokens.split_patterns import SplitPattern, split_pattern
+from mashbill.tokens.split_patterns import SplitPattern, byte_characters, split_pattern
 
 SLOTS = 1 << 20
 """Of the table: half of them are filled at most, and then the half of those that came first is kept."""
@@ -30,13 +30,6 @@ MOST_ADDED = 256
 """Added tokens that texts are searched for: for more of them the search takes longer than the library."""
 NO_LIMIT = 1 << 30
 FIRST_MARK, NO_MARK = 0x300, 0x110000  # characters before the first mark are normal as they are
-DIRECT = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-
-
-def byte_characters() -> dict[int, str]:
-    """The character that stands for each byte in a byte-level vocabulary (OpenAI, GPT-2)."""
-    others = (byte for byte in range(256) if byte not in DIRECT)
-    return {byte: chr(byte) for byte in DIRECT} | {byte: chr(256 + i) for i, byte in enumerate(others)}
 
 
 class Encoder:

@@ -1,4 +1,5 @@
-"""How byte-level tokenizers split text before they merge bytes: the patterns that a compiled kernel follows.
+"""How byte-level tokenizers split text before they merge bytes: the patterns that a compiled kernel follows,
+and the characters that stand for bytes.
 
 GPT-2's is OpenAI's (2019); that of GPT-4 (``cl100k_base``) is also Llama 3's, and Qwen's with single digits.
 """
@@ -13,6 +14,7 @@ _GPT4 = (
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 GPT4, QWEN = _GPT4.replace("{DIGITS}", "{1,3}"), _GPT4.replace("{DIGITS}", "")
+DIRECT = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,12 @@ PATTERNS = {
     GPT4: SplitPattern("GPT-4", gpt2=False, digits=3),
     QWEN: SplitPattern("Qwen", gpt2=False, digits=1),
 }
+
+
+def byte_characters() -> dict[int, str]:
+    """The character that stands for each byte in a byte-level vocabulary (OpenAI, GPT-2)."""
+    others = (byte for byte in range(256) if byte not in DIRECT)
+    return {byte: chr(byte) for byte in DIRECT} | {byte: chr(256 + i) for i, byte in enumerate(others)}
 
 
 def split_pattern(tokenizer: Any) -> SplitPattern | str:

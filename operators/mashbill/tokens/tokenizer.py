@@ -6,10 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from mashbill.config import PipelineConfig, TokensConfig
 from mashbill.documents import Partition
 from mashbill.errors import ConfigError, MashbillError, one_line
 from mashbill.storage import local_path, path_identity
+from mashbill.tokens.bpe_training import train_bpe
+from mashbill.tokens.piece_counts import PieceCounts
 from mashbill.tokens.shards import END_OF_TEXT
 from mashbill.tokens.vocabulary import fill_holes, vocabulary_size
 
@@ -123,22 +127,22 @@ def expected_vocabulary(config: PipelineConfig) -> int:
 
 def train_tokenizer(documents: Mapping[str, Sequence[Partition]], config: TokensConfig) -> Any:
     """Train a byte-level BPE on the first ``training_bytes / domains`` bytes of every domain."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    pieces = PieceCounts(pre_tokenizer)
+    for texts in _sample(documents, config.training_bytes):
+        pieces.add(texts)
+    end_of_text = config.end_of_text or END_OF_TEXT
+    vocabulary, merges = train_bpe(pieces, end_of_text, config.vocabulary)
+    tokenizer = Tokenizer(models.BPE(vocabulary, merges))
+    tokenizer.pre_tokenizer = pre_tokenizer
     tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=config.vocabulary,
-        special_tokens=[config.end_of_text or END_OF_TEXT],
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(_sample(documents, config.training_bytes), trainer)
+    tokenizer.add_special_tokens([end_of_text])
     return tokenizer
 
 
-def _sample(documents: Mapping[str, Sequence[Partition]], training_bytes: int) -> Iterator[list[str]]:
+def _sample(documents: Mapping[str, Sequence[Partition]], training_bytes: int) -> Iterator[pa.Array]:
     share = training_bytes // len(documents)
     for partitions in documents.values():
         taken = 0
@@ -147,7 +151,7 @@ def _sample(documents: Mapping[str, Sequence[Partition]], training_bytes: int) -
                 if taken >= share:
                     break
                 taken += batch.column(0).nbytes
-                yield batch.column(0).to_pylist()
+                yield batch.column(0)
 
 
 def tokenizer_identity(config: PipelineConfig) -> Any:

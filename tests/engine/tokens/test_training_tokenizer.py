@@ -1,0 +1,158 @@
+"""A tokenizer trained on counts is the one that the library trains on the texts, byte for byte."""
+
+import json
+import random
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from builders.checkout import TESTS
+from mashbill.config import TokensConfig
+from mashbill.tokens import piece_counts
+from mashbill.tokens.piece_counts import PieceCounts
+from mashbill.tokens.tokenizer import train_tokenizer
+
+ARTICLE = json.loads((TESTS / "data" / "scripts" / "article_1.json").read_text(encoding="utf-8"))
+UNKNOWN = "\U0001fae9 \u0378 new"
+"""Characters that some Unicode knows of, or none."""
+
+
+class Texts:
+    """A partition of some texts."""
+
+    def __init__(self, texts: list[str], large: bool = True) -> None:
+        self.texts = pa.array(texts, pa.large_string() if large else pa.string())
+
+    def batches(self, columns: list[str], rows: int) -> Any:
+        return pa.table({"text": self.texts}).to_batches(rows)
+
+
+def by_library(texts: list[str], vocabulary: int, end_of_text: str = "<|endoftext|>") -> str:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=[end_of_text],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return str(tokenizer.to_str(pretty=True))
+
+
+def by_counts(texts: list[str], vocabulary: int, end_of_text: str | None = None) -> str:
+    config = TokensConfig(vocabulary=vocabulary, training_bytes=1_000_000_000, end_of_text=end_of_text)
+    documents: Any = {"texts": [Texts(texts)]}
+    return str(train_tokenizer(documents, config).to_str(pretty=True))
+
+
+def random_texts(seed: int, letters: str) -> list[str]:
+    rng = random.Random(seed)
+    longest = rng.choice([20, 300])
+    return ["".join(rng.choices(letters, k=rng.randrange(1, longest))) for _ in range(rng.randrange(1, 60))]
+
+
+@pytest.mark.parametrize("vocabulary", [300, 1_000, 4_096, 100_000])
+def test_it_is_the_librarys_on_ten_scripts(vocabulary: int) -> None:
+    texts = [*ARTICLE.values(), *(" ".join(ARTICLE.values())[at:] for at in range(0, 900, 7))]
+    assert by_counts(texts, vocabulary) == by_library(texts, vocabulary)
+
+
+@pytest.mark.parametrize("vocabulary", [400, 2_000, 20_000])
+def test_it_is_the_librarys_on_the_source_of_python(vocabulary: int) -> None:
+    sources = sorted(Path(json.__file__).parent.parent.glob("[a-d]*.py"))[:40]
+    texts = [path.read_text(encoding="utf-8") for path in sources]
+    assert by_counts(texts, vocabulary) == by_library(texts, vocabulary)
+
+
+@pytest.mark.parametrize("letters", ["a", "ab", "ab ", "abc", "abcdefgh ", "aé的 ", "0a'.\n s"])
+@pytest.mark.parametrize("vocabulary", [300, 320, 700, 5_000])
+def test_it_is_the_librarys_where_most_pairs_are_equally_frequent(letters: str, vocabulary: int) -> None:
+    for seed in range(6):
+        texts = random_texts(seed, letters)
+        assert by_counts(texts, vocabulary) == by_library(texts, vocabulary), seed
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.text(st.sampled_from("ab c") | st.characters(codec="utf-8"), max_size=40), max_size=8))
+def test_it_is_the_librarys_whatever_the_text(texts: list[str]) -> None:
+    assert by_counts(texts, 400) == by_library(texts, 400)
+
+
+@pytest.mark.parametrize(
+    "texts", [[], [""], ["", "a", ""], ["ab"], [" "], [UNKNOWN], [UNKNOWN, "plain", UNKNOWN]]
+)
+def test_it_is_the_librarys_where_there_is_next_to_no_text(texts: list[str]) -> None:
+    assert by_counts(texts, 300) == by_library(texts, 300)
+
+
+@pytest.mark.parametrize("end_of_text", ["a", "ab", "abab", "é", "的", "<eos>", "Ġa", " a", "<|é|>"])
+def test_it_is_the_librarys_whatever_ends_a_text(end_of_text: str) -> None:
+    texts = [*random_texts(3, "ab é的"), "<eos> <|é|> <eos>", *ARTICLE.values()]
+    assert by_counts(texts, 700, end_of_text) == by_library(texts, 700, end_of_text)
+
+
+def test_a_long_piece_is_trained_on_as_the_library_does() -> None:
+    texts = ["".join(random.Random(1).choices("acgt", k=3_000)), "a" * 2_000, "的" * 500, " " * 777]
+    assert by_counts(texts, 800) == by_library(texts, 800)
+
+
+def split(texts: list[str]) -> Counter[str]:
+    pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    return Counter(piece for text in texts for piece, _ in pre_tokenizer.pre_tokenize_str(text))
+
+
+def counted(batches: list[pa.Array]) -> Counter[str]:
+    counts = PieceCounts(pre_tokenizers.ByteLevel(add_prefix_space=False))
+    for batch in batches:
+        counts.add(batch)
+    character_of = {byte: character for character, byte in counts.byte_of.items()}
+    content = counts.content.tobytes()
+    pieces = [
+        content[at:end].decode("latin-1").translate(character_of) for at, end in pairwise(counts.bounds)
+    ]
+    assert len(set(pieces)) == len(pieces)
+    return Counter(dict(zip(pieces, counts.counts.tolist(), strict=True)))
+
+
+def test_pieces_are_counted_as_the_library_splits_however_little_room_there_is_at_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    texts = [
+        *ARTICLE.values(),
+        UNKNOWN,
+        "x" * 5_000,
+        *(f"{i} it's {i * i}" for i in range(3_000)),
+        UNKNOWN + "y" * 9_000,
+    ]
+    expected = split(texts)
+    assert counted([pa.array(texts, pa.large_string())]) == expected
+    monkeypatch.setattr(piece_counts, "ROOM", 1)
+    monkeypatch.setattr(piece_counts, "ROOM_BYTES", 1)
+    assert counted([pa.array(texts, pa.large_string())]) == expected
+    assert counted([pa.array(texts[at : at + 7], pa.string()) for at in range(0, len(texts), 7)]) == expected
+
+
+def test_a_slice_of_a_column_is_counted_alone() -> None:
+    column = pa.array(["no", "such thing", "once upon", "a time", "never"], pa.large_string())
+    assert counted([column.slice(2, 2)]) == split(["once upon", "a time"])
+
+
+def test_what_counts_take_grows_with_the_pieces_and_not_with_the_text() -> None:
+    counts = PieceCounts(pre_tokenizers.ByteLevel(add_prefix_space=False))
+    batch = pa.array(list(ARTICLE.values()) * 100, pa.large_string())
+    counts.add(batch)
+    once = len(counts.content), counts.counts.copy()
+    for _ in range(9):
+        counts.add(batch)
+    assert len(counts.content) == once[0]
+    assert np.array_equal(counts.counts, once[1] * 10)
