@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from measure import peak_bytes
 from page import Page
 
 from mashbill.config import DeduplicationConfig, EngineConfig
@@ -134,7 +135,7 @@ def run_one(way: str, folder: Path, memory: int) -> None:
     found = by_daft(folder) if way == "Daft" else WAYS[way](folder, memory)
     wall = time.perf_counter() - started
     use = resource.getrusage(resource.RUSAGE_SELF)
-    figures = {"wall": wall, "cpu": use.ru_utime + use.ru_stime, "peak": use.ru_maxrss * 1024}
+    figures = {"wall": wall, "cpu": use.ru_utime + use.ru_stime, "peak": peak_bytes()}
     print(json.dumps({**figures, "found": found}))
 
 

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from measure import sample
+from measure import peak_bytes, sample
 from page import Page
 from whole_path import prepare
 
@@ -195,7 +195,7 @@ def run_path(folder: Path) -> dict[str, Any]:
     use, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
     return {
         "cpu": sum(one.ru_utime + one.ru_stime for one in (use, children)),
-        "peak": 1024 * max(use.ru_maxrss, children.ru_maxrss),
+        "peak": peak_bytes(),
         "disk": disk.stop(),
         "stages": stages,
         "text": done["ingest"].manifest.counts["bytes_out"],

@@ -10,7 +10,6 @@ are compiled before.
 import argparse
 import hashlib
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
-from measure import sample
+from measure import peak_bytes, sample
 from page import Page
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -71,7 +70,7 @@ def run_one(way: str, megabytes: float, vocabulary: int) -> None:
     before, started = time.process_time(), time.perf_counter()
     tokenizer = ours(texts, vocabulary) if way == "ours" else by_library(texts, vocabulary)
     figures = {"cpu": time.process_time() - before, "wall": time.perf_counter() - started}
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    peak = peak_bytes() / 1e6
     made = hashlib.sha256(tokenizer.to_str(pretty=True).encode()).hexdigest()
     print(json.dumps({**figures, "peak": peak, "made": made}))
 

@@ -1,15 +1,19 @@
 """A hundred thousand partitions are planned, numbered and told in less than a gigabyte."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from builders.checkout import TESTS
+
 PARTITIONS, MOST_BYTES = 100_000, 1_000_000_000
 SCRIPT = """
-import resource, sys
+import sys
 from pathlib import Path
+from builders.memory import peak_bytes
 from mashbill.artifacts import ArtifactStore, FileEntry, Manifest, Output, Pace
 from mashbill.config import EngineConfig
 from mashbill.dedup.numbers import Numbered, Numbering
@@ -39,13 +43,14 @@ assert total == numbering.documents == 40_000 * count
 assert sum(len(numbering.in_range(range_)) for range_ in range(4_096)) == count
 (folder / "output").mkdir()
 assert len(output.described()) == count
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+print(peak_bytes())
 """
 
 
 @pytest.mark.slow
 def test_the_driver_of_a_hundred_thousand_partitions_stays_small(tmp_path: Path) -> None:
     command = [sys.executable, "-c", SCRIPT, str(tmp_path), str(PARTITIONS)]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    paths = {**os.environ, "PYTHONPATH": str(TESTS)}
+    result = subprocess.run(command, capture_output=True, text=True, check=False, env=paths)
     assert result.returncode == 0, result.stderr[-2_000:]
     assert int(result.stdout) < MOST_BYTES
