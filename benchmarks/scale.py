@@ -209,7 +209,10 @@ def run_path(folder: Path) -> dict[str, Any]:
 def traffic(done: dict[str, Artifact]) -> int:
     """Bytes over nodes' networks if every stage read and wrote an object store: what stages write, what each
     reads of it (deduplication twice), and hashes, there and back."""
-    size = {name: sum(file.bytes for file in one.manifest.files) for name, one in done.items()}
+    size = {
+        name: sum(file.bytes for file in one.manifest.files if file.rows is not None or name == "tokenize")
+        for name, one in done.items()  # of what has rows: a classifier is read once
+    }
     rows = done["filter"].manifest.counts["documents_out"] * (1 + DeduplicationConfig().bands) * HASH_BYTES
     sources = size["ingest"]  # both are parquet of the same text
     read = size["ingest"] + 2 * size["filter"] + 2 * size["deduplicate"] + 3 * size["score"] + size["select"]
@@ -264,6 +267,10 @@ def main() -> None:
         print(json.dumps(shown), file=sys.stderr, flush=True)
     tell(page, results)
     page.save()
+    largest = results[max(results)]
+    cost = Page("scale-cost", f"What more text would cost, by what {largest['text'] / 1e9:.1f} GB took")
+    project(cost, largest)
+    cost.save()
 
 
 def tell(page: Page, results: dict[float, dict[str, Any]]) -> None:
@@ -286,7 +293,6 @@ def tell(page: Page, results: dict[float, dict[str, Any]]) -> None:
         shares = {kind: found["removed"][kind] / max(1, found["passed"][kind]) for kind in "eng"}
         cells = [f"{shares['e']:.2%}", f"{shares['n']:.1%}", f"{expected:.1%} (±{spread:.1%})"]
         page.row([f"{found['text'] / 1e9:.2f} GB", *cells, f"{shares['g']:.3%}"])
-    project(page, list(results.values())[-1])
 
 
 def project(page: Page, found: dict[str, Any]) -> None:
