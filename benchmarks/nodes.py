@@ -24,6 +24,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from builders.nodes import PORT, Node, can_be_apart, two_nodes
 
 STAGES = ("ingest", "filter", "deduplicate", "score", "select", "tokenize")
+BUCKETS = 100_000  # of the classifier, which moto keeps in memory
 BUCKET = """
 import boto3
 place = {"LocationConstraint": "eu-west-1"}
@@ -66,7 +67,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         corpus = Path(name, "corpus")
         corpus.mkdir()
-        write_corpus(corpus, arguments.gigabytes)
+        write_corpus(corpus, arguments.gigabytes, BUCKETS)
         runs = {}
         for what, both in (("one node", False), ("two nodes", True)):
             folder = Path(name, what.split()[0])

@@ -133,10 +133,10 @@ def _runs(words: list[str]) -> set[tuple[str, ...]]:
     return {tuple(words[i : i + NGRAM]) for i in range(max(1, len(words) - NGRAM + 1))}
 
 
-def write_corpus(folder: Path, gigabytes: float) -> dict[str, Any]:
+def write_corpus(folder: Path, gigabytes: float, buckets: int = 2_000_000) -> dict[str, Any]:
     """Files of both domains, a classifier and a tokenizer; what was planted."""
     documents = sample(20, only=PROSE)
-    prepare(folder, documents)
+    prepare(folder, documents, buckets)
     (folder / "config.toml").write_text(CONFIG)
     pieces = (s.strip() for d in documents for s in re.split(r"(?<=[.!?])\s+", d["text"]))
     text = Text([piece for piece in pieces if 40 < len(piece) < 400])
