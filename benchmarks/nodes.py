@@ -70,7 +70,7 @@ def main() -> None:
         write_corpus(corpus, arguments.gigabytes, BUCKETS)
         runs = {}
         for what, both in (("one node", False), ("two nodes", True)):
-            folder = Path(name, what.split()[0])
+            folder = Path(name, "nodes")  # the same for both, as documents name their files
             folder.mkdir()
             runs[what] = measured(two_nodes(folder, apart=can_be_apart()), corpus, both=both)
             shutil.rmtree(folder, ignore_errors=True)
