@@ -1,9 +1,12 @@
 """A server that speaks S3 (moto's), and a bucket of its own for each test."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import boto3
 import pytest
+
+from builders.proxy import Faults, proxied
 
 
 @pytest.fixture(scope="module")
@@ -32,3 +35,19 @@ def root(endpoint: str, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixture
         Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
     )
     return f"s3://{bucket}/artifacts"
+
+
+@pytest.fixture
+def behind(
+    root: str, endpoint: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Callable[[Faults], Any]:
+    """Puts a network with faults between this process and the bucket, and gives its proxy."""
+
+    def put(faults: Faults) -> Any:
+        context = proxied(endpoint, faults)
+        proxy = context.__enter__()
+        request.addfinalizer(lambda: context.__exit__(None, None, None))
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.address)
+        return proxy
+
+    return put

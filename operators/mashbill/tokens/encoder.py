@@ -5,16 +5,14 @@ Byte-level BPE merges within pieces only, so a piece has the same ids wherever i
 """
 
 import re
-import threading
 import unicodedata
-from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mashbill.partitions import buffers, on_threads
+from mashbill.partitions import buffers
 from mashbill.tokens.bpe_kernels import count_ids, look_up, put_again, write_ids
 from mashbill.tokens.encoded import Encoded
 from mashbill.tokens.pieces import kinds, odd_texts
@@ -121,25 +119,6 @@ def _met_in_text(tokenizer: Any) -> set[str]:
         for token in tokenizer.get_added_tokens_decoder().values()
         if token.content and not (token.special and tokenizer.encode_special_tokens)
     }
-
-
-def encoded_in_order(
-    tokenizer: Any, batches: Iterable[pa.RecordBatch]
-) -> Iterator[tuple[pa.RecordBatch, Encoded]]:
-    """Each batch and the ids of its column ``text``; several are encoded at a time.
-
-    Args:
-        tokenizer: of Hugging Face's library.
-        batches: of documents.
-    """
-    mine = threading.local()  # each thread has a table of its own
-
-    def encode(batch: pa.RecordBatch) -> tuple[pa.RecordBatch, Encoded]:
-        if not hasattr(mine, "encoder"):
-            mine.encoder = Encoder(tokenizer)
-        return batch, mine.encoder.encode(batch["text"])
-
-    return on_threads(encode, batches)
 
 
 class Table:

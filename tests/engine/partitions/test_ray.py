@@ -6,12 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
+from builders import curation
 from builders.checkout import TESTS
-from builders.corpus import corpus_config, run_stages, write_jsonl
+from builders.corpus import run_stages
 from mashbill.artifacts import Artifact
+from mashbill.config import load_config
 
 SCRIPT = """
 import json, sys
@@ -28,23 +29,6 @@ nodes = len([n for n in ray.nodes() if n["Alive"]])
 made = {name: [a.fingerprint, [f.model_dump() for f in a.manifest.files]] for name, a in done.items()}
 print("RESULT", json.dumps([nodes, made]))
 """
-CONFIG = """partition_bytes = 100_000
-[filters]
-apply = ["length", "gopher_repetition", "personal_data"]
-[filters.length]
-min_characters = 50
-[quality]
-positives = ["reference"]
-sample_documents = 100
-dimension = 8
-buckets = 1_000
-[bootstrap]
-models = 0
-[tokens]
-vocabulary = 400
-training_bytes = 100_000
-validation_share = 0.1
-"""
 
 
 def described(done: dict[str, Artifact]) -> dict[str, list[object]]:
@@ -53,14 +37,8 @@ def described(done: dict[str, Artifact]) -> dict[str, list[object]]:
 
 @pytest.mark.slow
 def test_native_and_ray_give_equal_artifacts_run_after_run(tmp_path: Path) -> None:
-    from pydoc_data import topics
-
-    paragraphs = [p for text in topics.topics.values() for p in text.split("\n\n")]
-    order = np.random.default_rng(0).permutation(len(paragraphs))
-    for name, rows in (("a", order[:1_200]), ("b", order[1_000:2_200]), ("reference", order[2_200:2_300])):
-        write_jsonl(tmp_path / f"{name}.jsonl", (paragraphs[i] for i in rows))
-    sources = {name: f'{name}.jsonl, id_field = "id"' for name in ("a", "b")}
-    config = corpus_config(tmp_path, sources, {"reference": "reference.jsonl"}, CONFIG)
+    curation.write(tmp_path)
+    config = load_config(tmp_path / "config.toml")
     native = json.loads(json.dumps(described(run_stages(config, "tokenize"))))
     for attempt in range(2):
         command = [

@@ -8,7 +8,7 @@ import boto3
 import pytest
 
 from builders.corpus import corpus_config, write_jsonl
-from builders.proxy import Faults, Held, Refused, denied, proxied
+from builders.proxy import Faults, Held, Refused, denied
 from mashbill.config import PipelineConfig
 from mashbill.errors import RunError
 from mashbill.stages import STAGES
@@ -29,22 +29,6 @@ def config(root: str, tmp_path: Path) -> PipelineConfig:
         boto3.client("s3").put_object(Bucket=bucket, Key=f"raw/{name}.jsonl", Body=body)
     given = corpus_config(tmp_path, {"a": "a.jsonl", "b": f"s3://{bucket}/raw/*.jsonl"})
     return given.model_copy(update={"artifacts": root, "scratch": str(tmp_path / "scratch")})
-
-
-@pytest.fixture
-def behind(
-    endpoint: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> Callable[[Faults], Any]:
-    """Puts a network that refuses between this process and the bucket."""
-
-    def put(faults: Faults) -> Any:
-        context = proxied(endpoint, faults)
-        proxy = context.__enter__()
-        request.addfinalizer(lambda: context.__exit__(None, None, None))
-        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.address)
-        return proxy
-
-    return put
 
 
 def problems(config: PipelineConfig) -> list[str]:

@@ -9,7 +9,7 @@ import boto3
 import pytest
 
 from builders import curation
-from builders.proxy import KINDS, Cut, Fault, Faults, Held, Refused, at_random, proxied
+from builders.proxy import KINDS, Cut, Fault, Faults, Held, Refused, at_random
 from mashbill.errors import RunError
 from mashbill.storage import open_storage, retries
 
@@ -20,22 +20,6 @@ LARGE = bytes(range(256)) * 33_000  # more than is sent in one piece
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retries, "FIRST_SECONDS", 0.001)
-
-
-@pytest.fixture
-def behind(
-    root: str, endpoint: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> Callable[[Faults], Any]:
-    """Puts a network with faults between this process and the bucket, and gives its proxy."""
-
-    def put(faults: Faults) -> Any:
-        context = proxied(endpoint, faults)
-        proxy = context.__enter__()
-        request.addfinalizer(lambda: context.__exit__(None, None, None))
-        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.address)
-        return proxy
-
-    return put
 
 
 def first_times(kind: str, *faults: Fault) -> Faults:
