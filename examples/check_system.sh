@@ -9,5 +9,4 @@ if command -v "$python" >/dev/null; then
   "$python" -c 'import venv, ensurepip' 2>/dev/null || say "the venv module" "Debian: apt-get install python3-venv"
 fi
 command -v git >/dev/null || say git "Debian: apt-get install git"
-command -v g++ >/dev/null || say "g++, with which DeepSpeed builds one small op on first use" "Debian: apt-get install g++ python3-dev"
 exit $missing

@@ -11,6 +11,8 @@ from mashbill.artifacts import Artifact
 from mashbill.config import PipelineConfig
 from mashbill.mixtures import Schedule, ScheduleChoice
 from mashbill.mixtures.schedule_choice import phases_of
+from mashbill.storage import open_storage
+from mashbill.training.checkpoint import Checkpoints
 
 TRAINING = f"""
 [deduplication]
@@ -58,6 +60,11 @@ def with_training(folder: Path, artifacts: Path, **settings: object) -> Pipeline
     return config.model_copy(
         update={"artifacts": str(artifacts), "training": config.training.model_copy(update=settings)}
     )
+
+
+def checkpoints_in(folder: Path) -> Checkpoints:
+    """The checkpoints of a training's scratch folder."""
+    return Checkpoints(open_storage(str(folder), folder))
 
 
 def losses(artifact: Artifact) -> list[float]:

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from mashbill.config.final_run import CheckpointsConfig, GuardConfig, WatchConfig
 from mashbill.config.search import ModelShape
 from mashbill.config.section import HowItRuns, Location, Section, Share
 
@@ -43,6 +44,11 @@ class TrainingConfig(Section):
         "auto", description="What the processes compute on."
     )
     checkpoint_steps: HowItRuns[int] = Field(200, ge=1, description="Steps between checkpoints.")
+    checkpoints: HowItRuns[CheckpointsConfig] = Field(
+        CheckpointsConfig(), description="What is kept to go on from."
+    )
+    guard: GuardConfig = Field(GuardConfig(), description="Which steps are not taken.")
+    watch: HowItRuns[WatchConfig] = Field(WatchConfig(), description="When a process counts as hung.")
     evaluations: int = Field(
         8, ge=1, description="Times the validation loss is measured during a run, evenly spaced."
     )

@@ -2,10 +2,13 @@
 the error."""
 
 import os
-import shutil
+import signal
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 from mashbill.artifacts import Progress
 from mashbill.artifacts.progress import read_progress_file
@@ -15,6 +18,15 @@ from mashbill.launch.processes import start_module, wait_for
 
 PROGRESS = "progress.json"
 LOG = "torchrun.log"
+ASKED_TO_END, PAUSED = "asked-to-end", "paused"
+"""Files beside the log: by the first the processes are asked to end, by the second they say that they have
+saved, and are to go on later."""
+
+
+class PausedError(RunError):
+    """The work was asked to end and has saved what it did: it is to go on later."""
+
+    exit_code = 75
 
 
 def torchrun(module: str, job: Path, training: TrainingConfig, *, scratch: Path, progress: Progress) -> None:
@@ -28,19 +40,26 @@ def torchrun(module: str, job: Path, training: TrainingConfig, *, scratch: Path,
         scratch: folder of the log and the progress file.
         progress: called with what the progress file says, twice a second.
     Raises:
-        RunError: a tool is missing, or the workers failed more often than they may restart.
+        PausedError: this process got a SIGTERM, and the workers have saved.
+        RunError: the workers failed more often than they may restart.
     """
-    environment = _environment(training)
-    check_tools(environment)
+    for name in (ASKED_TO_END, PAUSED):
+        (scratch / name).unlink(missing_ok=True)
     arguments = [*_arguments(training), "-m", module, str(job)]
-    child = start_module("torch.distributed.run", arguments, scratch / LOG, environment=environment)
+    child = start_module(
+        "torch.distributed.run", arguments, scratch / LOG, environment=_environment(training)
+    )
 
     def look() -> None:
         reached = read_progress_file(scratch / PROGRESS)
         if reached is not None:
             progress(reached.done, reached.message)
 
-    wait_for([child], look)
+    with _passed_on(scratch / ASKED_TO_END):
+        wait_for([child], look)
+    if (scratch / PAUSED).exists():
+        step = (scratch / PAUSED).read_text()
+        raise PausedError("training", f"was asked to end and saved at step {step}", "run again to go on")
     if child.exit_code:
         raise RunError(
             "torchrun",
@@ -49,18 +68,23 @@ def torchrun(module: str, job: Path, training: TrainingConfig, *, scratch: Path,
         )
 
 
-def check_tools(environment: Mapping[str, str]) -> None:
-    """DeepSpeed builds one small op on first use on a CPU.
+@contextmanager
+def _passed_on(ask: Path) -> Iterator[None]:
+    """Within, a SIGTERM to this process asks the workers to save and end; elsewhere than in a main thread it
+    is whoever runs this that handles signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
 
-    Raises:
-        RunError: the compiler or ninja is missing.
-    """
-    for tool, mend in (("g++", "install it (Debian: apt-get install g++)"), ("ninja", "pip install ninja")):
-        if (
-            environment.get("DS_ACCELERATOR") == "cpu"
-            and shutil.which(tool, path=environment["PATH"]) is None
-        ):
-            raise RunError("training", f"needs {tool}, which is not on PATH", mend)
+    def asked(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        ask.touch()
+
+    before = signal.signal(signal.SIGTERM, asked)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _arguments(training: TrainingConfig) -> list[str]:
@@ -88,6 +112,7 @@ def _environment(training: TrainingConfig) -> dict[str, str]:
     """The tools beside this Python, what DeepSpeed wants on a CPU, and that no checkpoint runs code."""
     environment = {
         "TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1",  # DeepSpeed asks torch for pickles
+        "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",  # it keeps the addresses of workers that are dead
         "PYTHONUNBUFFERED": "1",
         "PYTHONWARNINGS": "ignore::FutureWarning",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",

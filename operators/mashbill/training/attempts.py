@@ -7,32 +7,35 @@ from pathlib import Path
 from typing import Any
 
 from mashbill.artifacts.store import other_scratch
-from mashbill.training.layouts import CHECKPOINTS, step_of
+from mashbill.storage import open_storage
+from mashbill.training.checkpoint import Checkpoints
+from mashbill.training.job import Job
 
-JOB = "job.json"
 TRAINED_ON = {"phases": "its mixture", "tokens": "its text", "seed": "seed"}
 """What else of a job determines a model, beside the settings of training."""
 
 
-def earlier_attempts(scratch: Path, job: Mapping[str, Any]) -> list[str]:
+def earlier_attempts(scratch: Path, told: Job) -> list[str]:
     """What a training finds of earlier attempts.
 
     Args:
         scratch: its folder, shared by attempts at the same result.
-        job: what its processes are going to be told.
+        told: what its processes are going to be told.
     Returns:
         A line on the checkpoint it goes on from; where there is none, a line for each checkpoint that
         attempts at another result left.
     """
-    step, before = step_of(scratch / CHECKPOINTS), _read(scratch / JOB)
+    job = told.model_dump(mode="json")
+    step = Checkpoints(open_storage(told.checkpoints, Path(told.copies))).last()
+    before = _read(scratch / Job.FILE)
     if step is not None:
         changes = _changes(before, job)
         return [f"goes on from step {step}" + (f", though {_listed(changes)}" if changes else "")]
     lines = []
     for folder in other_scratch(scratch):
-        step = step_of(folder / CHECKPOINTS)
+        step = Checkpoints(open_storage(str(folder), folder)).last()
         if step is not None:
-            changes = _changes(_read(folder / JOB), job)
+            changes = _changes(_read(folder / Job.FILE), job)
             why = f"as {_listed(changes)}" if changes else "as it was made from other inputs"
             lines.append(
                 f"a checkpoint at step {step} is left behind, {why}; it lies in {folder}: delete it, or run "

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 
-from mashbill.artifacts import Artifact, Counts, StageRun, write_json
+from mashbill.artifacts import Artifact, Counts, StageRun
 from mashbill.config import PipelineConfig
 from mashbill.config.training import SCHEDULED
 from mashbill.launch.torchrun import accelerator, torchrun
@@ -14,7 +14,9 @@ from mashbill.mixtures import Choice, Recipe, Recipes, Schedule, ScheduleChoice
 from mashbill.mixtures.schedule_choice import phases_of
 from mashbill.models.huggingface import MODELS
 from mashbill.tokens import TokenStore
-from mashbill.training.attempts import JOB, earlier_attempts
+from mashbill.training.account import EVENTS
+from mashbill.training.attempts import earlier_attempts
+from mashbill.training.job import Job
 from mashbill.training.recipe import deepspeed_config, forecast
 
 log = logging.getLogger(__name__)
@@ -44,22 +46,27 @@ def run_train_part(run: StageRun) -> Counts:
     available = {d: store.counts(d, "train")["tokens"] for d in store.domains}
     figures = forecast(config, available_tokens=available, mixture=mixture, vocabulary=store.vocabulary)
     followed = schedule or Schedule.constant(mixture)
-    job = {
-        "training": config.training.model_dump(mode="json"),
-        "seed": config.seed,
-        "phases": followed.as_json(),
-        "tokens": str(store.folder),
-        "scratch": str(run.scratch),
-        "output": str(run.output),
-        "accelerator": accelerator(config.training),
-    }
+    job = Job(
+        training=config.training,
+        seed=config.seed,
+        phases=followed.as_json(),
+        tokens=str(store.folder),
+        tokens_fingerprint=run.inputs["tokenize"].fingerprint,
+        scratch=str(run.scratch),
+        output=str(run.output),
+        checkpoints=run.shared.root,
+        copies=str(run.scratch / "copies"),
+        accelerator=accelerator(config.training),
+    )
     store.check()
     for words in earlier_attempts(run.scratch, job):
         log.warning("train, %s: %s", name, words)
-    write_json(run.scratch / JOB, job)
-    torchrun(WORKER, run.scratch / JOB, config.training, scratch=run.scratch, progress=run.progress)
+    job.write(run.scratch)
+    torchrun(WORKER, run.scratch / Job.FILE, config.training, scratch=run.scratch, progress=run.progress)
     for table in TABLES:
         shutil.copyfile(run.scratch / f"{table}.csv", run.output / f"{table}.csv")
+    if (run.scratch / EVENTS).exists():
+        shutil.copyfile(run.scratch / EVENTS, run.output / EVENTS)
     recipe = Recipe(
         **asdict(figures),
         mixture=mixture,

@@ -36,6 +36,11 @@ HOW = {
     "training.processes_per_node",
     "training.accelerator",
     "training.checkpoint_steps",
+    "training.checkpoints.failures",
+    "training.checkpoints.keep",
+    "training.checkpoints.milestone_steps",
+    "training.checkpoints.retries",
+    "training.watch.hang_seconds",
     "training.rendezvous",
     "training.max_restarts",
 }

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from builders.corpus import run_stage, stage_job
-from builders.final_training import losses, prepare, with_training
+from builders.final_training import checkpoints_in, losses, prepare, with_training
 from mashbill.artifacts import Artifact
-from mashbill.training.layouts import step_of
 
 pytestmark = pytest.mark.slow
 
@@ -30,16 +29,16 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Ar
     inputs = prepare(folder)
     whole = losses(run_stage(with_training(folder, folder / "whole", **SETTINGS), "train", inputs))
     job = stage_job(with_training(folder, folder / "killed", **SETTINGS), "train", inputs)
-    checkpoints = job.store.scratch_folder("train", job.fingerprint, "chosen") / "checkpoints"
+    checkpoints = checkpoints_in(job.store.scratch_folder("train", job.fingerprint, "chosen"))
 
     def kill(share: float, words: str) -> None:
-        if (step_of(checkpoints) or 0) >= 60:
+        if (checkpoints.last() or 0) >= 60:
             raise Killed
 
     job.progress = kill
     with pytest.raises(Killed):
         job.run()
-    step = step_of(checkpoints)
+    step = checkpoints.last()
     assert step is not None
     assert 60 <= step < STEPS
     return folder, inputs, whole, step

@@ -1,0 +1,39 @@
+"""What the processes of a training are told: one file, read by each."""
+
+from typing import Any
+
+from mashbill.artifacts import Record
+from mashbill.config import TrainingConfig
+
+
+class Job(Record):
+    """A training, as its processes see it.
+
+    Attributes:
+        training: the recipe.
+        seed: of the weights and of the order of the text.
+        phases: the mixtures that it follows, as ``Schedule.as_json`` gives them.
+        tokens: folder or address of the token shards.
+        tokens_fingerprint: of their content, by which a checkpoint knows its text again.
+        scratch: folder on each node for logs and progress.
+        output: folder of the first node where the model is exported to.
+        checkpoints: folder or address that all nodes reach.
+        copies: folder on each node for copies of what is remote.
+        accelerator: cpu or cuda.
+    """
+
+    FILE = "job.json"
+    training: TrainingConfig
+    seed: int
+    phases: list[dict[str, Any]]
+    tokens: str
+    tokens_fingerprint: str = ""
+    scratch: str
+    output: str
+    checkpoints: str
+    copies: str
+    accelerator: str
+
+    def as_json(self) -> Any:
+        """All of it, also what the settings say by default, which may be another one day."""
+        return self.model_dump(mode="json")
