@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from builders.checkout import TESTS
+from builders.checkout import ROOT, TESTS
 
 ADDRESSES = ("10.77.0.1", "10.77.0.2")
 PORT, S3_PORT = 6399, 5055
@@ -216,7 +216,7 @@ def _environment(head: str, disk: Path) -> dict[str, str]:
         "AWS_DEFAULT_REGION": "eu-west-1",
         "MASHBILL_SCRATCH": str(disk / "scratch"),
         "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": str(TESTS),
+        "PYTHONPATH": f"{ROOT / 'operators'}:{TESTS}",
         "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
         "RAY_DISABLE_IMPORT_WARNING": "1",
         "TMPDIR": str(disk / "tmp"),

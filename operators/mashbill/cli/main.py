@@ -108,6 +108,18 @@ def train(
         run_pipeline("train", config, set_ or [], force=False, approve=False, repair=False, as_json=json_)
 
 
+@app.command(epilog="Example: mashbill join --config dags/configs/1b.toml --node 1")
+def join(
+    config: ConfigOption,
+    node: Annotated[int, typer.Option(min=1, help="Which of training.nodes this machine is, from 1.")],
+    set_: SetOption = None,
+) -> None:
+    """Lend this machine to a training over several nodes, which mashbill train leads on the first."""
+    from mashbill.cli.run import join_training
+
+    join_training(config, set_ or [], node)
+
+
 @app.command(epilog="Example: mashbill score --classifier model.bin data/*.jsonl --output scores")
 def score(
     inputs: Annotated[list[Path], typer.Argument(help="Files of text: jsonl(.gz/.zst), parquet or txt.")],

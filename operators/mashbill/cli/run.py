@@ -15,6 +15,7 @@ from mashbill.config import load_config, parse_overrides
 from mashbill.errors import RunError
 from mashbill.stages import STAGES, StageJob, finished_stages, run_stage_here, stages_up_to
 from mashbill.stages.check import check_config, refuse_problems
+from mashbill.stages.join import join
 from mashbill.stages.repair import run_in_order
 
 console = Console(stderr=True, markup=False)
@@ -49,6 +50,15 @@ def run_pipeline(
         print(json.dumps(results))  # noqa: T201
     elif last == "report":
         print_summary(done["report"])
+
+
+def join_training(path: Path, assignments: list[str], node: int) -> None:
+    """Work for a training that another machine leads, until its models are there."""
+
+    def tell(words: str) -> None:
+        console.print(f"node {node:7} {words}", highlight=False, soft_wrap=True)
+
+    join(load_config(path, parse_overrides(assignments)), node, tell)
 
 
 def print_summary(report: Artifact) -> None:

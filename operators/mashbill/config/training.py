@@ -53,7 +53,20 @@ class TrainingConfig(Section):
         8, ge=1, description="Times the validation loss is measured during a run, evenly spaced."
     )
     rendezvous: HowItRuns[Location | None] = Field(
-        None, description="host:port of torchrun's rendezvous for several nodes."
+        None,
+        description="host:port of the first node, where the processes of several nodes meet; it keeps the "
+        "store that they meet at.",
+    )
+    node: HowItRuns[int] = Field(
+        0, ge=0, description="Which of the nodes this one is; 0 leads. mashbill join sets it."
+    )
+    address: HowItRuns[Location | None] = Field(
+        None,
+        description="Address of this node that the others reach; without it that of the interface by which "
+        "this node reaches the first.",
+    )
+    meeting_seconds: HowItRuns[int] = Field(
+        600, ge=1, description="Seconds that nodes wait for one another at the start, and when one is lost."
     )
     max_restarts: HowItRuns[int] = Field(
         2, ge=0, description="Times torchrun restarts failed workers from the last checkpoint."

@@ -7,17 +7,21 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
 from mashbill.artifacts import Progress
 from mashbill.artifacts.progress import read_progress_file
 from mashbill.config import TrainingConfig
-from mashbill.errors import RunError
+from mashbill.errors import ConfigError, RunError
+from mashbill.launch.network import address_towards, interface_of
 from mashbill.launch.processes import start_module, wait_for
 
 PROGRESS = "progress.json"
 LOG = "torchrun.log"
+KEEP_ALIVE_SECONDS, KEEP_ALIVE_ATTEMPTS = 2, 3
+"""Between the signs of life of a node, and how many may be missed before the others go on without it."""
 ASKED_TO_END, PAUSED = "asked-to-end", "paused"
 """Files beside the log: by the first the processes are asked to end, by the second they say that they have
 saved, and are to go on later."""
@@ -40,15 +44,16 @@ def torchrun(module: str, job: Path, training: TrainingConfig, *, scratch: Path,
         scratch: folder of the log and the progress file.
         progress: called with what the progress file says, twice a second.
     Raises:
+        ConfigError: several nodes have no place to meet.
         PausedError: this process got a SIGTERM, and the workers have saved.
         RunError: the workers failed more often than they may restart.
     """
     for name in (ASKED_TO_END, PAUSED):
         (scratch / name).unlink(missing_ok=True)
-    arguments = [*_arguments(training), "-m", module, str(job)]
-    child = start_module(
-        "torch.distributed.run", arguments, scratch / LOG, environment=_environment(training)
-    )
+    meeting = None if training.nodes == 1 else Meeting.of(training, f"{scratch.parent.name}-{scratch.name}")
+    arguments = [*_arguments(training, meeting), "-m", module, str(job)]
+    environment = _environment(training, meeting)
+    child = start_module("torch.distributed.run", arguments, scratch / LOG, environment=environment)
 
     def look() -> None:
         reached = read_progress_file(scratch / PROGRESS)
@@ -87,28 +92,78 @@ def _passed_on(ask: Path) -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _arguments(training: TrainingConfig) -> list[str]:
-    arguments = [
+@dataclass(frozen=True)
+class Meeting:
+    """Where the nodes of a job meet, as seen from this one.
+
+    Attributes:
+        host, port: of the first node, which keeps the store.
+        address: of this node, by which the others reach it.
+        name: of the job: processes of another do not meet those of this one.
+    """
+
+    host: str
+    port: int
+    address: str
+    name: str
+
+    @classmethod
+    def of(cls, training: TrainingConfig, name: str) -> "Meeting":
+        """The meeting that a recipe names.
+
+        Raises:
+            ConfigError: the recipe names none for several nodes, or one that is no host and port.
+            RunError: there is no way to it.
+        """
+        field, mend = "training.rendezvous", "set host:port of the first node"
+        if training.rendezvous is None:
+            raise ConfigError(field, f"is missing for {training.nodes} nodes", mend)
+        host, _, port = training.rendezvous.rpartition(":")
+        if not host or not port.isdigit():
+            raise ConfigError(field, f"{training.rendezvous} is no host and port", mend)
+        try:
+            address = training.address or address_towards(host, int(port))
+        except OSError as error:
+            what = f"there is no way to {host} ({error})"
+            raise RunError(field, what, "mend the name or the network, or set training.address") from error
+        return cls(host, int(port), address, name)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """By which interface gloo and NCCL reach the other nodes, unless it was said."""
+        interface = interface_of(self.address)
+        names = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME") if interface else ()
+        return {name: os.environ.get(name) or str(interface) for name in names}
+
+    def arguments(self, training: TrainingConfig) -> list[str]:
+        """Of torchrun."""
+        settings = {
+            "is_host": int(training.node == 0),
+            "timeout": training.meeting_seconds,
+            "join_timeout": training.meeting_seconds,
+            "last_call_timeout": 1,
+            "keep_alive_interval": KEEP_ALIVE_SECONDS,
+            "keep_alive_max_attempt": KEEP_ALIVE_ATTEMPTS,
+        }
+        return [
+            f"--nnodes={training.nodes}",
+            f"--rdzv-id={self.name}",
+            "--rdzv-backend=c10d",
+            f"--rdzv-endpoint={self.host}:{self.port}",
+            f"--rdzv-conf={','.join(f'{key}={value}' for key, value in settings.items())}",
+            f"--local-addr={self.address}",
+        ]
+
+
+def _arguments(training: TrainingConfig, meeting: Meeting | None) -> list[str]:
+    return [
         f"--nproc-per-node={training.processes_per_node}",
         f"--max-restarts={training.max_restarts}",
-    ]
-    if training.nodes == 1:
-        return [*arguments, "--standalone"]
-    if training.rendezvous is None:
-        raise RunError(
-            "training.rendezvous",
-            f"is missing for {training.nodes} nodes",
-            "set host:port of the first node",
-        )
-    return [
-        *arguments,
-        f"--nnodes={training.nodes}",
-        "--rdzv-backend=c10d",
-        f"--rdzv-endpoint={training.rendezvous}",
+        *(["--standalone"] if meeting is None else meeting.arguments(training)),
     ]
 
 
-def _environment(training: TrainingConfig) -> dict[str, str]:
+def _environment(training: TrainingConfig, meeting: Meeting | None) -> dict[str, str]:
     """The tools beside this Python, what DeepSpeed wants on a CPU, and that no checkpoint runs code."""
     environment = {
         "TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1",  # DeepSpeed asks torch for pickles
@@ -119,9 +174,9 @@ def _environment(training: TrainingConfig) -> dict[str, str]:
     }
     if accelerator(training) == "cpu":
         environment["DS_ACCELERATOR"] = "cpu"
-        if training.nodes == 1:
+        if meeting is None:
             environment["GLOO_SOCKET_IFNAME"] = "lo"
-    return environment
+    return environment | (meeting.environment if meeting else {})
 
 
 def accelerator(training: TrainingConfig) -> str:

@@ -25,6 +25,10 @@ from mashbill.storage import Copies, scratch_of
 log = logging.getLogger(__name__)
 
 
+def quiet(done: float, words: str) -> None:
+    """Tell nobody how far work is."""
+
+
 class StageJob:
     """A stage with its config and inputs, ready to run whole or part by part.
 
@@ -83,6 +87,16 @@ class StageJob:
         return self.find_part(part) or self._make(
             part, self._parts_before(part) if self.stage.placement.in_order else {}
         )
+
+    def help_with(self, part: str) -> None:
+        """Do this machine's share of a part that another machine makes; nothing is committed here."""
+        output = self.store.output(self.stage.name, self.fingerprint, part)
+        try:
+            given = self._given(output, progress=self.progress or quiet, part=part, parts={})
+            with Copies.under(scratch_of(self.config)).held_within():
+                self.stage.load_run(part=True)(given)
+        finally:
+            self.store.abandon(output)
 
     def collect(self) -> Artifact:
         """Make the whole from its finished parts, unless it is there.
@@ -186,7 +200,8 @@ class StageJob:
     ) -> StageRun:
         where = self.stage.name, self.fingerprint, part
         scratch = self.store.scratch_folder(*where)
-        shared = self.store.shared(*where, everywhere=self.config.engine.runner == "ray")
+        everywhere = self.stage.durable or self.config.engine.runner == "ray"
+        shared = self.store.shared(*where, everywhere=everywhere)
         return StageRun(
             self.view, self.inputs, output, scratch, shared, progress, part, parts, self._elsewhere
         )

@@ -39,6 +39,7 @@ class Stage:
             of these the fingerprint holds only what that function puts into the identity, so it puts there
             all that is read. Where it identifies nothing, the stage does not see them.
         placement: what a part takes of a machine, and whether parts run side by side.
+        durable: whether what it keeps while it runs lies in the store, as another machine may go on from it.
         version: version of its algorithm and output.
     """
 
@@ -54,6 +55,7 @@ class Stage:
     earlier: str | None = None
     identified: tuple[str, ...] = ()
     placement: Placement = CORES
+    durable: bool = False
     version: int = 1
 
     @property

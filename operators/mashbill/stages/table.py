@@ -206,7 +206,8 @@ _TRAINING = (
         parts="mashbill.training.train:train_parts",
         run_part="mashbill.training.train:run_train_part",
         placement=WHOLE_MACHINE,
-        version=2,
+        durable=True,
+        version=3,
     ),
     Stage(
         name="evaluate",

@@ -63,6 +63,8 @@ def run_train_part(run: StageRun) -> Counts:
         log.warning("train, %s: %s", name, words)
     job.write(run.scratch)
     torchrun(WORKER, run.scratch / Job.FILE, config.training, scratch=run.scratch, progress=run.progress)
+    if config.training.node:
+        return {}  # the first node has it all
     for table in TABLES:
         shutil.copyfile(run.scratch / f"{table}.csv", run.output / f"{table}.csv")
     if (run.scratch / EVENTS).exists():
