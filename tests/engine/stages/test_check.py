@@ -317,6 +317,7 @@ def test_every_setting_that_is_a_path_is_looked_at_or_is_no_file_of_a_run() -> N
     }
     not_files = {"root": "made absolute when the config is read"}
     not_files |= {"engine.ray_address": "a cluster", "training.rendezvous": "a host and a port"}
+    not_files |= {"training.address": "an address of this machine"}
     assert set(protected_settings(PipelineConfig)) == looked_at | not_files.keys()
 
 
