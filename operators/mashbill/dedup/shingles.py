@@ -72,6 +72,30 @@ def _code_point(text: np.ndarray, at: int, width: int) -> np.int64:
 
 
 @numba.njit(cache=True, nogil=True)
+def unchanged(text: np.ndarray, offsets: np.ndarray, changing: np.ndarray, out: np.ndarray) -> None:
+    """Which documents have none of some characters.
+
+    Args:
+        text: [bytes] uint8 of all documents; offsets: [documents + 1] int64.
+        changing: [code points] whether a character is one of them; none of ASCII is.
+        out: [documents] bool, written.
+    """
+    for i in range(len(out)):
+        at, end = offsets[i], offsets[i + 1]
+        out[i] = True
+        while at < end:
+            byte = text[at]
+            if byte < 0x80:
+                at += 1
+                continue
+            width = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
+            if changing[_code_point(text, at, width)]:
+                out[i] = False
+                break
+            at += width
+
+
+@numba.njit(cache=True, nogil=True)
 def word_hashes(text: np.ndarray, at: int, end: int, kinds: np.ndarray, out: np.ndarray) -> int:
     """Hash of each word of a document (FNV-1a).
 
@@ -85,6 +109,17 @@ def word_hashes(text: np.ndarray, at: int, end: int, kinds: np.ndarray, out: np.
     words, word, inside, alone = 0, OFFSET, False, False
     while at < end:
         byte = text[at]
+        if byte < 0x80 and not alone:  # most of most texts
+            kind = kinds[byte]
+            if kind == LETTER:
+                word = (word ^ np.uint64(byte | 0x20 if 65 <= byte <= 90 else byte)) * PRIME
+                inside = True
+            elif kind == BLANK and inside:
+                out[words] = word
+                words += 1
+                word, inside = OFFSET, False
+            at += 1
+            continue
         width = 1 if byte < 0xC0 else 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
         kind = kinds[_code_point(text, at, width)]
         if inside and (kind in (BLANK, ALONE) or (alone and kind == LETTER)):

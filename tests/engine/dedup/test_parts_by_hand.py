@@ -5,7 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from builders.corpus import corpus_config, documents, removals, run_stages, write_jsonl
 from mashbill.config import DeduplicationConfig, EngineConfig
@@ -99,3 +102,22 @@ def test_signatures_of_an_index_that_lies_with_people_are_made_today_as_then() -
     bands = band_hashes(pa.chunked_array([pa.array([*written], pa.large_string())]), config)
     assert SIGNATURES == 2
     assert bands.tolist() == [*written.values()]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.text(
+        st.one_of(
+            st.sampled_from(
+                "aB e\u0301\u0323\u0307\u201c\u2026\u00c9\u0130\u1e9e\u03a3\u4e2d\uac00\uf900\u212b"
+            ),
+            st.characters(exclude_categories=("Cs",)),
+        ),
+        min_size=1,
+    )
+)
+def test_a_text_is_hashed_as_the_same_text_decomposed_and_in_lower_case(text: str) -> None:
+    normal = pc.utf8_lower(pc.utf8_normalize(pa.array([text], pa.large_string()), "NFD"))
+    one, other = pa.chunked_array([pa.array([text], pa.large_string())]), pa.chunked_array([normal])
+    config = DeduplicationConfig()
+    assert np.array_equal(band_hashes(one, config), band_hashes(other, config))
