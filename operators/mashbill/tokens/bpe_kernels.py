@@ -32,6 +32,12 @@ def _key(text: np.ndarray, at: int, behind: int) -> tuple[np.uint64, np.uint64]:
     return first, second | (np.uint64(0xFF) << np.uint64(56))
 
 
+@numba.njit(cache=True, nogil=True)
+def piece_key(text: np.ndarray, at: int, behind: int) -> tuple[np.uint64, np.uint64]:
+    """Two words by which a table knows a piece; see ``_key``."""
+    return _key(text, at, behind)
+
+
 @numba.njit(cache=True, nogil=True, inline="always")
 def _slot(first: np.uint64, second: np.uint64, mask: np.uint64) -> np.uint64:
     """Where the search for a key begins."""

@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mashbill.partitions import buffers
-from mashbill.tokens.bpe_kernels import count_ids, look_up, put_again, write_ids
+from mashbill.tokens.bpe_kernels import PENDING, count_ids, look_up, put_again, write_ids
 from mashbill.tokens.encoded import Encoded
+from mashbill.tokens.piece_merges import Merges, merge_pieces
 from mashbill.tokens.pieces import kinds, odd_texts
 from mashbill.tokens.split_patterns import SplitPattern, byte_characters, split_pattern
 
@@ -52,6 +53,7 @@ class Encoder:
         self.added = "|".join(map(re.escape, sorted(added)))
         self.characters = byte_characters()
         self.table = Table()
+        self.merges = Merges.of(tokenizer) if self.pattern else None
 
     def encode(self, texts: pa.Array) -> Encoded:
         """The ids of [texts] strings without nulls."""
@@ -99,15 +101,29 @@ class Encoder:
         return Encoded(out, bounds)
 
     def _learn(self, content: np.ndarray, new: np.ndarray, spans: np.ndarray) -> bool:
-        """Ask the library for the ids of pieces that are new; False where one is too long, or there is no
-        room for them."""
-        if (spans[:, 1] - spans[:, 0]).max(initial=0) > LONGEST:
+        """Give pieces that are new their ids, by merges or by the library; False where one is too long, or
+        there is no room for them."""
+        sizes = spans[:, 1] - spans[:, 0]
+        if sizes.max(initial=0) > LONGEST:
             return False
-        model, characters = self.tokenizer.model, self.characters
-        for slot, (at, behind) in zip(new.tolist(), spans.tolist(), strict=True):
-            piece = content[at:behind].tobytes().decode("latin-1").translate(characters)
-            if not self.table.add(slot, [token.id for token in model.tokenize(piece)]):
+        table, merges = self.table, self.merges
+        left = np.arange(len(new))
+        if merges is not None:
+            used = merge_pieces(
+                content, new, spans, merges.alphabet, merges.keys, merges.values, table.entries, table.ids,
+                table.used,
+            )  # fmt: skip
+            if used < 0:
                 return False
+            table.used = used
+            odd = np.isin(table.keys[new, 0], merges.marks) if merges.exceptions else np.zeros(len(new), bool)
+            left = np.flatnonzero(odd | (table.entries[new, 1] == PENDING))
+        model, characters = self.tokenizer.model, self.characters
+        for i in left.tolist():
+            piece = content[spans[i, 0] : spans[i, 1]].tobytes().decode("latin-1").translate(characters)
+            if not table.add(int(new[i]), [token.id for token in model.tokenize(piece)]):
+                return False
+        table.keep_order(new)
         return True
 
 
@@ -136,10 +152,13 @@ class Table:
         if end > IDS:
             return False
         self.ids[self.used : end] = found
-        self.entries[slot, 0], self.entries[slot, 1] = self.used, len(found)
-        self.order[self.pieces] = slot
-        self.pieces, self.used = self.pieces + 1, end
+        self.entries[slot, 0], self.entries[slot, 1], self.used = self.used, len(found), end
         return True
+
+    def keep_order(self, new: np.ndarray) -> None:
+        """Remember in which order pieces came, given the slots of those that came last."""
+        self.order[self.pieces : self.pieces + len(new)] = new
+        self.pieces += len(new)
 
     def make_room(self, size: int) -> None:
         """Keep the pieces that came first, which are the most frequent, where the next bytes could fill it.
