@@ -3,6 +3,7 @@ task of it."""
 
 import json
 import os
+import shutil
 import threading
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -68,12 +69,14 @@ def watched_inputs(inputs: Mapping[str, Artifact], notes: Path) -> dict[str, Art
 
 
 def watched_run(config: PipelineConfig, name: str, inputs: Mapping[str, Artifact], folder: Path) -> Watched:
-    """Run a stage into a folder, and note who opens a file of its inputs or of what its tasks share."""
+    """Run a stage into a folder, and note who opens a file of its inputs or of what its tasks share; a second
+    run finds what the first's tasks shared, as one does after a kill."""
     stage = next(stage for stage in stages_up_to(name) if stage.name == name)
+    shutil.rmtree(folder / "output", ignore_errors=True)
     (folder / "output").mkdir(parents=True)
-    (folder / "scratch").mkdir()
+    (folder / "scratch").mkdir(exist_ok=True)
     notes = folder / "notes.jsonl"
-    notes.touch()
+    notes.write_text("")
     run = StageRun(
         StageConfig.of(config, (*stage.sections, *stage.identified), reader=name),
         watched_inputs(inputs, notes),

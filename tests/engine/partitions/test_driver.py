@@ -106,3 +106,6 @@ def test_the_driver_of_several_classifiers_opens_no_scores(curated: Curated, tmp
     found = watched_run(config, "score", done, tmp_path)
     assert found.driver == set()
     assert {file.path: file.sha256 for file in found.files} == files(run_stage(config, "score", done))
+    again = watched_run(config, "score", done, tmp_path)
+    assert again.files == found.files
+    assert not any("/documents/" in key for key in again.tasks), "what was scored before a kill is taken up"

@@ -1,4 +1,4 @@
-"""Texts to learn from are the documents of the least lots, however they are cut into partitions; and tasks give
+"""Texts to learn from are the documents of the least lots, however partitions are cut; and tasks give
 no more than what is asked for."""
 
 import itertools
