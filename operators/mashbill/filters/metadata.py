@@ -3,7 +3,6 @@
 import json
 import logging
 from collections.abc import Iterable, Sequence
-from contextlib import closing
 from functools import partial
 from typing import Any
 
@@ -13,7 +12,7 @@ from mashbill.config import EngineConfig
 from mashbill.documents import Partition
 from mashbill.errors import ConfigError
 from mashbill.filters.filter import Filter
-from mashbill.partitions import spread
+from mashbill.partitions import growing_lots, spread
 
 ROWS = 16_384
 """Documents whose metadata is read at once."""
@@ -65,14 +64,11 @@ def _without(field: str, partitions: Sequence[Partition], engine: EngineConfig) 
     for partition in partitions:
         by_domain.setdefault(partition.domain, []).append(partition)
     work = partial(_any_has, field)
-    first = spread(engine, work, [parts[0] for parts in by_domain.values()])
-    open_ones = [domain for domain, found in zip(by_domain, first, strict=True) if not found]
-    without = []
-    for domain in open_ones:
-        with closing(spread(engine, work, by_domain[domain][1:])) as others:
-            if not any(others):
-                without.append(domain)
-    return without
+    return [
+        domain
+        for domain, parts in by_domain.items()
+        if not any(found for lot in growing_lots(parts) for found in spread(engine, work, lot))
+    ]
 
 
 def _any_has(field: str, partition: Partition) -> bool:
