@@ -113,9 +113,8 @@ class Ranking:
         counts = np.bincount(which, rows["count"], len(values))
         after = given.before + np.cumsum(counts)
         ranks = after - (counts - 1) / 2
-        back = {"margin": rows["margin"], "rank": ranks[which], "partition": rows["partition"]}
         where = self._place(rows["partition"])
-        self._ranks(given.scorer).put(f"{given.number:05}", where, **back)
+        self._ranks(given.scorer).put(f"{given.number:05}", where, margin=rows["margin"], rank=ranks[which])
 
     def ranked(self, place: int) -> pa.Table:
         """What was kept of a partition, with the logit of the mean rank as ``margin``."""
@@ -123,10 +122,9 @@ class Ranking:
         ranks = np.zeros(len(table))
         for scorer, margins in enumerate(self.kept.of(table)):
             rows = self._ranks(scorer).arrays(int(self._place(np.array(place))))
-            mine = rows["partition"] == place
-            known, found = rows["margin"][mine], rows["rank"][mine]
-            order = np.argsort(known)
-            ranks += found[order][np.searchsorted(known[order], margins)] / self.kept.scorers
+            order = np.argsort(rows["margin"])
+            which = np.searchsorted(rows["margin"][order], margins)
+            ranks += rows["rank"][order][which] / self.kept.scorers
         share = (ranks - 0.5) / self.documents
         return table.append_column("margin", pa.array(np.log(share) - np.log1p(-share)))
 

@@ -76,7 +76,7 @@ def test_runs_are_found_as_often_as_counted_by_hand(
 
 
 def test_what_tasks_are_sent_is_small_however_large_the_sets_are(tmp_path: Path) -> None:
-    many = [[*WORDS, str(i), *WORDS] for i in range(3_000)]
+    many = [[str(i), *WORDS * 4] for i in range(10_000)]
     index = indexed(tmp_path, (many, many), [])
     assert index.files[0].bytes > 100_000
     assert len(pickle.dumps(index)) < 2_000

@@ -86,6 +86,13 @@ def test_of_many_rejected_records_no_more_partitions_are_read_than_tell_them(tmp
     assert 21 <= len(tasks) - 1 < 32, "the second set is read up to what it alone has"
 
 
+def test_what_is_rare_is_found_deep_in_a_partition(tmp_path: Path) -> None:
+    reasons = ["x"] * 20_000
+    reasons[9_000] = reasons[15_000] = "y"
+    ingest, rows = ingested(tmp_path / "ingest", ([reasons], [], [], []))
+    assert rejected_records(configured(tmp_path), ingest) == by_hand(rows)
+
+
 def test_ingest_counts_what_it_rejects_of_every_set(tmp_path: Path) -> None:
     for name in SETS:
         rows = [{"id": f"{name}{i % 8}", "text": f"text {i}" if i else ""} for i in range(10)]
