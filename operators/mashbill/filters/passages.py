@@ -25,6 +25,7 @@ from mashbill.storage import Storage, sha256_of
 
 FEWEST_WORDS = 5
 PRESENT_BITS = 22
+HASHES_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,9 @@ class NgramIndex:
         self.names, self.hashes, self.owners = tuple(names), hashes, owners
         self.lengths = np.array(lengths, np.int64)
         self.present = np.zeros(1 << PRESENT_BITS, np.bool_)
-        self.present[(hashes & np.uint64(len(self.present) - 1)).astype(np.int64)] = True
+        for start in range(0, len(hashes), HASHES_AT_ONCE):  # of a mapped file no copy is made
+            ends = hashes[start : start + HASHES_AT_ONCE] & np.uint64(len(self.present) - 1)
+            self.present[ends.astype(np.int64)] = True
 
     @classmethod
     def of(cls, sets: Mapping[str, pa.Array], ngram: int) -> Self:
