@@ -8,7 +8,7 @@ nothing of the result.
 """
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -161,6 +161,7 @@ def rank_margins(
     *,
     engine: EngineConfig,
     ranges: int | None = None,
+    done: Callable[[float], None] = lambda share: None,
 ) -> Ranking:
     """Rank what is kept of all partitions; each one's ranks can be read from then on.
 
@@ -170,14 +171,16 @@ def rank_margins(
         partitions: how many there are.
         engine: where tasks run.
         ranges: that are ranked by one task each; None means as many as keep memory within a limit.
+        done: called with the share of the work that is done.
     """
     documents = round(sketches[0].total)
     many = buckets_for(documents * ROW_BYTES, MEMORY_BYTES) if ranges is None else ranges
     ranking = Ranking(kept, partitions, documents, tuple(_lowest(sketch, many) for sketch in sketches))
-    for _ in spread(engine, ranking.send, range(partitions)):
-        pass
-    for _ in spread(engine, ranking.rank, ranking.ranges(sketches)):
-        pass
+    for sent, _ in enumerate(spread(engine, ranking.send, range(partitions)), 1):
+        done(0.5 * sent / partitions)
+    places = ranking.ranges(sketches)
+    for ranked, _ in enumerate(spread(engine, ranking.rank, places), 1):
+        done(0.5 + 0.5 * ranked / len(places))
     return ranking
 
 

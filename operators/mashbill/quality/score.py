@@ -193,8 +193,13 @@ def _margins(scorers: tuple[FastTextScorer, ...], label: str, partition: Partiti
 def _write_ranked(run: StageRun, kept: KeptMargins, sketches: Sequence[QuantileSketch]) -> None:
     """Write the scores of all partitions: logits of the mean ranks under all classifiers."""
     partitions = deduplicated_partitions(run)
-    run.progress(0.9, "ranking")
-    ranking = rank_margins(kept, sketches, len(partitions), engine=run.config.engine)
+    ranking = rank_margins(
+        kept,
+        sketches,
+        len(partitions),
+        engine=run.config.engine,
+        done=lambda share: run.progress(0.9 + 0.05 * share, "ranking"),
+    )
     work = partial(_write_partition, DocumentStore.into(run.files), ranking)
     for done, _ in enumerate(spread(run.config.engine, work, list(enumerate(partitions)), output=run.files)):
         run.progress(0.95 + 0.05 * (done + 1) / len(partitions), "writing ranks")

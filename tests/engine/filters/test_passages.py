@@ -4,6 +4,7 @@ import itertools
 import pickle
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,6 +15,7 @@ from builders.corpus import corpus_config, folder_as_artifact
 from mashbill.artifacts import StageRun
 from mashbill.documents import EVALUATIONS, REFERENCES, DocumentStore, Kind
 from mashbill.filters.passages import SharedIndex, index_sets
+from mashbill.storage import open_storage
 
 NGRAM = 6
 WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
@@ -44,7 +46,9 @@ def write_set(folder: Path, name: str, kind: Kind, given_texts: list[list[str]],
         store.write(pa.table(rows, schema=kind.schema), name, number, kind=kind)
 
 
-def indexed(folder: Path, sets: Sequence[list[list[str]]], places: list[int]) -> SharedIndex:
+def indexed(
+    folder: Path, sets: Sequence[list[list[str]]], places: list[int], *, root: str = ""
+) -> SharedIndex:
     """The index of a quiz and a reference."""
     ingest = folder / "ingest"
     ingest.mkdir()
@@ -58,6 +62,8 @@ def indexed(folder: Path, sets: Sequence[list[list[str]]], places: list[int]) ->
         scratch=folder / "scratch",
         progress=lambda *_: None,
     )
+    if root:
+        run = replace(run, shared=open_storage(root, folder / "copies"))
     return index_sets(run, ["quiz", "r", "quiz"], NGRAM, folder="passages")
 
 
@@ -80,3 +86,13 @@ def test_what_tasks_are_sent_is_small_however_large_the_sets_are(tmp_path: Path)
     index = indexed(tmp_path, (many, many), [])
     assert index.files[0].bytes > 100_000
     assert len(pickle.dumps(index)) < 2_000
+
+
+def test_an_index_in_an_object_store_finds_what_one_on_a_disk_finds(tmp_path: Path, root: str) -> None:
+    sets = ([["yes"] * 8, ["no"] * 5], [["no", *WORDS * 4]])
+    document = pa.array(["yes yes yes yes yes yes yes no no no no no no yes no"], pa.large_string())
+    (tmp_path / "disk").mkdir()
+    on_disk = indexed(tmp_path / "disk", sets, [1]).hits(document)
+    (tmp_path / "store").mkdir()
+    sent = pickle.loads(pickle.dumps(indexed(tmp_path / "store", sets, [1], root=root)))
+    assert sent.hits(document).tolist() == on_disk.tolist() == [[4, 0]]

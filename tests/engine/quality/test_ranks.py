@@ -24,13 +24,15 @@ margin_values = st.sampled_from(LEVELS) | st.floats(-20, 20)
 rows = st.lists(st.tuples(margin_values, margin_values, margin_values), min_size=1, max_size=40)
 
 
-def ranked(folder: Path, margins: np.ndarray, ends: Sequence[int], ranges: int | None) -> list[pa.Table]:
+def ranked(
+    folder: Path, margins: np.ndarray, ends: Sequence[int], ranges: int | None, *, root: str = ""
+) -> list[pa.Table]:
     """Margins ranked in partitions that end there.
 
     Args:
         margins: [documents, classifiers].
     """
-    kept = KeptMargins(open_storage(str(folder), folder), margins.shape[1])
+    kept = KeptMargins(open_storage(root or str(folder), folder), margins.shape[1])
     sketches = [QuantileSketch() for _ in range(kept.scorers)]
     cuts = sorted({0, len(margins), *(end for end in ends if end < len(margins))})
     for place, (first, last) in enumerate(itertools.pairwise(cuts)):
@@ -55,7 +57,13 @@ def test_several_classifiers_give_the_logit_of_the_mean_rank(tmp_path: Path) -> 
     assert found == pytest.approx(np.log(share / (1 - share)))
 
 
-@settings(max_examples=100, deadline=None)
+def test_ranks_meet_in_an_object_store_as_on_a_disk(tmp_path: Path, root: str) -> None:
+    margins = np.random.default_rng(2).normal(size=(60, 2)).round(1)
+    on_disk = ranked(tmp_path, margins, [7, 30], 3)
+    assert ranked(tmp_path, margins, [7, 30], 3, root=root) == on_disk
+
+
+@settings(max_examples=60, deadline=None)
 @given(rows, st.lists(st.integers(1, 39), max_size=5), st.sampled_from([1, 2, 3, 8, 40, None]))
 def test_ranks_are_those_of_all_margins_at_once(
     given_rows: list[tuple[float, float, float]], ends: list[int], ranges: int | None
