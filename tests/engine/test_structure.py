@@ -27,7 +27,6 @@ LONGEST_FUNCTION, LONGEST_FILE = 80, 300
 CALLED_BY_PLACE = {
     "dedup/deduplicate.py:write_partition": "a partial, mapped over partitions",
     "models/cross_entropy.py:forward": "autograd",
-    "quality/score.py:_score_partition": "a partial, mapped over partitions",
     "stages/local_run.py:_run_part": "a process pool",
 }
 """Functions that a library calls, and hands their arguments over by place."""

@@ -177,6 +177,7 @@ def _counts(accounts: Collection[SetAccount]) -> Counts:
     return {
         **tally.counts(),
         "rejected": dict(tally.whole.rejected),
+        "rejected_by_set": {a.name: dict(a.losses.refused) for a in accounts if a.losses.refused},
         **({"lost": lost} if lost else {}),
         **({"no_pages": dict(other.most_common())} if other else {}),
         "references": {a.name: {"documents": a.documents, "bytes": a.bytes} for a in references},

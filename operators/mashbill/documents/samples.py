@@ -1,4 +1,7 @@
-"""Samples of what is removed, by reason: drawn by lot, so they are the same whoever worked on what."""
+"""Samples of what is removed, by reason: drawn by lot, so they are the same whoever worked on what.
+
+A task gives no more rows of a reason than are shown, however many it removed.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -89,7 +89,7 @@ def filter_documents(run: StageRun) -> Counts:
     filters = make_filters(run)
     wanted = frozenset(run.config.filters.domains or run.config.domain_names)
     outcomes: list[Outcome] = []
-    check_fields(filters, [p for p in partitions if p.domain in wanted])
+    check_fields(filters, [p for p in partitions if p.domain in wanted], run.config.engine)
     dry, held_out = run.config.filters.dry_run, held_out_passages(run)
     settings = Settings(store, tuple(filters), wanted, dry, held_out, run.config.filters.samples)
     work = partial(_apply, settings)

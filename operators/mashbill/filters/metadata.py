@@ -3,13 +3,16 @@
 import json
 import logging
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
 
+from mashbill.config import EngineConfig
 from mashbill.documents import Partition
 from mashbill.errors import ConfigError
 from mashbill.filters.filter import Filter
+from mashbill.partitions import growing_lots, spread
 
 ROWS = 16_384
 """Documents whose metadata is read at once."""
@@ -27,13 +30,14 @@ def field_values(metadata: pa.Array, field: str) -> pa.Array:
     return pa.concat_arrays(pieces) if pieces else pa.array([], pa.large_string())
 
 
-def check_fields(filters: Iterable[Filter], partitions: Sequence[Partition]) -> None:
-    """Look whether the documents of each domain have the metadata that filters decide by; a domain's are read
-    until one has.
+def check_fields(filters: Iterable[Filter], partitions: Sequence[Partition], engine: EngineConfig) -> None:
+    """Look whether the documents of each domain have the metadata that filters decide by; tasks read a
+    domain's until one has.
 
     Args:
         filters: those that are applied.
         partitions: of the domains they are applied to.
+        engine: where they are read.
     Raises:
         ConfigError: no document of any domain has what a filter decides by.
     """
@@ -42,7 +46,7 @@ def check_fields(filters: Iterable[Filter], partitions: Sequence[Partition]) -> 
         field = rule.metadata_field
         if field is None or not domains:
             continue
-        without = [d for d in domains if not _any_has(field, (p for p in partitions if p.domain == d))]
+        without = _without(field, partitions, engine)
         where = f"filters.{rule.name}"
         what = f"decides by {field} in documents' metadata, which no document of {', '.join(without)} has"
         mend = f"name {field} in metadata_fields of their sources"
@@ -54,8 +58,21 @@ def check_fields(filters: Iterable[Filter], partitions: Sequence[Partition]) -> 
             )
 
 
-def _any_has(field: str, partitions: Iterable[Partition]) -> bool:
-    batches = (batch for partition in partitions for batch in partition.batches(["metadata"], ROWS))
+def _without(field: str, partitions: Sequence[Partition], engine: EngineConfig) -> list[str]:
+    """Domains none of whose documents has a field: of most, the first partition tells that one has."""
+    by_domain: dict[str, list[Partition]] = {}
+    for partition in partitions:
+        by_domain.setdefault(partition.domain, []).append(partition)
+    work = partial(_any_has, field)
+    return [
+        domain
+        for domain, parts in by_domain.items()
+        if not any(found for lot in growing_lots(parts) for found in spread(engine, work, lot))
+    ]
+
+
+def _any_has(field: str, partition: Partition) -> bool:
+    batches = partition.batches(["metadata"], ROWS)
     return any(field_values(batch["metadata"], field).null_count < len(batch) for batch in batches)
 
 

@@ -2,7 +2,7 @@
 
 from mashbill.partitions.columns import buffers, from_buffers
 from mashbill.partitions.exchange import SORTING, Exchange, buckets_for, scattered
-from mashbill.partitions.spread import on_threads, spread
+from mashbill.partitions.spread import growing_lots, on_threads, spread
 
 __all__ = [
     "SORTING",
@@ -10,6 +10,7 @@ __all__ = [
     "buckets_for",
     "buffers",
     "from_buffers",
+    "growing_lots",
     "on_threads",
     "scattered",
     "spread",

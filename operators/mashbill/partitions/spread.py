@@ -48,6 +48,14 @@ def spread(
         yield result
 
 
+def growing_lots(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    """Items in lots of one, two, four and so on: for who may find what is looked for in the first."""
+    start, many = 0, 1
+    while start < len(items):
+        yield items[start : start + many]
+        start, many = start + many, 2 * many
+
+
 def on_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """Results of the work on each item, in order, on all cores of this machine.
 

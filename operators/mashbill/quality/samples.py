@@ -25,26 +25,33 @@ def deduplicated_partitions(run: StageRun, domains: Sequence[str] | None = None)
 
 def sample_documents(run: StageRun, count: int, domains: Sequence[str] | None = None) -> pa.Table:
     """(id, domain, text) of documents drawn evenly over the corpus, or over some domains, in the order of
-    their lots: the same rows in whatever order the config has the domains."""
-    partitions = deduplicated_partitions(run, domains)
-    lots = partial(_lots, run.config.seed)
-    last = np.empty(0, np.uint64)
-    for drawn in spread(run.config.engine, lots, partitions):
-        last = np.sort(np.concatenate([last, drawn]))[:count]
-    tables = [
-        table
-        for partition in partitions
-        for table in partition.chosen(
-            partial(_drawn, partition.domain, seed=run.config.seed, last=last[-1]), COLUMNS
-        )
-    ]
-    sample = pa.concat_tables(tables)
-    order = np.argsort(draw_lots(sample["domain"], sample["id"], seed=run.config.seed, tag=SAMPLE_TAG))
+    their lots: the same rows in whatever order the config has the domains.
+
+    Tasks draw them; what comes here is the least lots of each partition, no more than are asked for, and the
+    documents that are drawn.
+    """
+    partitions, seed = deduplicated_partitions(run, domains), run.config.seed
+    last, least = np.empty(0, np.uint64), []
+    for lots in spread(run.config.engine, partial(least_lots, seed, count), partitions):
+        last = np.sort(np.concatenate([last, lots]))[:count]
+        least.append(lots[:1])
+    holding = [part for part, lots in zip(partitions, least, strict=True) if (lots <= last[-1]).any()]
+    drawn = partial(drawn_documents, seed, last[-1])
+    sample = pa.concat_tables(spread(run.config.engine, drawn, holding))
+    order = np.argsort(draw_lots(sample["domain"], sample["id"], seed=seed, tag=SAMPLE_TAG))
     return sample.take(pa.array(order[:count]))
 
 
-def _lots(seed: int, partition: Partition) -> np.ndarray:
-    return draw_lots(partition.domain, partition.read(["id"])["id"], seed=seed, tag=SAMPLE_TAG)
+def least_lots(seed: int, count: int, partition: Partition) -> np.ndarray:
+    """[at most count] lots of a partition's documents, the least first."""
+    lots = draw_lots(partition.domain, partition.read(["id"])["id"], seed=seed, tag=SAMPLE_TAG)
+    return np.sort(lots)[:count]
+
+
+def drawn_documents(seed: int, last: np.uint64, partition: Partition) -> pa.Table:
+    """The documents of a partition whose lots are not above the last that is drawn."""
+    drawn = partial(_drawn, partition.domain, seed=seed, last=last)
+    return pa.concat_tables(partition.chosen(drawn, COLUMNS))
 
 
 def _drawn(domain: str, ids: pa.ChunkedArray, *, seed: int, last: np.uint64) -> np.ndarray:
@@ -53,7 +60,7 @@ def _drawn(domain: str, ids: pa.ChunkedArray, *, seed: int, last: np.uint64) -> 
 
 
 def reference_texts(run: StageRun, names: Sequence[str], count: int = REFERENCE_DOCUMENTS) -> list[str]:
-    """The first texts of each reference set, the sets in alphabetical order.
+    """The first texts of each reference set, no more than so many, the sets in alphabetical order.
 
     Raises:
         ConfigError: no set is named.
@@ -65,8 +72,16 @@ def reference_texts(run: StageRun, names: Sequence[str], count: int = REFERENCE_
             "add one, or give quality.classifier",
         )
     store = DocumentStore.of(run.inputs["ingest"])
+    firsts = [store.partitions(name, kind=REFERENCES)[0] for name in sorted(names)]
+    found = spread(run.config.engine, partial(first_texts, count), firsts)
+    return [text for texts in found for text in texts]
+
+
+def first_texts(count: int, partition: Partition) -> list[str]:
+    """The first texts of a partition, of which the rest is not read."""
     texts: list[str] = []
-    for name in sorted(names):
-        first = store.partitions(name, kind=REFERENCES)[0]
-        texts += first.read(["text"])["text"].slice(0, count).to_pylist()
+    for batch in partition.batches(["text"], count):
+        texts += batch.column(0).slice(0, count - len(texts)).to_pylist()
+        if len(texts) == count:
+            break
     return texts

@@ -4,6 +4,7 @@ document's margin."""
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,10 @@ from mashbill.errors import ConfigError, DataError
 from mashbill.partitions import spread
 from mashbill.quality.classifier import POSITIVE, train_classifier
 from mashbill.quality.family import STRENGTH, preselect_examples
+from mashbill.quality.ranks import KeptMargins, Ranking, rank_margins
 from mashbill.quality.samples import deduplicated_partitions, reference_texts, sample_documents
 from mashbill.quality.scores import SCORES
+from mashbill.quality.sketch import QuantileSketch
 from mashbill.storage import local_path, path_identity
 
 CLASSIFIER, FACTS = "classifier.bin", "quality.json"
@@ -124,35 +127,57 @@ def contrast_examples(run: StageRun) -> tuple[list[str], list[str], dict[str, An
 
 
 def _score_documents(run: StageRun, scorers: Sequence[FastTextScorer], label: str) -> Counts:
-    partitions, store = deduplicated_partitions(run), DocumentStore.into(run.files)
-    tally, tables, pace = Tally.over(run.config.domain_names), [], Pace(len(partitions))
-    work = partial(_score_partition, store, tuple(scorers), label)
-    for done, (flow, table) in enumerate(spread(run.config.engine, work, partitions, output=run.files)):
+    partitions, several = deduplicated_partitions(run), len(scorers) > 1
+    tally, pace = Tally.over(run.config.domain_names), Pace(len(partitions))
+    kept = KeptMargins(run.shared, len(scorers)) if several else None
+    sketches = [QuantileSketch() for _ in scorers] if several else []
+    work = partial(_score_partition, _Scoring(DocumentStore.into(run.files), tuple(scorers), label, kept))
+    scored = spread(run.config.engine, work, list(enumerate(partitions)), output=run.files)
+    upto = 0.15 if several else 0.25
+    for done, (partition, (flow, found)) in enumerate(zip(partitions, scored, strict=True)):
         told = pace.after(flow.bytes_in)
-        run.progress(0.75 + 0.25 * (done + 1) / len(partitions), f"scoring {partitions[done].domain}: {told}")
-        tally.add(partitions[done].domain, flow)
-        tables.append(table)
-    if len(scorers) > 1:
-        ranked = rank_average(tables, len(scorers))
-        for partition, table in zip(partitions, ranked, strict=True):
-            store.write(table, partition.domain, partition.number, kind=SCORES)
+        run.progress(0.75 + upto * (done + 1) / len(partitions), f"scoring {partition.domain}: {told}")
+        tally.add(partition.domain, flow)
+        for sketch, other in zip(sketches, found, strict=True):
+            sketch.merge(other)
+    if kept is not None:
+        _write_ranked(run, kept, sketches)
     return tally.counts()
 
 
-def _score_partition(
-    store: DocumentStore, scorers: tuple[FastTextScorer, ...], label: str, partition: Partition
-) -> tuple[Flow, pa.Table | None]:
-    """Write the scores of a partition; or, as ranks are over the whole corpus, give them where several
-    classifiers score."""
-    table = _margins(scorers, label, partition)
-    if not np.isfinite(table["margin"].to_numpy()).any():
+@dataclass(frozen=True)
+class _Scoring:
+    """What scoring a partition needs, wherever it runs.
+
+    Attributes:
+        store: where scores are written; scorers: the classifiers; label: that stands for good text.
+        kept: where margins are kept until they are ranked, where there are several classifiers.
+    """
+
+    store: DocumentStore
+    scorers: tuple[FastTextScorer, ...]
+    label: str
+    kept: KeptMargins | None
+
+
+def _score_partition(job: _Scoring, given: tuple[int, Partition]) -> tuple[Flow, Sequence[QuantileSketch]]:
+    """Write the scores of a partition; or, as ranks are over the whole corpus, keep its margins where several
+    classifiers score, unless a killed run has, and give sketches of them."""
+    place, partition = given
+    finished = job.kept is not None and job.kept.has(place)
+    table = job.kept.read(place) if job.kept and finished else _margins(job.scorers, job.label, partition)
+    first = table["margin_0"]
+    if not np.isfinite(first.to_numpy()).any():
         what = "has no feature that the classifier knows"
         raise DataError(f"domain {partition.domain}", what, "give another classifier")
     flow = Flow.through(len(table), pc.sum(table["bytes"]).as_py())
-    if len(scorers) > 1:
-        return flow, table
-    store.write(table, partition.domain, partition.number, kind=SCORES)
-    return flow, None
+    if job.kept is None:
+        scores = table.append_column("margin", first)
+        job.store.write(scores, partition.domain, partition.number, kind=SCORES)
+        return flow, ()
+    if not finished:
+        job.kept.put(place, table)
+    return flow, job.kept.sketches(table)
 
 
 def _margins(scorers: tuple[FastTextScorer, ...], label: str, partition: Partition) -> pa.Table:
@@ -162,26 +187,24 @@ def _margins(scorers: tuple[FastTextScorer, ...], label: str, partition: Partiti
     for i, scorer in enumerate(scorers):
         margins = scorer.margins(table["text"], label=label)
         columns[f"margin_{i}"] = pa.array(np.where(np.isnan(margins), -np.inf, margins))
-    columns["margin"] = columns["margin_0"]
     return pa.table(columns)
 
 
-def rank_average(tables: Sequence[pa.Table], scorers: int) -> list[pa.Table]:
-    """Replace ``margin`` by the logit of the mean rank under all scorers, ranks being over the whole corpus.
+def _write_ranked(run: StageRun, kept: KeptMargins, sketches: Sequence[QuantileSketch]) -> None:
+    """Write the scores of all partitions: logits of the mean ranks under all classifiers."""
+    partitions = deduplicated_partitions(run)
+    ranking = rank_margins(
+        kept,
+        sketches,
+        len(partitions),
+        engine=run.config.engine,
+        done=lambda share: run.progress(0.9 + 0.05 * share, "ranking"),
+    )
+    work = partial(_write_partition, DocumentStore.into(run.files), ranking)
+    for done, _ in enumerate(spread(run.config.engine, work, list(enumerate(partitions)), output=run.files)):
+        run.progress(0.95 + 0.05 * (done + 1) / len(partitions), "writing ranks")
 
-    Args:
-        tables: partitions with columns margin_0, margin_1, ...
-        scorers: how many there are.
-    """
-    from scipy.stats import rankdata
 
-    ends = np.cumsum([len(table) for table in tables])
-    ranks = np.zeros(ends[-1])
-    for i in range(scorers):
-        ranks += rankdata(np.concatenate([table[f"margin_{i}"].to_numpy() for table in tables])) / scorers
-    share = (ranks - 0.5) / len(ranks)
-    margins = np.split(np.log(share) - np.log1p(-share), ends[:-1])
-    return [
-        t.set_column(t.schema.get_field_index("margin"), "margin", pa.array(m))
-        for t, m in zip(tables, margins, strict=True)
-    ]
+def _write_partition(store: DocumentStore, ranking: Ranking, given: tuple[int, Partition]) -> None:
+    place, partition = given
+    store.write(ranking.ranked(place), partition.domain, partition.number, kind=SCORES)

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 from mashbill.artifacts import Artifact, Part, Record
@@ -16,8 +15,6 @@ from mashbill.documents import (
     EXACT,
     NEAR,
     PASSAGE,
-    REJECTED,
-    DocumentStore,
     Tally,
     repeats,
 )
@@ -30,9 +27,8 @@ from mashbill.proxies.ladder import Ladder
 from mashbill.proxies.sweep import SettingsComparison
 from mashbill.quality import score, selection
 from mashbill.regression.fitted import RegressorComparison
+from mashbill.reports.rejected import Refused, rejected_records
 
-REASON_SAMPLES = 3
-NAMED_FOLDERS = 3  # of a file that is shown, itself among them
 VERSIONS = (
     "airflow-provider-mashbill",
     "apache-airflow-core",
@@ -98,7 +94,7 @@ class Facts:
     validation: Validation
     evaluation: Evaluation
     recipes: Mapping[str, Recipe]
-    rejected: Mapping[str, Any]
+    rejected: Mapping[str, Refused]
     lost: Mapping[str, Any]
     filters: Any
     held_out: Sequence[Repeating]
@@ -166,7 +162,7 @@ def gather(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> Facts:
         validation=Validation.read(inputs["validate"]),
         evaluation=Evaluation.read(inputs["evaluate"]),
         recipes=Recipes.read(inputs["train"]).root,
-        rejected=_rejected(config, inputs["ingest"]),
+        rejected=rejected_records(config, inputs["ingest"]),
         lost=inputs["ingest"].manifest.counts.get("lost", {}),
         filters=_json(inputs["filter"], apply.FACTS),
         held_out=_repeating(config, inputs),
@@ -236,20 +232,6 @@ def _domains(config: PipelineConfig, inputs: Mapping[str, Artifact], choice: Cho
         )
         rows.append(row)
     return rows
-
-
-def _rejected(config: PipelineConfig, ingest: Artifact) -> dict[str, Any]:
-    """Rejected records by reason, with some of each."""
-    evaluations = (e.name for e in config.corpus.evaluations)
-    sets = (*config.domain_names, *config.reference_names, *evaluations)
-    rows = DocumentStore.of(ingest).read(*sets, kind=REJECTED).to_pylist()
-    found: dict[str, Any] = {}
-    for row in rows:
-        entry = found.setdefault(row["reason"], {"count": 0, "samples": []})
-        entry["count"] += 1
-        if len(entry["samples"]) < REASON_SAMPLES:
-            entry["samples"].append({**row, "source": "/".join(Path(row["source"]).parts[-NAMED_FOLDERS:])})
-    return found
 
 
 def _repeating(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> list[Repeating]:

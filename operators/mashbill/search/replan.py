@@ -113,7 +113,7 @@ def compare_corpora(
     for i, (stage, kind, name) in enumerate(sets):
         run.progress(0.1 + 0.7 * i / len(sets), f"comparing {name}")
         before, after = (side[stage].partitions(name, kind=kind) for side in (then, now))
-        shares[name] = changed_share(before, after)
+        shares[name] = changed_share(before, after, run.config.engine)
     return Changes(
         added=tuple(name for name in today.domains if name not in fitted.domains),
         removed=tuple(name for name in fitted.domains if name not in today.domains),

@@ -1,5 +1,6 @@
 """How often each piece is in some texts: what BPE is trained on, a fraction of the texts' size."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numba
@@ -40,7 +41,7 @@ def _same(text: np.ndarray, at: int, behind: int, kept: np.ndarray, start: int, 
 def count_pieces(
     text: np.ndarray,
     offsets: np.ndarray,
-    chosen: np.ndarray,
+    times: np.ndarray,
     kind: np.ndarray,
     slots: np.ndarray,
     hashes: np.ndarray,
@@ -54,7 +55,7 @@ def count_pieces(
 
     Args:
         text: [bytes] uint8; offsets: [texts + 1] int64.
-        chosen: [texts] bool: which are counted.
+        times: [texts] int64 how often each counts; 0 for not at all.
         kind: [code points].
         slots: [a power of two] int64, written: the piece at each place of the table; -1 for none.
         hashes: [room] uint64, counts: [room] int64, bounds: [room + 1] int64, written: of each piece.
@@ -67,7 +68,7 @@ def count_pieces(
     mask = np.uint64(len(slots) - 1)
     while state[TEXT] < len(offsets) - 1:
         at, end = max(state[AT], offsets[state[TEXT]]), offsets[state[TEXT] + 1]
-        while at < end and chosen[state[TEXT]]:
+        while at < end and times[state[TEXT]]:
             behind = end if whole else gpt2_piece(text, at, end, kind)
             mixed = _hash(text, at, behind)
             slot = mixed & mask
@@ -85,7 +86,7 @@ def count_pieces(
                 kept[used : used + behind - at] = text[at:behind]
                 bounds[piece + 1] = state[BYTES] = used + behind - at
                 state[PIECES] += 1
-            counts[slots[slot]] += 1
+            counts[slots[slot]] += times[state[TEXT]]
             at = behind
         state[TEXT], state[AT] = state[TEXT] + 1, 0
     return True
@@ -100,6 +101,21 @@ def _put(slots: np.ndarray, hashes: np.ndarray) -> None:
         while slots[slot] >= 0:
             slot = (slot + np.uint64(1)) & mask
         slots[slot] = piece
+
+
+@dataclass(frozen=True)
+class CountedPieces:
+    """Pieces of some texts and their counts, in the order in which they were first met.
+
+    Attributes:
+        content: [bytes] uint8 of all pieces, one after another.
+        bounds: [pieces + 1] int64 where the bytes of each begin.
+        counts: [pieces] int64 how often each was met.
+    """
+
+    content: np.ndarray
+    bounds: np.ndarray
+    counts: np.ndarray
 
 
 class PieceCounts:
@@ -136,17 +152,26 @@ class PieceCounts:
         """Count the pieces of [texts] strings without nulls."""
         content, offsets = buffers(texts)
         odd = odd_texts(content, offsets, kinds(), NO_MARK).astype(bool)
-        self._count(content, offsets, ~odd, whole=False)
+        self._count(content, offsets, (~odd).astype(np.int64), whole=False)
         for i in np.flatnonzero(odd):
             split = self.pre_tokenizer.pre_tokenize_str(texts[int(i)].as_py())
             pieces = [bytes(self.byte_of[character] for character in piece) for piece, _ in split]
             content, offsets = buffers(pa.array(pieces, pa.large_binary()).view(pa.large_string()))
-            self._count(content, offsets, np.ones(len(pieces), bool), whole=True)
+            self._count(content, offsets, np.ones(len(pieces), np.int64), whole=True)
 
-    def _count(self, content: np.ndarray, offsets: np.ndarray, chosen: np.ndarray, *, whole: bool) -> None:
+    def add_counted(self, other: CountedPieces) -> None:
+        """Add the pieces of other texts, as often as they were met there."""
+        if len(other.counts):
+            self._count(other.content, other.bounds, other.counts, whole=True)
+
+    def counted(self) -> CountedPieces:
+        """What was counted, without the room for more."""
+        return CountedPieces(self.content.copy(), self.bounds.copy(), self.counts.copy())
+
+    def _count(self, content: np.ndarray, offsets: np.ndarray, times: np.ndarray, *, whole: bool) -> None:
         self._state[TEXT] = self._state[AT] = 0
         while not count_pieces(
-            content, offsets, chosen, kinds(), self._slots, self._hashes, self._counts, self._bounds,
+            content, offsets, times, kinds(), self._slots, self._hashes, self._counts, self._bounds,
             self._kept, self._state, whole,
         ):  # fmt: skip
             self._grow(int(np.diff(offsets).max()))

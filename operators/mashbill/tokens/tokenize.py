@@ -81,7 +81,8 @@ def write_token_store(
         progress: called after each partition.
         tokenizer_path: a tokenizer.json to load in place of training one.
         max_domain_bytes: text tokenized of each domain, in bytes; None means all.
-        engine: where partitions are tokenized, side by side; None means on this machine.
+        engine: where partitions are tokenized, side by side, and the text is counted that a tokenizer is
+            trained on; None means on this machine.
         shared: where finished shards and the tokenizer outlive a killed attempt; None means nowhere.
     Returns:
         Tokens, documents and bytes, by set.
@@ -89,14 +90,15 @@ def write_token_store(
         DataError: a set has no document to train or validate on.
     """
     into = Output.at(output) if isinstance(output, Path) else output
+    on = engine or EngineConfig()
     with tempfile.TemporaryDirectory(dir=into.folder) as passing:
         kept = shared or open_storage(passing, Path(passing))
         progress(0.0, "training the tokenizer" if tokenizer_path is None else "loading the tokenizer")
-        tokenizer = _tokenizer(documents, config, tokenizer_path, shared=kept)
+        tokenizer = _tokenizer(documents, config, tokenizer_path, shared=kept, engine=on)
         job = _job(tokenizer, config, seed=seed, output=into, shared=kept, max_domain_bytes=max_domain_bytes)
         given = ((documents, "domain"), (references, "reference"))
         everything = [SetOfDocuments(n, kind, parts) for sets, kind in given for n, parts in sets.items()]
-        sets, unknown = _tokenize(job, everything, engine or EngineConfig(), progress=progress)
+        sets, unknown = _tokenize(job, everything, on, progress=progress)
         with into.writing(TOKENIZER) as path:
             path.write_bytes(kept.read(TOKENIZER))
     vocabulary = vocabulary_size(tokenizer)
@@ -105,12 +107,17 @@ def write_token_store(
 
 
 def _tokenizer(
-    documents: Mapping[str, Sequence[Partition]], config: TokensConfig, given: Path | None, *, shared: Storage
+    documents: Mapping[str, Sequence[Partition]],
+    config: TokensConfig,
+    given: Path | None,
+    *,
+    shared: Storage,
+    engine: EngineConfig,
 ) -> Any:
     """The tokenizer that was given, or is trained unless a killed attempt has; tasks find it where they all
     reach it."""
     if not shared.exists(TOKENIZER):
-        tokenizer = train_tokenizer(documents, config) if given is None else load_tokenizer(given)
+        tokenizer = train_tokenizer(documents, config, engine) if given is None else load_tokenizer(given)
         end_of_text_id(tokenizer, given, config.end_of_text)
         made = shared.workspace() / f"{uuid.uuid4().hex}.json"
         tokenizer.save(str(made))

@@ -2,22 +2,20 @@
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
-from mashbill.config import PipelineConfig, TokensConfig
+from mashbill.config import EngineConfig, PipelineConfig, TokensConfig
 from mashbill.documents import Partition
 from mashbill.errors import ConfigError, MashbillError, one_line
 from mashbill.storage import local_path, path_identity
 from mashbill.tokens.bpe_training import train_bpe
-from mashbill.tokens.piece_counts import PieceCounts
 from mashbill.tokens.shards import END_OF_TEXT
+from mashbill.tokens.training_sample import count_sample
 from mashbill.tokens.vocabulary import fill_holes, vocabulary_size
 
-SAMPLE_BATCH, SHOWN = 256, 8
+SHOWN = 8
 MEND = "give a tokenizer.json, which save_pretrained of a fast tokenizer of Hugging Face's writes"
 PROBE = "".join(
     map(chr, [*range(0x800), *range(0x1000, 0xD000, 0x1000), 0xE000, *range(0x10000, 0x110000, 0x40000)])
@@ -125,33 +123,26 @@ def expected_vocabulary(config: PipelineConfig) -> int:
     return vocabulary_size(load_tokenizer(local_path(config, "tokens.tokenizer", given)))
 
 
-def train_tokenizer(documents: Mapping[str, Sequence[Partition]], config: TokensConfig) -> Any:
-    """Train a byte-level BPE on the first ``training_bytes / domains`` bytes of every domain."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+def train_tokenizer(
+    documents: Mapping[str, Sequence[Partition]], config: TokensConfig, engine: EngineConfig | None = None
+) -> Any:
+    """Train a byte-level BPE on the first ``training_bytes / domains`` bytes of every domain.
 
-    pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    pieces = PieceCounts(pre_tokenizer)
-    for texts in _sample(documents, config.training_bytes):
-        pieces.add(texts)
+    Args:
+        documents: partitions of each domain.
+        config: how many tokens, on how much text.
+        engine: where the text is read and its pieces are counted; None means on this machine.
+    """
+    from tokenizers import Tokenizer, decoders, models
+
+    pieces = count_sample(documents, config.training_bytes, engine or EngineConfig())
     end_of_text = config.end_of_text or END_OF_TEXT
     vocabulary, merges = train_bpe(pieces, end_of_text, config.vocabulary)
     tokenizer = Tokenizer(models.BPE(vocabulary, merges))
-    tokenizer.pre_tokenizer = pre_tokenizer
+    tokenizer.pre_tokenizer = pieces.pre_tokenizer
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens([end_of_text])
     return tokenizer
-
-
-def _sample(documents: Mapping[str, Sequence[Partition]], training_bytes: int) -> Iterator[pa.Array]:
-    share = training_bytes // len(documents)
-    for partitions in documents.values():
-        taken = 0
-        for partition in partitions:
-            for batch in partition.batches(["text"], SAMPLE_BATCH):
-                if taken >= share:
-                    break
-                taken += batch.column(0).nbytes
-                yield batch.column(0)
 
 
 def tokenizer_identity(config: PipelineConfig) -> Any:

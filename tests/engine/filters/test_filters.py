@@ -20,11 +20,11 @@ from mashbill.config import FiltersConfig
 from mashbill.errors import ConfigError, DataError
 from mashbill.filters.c4 import C4
 from mashbill.filters.characters import character_table
-from mashbill.filters.decontamination import NgramIndex
 from mashbill.filters.filter import Filter
 from mashbill.filters.fineweb import FineWeb
 from mashbill.filters.gopher_quality import GopherQuality
 from mashbill.filters.gopher_repetition import GopherRepetition
+from mashbill.filters.passages import NgramIndex
 from mashbill.filters.personal_data import PersonalData
 from mashbill.filters.url import Url
 from mashbill.filters.words import decode, split_words
@@ -254,7 +254,7 @@ def test_contamination_is_found_exactly_where_a_run_is_shared(tokens: list[str],
     question = [*NUMBERS, *NUMBERS[::2]]
     runs = {tuple(question[i : i + n]) for i in range(len(question) - n + 1)}
     expected = sum(tuple(tokens[i : i + n]) in runs for i in range(len(tokens) - n + 1))
-    index = NgramIndex({"quiz": pa.array([" ".join(question)])}, n)
+    index = NgramIndex.of({"quiz": pa.array([" ".join(question)])}, n)
     assert index.hits(pa.array([", ".join(tokens).upper()])).tolist() == [[expected]]
 
 

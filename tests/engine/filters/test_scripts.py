@@ -20,11 +20,11 @@ from mashbill.config import FiltersConfig
 from mashbill.config.filters import C4Filter, GopherQualityFilter
 from mashbill.dedup.shingles import KINDS, word_hashes
 from mashbill.filters.c4 import C4
-from mashbill.filters.decontamination import NgramIndex
 from mashbill.filters.filter import Filter
 from mashbill.filters.fineweb import FineWeb
 from mashbill.filters.gopher_quality import GopherQuality
 from mashbill.filters.gopher_repetition import GopherRepetition
+from mashbill.filters.passages import NgramIndex
 from mashbill.filters.words import words_of
 
 ARTICLE: dict[str, str] = json.loads(
@@ -112,7 +112,7 @@ def test_repeating_an_article_is_found_in_every_script(script: str) -> None:
 @pytest.mark.parametrize("script", ARTICLE)
 def test_decontamination_finds_a_sentence_and_not_its_half(script: str) -> None:
     text = ARTICLE[script]
-    index = NgramIndex({"set": pa.array([text])}, 13)
+    index = NgramIndex.of({"set": pa.array([text])}, 13)
     found = index.hits(pa.array([f"1 {text} 2", text[: len(text) // 4], " ".join(reversed(text.split()))]))
     assert found[0, 0] > 0
     assert found[1, 0] == 0

@@ -21,7 +21,7 @@ from mashbill.quality.check import check_quality
 from mashbill.quality.classifier import calibration, telling_words, train_classifier
 from mashbill.quality.cutoffs import Cutoff, choose
 from mashbill.quality.predictive_strength import predictive_strength
-from mashbill.quality.score import contrast_examples, rank_average
+from mashbill.quality.score import contrast_examples
 from mashbill.quality.scores import Scores
 from mashbill.quality.sketch import RELATIVE_WIDTH, QuantileSketch, buckets
 
@@ -215,18 +215,6 @@ def test_a_sketch_orders_all_numbers_and_weighs_exactly() -> None:
     merged = QuantileSketch().merge(sketch).merge(sketch)
     assert merged.total == 20
     assert merged.top(0.2)[0] == sketch.top(0.2)[0]
-
-
-def test_an_ensemble_is_the_logit_of_the_mean_rank() -> None:
-    """Ranks 1 to 4 by one and 4, 1, 2.5, 2.5 by the other."""
-    one, other = [0.1, 0.2, 0.3, 0.4], [9.0, -5.0, 1.0, 1.0]
-    whole = pa.table({"margin": one, "margin_0": one, "margin_1": other})
-    parts = rank_average([whole.slice(0, 1), whole.slice(1, 3)], 2)
-    assert [len(part) for part in parts] == [1, 3]
-    found = np.concatenate([part["margin"].to_numpy() for part in parts])
-    share = (np.array([2.5, 1.5, 2.75, 3.25]) - 0.5) / 4
-    assert found == pytest.approx(np.log(share / (1 - share)))
-    assert parts[1].column_names == ["margin", "margin_0", "margin_1"]
 
 
 FAMILY = f"""

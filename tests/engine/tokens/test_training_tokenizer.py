@@ -1,6 +1,7 @@
 """A tokenizer trained on counts is the one that the library trains on the texts, byte for byte."""
 
 import json
+import pickle
 import random
 from collections import Counter
 from itertools import pairwise
@@ -19,6 +20,7 @@ from mashbill.config import TokensConfig
 from mashbill.tokens import piece_counts
 from mashbill.tokens.piece_counts import PieceCounts
 from mashbill.tokens.tokenizer import train_tokenizer
+from mashbill.tokens.training_sample import count_beginning
 
 ARTICLE = json.loads((TESTS / "data" / "scripts" / "article_1.json").read_text(encoding="utf-8"))
 UNKNOWN = "\U0001fae9 \u0378 new"
@@ -156,3 +158,36 @@ def test_what_counts_take_grows_with_the_pieces_and_not_with_the_text() -> None:
         counts.add(batch)
     assert len(counts.content) == once[0]
     assert np.array_equal(counts.counts, once[1] * 10)
+
+
+def rare_words(seed: int, documents: int) -> list[str]:
+    """Texts of 64 bytes, whose words no other has."""
+    rng, letters = random.Random(seed), "abcdefghijklmnop"
+    return [" ".join("".join(rng.choices(letters, k=12)) for _ in range(5)) for _ in range(documents)]
+
+
+def test_domains_that_are_counted_apart_give_the_tokenizer_of_their_beginnings_together() -> None:
+    domains = {name: ["same words"] * 80 + rare_words(seed, 700) for seed, name in enumerate("abc")}
+    parts: Any = {name: [Texts(texts[:300]), Texts(texts[300:])] for name, texts in domains.items()}
+    batch = Texts(domains["a"][:256]).texts.nbytes
+    config = TokensConfig(vocabulary=900, training_bytes=3 * (batch + 1))
+    found = str(train_tokenizer(parts, config).to_str(pretty=True))
+    taken = [text for texts in domains.values() for text in texts[:300]]  # the batch that passes the share
+    assert found == by_library(taken, 900)
+
+
+class NotRead:
+    """A partition that may not be read."""
+
+    def batches(self, columns: list[str], rows: int) -> Any:
+        raise AssertionError("it is read")
+
+
+def test_what_comes_back_of_a_domain_is_bounded_by_its_share_of_the_sample() -> None:
+    share, batch = 50_000, 256 * 64
+    texts: Any = [Texts(rare_words(0, 256)), Texts(rare_words(1, 20_000)), NotRead()]
+    counted = count_beginning(share, texts)
+    assert 0.7 * share < counted.content.nbytes <= share + batch
+    assert len(pickle.dumps(counted)) <= share + batch + 16 * len(counted.counts) + 1_000
+    whole = count_beginning(Texts(rare_words(0, 256)).texts.nbytes, [texts[0], texts[2]])
+    assert whole.counts.sum() == 5 * 256
