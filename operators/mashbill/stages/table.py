@@ -25,7 +25,7 @@ _CURATION = (
         run="mashbill.corpus.ingest:ingest",
         check="mashbill.corpus.check:check_sources",
         external="mashbill.corpus.sources:source_identity",
-        version=6,
+        version=7,
     ),
     Stage(
         name="filter",
