@@ -22,7 +22,8 @@ SPLIT = ("jsonl", "parquet", "arrow")
 """Formats of which a task can read a part."""
 COUNTED = ("jsonl", "arrow")
 """Of these, those whose parts say how many records they have, and not where these are in the file."""
-HEAVY_BYTES = 2_000_000_000
+HEAVY_BYTES = 2_000_000_000  # of text, as far as a listing tells
+PACKED = 4  # bytes of text for one of a compressed file
 MOST_FILES = 10_000  # of one piece
 EXAMPLES = 3
 
@@ -239,15 +240,18 @@ def grouped(parts: Iterable[FilePart], most: int) -> Iterator[list[FilePart]]:
 
 def warn_of_heavy(pieces: Sequence[Piece]) -> None:
     """Name the large files that one task reads from front to back."""
-    heavy = [
-        part for piece in pieces for part in piece.parts if part.span is None and part.bytes > HEAVY_BYTES
-    ]
+    heavy = [part for piece in pieces for part in piece.parts if part.span is None and _is_heavy(part)]
     if heavy:
         some = ", ".join(part.file.address for part in heavy[:EXAMPLES]) + ", ..." * (len(heavy) > EXAMPLES)
         log.warning(
-            "%d files of over %d GB cannot be split, so one task reads each to its end (%s); "
-            "plain .jsonl, parquet, Arrow IPC files, or several smaller files are read by many",
+            "%d files of about %d GB of text or more cannot be split, so one task reads each to its end (%s);"
+            " plain .jsonl, parquet, Arrow IPC files, or several smaller files are read by many",
             len(heavy),
             HEAVY_BYTES // 10**9,
             some,
         )
+
+
+def _is_heavy(part: FilePart) -> bool:
+    packed = part.file.address.lower().endswith(COMPRESSED)
+    return part.bytes * (PACKED if packed else 1) > HEAVY_BYTES
