@@ -271,16 +271,19 @@ def test_a_large_file_that_cannot_be_split_is_named(
 ) -> None:
     monkeypatch.setattr(cutting, "HEAVY_BYTES", 200_000)
     mixed(tmp_path / "raw")
-    rows = b"".join(b'{"text": "%d"}\n' % (i * i * 7_919) for i in range(90_000))
+    rows = b"".join(b'{"text": "%d"}\n' % (i * i * 7_919) for i in range(18_000))
     (tmp_path / "raw" / "heavy.jsonl.gz").write_bytes(gzip.compress(rows))
     light = b"".join(b'{"text": "%d"}\n' % (i * i * 7_919) for i in range(6_000))
-    assert len(gzip.compress(rows)) > 200_000 > len(light) > 4 * len(gzip.compress(light))
+    heavy, packed = len(gzip.compress(rows)), len(gzip.compress(light))
+    assert cutting.PACKED * heavy > 200_000 > heavy, "it holds more than it takes"
+    assert cutting.PACKED * packed < 200_000
     (tmp_path / "raw" / "light.jsonl.gz").write_bytes(gzip.compress(light))
     with caplog.at_level(logging.WARNING):
         ingest(tmp_path, "raw", 100_000)
     (told,) = [message for message in caplog.messages if "cannot be split" in message]
     assert told.startswith("1 files of about 0 GB")
     assert "heavy.jsonl.gz" in told
+    assert "light.jsonl.gz" not in told
     assert "a.jsonl" not in told
 
 
