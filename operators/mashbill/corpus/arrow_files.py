@@ -61,16 +61,20 @@ def read_batches(opened: IO[bytes], source: Source, span: Span) -> Iterator[Reco
         source: whose columns are read.
         span: some of its bytes, and the row that the first batch in them begins with.
     """
-    ahead = io.BufferedReader(opened, AHEAD_BYTES) if isinstance(opened, io.RawIOBase) else opened
+    size = (span.end or span.size) - span.start
+    ahead = io.BufferedReader(opened, min(size, AHEAD_BYTES)) if isinstance(opened, io.RawIOBase) else opened
     try:
         with pa.PythonFile(ahead, mode="r") as file:
             yield from _batches(file, opened, source, span=span)
     except ERRORS as error:
-        yield nothing(unreadable(f"from row {span.row}: {error}", (span.end or span.size) - span.start))
+        yield nothing(unreadable(f"from row {span.row}: {error}", size))
 
 
-def has_its_end(opened: IO[bytes]) -> bool:
+def is_whole(opened: IO[bytes]) -> bool:
     """Whether a file is an Arrow IPC file that can be opened; a stream is none."""
+    opened.seek(0)
+    if opened.read(len(MAGIC)) != MAGIC:
+        return False
     try:
         pa.ipc.open_file(pa.PythonFile(opened, mode="r"))
     except ERRORS:

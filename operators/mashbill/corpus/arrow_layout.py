@@ -43,11 +43,9 @@ def batch_places(file: IO[bytes]) -> Sequence[BatchPlace]:
         ValueError: it is none, or its footer says what cannot be.
     """
     size = file.seek(0, os.SEEK_END)
-    file.seek(0)
-    begins = file.read(len(MAGIC))
     file.seek(max(0, size - FOOTER_END))
     end = file.read(FOOTER_END)
-    if begins != MAGIC or end[-len(MAGIC) :] != MAGIC:
+    if end[-len(MAGIC) :] != MAGIC:
         raise ValueError("is no Arrow IPC file")
     length = int.from_bytes(end[:4], "little")
     if length > size - FOOTER_END - len(MAGIC):

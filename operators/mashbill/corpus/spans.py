@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
-from mashbill.corpus.arrow_files import has_its_end
+from mashbill.corpus.arrow_files import is_whole
 from mashbill.corpus.arrow_layout import batch_places, rows_at
 from mashbill.corpus.compression import compression_of
 from mashbill.corpus.foreign import foreign_beginning
@@ -21,13 +21,15 @@ from mashbill.storage import Storage, StoredFile
 
 CHUNK_BYTES = 8_000_000
 HEADS_BYTES = 256_000  # asked for at once where heads of batches are looked at
+ENDING_BYTES = 64_000  # of a file, kept once they are read
 REST_BYTES = 64_000  # asked for at first, to see where the last line of a span ends
 LOOKED_AT = 100_000
 END = b"\n"
 
 
 class StoredBytes(io.RawIOBase):
-    """A file in a storage that is read by ranges, each by one request.
+    """A file in a storage that is read by ranges, each by one request; its end, where tables say what they
+    hold, by one for all.
 
     Args:
         storage: which has it.
@@ -37,6 +39,7 @@ class StoredBytes(io.RawIOBase):
     def __init__(self, storage: Storage, file: StoredFile) -> None:
         super().__init__()
         self.storage, self.file, self.at = storage, file, 0
+        self.end_from, self.ending = max(0, file.bytes - ENDING_BYTES), b""
 
     def readable(self) -> bool:
         """It is."""
@@ -59,7 +62,12 @@ class StoredBytes(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         """Some bytes, fewer only at the end."""
         most = max(0, self.file.bytes - self.at)
-        found = self.storage.window(self.file, self.at, most if size < 0 else min(size, most))
+        wanted = most if size < 0 else min(size, most)
+        if self.at < self.end_from:
+            found = self.storage.window(self.file, self.at, wanted)
+        else:
+            self.ending = self.ending or self.storage.window(self.file, self.end_from, ENDING_BYTES)
+            found = self.ending[self.at - self.end_from :][:wanted]
         self.at += len(found)
         return found
 
@@ -113,7 +121,7 @@ def _lines_in(file: IO[bytes], span: Span) -> int | None:
 def _rows_in(file: IO[bytes], span: Span) -> int | None:
     """Rows of the batches that begin in a span, of which nothing but the heads is read."""
     heads = io.BufferedReader(file, HEADS_BYTES) if isinstance(file, io.RawIOBase) else file
-    if span.start == 0 and not has_its_end(heads):
+    if span.start == 0 and not is_whole(heads):
         return None
     try:
         places = batch_places(heads)

@@ -178,4 +178,8 @@ def test_an_object_is_read_by_ranges_of_its_batches_once_and_never_copied(root: 
     assert [(row["id"], row["text"]) for row in there] == [(row["id"], row["text"]) for row in here]
     assert asked
     assert all(asked), "nothing is asked for whole"
+    bounds = [span.removeprefix("bytes=").split("-") for span in asked]
+    spans = -(-(tmp_path / "it.arrow").stat().st_size // 100_000)
+    assert len(asked) <= 6 * spans
+    assert max(int(last) + 1 - int(first) for first, last in bounds) <= 256_000
     assert not [path for path in (tmp_path / "scratch" / "sources").rglob("*") if path.is_file()]
