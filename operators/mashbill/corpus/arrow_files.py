@@ -52,19 +52,20 @@ def read_arrow(path: Path, source: Source) -> Iterator[Records]:
         yield nothing(unreadable(f"from row {row}: {error}", 0 if row else size, cut=bool(row)))
 
 
-def read_batches(opened: IO[bytes], source: Source, span: Span) -> Iterator[Records]:
+def read_batches(
+    given: Path | IO[bytes], opened: IO[bytes], source: Source, *, span: Span
+) -> Iterator[Records]:
     """Read the batches of an IPC file that begin in a span; what is wrong with the file as a whole is told
     with the first.
 
     Args:
-        opened: the file.
+        given: the file, as a path where it has one; opened: the same, to look at its bytes.
         source: whose columns are read.
         span: some of its bytes, and the row that the first batch in them begins with.
     """
     size = (span.end or span.size) - span.start
-    ahead = io.BufferedReader(opened, min(size, AHEAD_BYTES)) if isinstance(opened, io.RawIOBase) else opened
     try:
-        with pa.PythonFile(ahead, mode="r") as file:
+        with _readable(given, min(size, AHEAD_BYTES)) as file:
             yield from _batches(file, opened, source, span=span)
     except ERRORS as error:
         yield nothing(unreadable(f"from row {span.row}: {error}", size))
@@ -111,6 +112,13 @@ def _batches(file: Any, opened: IO[bytes], source: Source, *, span: Span | None 
         else:
             yield from _slices(batch, row, source)
             row += len(batch)
+
+
+def _readable(given: Path | IO[bytes], ahead: int) -> Any:
+    """A file as pyarrow reads it: mapped, or so many bytes ahead."""
+    if isinstance(given, Path):
+        return pa.memory_map(str(given))
+    return pa.PythonFile(io.BufferedReader(given, ahead), mode="r")  # type: ignore[type-var]
 
 
 def _places(opened: IO[bytes], reader: Any) -> Sequence[BatchPlace]:

@@ -83,14 +83,14 @@ def _read_span(part: FilePart, file: IO[bytes], span: Span) -> Iterator[Records]
     if part.kind == "jsonl":
         yield from read_lines(line_blocks(file, span), part.source, first_row=span.row)
         return
+    given = part.file.path if part.file.storage is None else file
     if part.kind == "arrow":
-        yield from read_batches(file, part.source, span)
+        yield from read_batches(given, file, part.source, span=span)
         return
     foreign = foreign_beginning(file.read(LOOKED_AT), packed=False) if part.first else ""
     if foreign:
         yield nothing(unreadable(f"is {foreign}", span.size))
     else:
-        given = part.file.path if part.file.storage is None else file
         yield from read_groups(given, file, part.source, span=span)
 
 
