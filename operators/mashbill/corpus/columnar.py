@@ -1,5 +1,4 @@
-"""Sources that are tables already: parquet, Arrow IPC, and Hugging Face datasets, from a folder or from
-the hub.
+"""Sources that are tables already: parquet, and Hugging Face datasets, from a folder or from the hub.
 
 Only columns that the source names are read. Damage costs the group of rows, or the batch, that it lies in.
 """
@@ -16,11 +15,13 @@ from mashbill.corpus.columns import records_of
 from mashbill.corpus.pieces import Span
 from mashbill.corpus.records import Records, nothing, unreadable, without_text
 
-BATCH_ROWS = 8_192
+BATCH_ROWS, BATCH_BYTES = 8_192, 16_000_000  # at a time, whichever is less
+LARGE_BYTES = 100_000_000
+"""Of a group of rows that is streamed: its columns, as they are stored, are not held in memory whole."""
+STREAM_BYTES = 8_000_000  # of a column, asked for at once
 ERRORS = (pa.ArrowException, OSError, ValueError, TypeError, LookupError, OverflowError, NotImplementedError)
 """What libraries raise on damaged files."""
 PARQUET_END = b"....PAR1"  # bytes of the footer, and the format's mark
-IPC_MAGIC, IPC_OFFSET, IPC_END = b"ARROW1", 8, b"\xff\xff\xff\xff\x00\x00\x00\x00"
 
 
 def read_parquet(path: Path, source: Source) -> Iterator[Records]:
@@ -40,13 +41,11 @@ def read_groups(
         span: of whose bytes the groups are those that begin in it, were each as long as its share of the
             rows' bytes; what is wrong with the file as a whole is told with the first.
     """
-    import pyarrow.parquet as pq
-
     size = opened.seek(0, os.SEEK_END)
     told = span is None or span.start == 0
     try:
-        file = pq.ParquetFile(given, page_checksum_verification=True, pre_buffer=not isinstance(given, Path))
-        wanted = _wanted(file.schema_arrow.names, source)
+        file = _opened(given)
+        wanted = named_columns(file.schema_arrow.names, source)
     except ERRORS as error:
         if told:
             yield nothing(unreadable(f"is no whole parquet file ({error})" if size else "is empty", size))
@@ -62,7 +61,19 @@ def read_groups(
             return
         encrypted = _is_encrypted(opened, file.metadata.serialized_size)
         for group, first in _groups(file.metadata, span):
-            yield from _row_group(file, group, wanted, first_row=first, encrypted=encrypted, source=source)
+            large = file.metadata.row_group(group).total_byte_size > LARGE_BYTES
+            one = _opened(given, file.metadata) if large else file
+            yield from _row_group(one, group, wanted, first_row=first, encrypted=encrypted, source=source)
+
+
+def _opened(given: Path | IO[bytes], known: Any = None) -> Any:
+    """A parquet file; where what it says of itself is known already, one that streams columns."""
+    import pyarrow.parquet as pq
+
+    ahead = known is None and not isinstance(given, Path)
+    buffer = 0 if known is None else STREAM_BYTES
+    ways = {"page_checksum_verification": True, "pre_buffer": ahead, "buffer_size": buffer}
+    return pq.ParquetFile(given, metadata=known, **ways)
 
 
 def _groups(metadata: Any, span: Span | None) -> Iterator[tuple[int, int]]:
@@ -81,9 +92,10 @@ def _row_group(
 ) -> Iterator[Records]:
     about = file.metadata.row_group(group)
     row = first_row
+    rows = max(1, min(BATCH_ROWS, BATCH_BYTES * about.num_rows // max(1, about.total_byte_size)))
     try:
-        for batch in file.iter_batches(BATCH_ROWS, row_groups=[group], columns=wanted, use_threads=False):
-            yield _records(batch, row, source)
+        for batch in file.iter_batches(rows, row_groups=[group], columns=wanted, use_threads=False):
+            yield records_at(batch, row, source)
             row += len(batch)
     except ERRORS as error:
         left = about.num_rows - (row - first_row)
@@ -99,80 +111,6 @@ def _is_encrypted(file: IO[bytes], footer_bytes: int) -> bool:
     file.seek(-len(PARQUET_END), os.SEEK_END)
     stored = int.from_bytes(file.read(4), "little")
     return stored != footer_bytes
-
-
-def read_arrow(path: Path, source: Source) -> Iterator[Records]:
-    """Read an Arrow IPC file or stream; of a file whose end is missing, what is there."""
-    size = path.stat().st_size
-    if not size:
-        yield nothing(unreadable("is empty", 0))
-        return
-    row = batches = 0
-    try:
-        with pa.memory_map(str(path)) as file:
-            reader, problem = _ipc_reader(file)
-            wanted = _wanted(reader.schema.names, source)
-            if isinstance(wanted, str):
-                yield nothing(unreadable(wanted, size))
-                return
-            for batch in _ipc_batches(reader):
-                batches += 1
-                if isinstance(batch, pa.RecordBatch):
-                    yield from _slices(batch, row, source)
-                    row += len(batch)
-                else:
-                    share = size // max(1, reader.num_record_batches)
-                    yield nothing(unreadable(f"batch {batches - 1} cannot be read ({batch})", share))
-            if problem:
-                yield nothing(unreadable(problem, 0, cut=True))
-            elif not isinstance(reader, pa.ipc.RecordBatchFileReader) and file.tell() < size:
-                yield nothing(unreadable(f"from row {row}: its end comes too early", size - file.tell()))
-    except ERRORS as error:
-        yield nothing(unreadable(f"from row {row}: {error}", 0 if row else size, cut=bool(row)))
-
-
-def _ipc_reader(file: Any) -> tuple[Any, str]:
-    """A reader, and what is wrong with the file all the same."""
-    begins = file.read(len(IPC_MAGIC))
-    file.seek(0)
-    if begins != IPC_MAGIC:
-        file.seek(file.size() - min(file.size(), len(IPC_END)))
-        ends = file.read(len(IPC_END))
-        file.seek(0)
-        return pa.ipc.open_stream(file), "" if ends == IPC_END else "ends without a mark that it is whole"
-    try:
-        return pa.ipc.open_file(file), ""
-    except ERRORS as error:
-        file.seek(IPC_OFFSET)
-        return pa.ipc.open_stream(file), f"its end is missing ({error})"
-
-
-def _ipc_batches(reader: Any) -> Iterator[pa.RecordBatch | Exception]:
-    """Batches that are what they claim to be; of those of a file that are not, the error."""
-    if not isinstance(reader, pa.ipc.RecordBatchFileReader):
-        for batch in reader:
-            _check(batch)
-            yield batch
-        return
-    for i in range(reader.num_record_batches):
-        try:
-            batch = reader.get_batch(i)
-            _check(batch)
-        except ERRORS as error:
-            yield error
-        else:
-            yield batch
-
-
-def _check(batch: pa.RecordBatch) -> None:
-    """Refuse offsets that lead out of a column's bytes; that text is UTF-8 is looked at later."""
-    for column in batch.columns:
-        view = column
-        if pa.types.is_string(column.type):
-            view = column.view(pa.binary())
-        elif pa.types.is_large_string(column.type):
-            view = column.view(pa.large_binary())
-        view.validate(full=True)
 
 
 def read_datasets(path: Path, source: Source) -> Iterator[Records]:
@@ -212,17 +150,17 @@ def _guarded(batches: Iterator[pa.RecordBatch], size: int, source: Source) -> It
     row = 0
     try:
         for batch in batches:
-            wanted = _wanted(batch.schema.names, source)
+            wanted = named_columns(batch.schema.names, source)
             if isinstance(wanted, str):
                 yield nothing(unreadable(wanted, size))
                 return
-            yield _records(batch, row, source)
+            yield records_at(batch, row, source)
             row += len(batch)
     except ERRORS as error:
         yield nothing(unreadable(f"from row {row}: {error}", 0 if row else size, cut=bool(row)))
 
 
-def _wanted(names: Sequence[str], source: Source) -> list[str] | str:
+def named_columns(names: Sequence[str], source: Source) -> list[str] | str:
     """Of the columns that the source names those that are there, or which of them is there twice."""
     named = [source.text_field, *([source.id_field] if source.id_field else []), *source.metadata_fields]
     wanted = [name for name in dict.fromkeys(named) if name in names]
@@ -230,12 +168,8 @@ def _wanted(names: Sequence[str], source: Source) -> list[str] | str:
     return f"has the column {twice[0]} twice" if twice else wanted
 
 
-def _slices(batch: pa.RecordBatch, row: int, source: Source) -> Iterator[Records]:
-    for start in range(0, len(batch), BATCH_ROWS):
-        yield _records(batch.slice(start, BATCH_ROWS), row + start, source)
-
-
-def _records(batch: pa.RecordBatch, row: int, source: Source) -> Records:
+def records_at(batch: pa.RecordBatch, row: int, source: Source) -> Records:
+    """Records of a batch whose first row has that place in the file."""
     if source.text_field not in batch.schema.names:
         return without_text(len(batch), row, batch.schema.names)
     return records_of(batch, pa.array(range(row, row + len(batch)), pa.int64()), source)

@@ -17,7 +17,7 @@ from mashbill.corpus.pieces import Piece, SetFiles, in_rows, pieces_of, sets_of,
 from mashbill.corpus.repeated_ids import Left, losing_pieces, without_repeated
 from mashbill.corpus.set_account import SetAccount
 from mashbill.corpus.sources import all_sources, source_files
-from mashbill.corpus.spans import line_ends
+from mashbill.corpus.spans import records_in
 from mashbill.corpus.taking import IngestJob, Taken, take_piece
 from mashbill.documents import (
     DOCUMENT_SCHEMA,
@@ -101,11 +101,11 @@ def planned(run: StageRun) -> tuple[Counter[str], list[Piece]]:
             by_name[domain.name].add(file, source, where)
     most = run.config.corpus.partition_bytes
     parts = {of: files.split(most) for of, files in sets.items()}
-    lines = [part for some in parts.values() for part in some if part.of_lines]
-    ends = iter(_everywhere(run, line_ends, lines, upto=0.0))
+    counted = [part for some in parts.values() for part in some if part.counted]
+    counts = iter(_everywhere(run, records_in, counted, upto=0.0))
     pieces: list[Piece] = []
     for of, files in sets.items():
-        whole = list(in_rows(parts[of], ends))
+        whole = list(in_rows(parts[of], counts))
         pieces += pieces_of(of, whole, most, compared=files.may_repeat_ids, first=len(pieces))
     warn_of_heavy(pieces)
     return passed, pieces

@@ -1,9 +1,9 @@
 """Pieces: how the files of a set are cut into tasks, by their listing alone.
 
 Small files that follow one another are one piece. A large file whose records can be told apart from its
-middle on is cut into spans of bytes: of lines a span has those that begin in it, of a table the groups of
-rows. Everything else is read as one stream. So pieces are the same on any machine, and what they give follows
-in the order of the files.
+middle on is cut into spans of bytes: of lines a span has those that begin in it, of a table the groups or
+batches of rows. Everything else is read as one stream. So pieces are the same on any machine, and what they
+give follows in the order of the files.
 """
 
 import logging
@@ -18,9 +18,12 @@ from mashbill.corpus.sources import SourceFile
 from mashbill.documents import DOCUMENTS, EVALUATIONS, REFERENCES, Kind
 
 log = logging.getLogger(__name__)
-SPLIT = ("jsonl", "parquet")
+SPLIT = ("jsonl", "parquet", "arrow")
 """Formats of which a task can read a part."""
-HEAVY_BYTES = 2_000_000_000
+COUNTED = ("jsonl", "arrow")
+"""Of these, those whose parts say how many records they have, and not where these are in the file."""
+HEAVY_BYTES = 2_000_000_000  # of text, as far as a listing tells
+PACKED = 4  # bytes of text for one of a compressed file
 MOST_FILES = 10_000  # of one piece
 EXAMPLES = 3
 
@@ -32,7 +35,7 @@ class Span:
     Attributes:
         start: of the bytes in which its records begin; end: behind them, None where they are the file's last.
         size: of the whole file, as it is listed.
-        row: place of its first record in the file, where lines are counted.
+        row: place of its first record in the file, where records are counted.
     """
 
     start: int
@@ -82,9 +85,9 @@ class FilePart:
         return self if self.span is None else replace(self, span=replace(self.span, row=row))
 
     @property
-    def of_lines(self) -> bool:
-        """Whether it is a span of lines."""
-        return self.span is not None and self.kind == "jsonl"
+    def counted(self) -> bool:
+        """Whether it is a span whose records are counted: so the rows of those behind it are known."""
+        return self.span is not None and self.kind in COUNTED
 
     @property
     def reached(self) -> bool:
@@ -182,26 +185,25 @@ def spans_of(part: FilePart, most: int) -> list[FilePart]:
     return [replace(part, span=Span(start, end, size)) for start, end in spans]
 
 
-def in_rows(parts: Iterable[FilePart], ends: Iterator[int | None]) -> Iterator[FilePart]:
-    """Files and spans, those of lines with the row that each begins with; whole where a file is not made of
-    lines.
+def in_rows(parts: Iterable[FilePart], counts: Iterator[int | None]) -> Iterator[FilePart]:
+    """Files and spans, those whose records are counted with the row that each begins with; whole where a file
+    is not made of such records.
 
     Args:
         parts: files and spans of them, in order.
-        ends: for each span of lines, how many lines end between the byte before it and the byte before the
-            next; None where it has none.
+        counts: for each span that is counted, how many records begin in it; None where that cannot be told.
     """
     for _, group in groupby(parts, key=lambda part: part.number):
         spans = list(group)
-        if not spans[0].of_lines:
+        if not spans[0].counted:
             yield from spans
             continue
-        found = [next(ends) for _ in spans]
-        counts = [count for count in found if count is not None]
-        if len(counts) < len(spans):
+        found = [next(counts) for _ in spans]
+        known = [count for count in found if count is not None]
+        if len(known) < len(spans):
             yield replace(spans[0], span=None)
             continue
-        rows = [0, *(count + 1 for count in accumulate(counts[:-1]))]
+        rows = accumulate(known[:-1], initial=0)
         yield from (part.from_row(row) for part, row in zip(spans, rows, strict=True))
 
 
@@ -238,15 +240,18 @@ def grouped(parts: Iterable[FilePart], most: int) -> Iterator[list[FilePart]]:
 
 def warn_of_heavy(pieces: Sequence[Piece]) -> None:
     """Name the large files that one task reads from front to back."""
-    heavy = [
-        part for piece in pieces for part in piece.parts if part.span is None and part.bytes > HEAVY_BYTES
-    ]
+    heavy = [part for piece in pieces for part in piece.parts if part.span is None and _is_heavy(part)]
     if heavy:
         some = ", ".join(part.file.address for part in heavy[:EXAMPLES]) + ", ..." * (len(heavy) > EXAMPLES)
         log.warning(
-            "%d files of over %d GB cannot be split, so one task reads each to its end (%s); "
-            "plain .jsonl, parquet, or several smaller files are read by many",
+            "%d files of about %d GB of text or more cannot be split, so one task reads each to its end (%s);"
+            " plain .jsonl, parquet, Arrow IPC files, or several smaller files are read by many",
             len(heavy),
             HEAVY_BYTES // 10**9,
             some,
         )
+
+
+def _is_heavy(part: FilePart) -> bool:
+    packed = part.file.address.lower().endswith(COMPRESSED)
+    return part.bytes * (PACKED if packed else 1) > HEAVY_BYTES

@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mashbill.config import Source
-from mashbill.corpus.columnar import read_arrow, read_datasets, read_groups, read_hub, read_parquet
+from mashbill.corpus.arrow_files import read_arrow, read_batches
+from mashbill.corpus.columnar import read_datasets, read_groups, read_hub, read_parquet
 from mashbill.corpus.csv_reader import read_csv
 from mashbill.corpus.foreign import LOOKED_AT, foreign_beginning, foreign_kind
 from mashbill.corpus.jsonl import read_jsonl, read_lines
@@ -82,11 +83,14 @@ def _read_span(part: FilePart, file: IO[bytes], span: Span) -> Iterator[Records]
     if part.kind == "jsonl":
         yield from read_lines(line_blocks(file, span), part.source, first_row=span.row)
         return
+    given = part.file.path if part.file.storage is None else file
+    if part.kind == "arrow":
+        yield from read_batches(given, file, part.source, span=span)
+        return
     foreign = foreign_beginning(file.read(LOOKED_AT), packed=False) if part.first else ""
     if foreign:
         yield nothing(unreadable(f"is {foreign}", span.size))
     else:
-        given = part.file.path if part.file.storage is None else file
         yield from read_groups(given, file, part.source, span=span)
 
 

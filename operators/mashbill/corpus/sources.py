@@ -23,6 +23,7 @@ from mashbill.storage import (
     FoundFiles,
     Storage,
     StoredFile,
+    copy_name,
     disk_files,
     inside,
     remote_files,
@@ -30,8 +31,6 @@ from mashbill.storage import (
     scratch_here,
     scratch_of,
 )
-
-LONGEST_NAME = 200  # bytes of the name of a copy, its end: a key may be longer than a disk's names
 
 
 @dataclass(frozen=True)
@@ -232,7 +231,7 @@ def _file(found: FoundFiles, entry: Entry, scratch: Path, *, root: str) -> Sourc
         return SourceFile(Path(found.before, entry.key), name, address, root, size, is_folder)
     versions = repr([(file.key, file.version) for file in entry.members])
     place = inside(scratch / "sources" / found.host, sha256(versions.encode()).hexdigest()[:16])
-    own = entry.key.rpartition("/")[2].encode()[-LONGEST_NAME:].decode(errors="ignore")
+    own = copy_name(entry.key.rpartition("/")[2])
     copies = tuple(
         (file, inside(place, f"{own}{file.key.removeprefix(entry.key)}").relative_to(scratch))
         for file in entry.members

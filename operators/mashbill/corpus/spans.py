@@ -1,4 +1,4 @@
-"""Reading a part of a file: lines that begin in some of its bytes, or groups of rows of a table.
+"""Reading a part of a file: lines that begin in some of its bytes, or groups or batches of rows of a table.
 
 Of a file in a storage only these bytes are asked for, as it was listed; no copy of it is made.
 """
@@ -7,8 +7,10 @@ import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO
+from typing import IO, Any
 
+from mashbill.corpus.arrow_files import is_whole
+from mashbill.corpus.arrow_layout import batch_places, rows_at
 from mashbill.corpus.compression import compression_of
 from mashbill.corpus.foreign import foreign_beginning
 from mashbill.corpus.json_values import several_lines_each
@@ -18,13 +20,16 @@ from mashbill.corpus.streams import BLOCK_BYTES, UTF8, Block, DamageError, encod
 from mashbill.storage import Storage, StoredFile
 
 CHUNK_BYTES = 8_000_000
+HEADS_BYTES = 256_000  # asked for at once where heads of batches are looked at
+ENDING_BYTES = 64_000  # of a file, kept once they are read
 REST_BYTES = 64_000  # asked for at first, to see where the last line of a span ends
 LOOKED_AT = 100_000
 END = b"\n"
 
 
 class StoredBytes(io.RawIOBase):
-    """A file in a storage that is read by ranges, each by one request.
+    """A file in a storage that is read by ranges, each by one request; its end, where tables say what they
+    hold, by one for all.
 
     Args:
         storage: which has it.
@@ -34,6 +39,7 @@ class StoredBytes(io.RawIOBase):
     def __init__(self, storage: Storage, file: StoredFile) -> None:
         super().__init__()
         self.storage, self.file, self.at = storage, file, 0
+        self.end_from, self.ending = max(0, file.bytes - ENDING_BYTES), b""
 
     def readable(self) -> bool:
         """It is."""
@@ -56,9 +62,20 @@ class StoredBytes(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         """Some bytes, fewer only at the end."""
         most = max(0, self.file.bytes - self.at)
-        found = self.storage.window(self.file, self.at, most if size < 0 else min(size, most))
+        wanted = most if size < 0 else min(size, most)
+        if self.at < self.end_from:
+            found = self.storage.window(self.file, self.at, wanted)
+        else:
+            self.ending = self.ending or self.storage.window(self.file, self.end_from, ENDING_BYTES)
+            found = self.ending[self.at - self.end_from :][:wanted]
         self.at += len(found)
         return found
+
+    def readinto(self, buffer: Any) -> int:
+        """Some bytes into a buffer, fewer only at the end."""
+        found = self.read(len(buffer))
+        buffer[: len(found)] = found
+        return len(found)
 
 
 @contextmanager
@@ -72,29 +89,45 @@ def opened_for_parts(file: SourceFile) -> Iterator[IO[bytes]]:
     yield StoredBytes(file.storage, stored)  # type: ignore[misc]
 
 
-def line_ends(part: FilePart) -> int | None:
-    """How many lines end between the byte before a span and the byte before the next one: so the rows of the
-    spans behind it are known. None where the file is not made of lines, which its first span tells, or cannot
-    be read.
+def records_in(part: FilePart) -> int | None:
+    """How many records begin in a span: so the rows of the spans behind it are known. None where the file is
+    not made of such records, which its first span tells, or cannot be read.
 
     Args:
-        part: a span of a file.
+        part: a span of a file of lines, or of an Arrow IPC file.
     """
     span = part.span
     assert span is not None
-    count, at = 0, max(0, span.start - 1)
     try:
         with opened_for_parts(part.file) as file:
-            if part.first and not is_made_of_lines(file):
-                return None
-            file.seek(at)
-            last = at if span.end is None else span.end - 1
-            while at < last and (content := file.read(min(CHUNK_BYTES, last - at))):
-                count += content.count(END)
-                at += len(content)
+            return _lines_in(file, span) if part.kind == "jsonl" else _rows_in(file, span)
     except OSError:
         return None
+
+
+def _lines_in(file: IO[bytes], span: Span) -> int | None:
+    """Lines that begin in a span: one behind each end of a line from the byte before it on, and the first."""
+    if span.start == 0 and not is_made_of_lines(file):
+        return None
+    count, at = int(span.start == 0), max(0, span.start - 1)
+    file.seek(at)
+    last = at if span.end is None else span.end - 1  # behind the last span are no rows
+    while at < last and (content := file.read(min(CHUNK_BYTES, last - at))):
+        count += content.count(END)
+        at += len(content)
     return count
+
+
+def _rows_in(file: IO[bytes], span: Span) -> int | None:
+    """Rows of the batches that begin in a span, of which nothing but the heads is read."""
+    heads = io.BufferedReader(file, HEADS_BYTES) if isinstance(file, io.RawIOBase) else file
+    if span.start == 0 and not is_whole(heads):
+        return None
+    try:
+        places = batch_places(heads)
+    except ValueError:
+        return None
+    return sum(rows_at(heads, place) for place in places if span.has(place.start))
 
 
 def is_made_of_lines(file: IO[bytes]) -> bool:

@@ -3,7 +3,7 @@
 from mashbill.storage.checksums import sha256_of
 from mashbill.storage.copies import Copies, scratch_here
 from mashbill.storage.given import FoundFiles, disk_files, local_path, path_identity, remote_files, scratch_of
-from mashbill.storage.keys import checked_key, inside
+from mashbill.storage.keys import checked_key, copy_name, inside
 from mashbill.storage.local import refuse_unwritable
 from mashbill.storage.patterns import Pattern
 from mashbill.storage.registry import LOCAL, open_storage, scheme_of
@@ -26,6 +26,7 @@ __all__ = [
     "Storage",
     "StoredFile",
     "checked_key",
+    "copy_name",
     "damaged",
     "disk_files",
     "inside",

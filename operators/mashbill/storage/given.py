@@ -15,7 +15,7 @@ from typing import Any, Self
 from mashbill.config import PipelineConfig
 from mashbill.errors import ConfigError, RunError
 from mashbill.storage.copies import Copies, scratch_here
-from mashbill.storage.keys import inside
+from mashbill.storage.keys import copy_name, inside
 from mashbill.storage.patterns import Pattern
 from mashbill.storage.registry import LOCAL, open_storage, scheme_of
 from mashbill.storage.storage import Storage, StoredFile
@@ -61,15 +61,15 @@ def local_path(config: PipelineConfig, setting: str, given: str, *, beside: Sequ
     """
     if scheme_of(given) == LOCAL:
         return _on_disk(config, setting, given)
-    shared, found = _remote(config, setting, given, beside=beside)
+    found, name, places = _remote(config, setting, given, beside=beside)
     versions = [(file.key, file.version) for file in found.files]
-    name = hashlib.sha256(repr(versions).encode()).hexdigest()[:16]
-    folder = Path(scratch_of(config), "given", found.host, name)
-    for file in found.files:
-        place = inside(folder, file.key.removeprefix(shared).lstrip("/"))
-        Copies.under(scratch_of(config)).hold(place)
-        found.storage.copy(file, place)
-    return folder / given.rstrip("/").rsplit("/", 1)[-1]
+    whole = hashlib.sha256(repr(versions).encode()).hexdigest()[:16]
+    folder = Path(scratch_of(config), "given", found.host, whole)
+    for file, place in zip(found.files, places, strict=True):
+        path = inside(folder, place)
+        Copies.under(scratch_of(config)).hold(path)
+        found.storage.copy(file, path)
+    return folder / name
 
 
 def path_identity(
@@ -87,7 +87,7 @@ def path_identity(
     """
     scheme = scheme_of(given)
     if scheme != LOCAL:
-        _, found = _remote(config, setting, given, beside=beside)
+        found, _, _ = _remote(config, setting, given, beside=beside)
         return [[f"{scheme}://{found.host}/{file.key}", file.bytes, file.version] for file in found.files]
     path = _on_disk(config, setting, given)
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
@@ -149,17 +149,25 @@ def _on_disk(config: PipelineConfig, setting: str, given: str) -> Path:
 
 def _remote(
     config: PipelineConfig, setting: str, given: str, *, beside: Sequence[str]
-) -> tuple[str, FoundFiles]:
-    """The folder that all share, and the files of what is given and of what lies beside it."""
+) -> tuple[FoundFiles, str, list[str]]:
+    """The files of what is given and of what lies beside it, what it is called here, and where each of the
+    files goes beside or under that."""
     scheme, _, rest = given.rstrip("/").partition("://")
-    key = rest.partition("/")[2]
-    folder = key.rpartition("/")[0]
-    found = remote_files(config, setting, given.rstrip("/"))
-    files = [file for file in found.files if file.key == key or file.key.startswith(f"{key}/")]
+    host, _, key = rest.partition("/")
+    own = key.rpartition("/")[2]
+    found, name = remote_files(config, setting, given.rstrip("/")), copy_name(own or host)
+    files = [] if given.endswith("/") else [file for file in found.files if file.key == key]
+    places = [name] * len(files)
+    if not files:
+        before = f"{key}/" if key else ""
+        files = [file for file in found.files if file.key.startswith(before)]
+        places = [f"{name}/{file.key.removeprefix(before)}" for file in files]
     if not files:
         raise ConfigError(setting, f"nothing is at {given}", MEND)
-    for name in beside:
-        other = f"{folder}/{name}".lstrip("/")
-        more = remote_files(config, setting, f"{scheme}://{found.host}/{other}")
-        files += [file for file in more.files if file.key == other]
-    return folder, replace(found, files=tuple(files))
+    for other in beside:
+        there = key.removesuffix(own) + other
+        more = remote_files(config, setting, f"{scheme}://{host}/{there}")
+        files += [file for file in more.files if file.key == there]
+        ending = other.removeprefix(own)
+        places += [other if ending == other else name + ending] * (len(files) - len(places))
+    return replace(found, files=tuple(files)), name, places

@@ -1,10 +1,12 @@
-"""Keys that stay under their root: no way up out of it, and none round it by a symbolic link."""
+"""Keys that stay under their root: no way up out of it, and none round it by a symbolic link; and names of
+copies, which a disk takes."""
 
 from pathlib import Path
 
 from mashbill.errors import DataError
 
 MEND = "name what lies under it"
+LONGEST_NAME = 200  # bytes of the name of a copy: a key may be longer than a disk's names
 
 
 def checked_key(key: str) -> str:
@@ -16,7 +18,7 @@ def checked_key(key: str) -> str:
     """
     if any(part in {"", ".", ".."} for part in key.split("/")):
         raise ValueError(f"{key!r:.200} is no path under a root")
-    if "\\" in key or any(ord(character) < ord(" ") for character in key):
+    if any(_is_odd(character) for character in key):
         raise ValueError(f"{key!r:.200} holds a character that no path under a root has")
     return key
 
@@ -37,3 +39,14 @@ def inside(root: Path, key: str) -> Path:
         what = f"is a symbolic link to {whole}, outside {root}"
         raise DataError(str(path), what, "put the files themselves there")
     return path
+
+
+def copy_name(name: str) -> str:
+    """What a copy of an object is called on a disk, given the last part of its key: the end of that, with a
+    mark for each character that no path here has."""
+    kept = name.encode()[-LONGEST_NAME:].decode(errors="ignore")
+    return "".join("_" if _is_odd(character) else character for character in kept)
+
+
+def _is_odd(character: str) -> bool:
+    return character == "\\" or character < " "

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -32,7 +33,7 @@ from mashbill.corpus.columnar import read_groups
 from mashbill.corpus.jsonl import read_lines
 from mashbill.corpus.pieces import FilePart, Span, grouped, in_rows
 from mashbill.corpus.sources import SourceFile, source_files
-from mashbill.corpus.spans import line_blocks, line_ends
+from mashbill.corpus.spans import line_blocks, records_in
 from mashbill.documents import DocumentStore
 from mashbill.partitions import spread as on_engine
 
@@ -60,7 +61,7 @@ def spans_at(path: Path, cuts: list[int]) -> list[FilePart]:
     bounds = [0, *cuts, size]
     ends: list[int | None] = [*bounds[1:-1], None]
     parts = [part_of(path, 0, Span(a, b, size)) for a, b in zip(bounds[:-1], ends, strict=True)]
-    return list(in_rows(parts, iter([line_ends(part) for part in parts])))
+    return list(in_rows(parts, iter([records_in(part) for part in parts])))
 
 
 def rows_of(path: Path, parts: list[FilePart]) -> list[tuple[int, str]]:
@@ -270,12 +271,19 @@ def test_a_large_file_that_cannot_be_split_is_named(
 ) -> None:
     monkeypatch.setattr(cutting, "HEAVY_BYTES", 200_000)
     mixed(tmp_path / "raw")
-    rows = b"".join(b'{"text": "%d"}\n' % (i * i * 7_919) for i in range(90_000))
+    rows = b"".join(b'{"text": "%d"}\n' % (i * i * 7_919) for i in range(18_000))
     (tmp_path / "raw" / "heavy.jsonl.gz").write_bytes(gzip.compress(rows))
+    light = b"".join(b'{"text": "%d"}\n' % (i * i * 7_919) for i in range(6_000))
+    heavy, packed = len(gzip.compress(rows)), len(gzip.compress(light))
+    assert cutting.PACKED * heavy > 200_000 > heavy, "it holds more than it takes"
+    assert cutting.PACKED * packed < 200_000
+    (tmp_path / "raw" / "light.jsonl.gz").write_bytes(gzip.compress(light))
     with caplog.at_level(logging.WARNING):
         ingest(tmp_path, "raw", 100_000)
     (told,) = [message for message in caplog.messages if "cannot be split" in message]
+    assert told.startswith("1 files of about 0 GB")
     assert "heavy.jsonl.gz" in told
+    assert "light.jsonl.gz" not in told
     assert "a.jsonl" not in told
 
 
@@ -380,6 +388,47 @@ print(artifact.manifest.counts["documents_out"], peak_bytes() - before)
 """
 
 
+GROUP = """
+import sys
+from pathlib import Path
+from builders.memory import peak_bytes
+from mashbill.config import Source
+from mashbill.corpus.columnar import read_groups
+from mashbill.corpus.spans import StoredBytes
+from mashbill.storage import open_storage
+path = Path(sys.argv[1])
+storage = open_storage(str(path.parent), path.parent)
+(listed,) = storage.match(path.name)
+given = StoredBytes(storage, listed) if sys.argv[2] == "store" else path
+before = peak_bytes()
+with path.open("rb") as opened:
+    rows = sum(len(some.table) for some in read_groups(given, opened, Source(path=str(path))))
+print(rows, peak_bytes() - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rows, characters", [(400_000, 1_000), (400, 1_000_000)])
+@pytest.mark.parametrize("place", ["disk", "store"])
+def test_a_group_of_rows_of_many_times_the_memory_is_read_in_bounded_memory(
+    rows: int, characters: int, place: str, tmp_path: Path
+) -> None:
+    path, letters = tmp_path / "it.parquet", np.random.default_rng(0)
+    pages = {"compression": "none", "write_batch_size": 1_000_000 // characters}
+    with pq.ParquetWriter(path, pa.schema([("text", pa.string())]), **pages) as writer:
+        ends = np.arange(0, rows * characters + 1, characters, np.int32)
+        drawn = letters.integers(97, 123, rows * characters, np.uint8)
+        text = pa.StringArray.from_buffers(rows, pa.py_buffer(ends), pa.py_buffer(drawn))
+        writer.write_table(pa.table({"text": text}), row_group_size=rows)
+    command = [sys.executable, "-c", GROUP, str(path), place]
+    paths = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])}
+    printed = subprocess.run(command, check=True, capture_output=True, text=True, env=paths).stdout
+    found, taken = map(int, printed.split())
+    assert pq.read_metadata(path).num_row_groups == 1
+    assert found == rows
+    assert taken < 250_000_000, "of 400 MB of text"
+
+
 @pytest.mark.slow
 def test_a_stream_of_many_times_the_memory_is_read_in_bounded_memory(tmp_path: Path) -> None:
     few, many = (_taken(tmp_path / str(count), count) for count in (60, 500))
@@ -394,7 +443,7 @@ def _taken(folder: Path, count: int) -> int:
             file.write((json.dumps({"text": f"{i} " + "many words " * 90_000}) + "\n").encode())
     config_of(folder, "it.jsonl.gz", 16_000_000)
     command = [sys.executable, "-c", MEASURED, str(folder / "config.toml")]
-    paths = {**os.environ, "PYTHONPATH": str(TESTS)}
+    paths = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])}
     printed = subprocess.run(command, check=True, capture_output=True, text=True, env=paths).stdout
     documents_out, taken = map(int, printed.split())
     assert documents_out == count + 1

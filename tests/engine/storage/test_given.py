@@ -81,6 +81,51 @@ def test_a_folder_comes_whole(place: str, tmp_path: Path) -> None:
     assert len(path_identity(config, "quality.family", f"{place}/model")) == len(before) + 1
 
 
+ODD_KEYS = (
+    "a=b+c d%20%.bin",
+    "é/☕.bin",
+    "/begins.bin",
+    "a//b.bin",
+    "q?[1]*#&.bin",
+    "back\\slash\there.bin",
+    f"{'n' * 300}.bin",
+    f"d/{'é' * 200}.bin",
+    " in blanks ",
+    "..x/.hidden",
+    "$HOME/~/x.part",
+)
+
+
+@pytest.mark.parametrize("key", ODD_KEYS)
+def test_any_key_is_copied_with_what_belongs_beside_it(key: str, root: str, tmp_path: Path) -> None:
+    config, bucket = configured(tmp_path), root.removesuffix("/artifacts")
+    for ending in ("", ".json", ".old"):
+        put(f"{bucket}/{key}{ending}", f"text{ending}")
+    beside = (Path(key).name + ".json",)
+    path = local_path(config, SETTING, f"{bucket}/{key}", beside=beside)
+    assert (path.read_text(), path.with_name(path.name + ".json").read_text()) == ("text", "text.json")
+    assert path.suffix == Path(key).suffix
+    named = [entry[0] for entry in path_identity(config, SETTING, f"{bucket}/{key}", beside=beside)]
+    assert named == [f"{bucket}/{key}", f"{bucket}/{key}.json"]
+
+
+def test_a_slash_at_the_end_means_the_folder_and_a_bucket_is_one(root: str, tmp_path: Path) -> None:
+    config, bucket = configured(tmp_path), root.removesuffix("/artifacts")
+    for key, text in (("m", "a file"), ("m/", ""), ("m/one", "1"), ("m-2", "another")):
+        put(f"{bucket}/{key}", text)
+    assert local_path(config, SETTING, f"{bucket}/m").read_text() == "a file"
+    folder = local_path(config, "quality.family", f"{bucket}/m/")
+    assert [(file.name, file.read_text()) for file in folder.iterdir()] == [("one", "1")]
+    with pytest.raises(ConfigError, match="nothing is at"):
+        local_path(config, "quality.family", f"{bucket}/m-2/")
+    boto3.client("s3").delete_object(Bucket=bucket.removeprefix("s3://"), Key="m")
+    assert local_path(config, "quality.family", f"{bucket}/m").name == "m"
+    for given in (bucket, f"{bucket}/"):
+        whole = local_path(config, "quality.family", given)
+        assert (whole / "m" / "one").read_text() == "1"
+        assert (whole / "m-2").read_text() == "another"
+
+
 def test_what_is_not_there_is_told_by_its_setting(place: str, tmp_path: Path) -> None:
     config = configured(tmp_path)
     put(f"{place}/other", "x")
