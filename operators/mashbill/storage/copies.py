@@ -149,9 +149,9 @@ class Copies:
                     self._arrived(lock, name, 0)
 
     def drop(self, folder: Path) -> None:
-        """Remove copies in a folder, but for what a live process holds or is copying."""
+        """Remove copies in a folder, but for what another live process holds or is copying."""
         with self._locked() as lock:
-            held, coming = self._held_by_all()
+            held, coming = self._held_by_others()
             names = [name for path in folder.rglob("*") if path.is_file() and (name := self._name(path))]
             gone = [self.scratch / name for name in names if name not in held and name not in coming]
             total = _read_total(lock)
@@ -180,7 +180,8 @@ class Copies:
 
     def _evict(self, size: int) -> int:
         """Remove what was used longest ago; bytes of what is left, and of what is coming."""
-        held, coming = self._held_by_all()
+        held, coming = self._held_by_others()
+        held, coming = held.union(self._held), coming | self._coming
         copies = [copy for copy in self._copies() if self._name(copy.path) not in coming]
         total = sum(copy.bytes for copy in copies) + sum(coming.values())
         if total + size <= self.limit:
@@ -204,10 +205,11 @@ class Copies:
                 if path.is_file():
                     yield Copy(path, status.st_size, max(status.st_atime_ns, status.st_mtime_ns))
 
-    def _held_by_all(self) -> tuple[set[str], dict[str, int]]:
-        """Names that live processes hold, and those that they are copying, with sizes; leases of dead ones
-        are removed."""
-        held, coming = set(self._held), dict(self._coming)
+    def _held_by_others(self) -> tuple[set[str], dict[str, int]]:
+        """Names that other live processes hold, and those that they are copying, with sizes; leases of dead
+        ones are removed."""
+        held: set[str] = set()
+        coming: dict[str, int] = {}
         for path in (self.scratch / LEASES).iterdir():
             if path.name == LOCK or (self._lease is not None and path.name == Path(self._lease.name).name):
                 continue

@@ -122,3 +122,16 @@ def test_a_copy_in_place_of_another_counts_once(tmp_path: Path) -> None:
     for _ in range(8):
         copy(tmp_path, "second", 40)
     assert first.exists()
+
+
+def test_what_is_dropped_is_what_no_other_process_holds(
+    tmp_path: Path, copying: subprocess.Popen[str]
+) -> None:
+    mine, theirs = copy(tmp_path, "mine", 40), tmp_path / "copies" / "theirs"
+    with Copies.under(tmp_path).held([mine]):
+        Copies.under(tmp_path).drop(tmp_path / "copies")
+    assert not mine.exists()
+    assert copy(tmp_path, "again", 40).exists()
+    copying.communicate("go on\n")
+    assert theirs.stat().st_size == 60
+    assert (tmp_path / "copies" / "again").exists(), "the room of what was dropped is free"
