@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mashbill.artifacts.store import other_scratch
+from mashbill.artifacts.workplace import other_scratch
 from mashbill.training.layouts import CHECKPOINTS, step_of
 
 JOB = "job.json"
