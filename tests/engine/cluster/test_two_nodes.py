@@ -63,7 +63,7 @@ def test_two_nodes_with_nothing_shared_give_one_machines_files_run_after_run(
 ) -> None:
     head, other = nodes
     for attempt in range(2):
-        found = curate(head, f"s3://lake/run{attempt}", f"{head.address}:{PORT}")
+        found = curate(head, f"s3://lake/run{attempt}", head.cluster)
         assert found.keys() == expected.keys()
         for stage, files in expected.items():
             assert found[stage] == files, stage
