@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO
 
-from builders.proxy import Fault, proxied
+from builders.proxy import Fault, Refused, proxied
 
-GO, NOTED, ENDED = "go", "noted", "ended"
+GO, LOST, NOTED, ENDED = "go", "lost", "noted", "ended"
 CHANGES = ("put", "copy", "delete")
 
 
@@ -31,14 +31,17 @@ class Gate:
     passed: Counter[str] = field(default_factory=Counter)
 
     @contextmanager
-    def stopped_at(self, *words: str, after: int, by: "subprocess.Popen[bytes]") -> Iterator[str]:
+    def stopped_at(
+        self, *words: str, after: int, by: "subprocess.Popen[bytes]", lost: bool = False
+    ) -> Iterator[str]:
         """Stop each request whose kind and address hold some words, after some that may pass; the first that
-        is stopped. All go on at the end of the block.
+        is stopped. At the end of the block all go on, or are lost.
 
         Args:
             words: without blanks.
             after: how many pass.
             by: process whose requests they are.
+            lost: whether what was stopped never arrives.
         Raises:
             AssertionError: it ended before.
         """
@@ -53,7 +56,7 @@ class Gate:
         try:
             yield self._read_to("stopped", before=ended)
         finally:
-            self._tell(GO)
+            self._tell(LOST if lost else GO)
 
     def written(self) -> Counter[str]:
         """What has gone through until now."""
@@ -87,10 +90,10 @@ class Stops:
     def __init__(self) -> None:
         self.lock, self.open = threading.Lock(), threading.Event()
         self.words: Sequence[str] = ()
-        self.left = 0
+        self.left, self.lost = 0, False
 
     def fault(self, kind: str, about: str) -> Fault | None:
-        """None, once the request may pass."""
+        """None, once the request may pass, or that it may not."""
         if kind not in CHANGES:
             return None
         whole = f"{kind} {about}"
@@ -99,17 +102,18 @@ class Stops:
             self.left -= stops
             stopped = stops and self.left < 0
             print("stopped" if stopped else "passed", "_".join(whole.split()), flush=True)
-        if stopped:
-            self.open.wait()
-        return None
+        if not stopped:
+            return None
+        self.open.wait()
+        return Refused() if self.lost else None
 
     def told(self, line: str) -> None:
         """What stands in a line of the one who started the gate."""
         with self.lock:
             if line == NOTED or line.startswith(ENDED):
                 print(line, flush=True)
-            elif line == GO:
-                self.words = ()
+            elif line in {GO, LOST}:
+                self.words, self.lost = (), line == LOST
                 self.open.set()
             else:
                 after, *self.words = line.split()

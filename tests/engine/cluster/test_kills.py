@@ -22,22 +22,26 @@ PIECES = {
 }
 """What the keys hold of that which stages write of a finished piece, with which a rerun goes on."""
 MIDDLES = (
-    ("ingest", 1, *PIECES["ingest"]),
-    ("filter", 1, "/documents/"),
-    ("deduplicate", 1, *PIECES["deduplicate"]),
-    ("deduplicate", 0, "/links-"),
-    ("deduplicate", 1, "/documents/"),
-    ("score", 1, "/scores/"),
-    ("select", 1, "/documents/"),
-    ("tokenize", 1, *PIECES["tokenize"]),
-    ("tokenize", 1, "copy", "/shards/"),
+    ("ingest", "lost", 1, ".work/", "/documents/"),
+    ("ingest", "late", 1, *PIECES["ingest"]),
+    ("filter", "late", 1, "/documents/"),
+    ("deduplicate", "lost", 0, "/signatures/"),
+    ("deduplicate", "late", 1, *PIECES["deduplicate"]),
+    ("deduplicate", "late", 0, "/links-"),
+    ("deduplicate", "lost", 1, "/documents/"),
+    ("score", "late", 1, "/scores/"),
+    ("select", "late", 1, "/documents/"),
+    ("tokenize", "lost", 6, "put", ".work/", "/shards/"),
+    ("tokenize", "late", 1, *PIECES["tokenize"]),
+    ("tokenize", "late", 1, "copy", "/shards/"),
 )
 ENDS = (
     ("filter", 0, "put", "/manifest.json"),
     ("deduplicate", 0, "put", "/manifest.json"),
     ("tokenize", 0, "delete"),
 )
-"""Where a driver is stopped: a stage, how many requests pass, and what the kinds and keys of these hold."""
+"""Where a driver is stopped: a stage, how many requests pass, and what the kinds and keys of these hold; and
+whether those that were stopped arrive late or never."""
 BUCKET = """
 import boto3, sys
 place = {"LocationConstraint": "eu-west-1"}
@@ -164,12 +168,13 @@ def finished_pieces(gate: Gate, root: str) -> set[str]:
 def test_a_driver_killed_in_the_middle_of_each_stage_goes_on_with_what_is_finished(
     nodes: Nodes, corpus: str, expected: Contents
 ) -> None:
-    """Each driver is killed while requests of its own and of its tasks are under way, which then go on."""
+    """Each driver is killed while requests of its own or of its tasks are under way, which then arrive, or
+    do not."""
     head, _, gate = nodes
     finished: set[str] = set()
-    for stage, after, *words in MIDDLES:
+    for stage, then, after, *words in MIDDLES:
         process, _ = begin(head, corpus, "s3://lake/middles")
-        with gate.stopped_at(f"middles/{stage}/", *words, after=after, by=process):
+        with gate.stopped_at(f"middles/{stage}/", *words, after=after, by=process, lost=then == "lost"):
             finished |= finished_pieces(gate, "middles")
             killed(process, head)
     assert {about.split("/middles/")[1].partition("/")[0] for about in finished} == PIECES.keys()
