@@ -21,7 +21,7 @@ from page import ROOT, Page
 from scale import write_corpus
 
 sys.path.insert(0, str(ROOT / "tests"))
-from builders.nodes import PORT, Node, can_be_apart, two_nodes
+from builders.nodes import Node, can_be_apart, two_nodes
 
 STAGES = ("ingest", "filter", "deduplicate", "score", "select", "tokenize")
 BUCKETS = 100_000  # of the classifier, which moto keeps in memory
@@ -52,9 +52,10 @@ def measured(nodes: AbstractContextManager[tuple[Node, Node]], corpus: Path, *, 
             other.kill()
         head.python(BUCKET)
         head.run("cp", "-r", str(corpus), str(head.disk / "corpus"))
-        address = f"{head.address}:{PORT}"
         config = str(head.disk / "corpus" / "config.toml")
-        printed = head.run(sys.executable, "-c", RUN, config, "s3://lake/artifacts", address, timeout=3_000)
+        printed = head.run(
+            sys.executable, "-c", RUN, config, "s3://lake/artifacts", head.cluster, timeout=3_000
+        )
         found: dict[str, Any] = json.loads(printed.splitlines()[-1])
         return found
 

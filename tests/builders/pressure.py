@@ -1,11 +1,13 @@
 """A reader of an artifact through less room than it takes, to be run in several processes."""
 
+import fcntl
 import hashlib
 import random
 from pathlib import Path
 
 from mashbill.artifacts import ArtifactStore
 from mashbill.storage import Copies
+from mashbill.storage.copies import LEASES, LOCK
 
 FILES, BYTES, PROCESSES, TURNS = 24, 20_000, 3, 20
 LIMIT = 5 * BYTES  # of a machine on which at most one file a process is in use
@@ -30,11 +32,7 @@ def read(given: tuple[int, str, str, Path]) -> tuple[int, int]:
 
 
 def copied(scratch: Path) -> int:
-    """Bytes of the copies that are there."""
-    total = 0
-    for path in (scratch / "copies").rglob("*.bin*"):
-        try:
-            total += path.stat().st_size
-        except FileNotFoundError:
-            continue  # it was evicted meanwhile
-    return total
+    """Bytes of the copies that are there, seen while none may come or go."""
+    with (scratch / LEASES / LOCK).open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return sum(path.stat().st_size for path in (scratch / "copies").rglob("*.bin*"))

@@ -107,13 +107,13 @@ def kind_of(method: str, target: str, headers: Mapping[str, str]) -> str:
 
 
 @contextmanager
-def proxied(endpoint: str, faults: Faults) -> Iterator[Proxy]:
+def proxied(endpoint: str, faults: Faults, at: tuple[str, int] = ("127.0.0.1", 0)) -> Iterator[Proxy]:
     """A proxy before a server, for the time of the block."""
 
     class Handler(_Handler):
         pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(at, Handler)
     host, port = server.server_address[:2]
     proxy = Proxy(f"http://{host!s}:{port}", urlsplit(endpoint).netloc, faults)
     Handler.proxy = proxy

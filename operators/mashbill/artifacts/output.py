@@ -97,8 +97,7 @@ class Output:
 
     @contextmanager
     def _passing(self, name: str) -> Iterator[Path]:
-        part = self.folder / ".passing" / f"{uuid.uuid4().hex}{Path(name).suffix}"
-        part.parent.mkdir(parents=True, exist_ok=True)
+        part = self.storage.passing() / f"{uuid.uuid4().hex}{Path(name).suffix}"
         try:
             yield part
         finally:

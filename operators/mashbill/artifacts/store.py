@@ -2,7 +2,6 @@
 
 import logging
 import shutil
-import uuid
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -10,31 +9,27 @@ from pydantic import ValidationError
 from mashbill.artifacts.artifact import Artifact
 from mashbill.artifacts.manifest import MANIFEST, Manifest
 from mashbill.artifacts.output import Output
+from mashbill.artifacts.workplace import BEGUN, SHARED, TURN, Workplace
 from mashbill.config import PipelineConfig
-from mashbill.errors import ConfigError, DataError, RunError
-from mashbill.storage import Storage, checked_key, damaged, open_storage, scratch_of
+from mashbill.errors import DamagedError, DataError, RunError
+from mashbill.storage import (
+    LOCAL,
+    Storage,
+    checked_key,
+    damaged,
+    open_storage,
+    scratch_of,
+)
 
 log = logging.getLogger(__name__)
-SHARED = ".work"  # end of a result's name for what its tasks share while it is made
-RENAME = "name it by letters, digits, dots, dashes and underscores"
 
 
-class ArtifactStore:
+class ArtifactStore(Workplace):
     """Artifacts under one root: ``stage/fingerprint`` for a whole, ``stage/fingerprint.parts/part`` for a
     part."""
 
     def __init__(self, root: str, scratch: Path) -> None:
-        self.scratch = scratch
-        self.storage: Storage = open_storage(root, scratch)
-
-    def key(self, stage: str, fingerprint: str, part: str | None = None) -> str:
-        """Where a result lives, relative to the root.
-
-        Raises:
-            ConfigError: a part's name is no name of a folder.
-        """
-        whole = f"{stage}/{fingerprint[:16]}"
-        return whole if part is None else f"{whole}.parts/{_folder_of(stage, part)}"
+        super().__init__(open_storage(root, scratch), scratch)
 
     def find(self, stage: str, fingerprint: str, part: str | None = None) -> Artifact | None:
         """The committed result, or None; its manifest is read, and no file."""
@@ -87,50 +82,20 @@ class ArtifactStore:
                 address, "is no artifact (it has no manifest)", "rerun the stage that makes it"
             ) from None
 
-    def output(self, stage: str, fingerprint: str, part: str | None = None) -> Output:
-        """A new empty place to write a result into."""
-        name = f"output-{stage}-{fingerprint[:16]}-{uuid.uuid4().hex[:8]}"
-        key = self.key(stage, fingerprint, part)
-        output = Output(self.storage, key, name, self.storage.attempt())
-        output.folder.mkdir(parents=True)
-        return output
-
-    def scratch_folder(self, stage: str, fingerprint: str, part: str | None = None) -> Path:
-        """The folder that attempts at one result share."""
-        name = "whole" if part is None else _folder_of(stage, part)
-        folder = self.storage.workspace() / f"scratch-{stage}-{fingerprint[:16]}" / name
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
-
-    def progress_path(self, stage: str, part: str | None = None) -> Path:
-        """The file that tells how far a running stage or part is."""
-        name = stage if part is None else f"{stage}.{_folder_of(stage, part)}"
-        return self.storage.workspace() / "progress" / f"{name}.json"
-
-    def shared(self, stage: str, fingerprint: str, part: str | None, *, everywhere: bool) -> Storage:
-        """What all tasks of a stage write into and read while it runs: removed on commit.
-
-        Args:
-            stage, fingerprint, part: of the result.
-            everywhere: whether tasks run on machines that share the store alone.
-        """
-        scratch = self.scratch_folder(stage, fingerprint, part)
-        if not (everywhere and self.storage.attempt()):
-            return open_storage(str(scratch), scratch)
-        key = self.key(stage, fingerprint, part)
-        return open_storage(f"{self.storage.root}/{key}{SHARED}", self.scratch)
-
-    def commit(self, output: Output, manifest: Manifest) -> Artifact:
+    def commit(self, output: Output, manifest: Manifest, *, shared: Storage | None = None) -> Artifact:
         """Make what was written an artifact; where another attempt was first, its result is the artifact, and
         nothing is left of this one.
 
         Args:
             output: what was written.
             manifest: what is known of it; files and where they lie are filled in.
+            shared: what its tasks shared, where that may be gone.
+        Raises:
+            RunError: another run has removed what was written or shared; of it nothing is left.
         """
         whole = manifest.model_copy(update={"attempt": output.attempt, "files": output.described()})
         (output.folder / MANIFEST).write_text(whole.as_text())
-        self._refuse_swept(output)
+        self._refuse_swept(output, shared)
         self.storage.commit(output.folder, output.key, MANIFEST, attempt=output.attempt)
         try:
             return self.tidy(self._open(output.key))
@@ -143,22 +108,38 @@ class ArtifactStore:
     def tidy(self, made: Artifact) -> Artifact:
         """Remove what attempts at a result left that is no part of it; the result."""
         manifest = made.manifest
-        scratch = self.scratch_folder(manifest.stage, manifest.fingerprint, manifest.part)
-        shutil.rmtree(scratch, ignore_errors=True)
+        self.tidy_here(manifest.stage, manifest.fingerprint, manifest.part)
         if manifest.attempt:
             self.storage.sweep(made.key, (f"{made.key}/{MANIFEST}", f"{made.key}/{manifest.attempt}/"))
             self.storage.discard(f"{made.key}{SHARED}")
         return made
 
-    def _refuse_swept(self, output: Output) -> None:
-        """Refuse to name files that another run has removed: they would be missed by whoever reads them."""
+    def reused(self, stage: str, fingerprint: str, part: str | None = None) -> Artifact | None:
+        """The committed result, or None; what a run left that was killed before it had tidied is removed."""
+        made = self.find(stage, fingerprint, part)
+        if made is None:
+            return None
+        try:
+            untidy = self.untidy_here(stage, fingerprint, part)
+        except PermissionError:  # who may only read leaves what is left
+            return made
+        remote = made.manifest.attempt and self.storage.keys(f"{made.key}{SHARED}")
+        return self.tidy(made) if untidy or remote else made
+
+    def _refuse_swept(self, output: Output, shared: Storage | None) -> None:
+        """Refuse to name files that another run has removed, as they would be missed by whoever reads them,
+        or files that were made while it removed what they are made from."""
         if not output.attempt:
             return
         within = f"{output.key}/{output.attempt}"
         there = set(self.storage.keys(within))
         lost = [name for name in output.entries if f"{within}/{name}" not in there]
+        what = ""
         if lost:
             what = f"lost {len(lost):,} of its files ({lost[0]}), which another run has removed"
+        elif shared is not None and shared.scheme != LOCAL and not shared.exists(BEGUN):
+            what = "was made while another run removed what its tasks shared"
+        if what:
             raise RunError(f"{self.storage.root}/{output.key}", what, "rerun once nothing else runs")
 
     def abandon(self, output: Output) -> None:
@@ -176,12 +157,38 @@ class ArtifactStore:
             log.warning("%s/%s is left, as the store does not answer: %s", self.storage.root, left, error)
 
     def discard(self, stage: str, fingerprint: str) -> None:
-        """Remove a result with its parts and what unfinished attempts left."""
+        """Remove a result with its parts, and have the next attempt begin anew; what those of other machines
+        write stays theirs until one of all is committed.
+
+        Raises:
+            RunError: another run of this machine is making it; nothing is removed.
+        """
         key = self.key(stage, fingerprint)
-        self.storage.discard(key)
-        self.storage.discard(f"{key}.parts")
-        self.storage.discard(f"{key}{SHARED}")
-        shutil.rmtree(self.storage.workspace() / f"scratch-{stage}-{fingerprint[:16]}", ignore_errors=True)
+        try:
+            with self.nobody_making(stage, fingerprint):
+                if self.storage.attempt():
+                    for part in (None, *self.part_names(stage, fingerprint)):
+                        self._withdraw(self.key(stage, fingerprint, part))
+                    self.storage.remove(f"{key}{SHARED}/{TURN}")
+                else:
+                    self.storage.discard(key)
+                    self.storage.discard(f"{key}.parts")
+        except BlockingIOError as error:
+            what = "is being made by another run of this machine, and is not discarded"
+            mend = "wait for that run, or end it, and rerun"
+            raise RunError(f"{self.storage.root}/{key}", what, mend) from error
+
+    def _withdraw(self, key: str) -> None:
+        """Remove what a key's manifest names, that first: nobody finds a result that misses files."""
+        try:
+            made = self._manifest_if_made(key)
+        except DamagedError:
+            self.storage.remove(f"{key}/{MANIFEST}")
+            self.storage.discard(key)
+            return
+        if made is not None:
+            self.storage.remove(f"{key}/{MANIFEST}")
+            self.storage.discard(f"{key}/{made.attempt}")
 
     def _key_of(self, address: str) -> str:
         """The key of an address: what comes after the root, slashes and dots that say nothing left out."""
@@ -218,13 +225,6 @@ class ArtifactStore:
             raise damaged(where, "is not a manifest") from error
 
 
-def other_scratch(scratch: Path) -> list[Path]:
-    """Folders that attempts at other results of the same stage and part left beside a scratch folder."""
-    stage = scratch.parent.name.rpartition("-")[0]
-    folders = scratch.parent.parent.glob(f"{stage}-*/{scratch.name}")
-    return sorted(folder for folder in folders if folder != scratch)
-
-
 def place_at(place: Artifact | Path) -> Artifact | Path:
     """The artifact that a folder is, opened by its manifest; the folder, where it is none.
 
@@ -235,17 +235,6 @@ def place_at(place: Artifact | Path) -> Artifact | Path:
         return place
     folder = place.resolve()
     return ArtifactStore(str(folder.parent), folder.parent).open(str(folder))
-
-
-def _folder_of(stage: str, part: str) -> str:
-    """The folder of a part, which has its name."""
-    try:
-        checked_key(part)
-    except ValueError as error:
-        raise ConfigError(f"stage {stage}: part {part!r:.100}", f"is no name ({error})", RENAME) from error
-    if "/" in part or part.startswith("."):
-        raise ConfigError(f"stage {stage}: part {part!r:.100}", "is no name of a folder", RENAME)
-    return part
 
 
 def open_store(config: PipelineConfig) -> ArtifactStore:

@@ -119,7 +119,7 @@ def _pass_gate(gate: Artifact, *, approve: bool) -> None:
 
 
 def _run(job: StageJob) -> Artifact:
-    found = job.find()
+    found = job.reused()
     if found is not None:
         words = f"{job.stage.name:12} reused {found.address}"
         console.print(words, style="dim", highlight=False, soft_wrap=True)

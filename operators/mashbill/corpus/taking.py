@@ -90,7 +90,7 @@ class IngestJob:
         """A store whose partitions are where all tasks reach them at the end of the block, in a folder of
         their own, and the list of them that is filled then, in the order in which they were written."""
         entries: list[FileEntry] = []
-        with tempfile.TemporaryDirectory(dir=self.shared.workspace()) as made, telling() as files:
+        with tempfile.TemporaryDirectory(dir=self.shared.passing()) as made, telling() as files:
             yield DocumentStore.into(Output.at(Path(made))), entries
             for file in files:
                 key = f"{folder}/{file.path}"
@@ -143,7 +143,7 @@ def take_piece(job: IngestJob, piece: Piece) -> Taken:
     texts = tuple(entry for entry in written if f"/{piece.of.kind.name}/" in entry.path)
     rejected = tuple(entry for entry in written if entry not in texts)
     taken = Taken(parts=parts, documents=texts, rejected=rejected)
-    with tempfile.NamedTemporaryFile("w", dir=job.shared.workspace(), delete=False) as file:
+    with tempfile.NamedTemporaryFile("w", dir=job.shared.passing(), delete=False) as file:
         file.write(taken.model_dump_json())
     job.shared.put(Path(file.name), record)
     return taken

@@ -128,7 +128,7 @@ def _signed(matching: Matching, partition: Numbered, table: pa.Table) -> np.ndar
 
 
 def _keep(shared: Storage, partition: Numbered, signatures: np.ndarray) -> None:
-    with tempfile.NamedTemporaryFile(dir=shared.workspace(), delete=False) as file:
+    with tempfile.NamedTemporaryFile(dir=shared.passing(), delete=False) as file:
         np.save(file, signatures)
     shared.put(Path(file.name), _signatures(partition))
 

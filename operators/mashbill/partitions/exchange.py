@@ -69,7 +69,7 @@ class Exchange:
             .take(pa.array(order))
             .combine_chunks()
         )
-        with tempfile.TemporaryDirectory(dir=self.storage.workspace()) as folder:
+        with tempfile.TemporaryDirectory(dir=self.storage.passing()) as folder:
             path = Path(folder, "rows")
             self._write(path, table, ends)
             self.storage.put(path, self._key(name))

@@ -70,6 +70,10 @@ class StageJob:
         """The finished result, or None."""
         return self.store.find(self.stage.name, self.fingerprint)
 
+    def reused(self) -> Artifact | None:
+        """The finished result, or None; what a killed run left of making it is removed."""
+        return self.store.reused(self.stage.name, self.fingerprint)
+
     def part_names(self) -> list[str]:
         """Names of the parts; finished ones among them; none where the stage does not split."""
         return self.stage.part_names(self.view, self.inputs)
@@ -84,9 +88,8 @@ class StageJob:
         Raises:
             RunError: it reads the parts before it, and one is missing.
         """
-        return self.find_part(part) or self._make(
-            part, self._parts_before(part) if self.stage.placement.in_order else {}
-        )
+        done = self.store.reused(self.stage.name, self.fingerprint, part)
+        return done or self._make(part, self._parts_before(part) if self.stage.placement.in_order else {})
 
     def help_with(self, part: str) -> None:
         """Do this machine's share of a part that another machine makes; nothing is committed here."""
@@ -104,23 +107,21 @@ class StageJob:
         Raises:
             RunError: a part is missing.
         """
-        done = self.find()
-        if done is not None:
-            return done
-        return self._make(None, self._parts_before(None))
+        return self.reused() or self._make(None, self._parts_before(None))
 
     def run(self, run_parts: "Callable[[StageJob, list[str]], None] | None" = None) -> Artifact:
         """Make the result, unless it is there; parts one after the other, or as ``run_parts`` does it."""
-        done = self.find()
+        done = self.reused()
         if done is not None:
             return done
-        todo = [part for part in self.part_names() if self.find_part(part) is None]
-        if todo and run_parts is not None:
-            run_parts(self, todo)
-        else:
-            for part in todo:
-                self.run_part(part)
-        return self.collect()
+        with self.store.making(self.stage.name, self.fingerprint):
+            todo = [part for part in self.part_names() if self.find_part(part) is None]
+            if todo and run_parts is not None:
+                run_parts(self, todo)
+            else:
+                for part in todo:
+                    self.run_part(part)
+            return self.collect()
 
     def _view(self, sections: tuple[str, ...]) -> StageConfig:
         """What the stage sees of the config."""
@@ -147,13 +148,16 @@ class StageJob:
         return [artifact for artifact in found if artifact is not None]
 
     def discard(self) -> None:
-        """Forget the result and its parts, so that the next run makes them anew."""
+        """Forget the result and its parts, so that the next run makes them anew.
+
+        Raises:
+            RunError: another run of this machine is making them.
+        """
         self.store.discard(self.stage.name, self.fingerprint)
 
     def _make(self, part: str | None, parts: Mapping[str, Artifact]) -> Artifact:
         output = self.store.output(self.stage.name, self.fingerprint, part)
         file = ProgressFile(self.store.progress_path(self.stage.name, part))
-        started, clock = datetime.now(UTC), time.monotonic()
 
         def progress(done: float, message: str) -> None:
             file(done, message)
@@ -162,28 +166,8 @@ class StageJob:
 
         try:
             progress(0.0, "starting")
-            given = self._given(output, progress=progress, part=part, parts=parts)
-            with Copies.under(scratch_of(self.config)).held_within():
-                counts = self.stage.load_run(part=part is not None)(given)
-            write_statistics(self.stage.name, counts, output.folder)
-            manifest = Manifest(
-                stage=self.stage.name,
-                part=part,
-                fingerprint=self.fingerprint,
-                version=self.stage.version,
-                settings=self.settings,
-                inputs={name: self.inputs[name].address for name in self.stage.inputs},
-                counts=counts,
-                started=started.isoformat(timespec="seconds"),
-                seconds=round(
-                    time.monotonic()
-                    - clock
-                    + sum(done.manifest.seconds for done in parts.values() if part is None),
-                    2,
-                ),
-                mashbill=mashbill.__version__,
-            )
-            return self.store.commit(output, manifest)
+            with self.store.making(self.stage.name, self.fingerprint, output):
+                return self._attempt(output, progress=progress, part=part, parts=parts)
         except Exception as error:  # whoever is overtaken may miss anything that the other has removed
             made = self.store.find(self.stage.name, self.fingerprint, part)
             if made is None:
@@ -194,6 +178,30 @@ class StageJob:
         finally:
             self.store.abandon(output)
             file.remove()
+
+    def _attempt(
+        self, output: Output, *, progress: Progress, part: str | None, parts: Mapping[str, Artifact]
+    ) -> Artifact:
+        """Make the result, or a part, and commit it."""
+        started, clock = datetime.now(UTC), time.monotonic()
+        given = self._given(output, progress=progress, part=part, parts=parts)
+        with Copies.under(scratch_of(self.config)).held_within():
+            counts = self.stage.load_run(part=part is not None)(given)
+        write_statistics(self.stage.name, counts, output.folder)
+        before = sum(done.manifest.seconds for done in parts.values() if part is None)
+        manifest = Manifest(
+            stage=self.stage.name,
+            part=part,
+            fingerprint=self.fingerprint,
+            version=self.stage.version,
+            settings=self.settings,
+            inputs={name: self.inputs[name].address for name in self.stage.inputs},
+            counts=counts,
+            started=started.isoformat(timespec="seconds"),
+            seconds=round(time.monotonic() - clock + before, 2),
+            mashbill=mashbill.__version__,
+        )
+        return self.store.commit(output, manifest, shared=given.shared)
 
     def _given(
         self, output: Output, *, progress: Progress, part: str | None, parts: Mapping[str, Artifact]

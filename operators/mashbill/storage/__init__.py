@@ -5,6 +5,7 @@ from mashbill.storage.copies import Copies, scratch_here
 from mashbill.storage.given import FoundFiles, disk_files, local_path, path_identity, remote_files, scratch_of
 from mashbill.storage.keys import checked_key, copy_name, inside
 from mashbill.storage.local import refuse_unwritable
+from mashbill.storage.owned import held, remove_left
 from mashbill.storage.patterns import Pattern
 from mashbill.storage.registry import LOCAL, open_storage, scheme_of
 from mashbill.storage.storage import (
@@ -29,6 +30,7 @@ __all__ = [
     "copy_name",
     "damaged",
     "disk_files",
+    "held",
     "inside",
     "link",
     "local_path",
@@ -37,6 +39,7 @@ __all__ = [
     "path_identity",
     "refuse_unwritable",
     "remote_files",
+    "remove_left",
     "scheme_of",
     "scratch_here",
     "scratch_of",

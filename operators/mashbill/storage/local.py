@@ -161,6 +161,14 @@ class LocalStorage:
         """Refuse a folder that may not be written."""
         refuse_unwritable(where, Path(self.root))
 
+    def remove(self, key: str) -> None:
+        """Remove one file."""
+        self.place(key).unlink(missing_ok=True)
+
+    def passing(self) -> Path:
+        """The workspace, as it is on the same disk."""
+        return self.workspace()
+
     def workspace(self) -> Path:
         """A folder on the same file system, so that a commit is a rename."""
         work = Path(self.root, ".work")

@@ -11,6 +11,7 @@ from typing import Any
 from mashbill.storage.checksums import sha256_of
 from mashbill.storage.copies import Copies, scratch_here
 from mashbill.storage.keys import inside
+from mashbill.storage.owned import passing
 from mashbill.storage.patterns import WILDCARD, Pattern, in_order
 from mashbill.storage.s3_bucket import Bucket
 from mashbill.storage.s3_rights import refuse_unusable
@@ -124,9 +125,9 @@ class S3Storage:
         return path
 
     def discard(self, key: str) -> None:
-        """Remove every object under a key, the manifest with them, and the local copy."""
+        """Remove every object under a key, and local copies that nobody holds."""
         self.sweep(key)
-        shutil.rmtree(self.place(key), ignore_errors=True)
+        self.copies.drop(self.place(key))
 
     def sweep(self, key: str, kept: tuple[str, ...] = ()) -> None:
         """Remove objects under a key that are not kept, and uploads that were not finished."""
@@ -136,6 +137,14 @@ class S3Storage:
     def refuse_unusable(self, where: str) -> None:
         """Refuse a root whose rights do not suffice."""
         refuse_unusable(self.bucket, self.prefix, where)
+
+    def remove(self, key: str) -> None:
+        """Remove one object."""
+        self.bucket.remove([self._full(key)])
+
+    def passing(self) -> Path:
+        """A folder of this process."""
+        return passing(self.scratch / "passing")
 
     def workspace(self) -> Path:
         """A local folder for work in progress."""

@@ -135,8 +135,15 @@ class Storage(Protocol):
             ConfigError: something that is needed may not be done; all of it is named.
         """
 
+    def remove(self, key: str) -> None:
+        """Remove one object, if it is there."""
+
     def workspace(self) -> Path:
         """A local folder for work in progress, from which a commit is cheap."""
+
+    def passing(self) -> Path:
+        """A local folder for files that are on their way, from which ``put`` is cheap; what killed processes
+        left in such is removed."""
 
     def match(self, pattern: str) -> list[StoredFile]:
         """Files that a key, a folder or a glob stands for, by the rules of ``storage/patterns.py``; none is
@@ -164,8 +171,7 @@ class Storage(Protocol):
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """A file beside a path to write to, which takes its place at the end, however many do so at once."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{uuid.uuid4().hex[:PART_DIGITS]}{PART}")
+    part = part_beside(path)
     try:
         yield part
         part.replace(path)
@@ -180,6 +186,12 @@ def link(path: Path, place: Path) -> None:
             os.link(path, part)
         except OSError:
             shutil.copyfile(path, part)
+
+
+def part_beside(path: Path) -> Path:
+    """A new name beside a path, in a folder that is there, for what is to take its place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.with_name(f"{path.name}.{uuid.uuid4().hex[:PART_DIGITS]}{PART}")
 
 
 def part_of_a_copy(name: str) -> str | None:

@@ -143,7 +143,7 @@ def tokenize_piece(job: TokenJob, piece: Piece) -> TokenizedPart:
 
 
 def _written(job: TokenJob, piece: Piece, record: str) -> TokenizedPart:
-    with tempfile.TemporaryDirectory(dir=job.shared.workspace()) as made:
+    with tempfile.TemporaryDirectory(dir=job.shared.passing()) as made:
         output = Output.at(Path(made))
         writers = {
             split: ShardWriter(

@@ -119,7 +119,7 @@ def _tokenizer(
     if not shared.exists(TOKENIZER):
         tokenizer = train_tokenizer(documents, config, engine) if given is None else load_tokenizer(given)
         end_of_text_id(tokenizer, given, config.end_of_text)
-        made = shared.workspace() / f"{uuid.uuid4().hex}.json"
+        made = shared.passing() / f"{uuid.uuid4().hex}.json"
         tokenizer.save(str(made))
         shared.put(made, TOKENIZER)
     tokenizer = tokenizer_of(shared.read(TOKENIZER))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mashbill.artifacts.store import other_scratch
+from mashbill.artifacts.workplace import other_scratch
 from mashbill.storage import open_storage
 from mashbill.training.checkpoint import Checkpoints
 from mashbill.training.job import Job

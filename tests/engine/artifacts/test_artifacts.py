@@ -13,8 +13,10 @@ from mashbill.artifacts.statistics import write_statistics
 from mashbill.errors import DataError, RunError
 
 
-def commit(store: ArtifactStore, text: str, identity: str = "f" * 32, part: str | None = None) -> str:
-    output = store.output("ingest", identity)
+def commit(
+    store: ArtifactStore, text: str, identity: str = "f" * 32, part: str | None = None, *, year: int = 2026
+) -> str:
+    output = store.output("ingest", identity, part)
     (output.folder / "data").mkdir()
     (output.folder / "data" / "file.txt").write_text(text)
     manifest = Manifest(
@@ -25,7 +27,7 @@ def commit(store: ArtifactStore, text: str, identity: str = "f" * 32, part: str 
         settings={},
         inputs={},
         counts={"n": 1},
-        started="2026-01-01T00:00:00+00:00",
+        started=f"{year}-01-01T00:00:00+00:00",
         seconds=0.1,
         mashbill="0",
     )
@@ -63,9 +65,21 @@ def test_discard_removes_the_whole_with_its_parts(tmp_path: Path) -> None:
     store = ArtifactStore(str(tmp_path), tmp_path)
     commit(store, "whole")
     commit(store, "part", part="a")
+    assert store.find("ingest", "f" * 32, "a") is not None
     store.discard("ingest", "f" * 32)
     assert store.find("ingest", "f" * 32) is None
     assert store.find("ingest", "f" * 32, "a") is None
+
+
+def test_the_newest_result_is_a_whole_one_that_was_begun_last(tmp_path: Path) -> None:
+    store = ArtifactStore(str(tmp_path), tmp_path)
+    assert store.newest("ingest") is None
+    addresses = [commit(store, "x", f"{year}" * 8, year=year) for year in (2025, 2027, 2026)]
+    commit(store, "part", "2028" * 8, "a", year=2028)
+    found = store.newest("ingest")
+    assert found is not None
+    assert found.address == addresses[1]
+    assert store.manifests("ingest").keys() == set(addresses)
 
 
 def test_damaged_manifest_is_named(tmp_path: Path) -> None:

@@ -4,16 +4,44 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from builders.nodes import PORT, Node, can_be_apart, join, two_nodes, with_its_group
+from builders.gate import Gate
+from builders.nodes import Node, can_be_apart, gated_nodes, join, with_its_group
 
 Contents = dict[str, list[list[object]]]
+Nodes = tuple[Node, Node, Gate]
 STAGES = ("filter", "deduplicate", "score", "select", "tokenize")
+PIECES = {
+    "ingest": (".work/", "/pieces/", ".json"),
+    "deduplicate": (".work/", "/hashes-"),
+    "tokenize": (".work/", "/tokenized/"),
+}
+"""What the keys hold of that which stages write of a finished piece, with which a rerun goes on."""
+MIDDLES = (
+    ("ingest", "lost", 1, ".work/", "/documents/"),
+    ("ingest", "late", 1, *PIECES["ingest"]),
+    ("filter", "late", 1, "/documents/"),
+    ("deduplicate", "lost", 0, "/signatures/"),
+    ("deduplicate", "late", 1, *PIECES["deduplicate"]),
+    ("deduplicate", "late", 0, "/links-"),
+    ("deduplicate", "lost", 1, "/documents/"),
+    ("score", "late", 1, "/scores/"),
+    ("select", "late", 1, "/documents/"),
+    ("tokenize", "lost", 6, "put", ".work/", "/shards/"),
+    ("tokenize", "late", 1, *PIECES["tokenize"]),
+    ("tokenize", "late", 1, "copy", "/shards/"),
+)
+ENDS = (
+    ("filter", 0, "put", "/manifest.json"),
+    ("deduplicate", 0, "put", "/manifest.json"),
+    ("tokenize", 0, "delete"),
+)
+"""Where a driver is stopped: a stage, how many requests pass, and what the kinds and keys of these hold; and
+whether those that were stopped arrive late or never."""
 BUCKET = """
 import boto3, sys
 place = {"LocationConstraint": "eu-west-1"}
@@ -33,7 +61,7 @@ print(*sorted(keys - named), sep="\\n")
 """
 REACHED = """
 import boto3, sys, time
-prefix, words, seconds = sys.argv[1], sys.argv[2].split(","), 120
+prefix, words, seconds = sys.argv[1], sys.argv[2].split(","), 1_000
 client, until = boto3.client("s3"), time.monotonic() + seconds
 while time.monotonic() < until:
     pages = client.get_paginator("list_objects_v2").paginate(Bucket="lake", Prefix=prefix)
@@ -44,13 +72,10 @@ while time.monotonic() < until:
 sys.exit(1)
 """
 """Waits until a run has written something whose key holds some words."""
-WRITTEN = """
-import boto3, sys
-pages = boto3.client("s3").get_paginator("list_objects_v2").paginate(Bucket="lake", Prefix=sys.argv[1])
-for page in pages:
-    for entry in page.get("Contents", ()):
-        if sys.argv[2] in entry["Key"]:
-            print(entry["Key"], entry["LastModified"].timestamp())
+LEFT = """
+import json, pathlib, sys
+work = pathlib.Path(sys.argv[1])
+print(json.dumps([str(path.relative_to(work)) for path in work.rglob("*") if path.is_file()]))
 """
 PRINTED = """
 import subprocess, sys
@@ -61,14 +86,15 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node, Node]]:
-    with two_nodes(tmp_path_factory.mktemp("nodes"), apart=can_be_apart()) as both:
-        both[0].python(BUCKET, "lake")
-        yield both
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
+    with gated_nodes(tmp_path_factory.mktemp("nodes"), apart=can_be_apart()) as (head, other, gate):
+        assert gate is not None
+        head.python(BUCKET, "lake")
+        yield head, other, gate
 
 
 @pytest.fixture(scope="module")
-def corpus(nodes: tuple[Node, Node]) -> str:
+def corpus(nodes: Nodes) -> str:
     """The corpus, on the first node's disk."""
     folder = str(nodes[0].disk / "corpus")
     nodes[0].run(sys.executable, "-m", "builders.curation", "write", folder)
@@ -76,7 +102,7 @@ def corpus(nodes: tuple[Node, Node]) -> str:
 
 
 @pytest.fixture(scope="module")
-def expected(nodes: tuple[Node, Node], corpus: str) -> Contents:
+def expected(nodes: Nodes, corpus: str) -> Contents:
     """What one machine makes of the corpus."""
     arguments = ("run", corpus, str(nodes[0].disk / "alone"))
     printed = nodes[0].run(sys.executable, "-m", "builders.curation", *arguments)
@@ -87,22 +113,22 @@ def expected(nodes: tuple[Node, Node], corpus: str) -> Contents:
 def begin(head: Node, corpus: str, root: str) -> tuple[subprocess.Popen[bytes], Path]:
     """A run of curation on the cluster, under way; and where it will say what it made."""
     place = head.log.with_name(f"{root.rpartition('/')[2]}.json")
-    words = (sys.executable, "-m", "builders.curation", "run", corpus, root, f"{head.address}:{PORT}")
+    words = (sys.executable, "-m", "builders.curation", "run", corpus, root, head.cluster)
     return head.start(sys.executable, "-c", PRINTED, str(place), *words), place
 
 
 def ended(process: subprocess.Popen[bytes], place: Path, head: Node) -> Contents:
     """What a run made, once it has ended."""
-    assert process.wait(300) == 0, head.log.read_text()[-4_000:]
+    assert process.wait(1_800) == 0, head.log.read_text()[-4_000:]
     head.started.remove(process)
     found: Contents = json.loads(place.read_text().splitlines()[-1])
     return found
 
 
 def test_a_node_killed_in_the_middle_of_each_stage_changes_nothing(
-    nodes: tuple[Node, Node], corpus: str, expected: Contents
+    nodes: Nodes, corpus: str, expected: Contents
 ) -> None:
-    head, other = nodes
+    head, other, _ = nodes
     process, place = begin(head, corpus, "s3://lake/nodes")
     for stage in STAGES:
         head.python(REACHED, f"nodes/{stage}/", "")
@@ -115,28 +141,58 @@ def test_a_node_killed_in_the_middle_of_each_stage_changes_nothing(
     assert not head.python(STRANGERS, "nodes/").split()
 
 
-@pytest.mark.parametrize("stage, reached", [("deduplicate", ".work/,hashes-")])
-def test_a_driver_killed_in_the_middle_goes_on_with_what_is_finished(
-    stage: str, reached: str, nodes: tuple[Node, Node], corpus: str, expected: Contents
-) -> None:
-    head, _ = nodes
-    root = f"driver-{stage}"
-    process, _ = begin(head, corpus, f"s3://lake/{root}")
-    head.python(REACHED, f"{root}/{stage}/", reached)
+def killed(process: subprocess.Popen[bytes], head: Node) -> None:
+    """The driver is gone at once, with all that it started on its node."""
+    assert process.poll() is None, head.log.read_text()[-4_000:]
     with_its_group(process)
     head.started.remove(process)
     assert process.returncode == -signal.SIGKILL
-    kept = dict(line.split() for line in head.python(WRITTEN, f"{root}/{stage}/", ".work/").splitlines())
-    pieces = {key for key in kept if "/hashes-" in key or "/tokenized/" in key}
-    assert pieces
-    watched, place = begin(head, corpus, f"s3://lake/{root}")
-    again: dict[str, str] = {}
-    while watched.poll() is None and len(again.keys() & pieces) < len(pieces):
-        again |= dict(
-            line.split() for line in head.python(WRITTEN, f"{root}/{stage}/", ".work/").splitlines()
-        )
-        time.sleep(0)
-    assert all(kept[key] == again[key] for key in again.keys() & pieces), "finished pieces are not made again"
-    found = ended(watched, place, head)
-    assert found == expected
-    assert not head.python(STRANGERS, f"{root}/").split()
+
+
+def left_on(node: Node) -> list[str]:
+    """Files that runs left in a node's workspace."""
+    found: list[str] = json.loads(node.python(LEFT, str(node.disk / "scratch" / "work")))
+    return found
+
+
+def finished_pieces(gate: Gate, root: str) -> set[str]:
+    """Pieces whose record has gone through."""
+    return {
+        about
+        for about in gate.written()
+        for stage, words in PIECES.items()
+        if f"/{root}/{stage}/" in about and all(word in about for word in words)
+    }
+
+
+def test_a_driver_killed_in_the_middle_of_each_stage_goes_on_with_what_is_finished(
+    nodes: Nodes, corpus: str, expected: Contents
+) -> None:
+    """Each driver is killed while requests of its own or of its tasks are under way, which then arrive, or
+    do not."""
+    head, _, gate = nodes
+    finished: set[str] = set()
+    for stage, then, after, *words in MIDDLES:
+        process, _ = begin(head, corpus, "s3://lake/middles")
+        with gate.stopped_at(f"middles/{stage}/", *words, after=after, by=process, lost=then == "lost"):
+            finished |= finished_pieces(gate, "middles")
+            killed(process, head)
+    assert {about.split("/middles/")[1].partition("/")[0] for about in finished} == PIECES.keys()
+    assert ended(*begin(head, corpus, "s3://lake/middles"), head) == expected
+    assert {about: gate.written()[about] for about in finished} == dict.fromkeys(finished, 1)
+    assert not head.python(STRANGERS, "middles/").split()
+    assert [left_on(node) for node in nodes[:2]] == [[], []]
+
+
+def test_of_a_driver_killed_as_it_ends_a_stage_nothing_stays(
+    nodes: Nodes, corpus: str, expected: Contents
+) -> None:
+    """Its last request, which names the result, is under way, or it is when what was shared is removed."""
+    head, _, gate = nodes
+    for stage, after, *words in ENDS:
+        process, _ = begin(head, corpus, "s3://lake/ends")
+        with gate.stopped_at(f"ends/{stage}/", *words, after=after, by=process):
+            killed(process, head)
+    assert ended(*begin(head, corpus, "s3://lake/ends"), head) == expected
+    assert not head.python(STRANGERS, "ends/").split()
+    assert [left_on(node) for node in nodes[:2]] == [[], []]

@@ -4,6 +4,8 @@ import json
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -24,7 +26,15 @@ COPIES = """
 import pathlib, sys
 print(sum(path.is_file() for path in pathlib.Path(sys.argv[1]).rglob("*.parquet")))
 """
-
+JOINED = """
+import json, ray
+ray.init(address="auto", logging_level="ERROR")
+print(json.dumps([ray.get_runtime_context().gcs_address, len([n for n in ray.nodes() if n["Alive"]])]))
+"""
+BUCKETS = """
+import boto3
+print(*(bucket["Name"] for bucket in boto3.client("s3").list_buckets()["Buckets"]))
+"""
 WRITE = "import pathlib, sys; pathlib.Path(sys.argv[1]).write_text(sys.argv[2])"
 Contents = dict[str, list[list[object]]]
 pytestmark = pytest.mark.slow
@@ -63,7 +73,7 @@ def test_two_nodes_with_nothing_shared_give_one_machines_files_run_after_run(
 ) -> None:
     head, other = nodes
     for attempt in range(2):
-        found = curate(head, f"s3://lake/run{attempt}", f"{head.address}:{PORT}")
+        found = curate(head, f"s3://lake/run{attempt}", head.cluster)
         assert found.keys() == expected.keys()
         for stage, files in expected.items():
             assert found[stage] == files, stage
@@ -88,6 +98,17 @@ def test_the_pages_commands_run_as_they_stand(nodes: tuple[Node, Node], expected
         head.run("sh", "-c", inside)
     found = curate(head, "s3://lake/artifacts")
     assert found == expected, "the page's run made what one machine makes"
+
+
+def test_two_clusters_on_one_machine_at_once_are_apart(tmp_path: Path) -> None:
+    names = ("first", "second")
+    with ExitStack() as both:
+        heads = [both.enter_context(two_nodes(tmp_path / name, apart=False))[0] for name in names]
+        for head, name in zip(heads, names, strict=True):
+            head.python(BUCKET, name)
+        joined = [head.python(JOINED) for head in heads]
+        assert [json.loads(found) for found in joined] == [[head.cluster, 2] for head in heads]
+        assert [head.python(BUCKETS).split() for head in heads] == [[name] for name in names]
 
 
 def test_the_pages_ray_is_started_as_here() -> None:

@@ -1,7 +1,9 @@
 """A result whose file was damaged or lost is named, and made again where that is asked for."""
 
 import logging
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import boto3
@@ -9,11 +11,12 @@ import pytest
 
 from builders.corpus import corpus_config, write_jsonl
 from builders.shell import mashbill
-from mashbill.artifacts import Artifact
+from mashbill.artifacts import Artifact, Counts, StageRun
 from mashbill.config import PipelineConfig
 from mashbill.errors import DamagedError
 from mashbill.stages import StageJob, stages_up_to
 from mashbill.stages.repair import run_in_order
+from mashbill.stages.stage import Stage
 
 
 @pytest.fixture(params=["disk", "s3"])
@@ -137,6 +140,60 @@ def test_a_result_of_another_root_is_left_alone(config: PipelineConfig, tmp_path
 
     with pytest.raises(DamagedError, match="is gone"):
         run_in_order(config, stages_up_to("filter"), begin, repair=True)
+
+
+OUTPUTS = {"drawn.txt": "bytes that no other run draws"}
+
+
+def draws(run: StageRun) -> Counts:
+    """A body, of a whole and of its parts, whose files come out otherwise each time."""
+    for part in run.parts.values():
+        part.file("drawn.txt")
+    (run.output / "drawn.txt").write_text(os.urandom(8).hex())
+    return {}
+
+
+def reads(run: StageRun) -> Counts:
+    """A body that reads it."""
+    run.inputs["drawn"].file("drawn.txt")
+    return {}
+
+
+def two_parts(_: PipelineConfig, __: Mapping[str, Artifact]) -> list[str]:
+    """Names of its parts."""
+    return ["one", "two"]
+
+
+DRAWN = Stage("drawn", "Drawn.", ("engine",), (), run=f"{__name__}:draws")
+READ = Stage("read", "Read.", ("engine",), ("drawn",), run=f"{__name__}:reads")
+IN_PARTS = replace(DRAWN, parts=f"{__name__}:two_parts", run_part=f"{__name__}:draws")
+
+
+def test_files_that_come_out_otherwise_are_told(
+    config: PipelineConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = StageJob(DRAWN, config, {}).run()
+    changed(place(made, "drawn.txt"))
+    away = config.model_copy(update={"scratch": str(tmp_path / "elsewhere")})
+    run_in_order(away, [DRAWN, READ], lambda job, _: job.run(), repair=True)
+    words = "1 files came out otherwise than before (drawn.txt); make again what was made from it (--force)"
+    assert f"{made.address}: {words}" in caplog.text
+
+
+def test_a_damaged_part_is_made_again_with_its_result(config: PipelineConfig, tmp_path: Path) -> None:
+    job = StageJob(IN_PARTS, config, {})
+    before = [job.run_part(name).manifest.files for name in ("one", "two")]
+    part = job.find_part("two")
+    assert part is not None
+    changed(place(part, "drawn.txt"))
+    away = config.model_copy(update={"scratch": str(tmp_path / "elsewhere")})
+    with pytest.raises(DamagedError, match="has SHA-256"):
+        run_in_order(away, [IN_PARTS], lambda job, _: job.run())
+    done = run_in_order(away, [IN_PARTS], lambda job, _: job.run(), repair=True)
+    assert done["drawn"].sealed("drawn.txt").opened()
+    after = [found.manifest.files for name in ("one", "two") if (found := job.find_part(name)) is not None]
+    assert len(after) == 2
+    assert not set(before) & set(after)
 
 
 @pytest.mark.slow

@@ -4,90 +4,42 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
-import boto3
-import numpy as np
 import pytest
 
 from builders import curation
 from builders.checkout import TESTS
-from builders.corpus import corpus_config, write_jsonl
-from mashbill.artifacts import Artifact, Counts, StageRun, open_store
-from mashbill.artifacts.manifest import Manifest
+from builders.overtaken import (
+    IN_PARTS,
+    KINDS,
+    OUTPUTS,
+    WHOLE,
+    Between,
+    between,
+    expected_of,
+    names,
+    stored,
+    strangers,
+    two_configs,
+)
+from mashbill.artifacts import Artifact, StageRun
 from mashbill.artifacts.sealed import SealedFile
 from mashbill.config import PipelineConfig
-from mashbill.errors import DataError, RunError
+from mashbill.errors import DataError
 from mashbill.partitions import Exchange
 from mashbill.stages.job import StageJob
-from mashbill.stages.stage import Stage
-
-OUTPUTS = {"data.txt": "a text", "late.txt": "another"}
-WHOLE = Stage("made", "A result.", ("engine",), (), run=f"{__name__}:make")
-IN_PARTS = Stage(
-    "made", "One in parts.", ("engine",), (), f"{__name__}:make", f"{__name__}:names", f"{__name__}:make"
-)
-Between = Callable[[StageRun], None]
-between: list[Between] = []
-"""What happens in the middle of the runs that begin next."""
 
 
-def make(run: StageRun) -> Counts:
-    """A body that another run may overtake in its middle."""
-    (run.shared.workspace() / "passing").write_text("for all tasks")
-    run.shared.put(run.shared.workspace() / "passing", "begun/one")
-    Exchange(run.shared, "rows", 1).put("one", np.zeros(3, np.int64), number=np.arange(3))
-    with run.files.writing("data.txt") as path:
-        path.write_text("data")
-    if between:
-        between.pop()(run)
-    with run.files.writing("late.txt") as path:
-        path.write_text("late")
-    (run.output / "plain.txt").write_text("plain")
-    return {"documents_out": 1}
-
-
-def names(_: PipelineConfig, __: Mapping[str, Artifact]) -> list[str]:
-    """Parts of the result that has some."""
-    return ["one", "two"]
-
-
-@pytest.fixture(params=["s3", "s3 and one scratch", "disk"])
+@pytest.fixture(params=KINDS)
 def configs(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> Iterator[tuple[PipelineConfig, PipelineConfig]]:
     """Two runs' configs, of one artifact root."""
-    for name in "ab":
-        write_jsonl(tmp_path / f"{name}.jsonl", ["text"])
-    given = corpus_config(tmp_path, {"a": "a.jsonl", "b": "b.jsonl"})
-    where = str(tmp_path / "artifacts") if request.param == "disk" else request.getfixturevalue("root")
-    engine = given.engine.model_copy(update={"runner": "native" if request.param == "disk" else "ray"})
-    scratch = [tmp_path / ("scratch" if request.param != "s3" else f"scratch-{letter}") for letter in "ab"]
-    first, second = (
-        given.model_copy(update={"artifacts": where, "scratch": str(folder), "engine": engine})
-        for folder in scratch
-    )
-    yield first, second
+    root = "" if request.param == "disk" else request.getfixturevalue("root")
+    yield two_configs(request.param, tmp_path, root)
     between.clear()
-
-
-def stored(config: PipelineConfig) -> set[str]:
-    """All that the artifact root holds, and what runs left in its workspace."""
-    storage = open_store(config).storage
-    work, root = storage.workspace(), Path(storage.root)
-    left = {str(path.relative_to(work)) for path in work.rglob("*") if path.is_file()}
-    if root.is_dir():
-        files = (str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
-        return {name for name in files if not name.startswith(".work/")} | left
-    return {*storage.keys("")} | left
-
-
-def expected_of(made: Artifact) -> set[str]:
-    """What belongs to a result."""
-    names = [name for name in made.names() if name != "manifest.json"]
-    within = f"{made.key}/{made.manifest.attempt}" if made.manifest.attempt else made.key
-    return {f"{made.key}/manifest.json", *(f"{within}/{name}" for name in names)}
 
 
 def goes_on(_: StageRun) -> None:
@@ -170,25 +122,6 @@ def test_a_failure_of_its_own_stays_one(configs: tuple[PipelineConfig, PipelineC
     assert not [key for key in stored(configs[0]) if "manifest" in key or "data.txt" in key]
 
 
-def test_a_result_that_misses_files_is_not_named(configs: tuple[PipelineConfig, PipelineConfig]) -> None:
-    """Another run swept the files of this one, and what it had made is discarded since."""
-    loser, winner = (StageJob(WHOLE, config, {}) for config in configs)
-
-    def overtaken(_: StageRun) -> None:
-        winner.run()
-        winner.discard()
-
-    between.append(overtaken)
-    if configs[0].artifacts.startswith("s3://"):
-        with pytest.raises(
-            RunError, match=r"lost 1 of its files \(data\.txt\), which another run has removed"
-        ):
-            loser.run()
-        assert loser.find() is None
-    again = loser.run()
-    assert again.file("data.txt").read_text() == "data"
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["s3", "disk"])
 def test_two_processes_that_curate_one_corpus_at_once_end_with_the_same_files(
@@ -218,18 +151,3 @@ def test_two_processes_that_curate_one_corpus_at_once_end_with_the_same_files(
     else:
         left = {path.parts[-2] for path in (tmp_path / "artifacts" / ".work").rglob("*") if path.is_file()}
         assert not left
-
-
-def strangers(root: str) -> set[str]:
-    """Objects under a root that no manifest there names."""
-    bucket, _, prefix = root.removeprefix("s3://").partition("/")
-    client = boto3.client("s3")
-    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-    keys = {entry["Key"] for page in pages for entry in page.get("Contents", ())}
-    named = set()
-    for key in [key for key in keys if key.endswith("/manifest.json")]:
-        text = client.get_object(Bucket=bucket, Key=key)["Body"].read()
-        manifest = Manifest.model_validate_json(text)
-        folder = f"{key.removesuffix('/manifest.json')}/{manifest.attempt}"
-        named |= {key, *(f"{folder}/{file.path}" for file in manifest.files)}
-    return keys - named

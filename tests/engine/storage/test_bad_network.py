@@ -109,6 +109,19 @@ def test_what_an_answer_holds_back_is_removed_in_the_end_or_named(
         open_storage(root, tmp_path / "again").discard("many")
 
 
+def test_what_an_answer_holds_back_for_good_is_told(
+    root: str, tmp_path: Path, behind: Callable[[Faults], Any]
+) -> None:
+    storage = open_storage(root, tmp_path)
+    storage.put(file(tmp_path / "one", b"text"), "many/0001.txt")
+    behind(lambda kind, _: Held("SlowDown") if kind == "delete" else None)
+    with pytest.raises(
+        RunError, match=r"many/0001\.txt: cannot be removed: the store refused 8 times \(SlowDown"
+    ):
+        open_storage(root, tmp_path / "again").discard("many")
+    assert keys_in(root) == {"many/0001.txt"}
+
+
 @pytest.mark.parametrize("fault", [Refused(), Cut(None)], ids=repr)
 def test_a_store_that_never_answers_is_one_line(
     fault: Fault, root: str, tmp_path: Path, behind: Callable[[Faults], Any]

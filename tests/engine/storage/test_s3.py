@@ -97,6 +97,18 @@ def test_discarded_key_is_gone(storage: Storage, tmp_path: Path) -> None:
         storage.read("stage/one/manifest.json")
 
 
+def test_uploads_that_were_not_finished_are_given_up_but_for_those_that_are_kept(
+    root: str, tmp_path: Path
+) -> None:
+    bucket, _, prefix = root.removeprefix("s3://").partition("/")
+    client = boto3.client("s3")
+    for key in ("stage/one/live/x", "stage/one/dead/x", "stage/two/live/x"):
+        client.create_multipart_upload(Bucket=bucket, Key=f"{prefix}/{key}")
+    open_storage(root, tmp_path).sweep("stage/one", ("stage/one/live/",))
+    left = client.list_multipart_uploads(Bucket=bucket)["Uploads"]
+    assert [upload["Key"] for upload in left] == [f"{prefix}/stage/one/live/x", f"{prefix}/stage/two/live/x"]
+
+
 def test_pipeline_on_s3_gives_what_it_gives_on_disk(root: str, tmp_path: Path) -> None:
     for name in "ab":
         write_jsonl(

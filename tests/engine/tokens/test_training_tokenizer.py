@@ -20,7 +20,7 @@ from mashbill.config import TokensConfig
 from mashbill.tokens import piece_counts
 from mashbill.tokens.piece_counts import PieceCounts
 from mashbill.tokens.tokenizer import train_tokenizer
-from mashbill.tokens.training_sample import count_beginning
+from mashbill.tokens.training_sample import SAMPLE_BATCH, count_beginning
 
 ARTICLE = json.loads((TESTS / "data" / "scripts" / "article_1.json").read_text(encoding="utf-8"))
 UNKNOWN = "\U0001fae9 \u0378 new"
@@ -55,6 +55,23 @@ def by_counts(texts: list[str], vocabulary: int, end_of_text: str | None = None)
     config = TokensConfig(vocabulary=vocabulary, training_bytes=1_000_000_000, end_of_text=end_of_text)
     documents: Any = {"texts": [Texts(texts)]}
     return str(train_tokenizer(documents, config).to_str(pretty=True))
+
+
+def test_each_domain_gives_its_first_texts_until_its_share_is_there() -> None:
+    letters = {"first": "ab ", "second": "cd "}
+    texts = {
+        name: ["".join(random.Random(i).choices(few, k=40)) for i in range(3 * SAMPLE_BATCH)]
+        for name, few in letters.items()
+    }
+    share = next(iter(Texts(texts["first"]).batches(["text"], SAMPLE_BATCH))).column(0).nbytes
+    for batches, more in ((1, 0), (2, 2)):
+        config = TokensConfig(vocabulary=400, training_bytes=2 * share + more)
+        documents: Any = {
+            name: [Texts(some[:SAMPLE_BATCH]), Texts(some[SAMPLE_BATCH:])] for name, some in texts.items()
+        }
+        expected = [text for some in texts.values() for text in some[: batches * SAMPLE_BATCH]]
+        found = train_tokenizer(documents, config).to_str(pretty=True)
+        assert found == by_library(expected, 400)
 
 
 def random_texts(seed: int, letters: str) -> list[str]:

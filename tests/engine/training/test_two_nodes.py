@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from builders.nodes import S3_PORT, WAITED, Node, can_be_apart, namespaces
+from builders.nodes import WAITED, Node, can_be_apart, namespaces
 from builders.smoke import smoke_config, smoke_home
 
 pytestmark = [
@@ -52,8 +52,10 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node, Node
     """Two machines, the first with an S3 server."""
     folder = tmp_path_factory.mktemp("nodes")
     with namespaces(folder) as (head, other):
-        head.start(str(Path(sys.executable).parent / "moto_server"), "-H", head.address, "-p", str(S3_PORT))
-        head.python(WAITED, head.address, str(S3_PORT))
+        head.start(
+            str(Path(sys.executable).parent / "moto_server"), "-H", head.address, "-p", str(head.ports.s3)
+        )
+        head.python(WAITED, head.address, str(head.ports.s3))
         head.python(BUCKET)
         yield head, other
         for node in (head, other):
