@@ -10,12 +10,15 @@ from mashbill.artifacts import Artifact, Counts, StageRun, write_json
 from mashbill.config import PipelineConfig
 from mashbill.config.training import SCHEDULED
 from mashbill.launch.torchrun import accelerator, torchrun
-from mashbill.mixtures import Choice, Recipe, Recipes, Schedule, ScheduleChoice
+from mashbill.mixtures import Choice, Recipe, RecipeNumber, Recipes, Schedule, ScheduleChoice
 from mashbill.mixtures.schedule_choice import phases_of
 from mashbill.models.huggingface import MODELS
 from mashbill.tokens import TokenStore
 from mashbill.training.attempts import JOB, earlier_attempts
-from mashbill.training.recipe import deepspeed_config, forecast
+from mashbill.training.budget import forecast
+from mashbill.training.deepspeed_settings import with_own_table
+from mashbill.training.numbers import numbers_of
+from mashbill.training.recipe import deepspeed_config, settled
 
 log = logging.getLogger(__name__)
 TABLES = ("curve", "evaluations")
@@ -38,6 +41,7 @@ def train_parts(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> list[
 def run_train_part(run: StageRun) -> Counts:
     """Train on one mixture, from the last checkpoint where there is one."""
     config, name = run.config, run.part or "chosen"
+    training = settled(with_own_table(config))
     store = TokenStore(run.inputs["tokenize"])
     schedule = ScheduleChoice.read(run.inputs["schedule"]).followed if name == SCHEDULED else None
     mixture = schedule.mean if schedule else Choice.read(run.inputs["mix"]).mixtures[name]
@@ -45,7 +49,7 @@ def run_train_part(run: StageRun) -> Counts:
     figures = forecast(config, available_tokens=available, mixture=mixture, vocabulary=store.vocabulary)
     followed = schedule or Schedule.constant(mixture)
     job = {
-        "training": config.training.model_dump(mode="json"),
+        "training": training.model_dump(mode="json"),
         "seed": config.seed,
         "phases": followed.as_json(),
         "tokens": str(store.folder),
@@ -64,7 +68,8 @@ def run_train_part(run: StageRun) -> Counts:
         **asdict(figures),
         mixture=mixture,
         phases=phases_of(followed),
-        deepspeed=deepspeed_config(config.training),
+        numbers={n: RecipeNumber(**asdict(f)) for n, f in numbers_of(config.training).items()},
+        deepspeed=deepspeed_config(training),
         versions=_versions(),
     )
     recipe.write(run.output)
