@@ -28,8 +28,12 @@ class Rates(ABC):
     def rate_at(self, step: int) -> float:
         """The rate of a step, counted from 0; after the last it stays where the schedule ended."""
         if step < self.warmup:
-            return self.start + (self.after(self.warmup) - self.start) * (step + 1) / self.warmup
+            return self.start + (self.top() - self.start) * (step + 1) / self.warmup
         return self.after(step)
+
+    def top(self) -> float:
+        """The rate that warm-up ends with."""
+        return self.after(self.warmup)
 
     @abstractmethod
     def after(self, step: int) -> float:
@@ -65,6 +69,10 @@ class Decaying(Rates):
         if step <= turn:
             return self.course(step)
         return self.course(turn) * max(0, self.steps - step) / self.decay
+
+    def top(self) -> float:
+        """The rate that warm-up ends with, also in a run so short that it decays at once."""
+        return self.course(self.warmup)
 
     @abstractmethod
     def course(self, step: int) -> float:

@@ -200,11 +200,13 @@ def _within(name: str, key: str) -> bool:
 
 
 def _leaves(table: Mapping[str, Any], at: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted name and value of each setting; a group that says it is off has no others."""
+    """Dotted name and value of each setting; a group that is off, or left to the recipe, has no
+    others."""
     for name, value in table.items():
         if isinstance(value, Mapping) and value:
-            off = value.get("enabled") in (False, AUTO)
-            yield from _leaves({"enabled": False} if off else value, f"{at}{name}.")
+            enabled = value.get("enabled", True)
+            inner = {"enabled": enabled} if enabled in (False, AUTO) else value
+            yield from _leaves(inner, f"{at}{name}.")
         elif not isinstance(value, Mapping):
             yield f"{at}{name}", value
 

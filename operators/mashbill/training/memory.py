@@ -93,7 +93,7 @@ def activation_bytes(shape: ModelShape, tokens: int, *, width: int = 2, recomput
         recomputed: whether each block keeps its input alone, and is computed again in backward.
     """
     block = block_bytes(shape, width=width)
-    ends = 3 * shape.width * width + 4 + 8  # the last norm's input and output, the hidden gradient, ids
+    ends = 2 * shape.width * width + 4 + 8  # the last norm's input, the hidden gradient, ids
     if recomputed:
         return tokens * (shape.layers * shape.width * width + block + ends)
     return tokens * (shape.layers * block + ends)
