@@ -5,6 +5,8 @@ each step once, whatever training goes back to; TensorBoard is told what no long
 """
 
 import importlib.util
+import time
+import uuid
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -102,8 +104,6 @@ class MlflowSink:
 
     def take(self, step: int, scalars: Scalars) -> None:
         """Take the numbers of a step."""
-        import time
-
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
@@ -129,7 +129,7 @@ class WandbSink:
         import wandb
 
         kept = folder / "wandb_run.txt"
-        identity = kept.read_text(encoding="utf-8") if kept.exists() else wandb.util.generate_id()
+        identity = kept.read_text(encoding="utf-8") if kept.exists() else uuid.uuid4().hex
         self.run = wandb.init(
             project=settings.project,
             entity=settings.entity,
@@ -139,6 +139,7 @@ class WandbSink:
             name=name,
             dir=str(folder),
             config=dict(facts),
+            settings=wandb.Settings(console="off", silent=True),
         )
         kept.write_text(identity, encoding="utf-8")
 
@@ -151,7 +152,7 @@ class WandbSink:
 
     def close(self) -> None:
         """Write what is left."""
-        self.run.finish(quiet=True)
+        self.run.finish()
 
 
 def check_sinks(settings: MetricsConfig) -> Iterator[Check]:
