@@ -6,8 +6,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.table import Table
-
 from mashbill.cli.answers import show
 from mashbill.cli.mixture_options import read_tokens
 from mashbill.config import PipelineConfig, load_config, parse_overrides
@@ -82,16 +80,27 @@ def read_available(path: Path, domains: Sequence[str]) -> dict[str, int]:
 
 def _show(path: Path, config: PipelineConfig, found: "DryRun") -> None:
     if found.figures is not None:
-        table = Table("", "value", "from", title=f"{path}: the recipe", title_justify="left")
-        for row in (*_size_rows(found), *_recipe_rows(found), *_expense_rows(config, found)):
-            table.add_row(*row)
-        show(table)
-        show(_domains_table(found))
-    show(_memory_table(config, found))
+        rows = [*_size_rows(found), *_recipe_rows(found), *_expense_rows(config, found)]
+        wide = max(len(name) for name, _, _ in rows)
+        show(f"{path}: the recipe")
+        for name, value, source in rows:
+            show(f"  {name:{wide}}  {value}" + (f"  ({source})" if source else ""))
+        _show_columns("what is read of each domain", _domain_rows(found))
+    micro = config.training.micro_batch_sequences
+    _show_columns(f"memory of a rank, micro-batches of {micro} sequences", _memory_rows(config, found))
     for words in found.idle:
         show(f"note: {words}")
     for setting, words in found.found.items():
         show(f"checked: {setting}: {words}")
+
+
+def _show_columns(title: str, rows: Sequence[Sequence[str]]) -> None:
+    """Rows under a title, the first column to the left, others to the right."""
+    wide = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    show(title)
+    for row in rows:
+        numbers = (f"{cell:>{width}}" for cell, width in zip(row[1:], wide[1:], strict=True))
+        show(f"  {row[0]:{wide[0]}}  {'  '.join(numbers)}")
 
 
 def _size_rows(found: "DryRun") -> Iterator[Row]:
@@ -152,29 +161,27 @@ def _expense_rows(config: PipelineConfig, found: "DryRun") -> Iterator[Row]:
         yield "models", f"{models}, each of these figures", "training.mixtures"
 
 
-def _domains_table(found: "DryRun") -> Table:
+def _domain_rows(found: "DryRun") -> list[Sequence[str]]:
     from mashbill.training.amounts import short
 
     figures = found.figures
     assert figures is not None
-    table = Table("domain", "tokens", "epochs", title="what is read", title_justify="left")
+    rows: list[Sequence[str]] = [("domain", "tokens", "epochs")]
     for domain, tokens in figures.tokens_by_domain.items():
         epochs = figures.epochs_by_domain.get(domain)
-        table.add_row(domain, short(tokens), "unknown" if epochs is None else f"{epochs:.2f}")
-    return table
+        rows.append((domain, short(tokens), "unknown" if epochs is None else f"{epochs:.2f}"))
+    return rows
 
 
-def _memory_table(config: PipelineConfig, found: "DryRun") -> Table:
+def _memory_rows(config: PipelineConfig, found: "DryRun") -> list[Sequence[str]]:
     from mashbill.training.amounts import size
 
-    micro = config.training.micro_batch_sequences
-    title = f"memory of a rank, micro-batches of {micro} sequences"
     heads = ("weights", "gradients", "optimiser", "activations", "logits", "total")
-    table = Table("ZeRO stage", *heads, title=title, title_justify="left")
+    rows: list[Sequence[str]] = [("ZeRO", *heads)]
     for name, memory in found.memory.items():
         chosen = " (set)" if name == f"zero {config.training.zero_stage}" else ""
-        table.add_row(f"{name[-1]}{chosen}", *(size(getattr(memory, head)) for head in heads))
-    return table
+        rows.append((f"{name[-1]}{chosen}", *(size(getattr(memory, head)) for head in heads)))
+    return rows
 
 
 def _source(figure: "Figure") -> str:
