@@ -1,6 +1,7 @@
 """A user's own DeepSpeed JSON over ours: what of it is taken, and what is refused."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -183,6 +184,29 @@ def test_offloading_is_told_as_far_as_the_zero_stage_has_it() -> None:
         deepspeed_config(training(zero_stage=2, offload=disk))
     with pytest.raises(ConfigError, match=r"set training\.offload\.folder"):
         deepspeed_config(training(zero_stage=3, offload=OffloadConfig(optimizer="nvme")))
+
+
+def test_deepspeed_trains_the_same_whatever_is_offloaded_and_however_large_its_buckets_are() -> None:
+    """The settings as DeepSpeed itself takes them: what says how it runs changes no loss."""
+    told: list[dict[str, Any]] = [
+        {"zero_stage": 0},
+        {"zero_stage": 1},
+        {"zero_stage": 1, "offload": {"optimizer": "cpu"}},
+        {"zero_stage": 3, "offload": {"optimizer": "cpu", "parameters": "cpu"}},
+        {"zero_stage": 2, "deepspeed": {"zero_optimization": {"reduce_bucket_size": 1_000}}},
+    ]
+    command = [sys.executable, "-m", "builders.deepspeed_steps", *map(json.dumps, told)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment())
+    assert done.returncode == 0, done.stderr[-2_000:]
+    plain, *others = json.loads(done.stdout.splitlines()[-1])
+    assert plain[-1] < plain[0] - 0.5
+    for losses in others:
+        assert losses == pytest.approx(plain, abs=2e-4)
+
+
+def environment() -> dict[str, str]:
+    """That of this process, with the modules that it knows."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
 
 
 def test_a_config_is_read_and_merged_without_deepspeed() -> None:
