@@ -34,6 +34,10 @@ OF_THE_RECIPE = {
     "zero_optimization.stage": "training.zero_stage",
     "zero_optimization.offload_optimizer": "training.offload",
     "zero_optimization.offload_param": "training.offload",
+    "zero_optimization.cpu_offload": "training.offload",
+    "zero_optimization.cpu_offload_param": "training.offload",
+    "zero_allow_untested_optimizer": "nothing: the optimiser is torch's",
+    "zero_force_ds_cpu_optimizer": "nothing: the optimiser is torch's",
 }
 """Settings, and all within them, that the config has a field for."""
 CHANGES_NUMBERS = (
@@ -61,6 +65,7 @@ CHANGES_NUMBERS = (
     "tensor_parallel",
     "torch_autocast",
     "weight_quantization",
+    "zero_optimization.zenflow",
     "zero_optimization.zero_quantized_gradients",
     "zero_optimization.zero_quantized_nontrainable_weights",
     "zero_optimization.zero_quantized_weights",
@@ -133,8 +138,10 @@ def merged(settings: DeepSpeedSettings, own: str | DeepSpeedSettings | None) -> 
     return _over(settings, table)
 
 
-def replaced(settings: DeepSpeedSettings, own: DeepSpeedSettings) -> list[str]:
-    """Names of settings of the recipe's side that a user's own replace by another value."""
+def replaced(settings: DeepSpeedSettings, own: str | DeepSpeedSettings | None) -> list[str]:
+    """Names of ours that a user's own, as a table, give another value."""
+    if not isinstance(own, dict):
+        return []
     return [
         name for name, value in _leaves(own) if value != AUTO and _at(settings, name) not in (None, value)
     ]
@@ -226,6 +233,6 @@ def _over(below: DeepSpeedSettings, above: Mapping[str, Any]) -> DeepSpeedSettin
         under = found.get(name)
         if isinstance(value, Mapping):
             found[name] = _over(under if isinstance(under, dict) else {}, value)
-        elif value != AUTO:
+        elif value not in (AUTO, under):
             found[name] = value
     return found

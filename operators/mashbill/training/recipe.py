@@ -11,7 +11,7 @@ from mashbill.errors import ConfigError
 from mashbill.models.schedules import Cosine, Power, Rates, WarmupStableDecay
 from mashbill.storage import refuse_unwritable
 from mashbill.training.deepspeed_keys import check_deepspeed
-from mashbill.training.deepspeed_settings import merged, ours, with_own_table
+from mashbill.training.deepspeed_settings import merged, ours, replaced, with_own_table
 from mashbill.training.numbers import batch_sequences, gradient_accumulation, numbers_of, world_size
 from mashbill.training.sinks import check_sinks
 
@@ -89,7 +89,7 @@ def check_recipe(config: PipelineConfig) -> Iterator[Check]:
     if _stands(lambda: numbers_of(training)):
         yield Check("training.schedule", schedule)
     if training.deepspeed is not None and _stands(lambda: gradient_accumulation(training)):
-        yield Check("training.deepspeed", lambda: check_deepspeed(deepspeed_config(with_own_table(config))))
+        yield Check("training.deepspeed", lambda: _deepspeed(with_own_table(config)))
     if training.offload.folder is not None:
         yield Check("training.offload.folder", lambda: _usable(config.resolve(training.offload.folder or "")))
     yield from check_sinks(training.metrics)
@@ -109,6 +109,14 @@ def deepspeed_config(training: TrainingConfig) -> DeepSpeedSettings:
         peak=numbers_of(training)["learning_rate"].value,
     )
     return merged(found, training.deepspeed)
+
+
+def _deepspeed(training: TrainingConfig) -> str:
+    """Say what becomes of DeepSpeed settings of the config's own."""
+    known = check_deepspeed(deepspeed_config(training))
+    plain = deepspeed_config(training.model_copy(update={"deepspeed": None}))
+    other = replaced(plain, training.deepspeed)
+    return f"{known}; yours stand for ours in {', '.join(other)}" if other else known
 
 
 def _stands(look: Callable[[], object]) -> bool:

@@ -15,7 +15,7 @@ from mashbill.config.recipe import OffloadConfig
 from mashbill.errors import ConfigError
 from mashbill.training.deepspeed_keys import check_deepspeed
 from mashbill.training.deepspeed_settings import with_own_table
-from mashbill.training.recipe import deepspeed_config
+from mashbill.training.recipe import check_recipe, deepspeed_config
 
 SHAPE = ModelShape(layers=1, width=32, heads=2, kv_heads=2, feed_forward=64, context=32)
 HUGGING_FACE = {
@@ -72,6 +72,8 @@ def test_the_json_of_a_hugging_face_trainer_serves_as_it_is() -> None:
             "zero_optimization.offload_optimizer.device: is 'cpu', and in the recipe it is not there; "
             "remove it, or set training.offload",
         ),
+        ({"zero_force_ds_cpu_optimizer": True}, "zero_force_ds_cpu_optimizer: is True, and in the recipe it"),
+        ({"zero_optimization": {"cpu_offload": True}}, "zero_optimization.cpu_offload: is True"),
         ({"fp16": {"enabled": True}}, "fp16.enabled: is True, which changes what is trained; remove fp16"),
         ({"zero_optimization": {"zero_quantized_weights": True}}, "zero_optimization.zero_quantized_weights"),
         ({"communication_data_type": "fp16"}, "communication_data_type: is 'fp16', which changes what is"),
@@ -94,6 +96,15 @@ def test_what_is_equal_or_off_is_no_conflict() -> None:
         {"optimizer": {"type": "AdamW", "params": {"betas": [0.9, 0.95]}}},
     ):
         assert deepspeed_config(training(deepspeed=own))["train_batch_size"] == 16
+    floats = deepspeed_config(training(deepspeed={"train_batch_size": 16.0}))
+    assert isinstance(floats["train_batch_size"], int)
+
+
+def test_what_stands_for_ours_is_said(tmp_path: Path) -> None:
+    own = "deepspeed = { steps_per_print = 10, dump_state = true, wall_clock_breakdown = false }"
+    config = corpus_config(tmp_path, {"a": "a.jsonl", "b": "b.jsonl"}, extra=f"[training]\n{own}")
+    (check,) = (check for check in check_recipe(config) if check.setting == "training.deepspeed")
+    assert check.look().endswith("; yours stand for ours in steps_per_print")
 
 
 @pytest.mark.parametrize(
