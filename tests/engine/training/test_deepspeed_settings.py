@@ -197,6 +197,7 @@ def test_offloading_is_told_as_far_as_the_zero_stage_has_it() -> None:
         deepspeed_config(training(zero_stage=3, offload=OffloadConfig(optimizer="nvme")))
 
 
+@pytest.mark.slow
 def test_deepspeed_trains_the_same_whatever_is_offloaded_and_however_large_its_buckets_are() -> None:
     """The settings as DeepSpeed itself takes them: what says how it runs changes no loss."""
     told: list[dict[str, Any]] = [

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from builders.corpus import corpus_config
+from builders.corpus import corpus_config, run_stages, write_jsonl
 from builders.shell import mashbill
+from mashbill.cli.recipe import known_of
 from mashbill.config import PipelineConfig
+from mashbill.tokens import TokenStore
 from mashbill.training.dry_run import DryRun, Known, dry_run
 
 LARGE = """
@@ -18,6 +20,23 @@ vocabulary = 32_000
 model = { layers = 22, width = 2048, heads = 32, kv_heads = 4, feed_forward = 5632, context = 2048 }
 tokens = 25_000_000_000
 processes_per_node = 8
+"""
+UP_TO_TOKENS = """
+[deduplication]
+near = false
+[quality]
+positives = ["r"]
+sample_documents = 100
+dimension = 8
+buckets = 1_000
+[bootstrap]
+models = 0
+[selection]
+min_documents = 20
+[tokens]
+vocabulary = 300
+validation_share = 0.2
+max_validation_bytes = 2_000
 """
 NOTHING = Known()
 
@@ -168,3 +187,18 @@ def test_a_field_that_does_nothing_says_with_what_it_would(tmp_path: Path) -> No
     lines = ["batch_sequences = 256", 'schedule = "wsd"', "min_learning_rate = 1e-5"]
     (words,) = look(tmp_path, *lines).idle
     assert words.endswith("it does with training.schedule = 'cosine', and that is 'wsd'")
+
+
+@pytest.mark.slow
+def test_what_was_made_on_this_machine_is_known(tmp_path: Path) -> None:
+    kinds = {"a": "The number {0} comes before the next.", "b": "{0} times {0} is more.", "r": "A text, {0}."}
+    for name, words in kinds.items():
+        write_jsonl(tmp_path / f"{name}.jsonl", [words.format(i) for i in range(300)])
+    made = corpus_config(tmp_path, {"a": "a.jsonl", "b": "b.jsonl"}, {"r": "r.jsonl"}, UP_TO_TOKENS)
+    assert known_of(made, None) == NOTHING
+    store = TokenStore(run_stages(made, "tokenize")["tokenize"])
+    known = known_of(made, None)
+    assert known.vocabulary == store.vocabulary
+    assert known.tokens == {d: len(store.train_tokens(d)) for d in ("a", "b")}
+    other = made.model_copy(update={"tokens": made.tokens.model_copy(update={"vocabulary": 290})})
+    assert known_of(other, None) == NOTHING
