@@ -101,9 +101,9 @@ def train(
 ) -> None:
     """Train the final models, or check the recipe with --dry-run."""
     if dry_run:
-        from mashbill.cli.recipe import print_forecast
+        from mashbill.cli.recipe import print_dry_run
 
-        print_forecast(config, set_ or [], available, as_json=json_)
+        print_dry_run(config, set_ or [], available, as_json=json_)
     else:
         run_pipeline("train", config, set_ or [], force=False, approve=False, repair=False, as_json=json_)
 

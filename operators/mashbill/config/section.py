@@ -38,6 +38,10 @@ class Section(BaseModel):
         determining: Settings = _computed(self, self.model_dump(mode="json"))
         return determining
 
+    def settled_by(self) -> frozenset[str]:
+        """Settings of how it runs that a result depends on all the same, as others of the section stand."""
+        return frozenset()
+
 
 def is_how_it_runs(field: FieldInfo) -> bool:
     """Whether a setting changes nothing of what is computed."""
@@ -48,7 +52,8 @@ def _computed(value: Any, dumped: Any) -> Any:
     """What was dumped of a value, without settings of how it runs."""
     if isinstance(value, BaseModel):
         fields = type(value).model_fields
-        kept = (name for name in dumped if not is_how_it_runs(fields[name]))
+        settling = value.settled_by() if isinstance(value, Section) else frozenset()
+        kept = (name for name in dumped if name in settling or not is_how_it_runs(fields[name]))
         return {name: _computed(getattr(value, name), dumped[name]) for name in kept}
     if isinstance(value, Mapping):
         pairs = zip(value.values(), dumped.items(), strict=True)

@@ -2,8 +2,16 @@
 
 from typing import Any
 
-from mashbill.artifacts import Record, RecordOf
+from mashbill.artifacts import Part, Record, RecordOf
 from mashbill.mixtures.schedule_choice import Phase
+
+
+class RecipeNumber(Part):
+    """A number that a training was steered by: the law, config or default that it is from, and how."""
+
+    value: float
+    source: str
+    note: str = ""
 
 
 class Recipe(Record):
@@ -17,6 +25,7 @@ class Recipe(Record):
         steps: optimiser steps of batch_tokens tokens.
         tokens_by_domain, epochs_by_domain: what is read of each domain.
         mixture: of the whole run; phases: one after the other.
+        numbers: that the training was steered by, each with its source.
         deepspeed: its settings; versions: of the packages.
     """
 
@@ -33,6 +42,7 @@ class Recipe(Record):
     epochs_by_domain: dict[str, float]
     mixture: dict[str, float]
     phases: tuple[Phase, ...]
+    numbers: dict[str, RecipeNumber]
     deepspeed: dict[str, Any]
     versions: dict[str, str]
 

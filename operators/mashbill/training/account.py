@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from mashbill.artifacts import ProgressFile
+from mashbill.config.recipe import MetricsConfig
 from mashbill.launch.torchrun import PROGRESS
+from mashbill.training.metrics import Metrics, StepRecord, over_ranks
+from mashbill.training.pace import Pace
 
 log = logging.getLogger(__name__)
 CURVE, EVALUATIONS, SAVES, EVENTS = "curve.csv", "evaluations.csv", "saves.csv", "events.jsonl"
@@ -33,14 +36,16 @@ class Account:
 
     Args:
         folder: local; kept between attempts.
-        steps: of the whole training.
-        batch_tokens: tokens of a global batch.
+        metrics: where the figures go beside tables.
+        pace: of the training.
         keeps: whether this process keeps it: the others' accounts do nothing.
     """
 
-    def __init__(self, folder: Path, *, steps: int, batch_tokens: int, keeps: bool) -> None:
-        self.folder, self.steps, self.batch_tokens, self.keeps = folder, steps, batch_tokens, keeps
+    def __init__(self, folder: Path, metrics: MetricsConfig, pace: Pace, *, keeps: bool) -> None:
+        self.folder, self.pace, self.keeps = folder, pace, keeps
         self.progress = ProgressFile(folder / PROGRESS)
+        self.settings = metrics
+        self.metrics: Metrics | None = None
 
     def stepped(
         self,
@@ -66,24 +71,42 @@ class Account:
         """
         if not self.keeps:
             return
-        slowest = max(range(len(by_rank)), key=by_rank.__getitem__)
-        median = sorted(by_rank)[len(by_rank) // 2]
-        rounded = [round(value, 4) for value in (waited, seconds, median, by_rank[slowest])]
-        speed = round(self.batch_tokens / seconds)
-        row = [step, step * self.batch_tokens, loss, rate, speed, norm, *rounded, slowest]
+        over, tokens = over_ranks(by_rank), step * self.pace.batch_tokens
+        self.pace.took(seconds)
+        speed = self.pace.batch_tokens / seconds
+        parts = [round(value, 4) for value in (waited, seconds, over.median, over.worst)]
+        row = [step, tokens, loss, rate, round(speed), norm, *parts, over.slowest_rank]
         self._add(CURVE, CURVE_HEAD, row)
-        self.progress(step / self.steps, f"step {step} of {self.steps}, loss {loss:.3f}")
+        if self.metrics is not None:
+            record = StepRecord(
+                step=step,
+                tokens=tokens,
+                loss=loss,
+                gradient_norm=norm,
+                learning_rate=rate,
+                tokens_per_second=speed,
+                seconds=over,
+                data_wait_seconds=waited,
+                mfu=self.pace.mfu,
+                **_memory(),
+            )
+            self.metrics.stepped(record)
+        self.progress(step / self.pace.steps, self.pace.words(step, loss))
 
     def evaluated(self, step: int, values: Mapping[str, float]) -> None:
         """Bits per byte of each set were measured."""
-        row = [step, step * self.batch_tokens, *values.values()]
-        self._add(EVALUATIONS, ("step", "tokens", *values), row)
+        tokens = step * self.pace.batch_tokens
+        self._add(EVALUATIONS, ("step", "tokens", *values), [step, tokens, *values.values()])
+        if self.metrics is not None:
+            self.metrics.evaluated(step, tokens, values)
 
     def event(self, step: int, kind: str, words: str) -> None:
         """Something happened that whoever trains wants to know."""
         if self.keeps:
             log.warning("%s", words)
             self._note(step, kind, words)
+        if self.metrics is not None:
+            self.metrics.noted(step, words)
 
     def alarm(self, step: int, kind: str, words: str) -> None:
         """Something happened after which this process ends: each that finds it out says so."""
@@ -115,6 +138,15 @@ class Account:
                 head, *rows = path.read_text().splitlines()
                 kept = [row for row in rows if int(row.split(",")[0]) <= step]
                 path.write_text("\n".join([head, *kept]) + "\n")
+        if self.metrics is None:
+            self.metrics = Metrics(self.folder, self.settings, name=self.folder.name, step=step)
+        else:
+            self.metrics.back_to(step)
+
+    def close(self) -> None:
+        """Write what is left."""
+        if self.metrics is not None:
+            self.metrics.close()
 
     def _add(self, name: str, head: Sequence[str], row: Sequence[Any]) -> None:
         if not self.keeps:
@@ -126,3 +158,13 @@ class Account:
             if new:
                 writer.writerow(head)
             writer.writerow(row)
+
+
+def _memory() -> dict[str, int]:
+    """Bytes of this process's GPU that are taken, and that were at most; nothing without one."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return {}
+    taken, most = torch.cuda.memory_allocated(), torch.cuda.max_memory_allocated()
+    return {"memory_allocated_bytes": taken, "memory_peak_bytes": most}

@@ -20,9 +20,9 @@ import torch.distributed as dist
 from mashbill.config import TrainingConfig
 from mashbill.errors import RunError
 from mashbill.mixtures import MixtureLoader
-from mashbill.models.optimisation import learning_rate_at
 from mashbill.training.account import Account
 from mashbill.training.engine import Engine, sum_over_processes
+from mashbill.training.recipe import rates
 from mashbill.training.recovery import Course, Recovery
 from mashbill.training.watch import COMPUTING, READING, WAITING, Watch
 
@@ -61,7 +61,7 @@ class Loop:
     ) -> None:
         self.engine, self.loader, self.training, self.steps = engine, loader, training, steps
         self.account, self.recovery, self.watch, self.ask = account, recovery, watch, ask
-        self.rank, self.world = dist.get_rank(), dist.get_world_size()
+        self.rank, self.world, self.rates = dist.get_rank(), dist.get_world_size(), rates(training)
         self.guard, self.signalled, self.all_end = recovery.guard, False, False
 
     @property
@@ -99,13 +99,7 @@ class Loop:
         rows = self._rows()
         waited = time.monotonic() - started
         self.watch.at(COMPUTING, step)
-        rate = learning_rate_at(
-            step,
-            self.steps,
-            self.training.learning_rate,
-            minimum=self.training.min_learning_rate,
-            warmup_share=self.training.warmup_share,
-        )
+        rate = self.rates.rate_at(step)
         self.engine.set_rate(rate)
         loss = torch.zeros((), device=self.engine.device)
         micro = torch.split(rows, self.training.micro_batch_sequences)

@@ -1,155 +1,152 @@
-"""The recipe of a final model: what a config amounts to in steps, tokens, epochs, FLOPs, memory and
-DeepSpeed's settings."""
+"""The recipe of a final model as what trains it is told: a settled config, the learning rate of each step,
+and DeepSpeed's settings."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from mashbill.config import PipelineConfig, TrainingConfig
 from mashbill.config.check import Check
+from mashbill.config.recipe import DeepSpeedSettings
 from mashbill.errors import ConfigError
-from mashbill.models.sizes import ADAM_BETAS, flops_per_token, memory_per_rank, parameter_count
-from mashbill.tokens.tokenizer import expected_vocabulary
-
-ZERO_STAGES = (0, 1, 2, 3)
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """A recipe's figures, known before anything is trained.
-
-    Attributes:
-        parameters: embeddings among them.
-        flops_per_token: forward and backward.
-        training_flops: of the whole run.
-        memory_per_rank_bytes: weights, gradients and optimiser by ZeRO stage, before activations.
-        world_size: processes.
-        steps: optimiser steps.
-        batch_tokens: tokens of a global batch.
-        gradient_accumulation: micro-batches a process and step.
-        tokens_by_domain: tokens read of each domain.
-        epochs_by_domain: times each domain is read, where what there is of it is known.
-    """
-
-    parameters: int
-    flops_per_token: float
-    training_flops: float
-    memory_per_rank_bytes: dict[str, int]
-    world_size: int
-    steps: int
-    batch_tokens: int
-    gradient_accumulation: int
-    tokens_by_domain: dict[str, int]
-    epochs_by_domain: dict[str, float]
+from mashbill.models.schedules import Cosine, Power, Rates, WarmupStableDecay
+from mashbill.storage import refuse_unwritable
+from mashbill.training.deepspeed_keys import check_deepspeed
+from mashbill.training.deepspeed_settings import merged, ours, replaced, with_own_table
+from mashbill.training.numbers import batch_sequences, gradient_accumulation, numbers_of, world_size
+from mashbill.training.sinks import check_sinks
 
 
-def forecast(
-    config: PipelineConfig,
-    *,
-    available_tokens: Mapping[str, int] | None = None,
-    mixture: Mapping[str, float] | None = None,
-    vocabulary: int | None = None,
-) -> Forecast:
-    """What the training section amounts to.
+def settled(training: TrainingConfig) -> TrainingConfig:
+    """The same training with each number standing plainly: no law is left to be applied.
 
-    Args:
-        config: the whole config.
-        available_tokens: tokens there are of each domain; without it epochs are unknown.
-        mixture: weight of each domain; without it natural where tokens are known, else uniform.
-        vocabulary: ids of the tokenizer; without it those of the one that is given or will be trained.
     Raises:
-        ConfigError: the batch does not divide, or a domain would be repeated more than max_epochs times.
+        ConfigError: a law does not hold here, or numbers do not go together.
     """
-    training, domains = config.training, config.mixture_names
-    if mixture is None:
-        total = sum(available_tokens[d] for d in domains) if available_tokens else len(domains)
-        mixture = {d: (available_tokens[d] if available_tokens else 1) / total for d in domains}
-    ids = expected_vocabulary(config) if vocabulary is None else vocabulary
-    parameters = parameter_count(training.model, ids)
-    per_token = flops_per_token(training.model, ids)
-    steps, batch_tokens = training_steps(training), training.batch_sequences * training.model.context
-    tokens = {d: round(mixture[d] * steps * batch_tokens) for d in domains}
-    epochs = {d: tokens[d] / available_tokens[d] for d in domains} if available_tokens else {}
-    for domain, times in epochs.items():
-        if times > training.max_epochs * 1.01:
-            raise ConfigError(
-                "training.max_epochs",
-                f"{domain} would be read {times:.1f} times",
-                "add text, lower its weight or training.tokens",
-            )
-    return Forecast(
-        parameters=parameters,
-        flops_per_token=per_token,
-        training_flops=per_token * steps * batch_tokens,
-        memory_per_rank_bytes={
-            f"zero {s}": memory_per_rank(parameters, world_size(training), s) for s in ZERO_STAGES
-        },
-        world_size=world_size(training),
-        steps=steps,
-        batch_tokens=batch_tokens,
-        gradient_accumulation=gradient_accumulation(training),
-        tokens_by_domain=tokens,
-        epochs_by_domain=epochs,
+    numbers = numbers_of(training)
+    return training.model_copy(
+        update={
+            "recipe": "hand",
+            "learning_rate": numbers["learning_rate"].value,
+            "min_learning_rate": numbers["min_learning_rate"].value,
+            "batch_sequences": int(numbers["batch_sequences"].value),
+            "batch_tokens": None,
+        }
     )
 
 
-def world_size(training: TrainingConfig) -> int:
-    """Processes of the job."""
-    return training.nodes * training.processes_per_node
+def rates(training: TrainingConfig) -> Rates:
+    """The learning rate of each step.
+
+    Raises:
+        ConfigError: warm-up and decay do not fit into the run, or the end is above the peak.
+    """
+    numbers = {name: figure.value for name, figure in numbers_of(training).items()}
+    steps, warmup = int(numbers["steps"]), int(numbers["warmup_steps"])
+    decay, peak = int(numbers["decay_steps"]), numbers["learning_rate"]
+    _check_lengths(training, steps, warmup=warmup, decay=decay)
+    start = training.warmup_from
+    if training.schedule == "cosine":
+        _check_end(numbers["min_learning_rate"], peak)
+        return Cosine(
+            steps=steps, warmup=warmup, start=start, peak=peak, minimum=numbers["min_learning_rate"]
+        )
+    if training.schedule == "wsd":
+        return WarmupStableDecay(steps=steps, warmup=warmup, start=start, decay=decay, peak=peak)
+    law = training.power
+    return Power(
+        steps=steps,
+        warmup=warmup,
+        start=start,
+        decay=decay,
+        batch=int(numbers["batch_sequences"]),
+        batch_tokens=int(numbers["batch_tokens"]),
+        amplitude=law.amplitude,
+        exponent=law.exponent,
+        max_rate=law.max_rate,
+        scale=law.base_width / training.model.width,
+    )
 
 
 def training_steps(training: TrainingConfig) -> int:
     """Optimiser steps: the budget rounded to whole batches."""
-    return max(1, round(training.tokens / (training.batch_sequences * training.model.context)))
+    return int(numbers_of(training)["steps"].value)
 
 
-def gradient_accumulation(training: TrainingConfig) -> int:
-    """Micro-batches that a process runs for one step.
+def check_recipe(config: PipelineConfig) -> Iterator[Check]:
+    """Whether the recipe can be trained: the batch divides among processes, laws hold, the schedule fits, and
+    DeepSpeed's and the metrics' settings will do."""
+    training = config.training
+
+    def divides() -> str:
+        accumulated = gradient_accumulation(training)
+        return f"{world_size(training)} processes, {accumulated} micro-batches each for a step"
+
+    def schedule() -> str:
+        found = rates(training)
+        return f"{training.schedule}, {found.steps:,} steps, {found.warmup:,} of them warm-up"
+
+    yield Check("training.batch_sequences", divides)
+    if _stands(lambda: numbers_of(training)):
+        yield Check("training.schedule", schedule)
+    if training.deepspeed is not None and _stands(lambda: gradient_accumulation(training)):
+        yield Check("training.deepspeed", lambda: _deepspeed(with_own_table(config)))
+    if training.offload.folder is not None:
+        yield Check("training.offload.folder", lambda: _usable(config.resolve(training.offload.folder or "")))
+    yield from check_sinks(training.metrics)
+
+
+def deepspeed_config(training: TrainingConfig) -> DeepSpeedSettings:
+    """DeepSpeed's settings for a recipe, the config's own merged into them; the learning rate is set step by
+    step.
 
     Raises:
-        ConfigError: the batch is no multiple of world size x micro-batch.
+        ConfigError: settings of the config's own would change the recipe.
     """
-    together = world_size(training) * training.micro_batch_sequences
-    if training.batch_sequences % together:
+    found = ours(
+        training,
+        batch=batch_sequences(training),
+        accumulation=gradient_accumulation(training),
+        peak=numbers_of(training)["learning_rate"].value,
+    )
+    return merged(found, training.deepspeed)
+
+
+def _deepspeed(training: TrainingConfig) -> str:
+    """Say what becomes of DeepSpeed settings of the config's own."""
+    known = check_deepspeed(deepspeed_config(training))
+    plain = deepspeed_config(training.model_copy(update={"deepspeed": None}))
+    other = replaced(plain, training.deepspeed)
+    return f"{known}; yours stand for ours in {', '.join(other)}" if other else known
+
+
+def _stands(look: Callable[[], object]) -> bool:
+    """Whether what other checks look at is there: if not, an earlier one has told."""
+    try:
+        look()
+    except ConfigError:
+        return False
+    return True
+
+
+def _usable(folder: str) -> str:
+    refuse_unwritable("training.offload.folder", Path(folder))
+    return f"{folder} may be written"
+
+
+def _check_lengths(training: TrainingConfig, steps: int, *, warmup: int, decay: int) -> None:
+    if warmup + decay > max(2, steps):
+        name = "warmup_share" if training.warmup_tokens is None else "warmup_tokens"
         raise ConfigError(
-            "training.batch_sequences",
-            f"{training.batch_sequences} is no multiple of {world_size(training)} processes x "
-            f"{training.micro_batch_sequences} sequences",
-            "change it, or training.micro_batch_sequences",
+            f"training.{name}",
+            f"warm-up takes {warmup:,} steps and decay {decay:,} of {steps:,}",
+            "shorten it, or training.decay_share" if decay else "shorten it, or raise training.tokens",
         )
-    return training.batch_sequences // together
 
 
-def check_batches(config: PipelineConfig) -> Iterator[Check]:
-    """Whether the batch divides among the processes."""
-
-    def look() -> str:
-        accumulated = gradient_accumulation(config.training)
-        return f"{world_size(config.training)} processes, {accumulated} micro-batches each for a step"
-
-    yield Check("training.batch_sequences", look)
-
-
-def deepspeed_config(training: TrainingConfig) -> dict[str, Any]:
-    """DeepSpeed's settings for a recipe; the learning rate is set step by step."""
-    return {
-        "train_batch_size": training.batch_sequences,
-        "train_micro_batch_size_per_gpu": training.micro_batch_sequences,
-        "gradient_accumulation_steps": gradient_accumulation(training),
-        "gradient_clipping": training.gradient_clip,
-        "optimizer": {
-            "type": "AdamW",
-            "params": {
-                "lr": training.learning_rate,
-                "betas": list(ADAM_BETAS),
-                "eps": 1e-8,
-                "weight_decay": training.weight_decay,
-                "torch_adam": True,
-            },
-        },
-        "zero_optimization": {"stage": training.zero_stage},
-        "zero_allow_untested_optimizer": True,
-        "bf16": {"enabled": training.precision == "bf16"},
-        "steps_per_print": 10**9,
-        "wall_clock_breakdown": False,
-    }
+def _check_end(minimum: float, peak: float) -> None:
+    if minimum > peak:
+        raise ConfigError(
+            "training.min_learning_rate",
+            f"{minimum:g} is above the peak of {peak:g}",
+            "lower it, or raise training.learning_rate",
+        )

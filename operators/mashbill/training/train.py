@@ -10,14 +10,17 @@ from mashbill.artifacts import Artifact, Counts, StageRun
 from mashbill.config import PipelineConfig
 from mashbill.config.training import SCHEDULED
 from mashbill.launch.torchrun import accelerator, torchrun
-from mashbill.mixtures import Choice, Recipe, Recipes, Schedule, ScheduleChoice
+from mashbill.mixtures import Choice, Recipe, RecipeNumber, Recipes, Schedule, ScheduleChoice
 from mashbill.mixtures.schedule_choice import phases_of
 from mashbill.models.huggingface import MODELS
 from mashbill.tokens import TokenStore
 from mashbill.training.account import EVENTS
 from mashbill.training.attempts import earlier_attempts
+from mashbill.training.budget import forecast
+from mashbill.training.deepspeed_settings import with_own_table
 from mashbill.training.job import Job
-from mashbill.training.recipe import deepspeed_config, forecast
+from mashbill.training.numbers import numbers_of
+from mashbill.training.recipe import deepspeed_config, settled
 
 log = logging.getLogger(__name__)
 TABLES = ("curve", "evaluations")
@@ -40,6 +43,7 @@ def train_parts(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> list[
 def run_train_part(run: StageRun) -> Counts:
     """Train on one mixture, from the last checkpoint where there is one."""
     config, name = run.config, run.part or "chosen"
+    training = settled(with_own_table(config))
     store = TokenStore(run.inputs["tokenize"])
     schedule = ScheduleChoice.read(run.inputs["schedule"]).followed if name == SCHEDULED else None
     mixture = schedule.mean if schedule else Choice.read(run.inputs["mix"]).mixtures[name]
@@ -47,7 +51,7 @@ def run_train_part(run: StageRun) -> Counts:
     figures = forecast(config, available_tokens=available, mixture=mixture, vocabulary=store.vocabulary)
     followed = schedule or Schedule.constant(mixture)
     job = Job(
-        training=config.training,
+        training=training,
         seed=config.seed,
         phases=followed.as_json(),
         tokens=str(store.folder),
@@ -73,7 +77,8 @@ def run_train_part(run: StageRun) -> Counts:
         **asdict(figures),
         mixture=mixture,
         phases=phases_of(followed),
-        deepspeed=deepspeed_config(config.training),
+        numbers={n: RecipeNumber(**asdict(f)) for n, f in numbers_of(config.training).items()},
+        deepspeed=deepspeed_config(training),
         versions=_versions(),
     )
     recipe.write(run.output)

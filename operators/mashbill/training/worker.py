@@ -15,14 +15,17 @@ from mashbill.launch.torchrun import ASKED_TO_END, PAUSED
 from mashbill.mixtures import MixtureLoader, Schedule
 from mashbill.models.huggingface import save_weights
 from mashbill.models.measurement import bits_per_byte
+from mashbill.models.sizes import flops_per_token
 from mashbill.models.transformer import Transformer
 from mashbill.storage import open_storage
 from mashbill.tokens import TokenStore
 from mashbill.training.account import Account
 from mashbill.training.checkpoint import Checkpoints
 from mashbill.training.engine import Engine, start_processes
+from mashbill.training.hardware import peak_of_device
 from mashbill.training.job import Job
 from mashbill.training.loop import Loop, Paused
+from mashbill.training.pace import Pace
 from mashbill.training.recipe import training_steps
 from mashbill.training.recovery import Recovery
 from mashbill.training.saving import Saver
@@ -59,8 +62,7 @@ class Worker:
         )
         model = Transformer(self.training.model, self.store.vocabulary, job.seed)
         self.engine = Engine(model, self.training, self.device)
-        batch_tokens = self.training.batch_sequences * context
-        account = Account(self.scratch, steps=self.steps, batch_tokens=batch_tokens, keeps=self.rank == 0)
+        account = Account(self.scratch, self.training.metrics, self._pace(), keeps=self.rank == 0)
         self.watch = Watch(
             self.training.watch.hang_seconds,
             self.scratch,
@@ -80,6 +82,17 @@ class Worker:
             ask=self.scratch / ASKED_TO_END,
         )
 
+    def _pace(self) -> Pace:
+        name = torch.cuda.get_device_name(self.device) if self.job.accelerator == "cuda" else "cpu"
+        shape = self.training.model
+        return Pace(
+            steps=self.steps,
+            batch_tokens=self.training.batch_sequences * shape.context,
+            flops_per_token=flops_per_token(shape, self.store.vocabulary),
+            peak_flops=peak_of_device(name, self.training.hardware),
+            processors=dist.get_world_size(),
+        )
+
     def run(self) -> None:
         """Train to the end and export.
 
@@ -88,6 +101,7 @@ class Worker:
         """
         self.loop.run(self._bits_per_byte)
         self._export()
+        self.loop.account.close()
         self.watch.stop()
 
     def _bits_per_byte(self) -> Mapping[str, float]:

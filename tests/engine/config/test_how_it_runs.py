@@ -32,6 +32,18 @@ HOW = {
     "sweep.group_size",
     "training.micro_batch_sequences",
     "training.zero_stage",
+    "training.offload.optimizer",
+    "training.offload.parameters",
+    "training.offload.folder",
+    "training.deepspeed",
+    "training.hardware.name",
+    "training.hardware.peak_tflops",
+    "training.hardware.memory_gb",
+    "training.hardware.mfu",
+    "training.hardware.price",
+    "training.metrics.tensorboard",
+    "training.metrics.mlflow",
+    "training.metrics.wandb",
     "training.nodes",
     "training.processes_per_node",
     "training.accelerator",
@@ -86,6 +98,9 @@ def another(value: Any, kind: Any) -> Any:
         return (*value[1:], 0.5) if value and isinstance(value[0], float) else value[1:] if value else ("x",)
     if isinstance(value, dict):
         return {**value, "z": {"a": 1.0} if str(kind).count("dict") > 1 else 1.0}
+    sections = [part for part in get_args(kind) if isinstance(part, type) and issubclass(part, BaseModel)]
+    if value is None and sections:
+        return sections[0]()
     literals = [part for part in (kind, *get_args(kind)) if get_origin(part) is Literal]
     choices = [choice for part in literals for choice in get_args(part) if choice != value]
     if choices:
@@ -96,7 +111,7 @@ def another(value: Any, kind: Any) -> Any:
         return value + type(value)(1)
     if isinstance(value, str) and not literals:
         return f"{value}x"
-    return 7 if "int" in str(kind) else "x"
+    return 7 if "int" in str(kind) else 7.5 if "float" in str(kind) else "x"
 
 
 def fingerprints(config: PipelineConfig) -> dict[str, str]:

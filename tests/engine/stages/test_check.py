@@ -86,6 +86,7 @@ def test_a_config_whose_things_are_all_there_has_a_line_for_each_and_no_problem(
         "plan.mixtures": "1,100 mixtures, 1 in a part: 1,100 parts",
         "mix.target": "r 1.00",
         "training.batch_sequences": "2 processes, 1 micro-batches each for a step",
+        "training.schedule": "cosine, 732 steps, 37 of them warm-up",
     }
     assert not (tmp_path / "artifacts").exists()
 
@@ -314,10 +315,13 @@ def test_every_setting_that_is_a_path_is_looked_at_or_is_no_file_of_a_run() -> N
         "quality.ensemble",
         "quality.family",
         "tokens.tokenizer",
+        "training.deepspeed",
+        "training.offload.folder",
     }
     not_files = {"root": "made absolute when the config is read"}
     not_files |= {"engine.ray_address": "a cluster", "training.rendezvous": "a host and a port"}
     not_files |= {"training.address": "an address of this machine"}
+    not_files |= {"training.metrics.mlflow.uri": "a server, which training goes on without"}
     assert set(protected_settings(PipelineConfig)) == looked_at | not_files.keys()
 
 

@@ -7,7 +7,8 @@ import pytest
 from builders.corpus import corpus_config
 from mashbill.config import PipelineConfig
 from mashbill.errors import ConfigError
-from mashbill.training.recipe import deepspeed_config, forecast
+from mashbill.training.budget import forecast
+from mashbill.training.recipe import deepspeed_config
 
 SETTINGS = """
 [tokens]
