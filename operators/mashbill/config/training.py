@@ -1,4 +1,4 @@
-"""Settings of train and evaluate: the final model, its optimisation and where it runs."""
+"""Settings of train: the final model, its optimisation and where it runs."""
 
 from typing import Literal
 
@@ -51,15 +51,4 @@ class TrainingConfig(Section):
     )
     max_restarts: HowItRuns[int] = Field(
         2, ge=0, description="Times torchrun restarts failed workers from the last checkpoint."
-    )
-
-
-class EvaluationConfig(Section):
-    """How the final models are measured."""
-
-    generate_tokens: int = Field(
-        48, ge=0, le=2_048, description="Tokens generated from each prompt for the report."
-    )
-    prompts: tuple[str, ...] = Field(
-        ("The",), description="Beginnings that the exported models continue in the report."
     )

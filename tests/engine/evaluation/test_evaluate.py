@@ -2,6 +2,7 @@
 the better model says."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,10 @@ from builders.choices import write_choice
 from builders.corpus import corpus_config, folder_as_artifact
 from builders.known_models import bigram_bits, bigram_model, bigram_table
 from builders.token_stores import BYTES_A_TOKEN, VOCABULARY, markov_stream, write_store
-from mashbill.artifacts import StageRun
+from mashbill.artifacts import Counts, StageRun
 from mashbill.config import EvaluationConfig
 from mashbill.errors import RunError
-from mashbill.evaluation.evaluate import evaluate
+from mashbill.evaluation.evaluate import evaluate, evaluate_parts, measure_model
 from mashbill.mixtures import Prediction, Schedule, ScheduleChoice
 from mashbill.mixtures.schedule_choice import phases_of
 from mashbill.models.huggingface import save_model
@@ -85,11 +86,24 @@ def evaluated(
     )
 
 
+def measured(run: StageRun) -> Counts:
+    """The whole stage: a part a model, and their collection."""
+    parts = {}
+    for name in evaluate_parts(run.config, run.inputs):
+        output, scratch = run.scratch / "parts" / name, run.scratch / "scratch" / name
+        output.mkdir(parents=True)
+        scratch.mkdir(parents=True)
+        given = {"output": output, "scratch": scratch, "progress": run.progress, "part": name}
+        measure_model(StageRun.here(run.config, run.inputs, **given))
+        parts[name] = folder_as_artifact("evaluate", output)
+    return evaluate(replace(run, parts=parts))
+
+
 def test_models_are_measured_as_their_tables_say_and_gains_have_their_signs(
     store: TokenStore, tmp_path: Path
 ) -> None:
     run = evaluated(store, tmp_path, ("natural", "chosen", "scheduled"), generate_tokens=0)
-    counts = evaluate(run)
+    counts = measured(run)
     facts = json.loads((run.output / "evaluation.json").read_text())
     known = {name: known_target(store, table) for name, table in TABLES.items()}
     assert known["natural"] > known["chosen"] + 0.1 > known["scheduled"] + 0.15
@@ -112,7 +126,7 @@ def test_models_are_measured_as_their_tables_say_and_gains_have_their_signs(
 
 def test_what_was_not_trained_has_no_gain(store: TokenStore, tmp_path: Path) -> None:
     run = evaluated(store, tmp_path, ("chosen",), generate_tokens=0)
-    assert evaluate(run)["gain_measured"] is None
+    assert measured(run)["gain_measured"] is None
     facts = json.loads((run.output / "evaluation.json").read_text())
     assert facts["schedule_gain_measured"] is None
     assert set(facts["measured"]) == {"chosen"}
@@ -122,7 +136,7 @@ def test_what_was_not_trained_has_no_gain(store: TokenStore, tmp_path: Path) -> 
 def test_an_export_that_transformers_reads_otherwise_is_refused(store: TokenStore, tmp_path: Path) -> None:
     run = evaluated(store, tmp_path, ("chosen",), epsilon="0.5", generate_tokens=0)
     with pytest.raises(RunError, match=r"has logits that differ by .* under transformers"):
-        evaluate(run)
+        measured(run)
 
 
 def test_samples_are_the_models_own_after_the_prompt_and_fit_the_context(
@@ -132,17 +146,17 @@ def test_samples_are_the_models_own_after_the_prompt_and_fit_the_context(
     cycle[np.arange(VOCABULARY), [1, 2, 3, 4, 5, 6, 7, 1]] = 1.0  # a is followed by b, c, é, ab, ☕, d, a
     TABLES["cycle"] = cycle / cycle.sum(axis=1, keepdims=True)
     run = evaluated(store, tmp_path, ("cycle", "natural"), generate_tokens=40, prompts=("a", "abc"))
-    evaluate(run)
+    measured(run)
     models = json.loads((run.output / "evaluation.json").read_text())["models"]
     assert [sample["prompt"] for sample in models["cycle"]["samples"]] == ["a", "abc"]
     assert models["cycle"]["samples"][0]["text"] == "bcéab☕dabcéab☕dab"  # 15 tokens: the context is 16
     assert models["cycle"]["samples"][1]["text"] == "éab☕dabcéab☕dabc"  # 14: ab and c are in the prompt
     short = evaluated(store, tmp_path / "short", ("cycle",), generate_tokens=3, prompts=("a",))
-    evaluate(short)
+    measured(short)
     models_of_short = json.loads((short.output / "evaluation.json").read_text())["models"]
     assert models_of_short["cycle"]["samples"][0]["text"] == "bcé"
     free = [sample["text"] for sample in models["natural"]["samples"]]
     again = evaluated(store, tmp_path / "again", ("natural",), generate_tokens=40, prompts=("a", "abc"))
-    evaluate(again)
+    measured(again)
     models = json.loads((again.output / "evaluation.json").read_text())["models"]
     assert [sample["text"] for sample in models["natural"]["samples"]] == free
