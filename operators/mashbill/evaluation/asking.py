@@ -104,11 +104,11 @@ def ask(
         MashbillError: a task, an example or the model will not do.
     """
     scratch.mkdir(parents=True, exist_ok=True)
-    tasks = _tasks(asked)
+    tasks, digests = _tasks(asked), {file.name: f"-{file.digest}" for file in asked.files}
     model: CountingModel | None = None
     scores: list[TaskScores] = []
     for number, (name, build) in enumerate(tasks.items()):
-        kept = scratch / f"{quote(name, safe='')}.json"
+        kept = scratch / f"{quote(name, safe='')}{digests.get(name, '')}.json"
         found = _read(kept)
         if found is None:
             told = _told(progress, name, number, of=len(tasks))
@@ -142,7 +142,7 @@ def _put(task: Any, name: str, model: "CountingModel", *, asked: Asked) -> TaskS
 
 
 def _load(folder: Path, settings: EvaluationConfig, progress: Progress, *, processes: int) -> "CountingModel":
-    from mashbill.evaluation.harness import CountingModel
+    from mashbill.evaluation.harness import CountingModel, quiet
     from mashbill.evaluation.model import device_of, load_exported
 
     device = device_of(settings)
@@ -155,7 +155,8 @@ def _load(folder: Path, settings: EvaluationConfig, progress: Progress, *, proce
         vocabulary=config.vocab_size,
         width=config.hidden_size,
     )
-    return CountingModel(model, tokenizer, batch=batch, progress=progress)
+    with quiet():
+        return CountingModel(model, tokenizer, batch=batch, progress=progress)
 
 
 def _told(progress: Progress, name: str, number: int, *, of: int) -> Progress:
@@ -168,24 +169,6 @@ def _read(path: Path) -> TaskScores | None:
         return TaskScores.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, ValidationError):
         return None
-
-
-def told_of(scores: Sequence[TaskScores]) -> list[str]:
-    """What was cut or left out, a line a task."""
-    lines = []
-    for one in scores:
-        result = one.result
-        if result.cut:
-            lines.append(
-                f"{result.task}: {result.cut:,} of {result.examples + result.left_out:,} prompts are longer "
-                "than the model's context and lost their beginning"
-            )
-        if result.left_out:
-            lines.append(
-                f"{result.task}: {result.left_out:,} examples are not scored, as an answer alone is longer "
-                "than the model's context or has no token of its own"
-            )
-    return lines
 
 
 def figures(scores: Mapping[str, Sequence[TaskScores]]) -> dict[str, float]:

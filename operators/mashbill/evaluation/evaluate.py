@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 from mashbill.artifacts import Artifact, Counts, StageRun
 from mashbill.config import PipelineConfig
 from mashbill.config.training import SCHEDULED
-from mashbill.evaluation.asking import Asked, ask, figures, told_of
+from mashbill.evaluation.asking import Asked, ask, figures
 from mashbill.evaluation.check import tasks_folder
 from mashbill.evaluation.model import bits_by_set, load_exported, logit_difference, write_samples
-from mashbill.evaluation.record import Evaluation, MeasuredModel, TaskScores
+from mashbill.evaluation.record import Evaluation, MeasuredModel, TaskScores, told_of
 from mashbill.evaluation.scores import differences
 from mashbill.mixtures import Choice, ScheduleChoice
 from mashbill.mixtures.choice import CHOSEN, NATURAL
@@ -55,7 +55,7 @@ def measure_model(run: StageRun) -> Counts:
     asked = Asked.of(settings, tasks_folder(run.config), run.config.seed)
     processes = len(evaluate_parts(run.config, run.inputs))
     scores = ask(folder, asked, run.scratch / SCORES, progress=run.progress, processes=processes)
-    for words in told_of(scores):
+    for words in told_of([one.result for one in scores]):
         log.warning("evaluate, %s: %s", name, words)
     for number, one in enumerate(scores):
         place = run.output / SCORES / f"{number:04}"

@@ -254,7 +254,7 @@ def _whole_figures(task: Task, results: Mapping[str, Any]) -> dict[str, float]:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keep the harness' bars and advice off the screen; what matters of them is counted."""
-    loggers = [logging.getLogger(name) for name in ("lm_eval", "datasets")]
+    loggers = [logging.getLogger(name) for name in ("lm_eval", "datasets", "transformers")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)

@@ -17,7 +17,6 @@ from mashbill.evaluation.catalogue import (
     CHOICES,
     CONTEXTS,
     PACKAGE,
-    SHA256,
     VERSION,
     WHEEL,
     Offered,
@@ -33,9 +32,12 @@ SPACE = " "
 Request = dict[str, Any]
 
 
-def check_package(path: Path) -> None:
-    """Refuse a file that is not the package of this version, byte for byte.
+def check_package(path: Path, sha256: str) -> None:
+    """Refuse a file that is not the package, byte for byte.
 
+    Args:
+        path: of the wheel.
+        sha256: that it must have.
     Raises:
         ConfigError: it is not there.
         DataError: it is another.
@@ -43,8 +45,8 @@ def check_package(path: Path) -> None:
     if not path.is_file():
         raise ConfigError(str(path), "is no file", MEND)
     found = sha256_of(path)
-    if found != SHA256:
-        raise DataError(str(path), f"is not {WHEEL}: its SHA-256 is {found}, not {SHA256}", MEND)
+    if found != sha256.lower():
+        raise DataError(str(path), f"is not {WHEEL}: its SHA-256 is {found}, not {sha256}", MEND)
 
 
 def offered(names: Sequence[str], where: str) -> list[Offered]:

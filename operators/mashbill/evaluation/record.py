@@ -1,5 +1,7 @@
 """What was measured of the final models, beside what was predicted."""
 
+from collections.abc import Sequence
+
 from mashbill.artifacts import Part, Record
 
 
@@ -38,6 +40,23 @@ class TaskResult(Part):
     cut: int
     left_out: int
     measures: dict[str, Measure]
+
+
+def told_of(results: Sequence[TaskResult]) -> list[str]:
+    """What was cut or left out, a line a task."""
+    lines = []
+    for result in results:
+        if result.cut:
+            lines.append(
+                f"{result.task}: {result.cut:,} of {result.examples + result.left_out:,} prompts are longer "
+                "than the model's context and lost their beginning"
+            )
+        if result.left_out:
+            lines.append(
+                f"{result.task}: {result.left_out:,} examples are not scored, as an answer alone is longer "
+                "than the model's context or has no token of its own"
+            )
+    return lines
 
 
 class TaskScores(Record):

@@ -6,9 +6,11 @@ hold them. What the harness would trip over while models run is refused here, by
 """
 
 import difflib
+import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import yaml
 
 from mashbill.config.section import Settings
 from mashbill.errors import ConfigError, DataError, one_line
+from mashbill.storage import sha256_of
 
 SUFFIX = ".yaml"
 KINDS = ("multiple_choice", "loglikelihood", "loglikelihood_rolling", "generate_until")
@@ -59,6 +62,12 @@ class TaskFile:
     def examples(self) -> Examples:
         """Those that are asked."""
         return self.splits[self.settings.get("test_split") or self.settings["validation_split"]]
+
+    @cached_property
+    def digest(self) -> str:
+        """Changes with its settings or its examples."""
+        files = [self.path, *sorted(examples.path for examples in self.splits.values())]
+        return hashlib.sha256(" ".join(map(sha256_of, files)).encode()).hexdigest()[:16]
 
     @property
     def metadata(self) -> Settings:

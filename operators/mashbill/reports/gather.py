@@ -39,6 +39,7 @@ VERSIONS = (
     "torch",
     "deepspeed",
     "transformers",
+    "lm_eval",
     "daft",
     "fasttext-community",
     "lightgbm",

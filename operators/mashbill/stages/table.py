@@ -229,7 +229,7 @@ _REPORT = Stage(
     sections=WHOLE,
     inputs=tuple(row.name for row in (*_CURATION, *_MIXTURE, *_TRAINING)),
     run="mashbill.reports.report:report",
-    version=2,
+    version=3,
 )
 
 _ROWS = {"curation": _CURATION, "mixture": _MIXTURE, "training": (*_TRAINING, _REPORT)}

@@ -18,8 +18,8 @@ from builders.tasks import CHOICES, COMPLETION, CONTEXTS, write_task
 from builders.tokenizers import byte_tokenizer
 from mashbill.config import EvaluationConfig, ModelShape
 from mashbill.errors import ConfigError, RunError
-from mashbill.evaluation.asking import Asked, ask, told_of
-from mashbill.evaluation.record import TaskScores
+from mashbill.evaluation.asking import Asked, ask
+from mashbill.evaluation.record import TaskScores, told_of
 from mashbill.evaluation.scores import ExampleValues, differences, summed_up
 from mashbill.models.huggingface import save_model
 from mashbill.models.transformer import Transformer
@@ -196,7 +196,7 @@ def test_prompts_that_do_not_fit_lose_their_beginning_and_are_counted(reader: Pa
     kept = (long + "yes")[-(CONTEXT + 1) :]
     bits = bytes_nats(reader, kept[:-3], "yes") / math.log(2) / 3
     assert found.values["bits_per_byte"][1] == pytest.approx(bits, rel=1e-4)
-    cut, left = told_of([found])
+    cut, left = told_of([found.result])
     assert cut == ("long: 2 of 3 prompts are longer than the model's context and lost their beginning")
     assert left.startswith("long: 1 examples are not scored")
 
