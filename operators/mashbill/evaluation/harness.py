@@ -211,24 +211,26 @@ def _check(task: Task, examples: Sequence[int], where: str) -> None:
 
 def _values(task: Task, sample: Mapping[str, Any], cut: set[Pair]) -> ExampleValues:
     """What one example gave."""
-    pairs = [tuple(arguments) for arguments in sample["arguments"]]
+    pairs = [tuple(asked) for asked in sample["arguments"] if all(isinstance(one, str) for one in asked)]
     values: dict[str, float] = {}
     kind, means = task.OUTPUT_TYPE, task.aggregation()
     beside = "" if sample["filter"] == PLAIN else f", {sample['filter']}"
     for metric in sample["metrics"]:
         if means.get(metric) is mean and isinstance(sample[metric], int | float):
             values[f"{NAMES.get(metric, metric)}{beside}"] = float(sample[metric])
-    chance = None
+    chance, scored = None, True
+    if kind == "loglikelihood_rolling" and isinstance(sample.get(BITS), tuple | list):
+        nats, size = sample[BITS]
+        values[BITS] = -nats / math.log(2) / max(1, size)
     if kind in {"multiple_choice", "loglikelihood"}:
         answers = [response[0] for response in sample["filtered_resps"]]
         right = _right(task, sample)
         bits = [-answers[i] / math.log(2) / len(pairs[i][1].encode()) for i in right]
         values[BITS] = min(bits)
-        if any(math.isnan(answer) for answer in answers):
-            values = {}
+        scored = not any(math.isnan(answer) for answer in answers)
     if kind == "multiple_choice":
         chance = len(right) / len(task.doc_to_choice(sample["doc"]))
-    return ExampleValues(int(sample["doc_id"]), values, chance, bool(cut.intersection(pairs)))
+    return ExampleValues(int(sample["doc_id"]), values, chance, bool(cut.intersection(pairs)), scored)
 
 
 def _right(task: Task, sample: Mapping[str, Any]) -> list[int]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,15 +15,16 @@ class ExampleValues:
 
     Attributes:
         number: which of the task's.
-        values: by measure; none where it could not be scored.
+        values: by measure.
         chance: that a guess is right; None where there are no choices.
-        cut: whether its prompt lost its beginning.
+        cut: whether its prompt lost its beginning; scored: whether its answers could be scored.
     """
 
     number: int
     values: Mapping[str, float]
     chance: float | None
     cut: bool
+    scored: bool = True
 
 
 def summed_up(
@@ -46,9 +47,11 @@ def summed_up(
     for row in rows:
         before = merged.get(row.number)
         all_values = {**before.values, **row.values} if before else row.values
-        merged[row.number] = ExampleValues(row.number, all_values, row.chance, row.cut)
-    scored = [merged[number] for number in sorted(merged) if merged[number].values]
-    names = list(scored[0].values) if scored else []
+        merged[row.number] = replace(row, values=all_values)
+    scored = [merged[number] for number in sorted(merged) if merged[number].scored]
+    names = [
+        name for name in (scored[0].values if scored else ()) if all(name in row.values for row in scored)
+    ]
     values = {name: tuple(row.values[name] for row in scored) for name in names}
     chances = [row.chance for row in scored if row.chance is not None]
     result = TaskResult(
@@ -61,8 +64,8 @@ def summed_up(
         cut=sum(row.cut for row in merged.values()),
         left_out=len(merged) - len(scored),
         measures={
-            **{name: measured(row) for name, row in values.items()},
             **{name: Measure(mean=value, error=None) for name, value in (others or {}).items()},
+            **{name: measured(row) for name, row in values.items()},
         },
     )
     return TaskScores(result=result, examples=tuple(row.number for row in scored), values=values)

@@ -3,6 +3,7 @@ transformers scored here."""
 
 import json
 import math
+import shutil
 import statistics
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tokenizers.processors import TemplateProcessing
 from transformers import AutoModelForCausalLM
 
 from builders.known_models import WORDS, bigram_table, save_bigram_model, words_tokenizer
@@ -130,6 +132,34 @@ def test_accuracy_is_that_of_transformers_logits_scored_by_hand(
     assert found.values["bits_per_byte"] == pytest.approx(bits, rel=1e-4)
 
 
+def test_a_tokenizer_that_begins_texts_with_a_token_is_read_as_in_training(
+    reader: Path, tmp_path: Path
+) -> None:
+    rows = [{"context": q, "choices": answers, "gold": gold} for q, answers, gold in TEXTS]
+    write_task(tmp_path, "texts", rows)
+    model = shutil.copytree(reader, tmp_path / "begins" / "model")
+    tokenizer = byte_tokenizer()
+    start = [("<|endoftext|>", tokenizer.token_to_id("<|endoftext|>"))]
+    tokenizer.post_processor = TemplateProcessing(single="<|endoftext|> $A", special_tokens=start)
+    tokenizer.save(str(model / "tokenizer.json"))
+    assert tokenizer.encode("a").ids[0] == start[0][1]
+    (with_it,), (without,) = asked(tmp_path, model, "texts"), asked(tmp_path, reader, "texts")
+    assert with_it == without
+
+
+def test_of_several_right_answers_any_will_do(letters: Path, tmp_path: Path) -> None:
+    rows = [{"context": "c", "choices": ["a", "d", "c"], "gold": [i, (i + 1) % 3]} for i in range(3)]
+    write_task(tmp_path, "several", rows)
+    (found,) = asked(tmp_path, letters, "several")
+    nats = [letters_nats("c", one) for one in "adc"]
+    right = [float(int(np.argmin(nats)) in row["gold"]) for row in rows]
+    assert sorted(right) == [0.0, 1.0, 1.0]
+    assert found.values["accuracy"] == tuple(right)
+    bits = [min(nats[i] for i in row["gold"]) / math.log(2) for row in rows]
+    assert found.values["bits_per_byte"] == pytest.approx(bits, rel=1e-4)
+    assert found.result.chance == pytest.approx(2 / 3)
+
+
 def test_one_ending_is_scored_after_several_beginnings(letters: Path, tmp_path: Path) -> None:
     rows = [
         {"contexts": ["ca", "cb"], "completion": "cd", "gold": 0},
@@ -164,6 +194,32 @@ def test_a_completion_is_right_where_each_token_is_the_likeliest(letters: Path, 
     assert found.result.chance is None
 
 
+def test_a_whole_text_has_its_bits_per_byte(letters: Path, tmp_path: Path) -> None:
+    texts = ["acbd", "ddcé" * 9]  # the second is longer than the context of 16
+    form = {"output_type": "loglikelihood_rolling", "doc_to_text": "", "doc_to_target": "text"}
+    metrics = [{"metric": "bits_per_byte", "aggregation": "bits_per_byte", "higher_is_better": False}]
+    write_task(tmp_path, "texts", [{"text": one} for one in texts], form, metric_list=metrics)
+    (found,) = asked(tmp_path, letters, "texts")
+    nats = []
+    for text in texts:
+        ids = [0, *(WORDS[letter] for letter in text)]
+        nats.append(float(-np.log(TABLE[ids[:-1], ids[1:]]).sum()))
+    bits = [n / math.log(2) / len(text.encode()) for n, text in zip(nats, texts, strict=True)]
+    assert found.values["bits_per_byte"] == pytest.approx(bits, rel=1e-4)
+    assert found.result.examples == 2
+
+
+def test_what_a_model_writes_is_compared_with_the_answer(letters: Path, tmp_path: Path) -> None:
+    likeliest = list(WORDS)[int(TABLE[WORDS["c"]].argmax())]
+    rows = [{"context": "c", "answer": likeliest}, {"context": "c", "answer": "no"}]
+    form = {"output_type": "generate_until", "doc_to_text": "context", "doc_to_target": "answer"}
+    metrics = [{"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}]
+    until = {"until": ["<never>"], "max_gen_toks": 1, "do_sample": False}
+    write_task(tmp_path, "writes", rows, form, metric_list=metrics, generation_kwargs=until)
+    (found,) = asked(tmp_path, letters, "writes")
+    assert found.values["exact_match"] == (1.0, 0.0)
+
+
 def test_shots_are_the_other_examples_before_the_question(reader: Path, tmp_path: Path) -> None:
     rows = [{"context": "One, two", "choices": ["three", "six"], "gold": 0}]
     rows.append({"context": "Red or", "choices": ["blue", "tree"], "gold": 1})
@@ -183,21 +239,23 @@ def test_shots_are_the_other_examples_before_the_question(reader: Path, tmp_path
 
 def test_prompts_that_do_not_fit_lose_their_beginning_and_are_counted(reader: Path, tmp_path: Path) -> None:
     long = "x" * 20 + "The answer is" * 5
+    fits = "x" * (CONTEXT + 1 - len("yes"))
     rows = [
-        {"context": "Short:", "choices": ["yes", "no"], "gold": 0},
+        {"context": fits, "choices": ["yes", "no"], "gold": 0},
         {"context": long, "choices": ["yes", "no"], "gold": 0},
         {"context": "Short:", "choices": ["y" * (CONTEXT + 1), "no"], "gold": 1},
+        {"context": f"x{fits}", "choices": ["yes", "no"], "gold": 0},
     ]
     write_task(tmp_path, "long", rows)
     (found,) = asked(tmp_path, reader, "long")
     result = found.result
-    assert (result.examples, result.cut, result.left_out) == (2, 2, 1)
-    assert found.examples == (0, 1)
+    assert (result.examples, result.cut, result.left_out) == (3, 3, 1)
+    assert found.examples == (0, 1, 3)
     kept = (long + "yes")[-(CONTEXT + 1) :]
     bits = bytes_nats(reader, kept[:-3], "yes") / math.log(2) / 3
     assert found.values["bits_per_byte"][1] == pytest.approx(bits, rel=1e-4)
     cut, left = told_of([found.result])
-    assert cut == ("long: 2 of 3 prompts are longer than the model's context and lost their beginning")
+    assert cut == ("long: 3 of 4 prompts are longer than the model's context and lost their beginning")
     assert left.startswith("long: 1 examples are not scored")
 
 

@@ -54,6 +54,8 @@ def test_the_export_holds_the_weights_of_the_checkpoint(training: Path, tmp_path
     with torch.serialization.safe_globals(deepspeed_state()):
         held = torch.load(head, map_location="cpu", weights_only=True)
     whole = {name: weight for name, weight in held["module"].items() if weight.numel()}
+    stage = held["ds_config"]["zero_optimization"]["stage"]
+    assert stage == 3 or whole.keys() >= exported.keys()  # with ZeRO 3 each process has a share of each
     for name, weight in whole.items():
         if name in exported and weight.shape == exported[name].shape:
             torch.testing.assert_close(exported[name], weight.float(), rtol=0, atol=0)
