@@ -11,7 +11,7 @@ from mashbill.config.check import Check
 from mashbill.config.evaluation import HUB
 from mashbill.errors import ConfigError
 from mashbill.evaluation.asking import Asked, require_harness
-from mashbill.evaluation.task_files import SUFFIX
+from mashbill.evaluation.task_files import SUFFIX, files_of
 from mashbill.storage import local_path, path_identity
 
 PATH = "evaluation.tasks_path"
@@ -30,9 +30,11 @@ def task_identity(config: PipelineConfig) -> Any:
     local = {name for name in evaluation.tasks if not name.startswith(HUB)}
     if not local or evaluation.tasks_path is None:
         return None
+    folder = tasks_folder(config)
     files = path_identity(config, PATH, evaluation.tasks_path)
-    others = {Path(row[0]).stem for row in files if row[0].endswith(SUFFIX)} - local
-    return [row for row in files if Path(row[0]).stem not in others]
+    known = [folder / f"{name}{SUFFIX}" for name in sorted(local)] if folder is not None else []
+    wanted = tuple(f"/{name}" for path in known if path.exists() for name in files_of(path))
+    return [row for row in files if row[0].endswith(wanted)]
 
 
 def tasks_folder(config: PipelineConfig) -> Path | None:

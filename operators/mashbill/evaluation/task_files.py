@@ -139,9 +139,19 @@ def read_task(path: Path) -> TaskFile:
     return task
 
 
+def files_of(path: Path) -> list[str]:
+    """Names of a task's files, relative to their folder; its examples are not read.
+
+    Raises:
+        DataError: the task's file is none.
+    """
+    data = _data_files(path, _settings(path)).values()
+    return [path.name, *sorted({file.relative_to(path.parent).as_posix() for file in data})]
+
+
 def _settings(path: Path) -> dict[str, Any]:
     try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+        settings = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except (yaml.YAMLError, RecursionError) as error:
         mend = "correct that line; functions are not run, so write templates"
         raise DataError(str(path), f"is no YAML ({one_line(error)})", mend) from error
@@ -176,8 +186,9 @@ def _data_files(path: Path, settings: Mapping[str, Any]) -> dict[str, Path]:
         raise DataError(where, f"is {given!r}", mend)
     found = {}
     for split, file in files.items():
-        if not isinstance(file, str) or not (path.parent / file).is_file():
-            raise DataError(where, f"names {file!r} for {split}, which is no file", mend)
+        inside = isinstance(file, str) and ".." not in Path(file).parts and not Path(file).is_absolute()
+        if not inside or not (path.parent / file).is_file():
+            raise DataError(where, f"names {file!r} for {split}, which is no file beside it", mend)
         found[str(split)] = path.parent / file
     return found
 
@@ -185,7 +196,7 @@ def _data_files(path: Path, settings: Mapping[str, Any]) -> dict[str, Path]:
 def _rows(path: Path) -> list[Row]:
     rows = []
     try:
-        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        lines = path.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(str(path), f"cannot be read ({one_line(error)})", "copy it again") from error
     if not any(line.strip() for line in lines):

@@ -221,6 +221,11 @@ def test_the_result_hangs_on_the_files_of_its_own_tasks_alone(tmp_path: Path) ->
     assert task_identity(config) != before
     (check,) = check_tasks(config)
     assert check.look() == "quiz (2 examples, not said)"
+    shared = {"data_files": {"test": "other.jsonl"}}
+    write_task(tmp_path / "tasks", "quiz", rows, dataset_kwargs=shared)
+    before = task_identity(config)
+    write_task(tmp_path / "tasks", "other", rows * 3)
+    assert task_identity(config) != before
     without = config.model_copy(update={"evaluation": EvaluationConfig()})
     assert task_identity(without) is None
     assert not list(check_tasks(without))

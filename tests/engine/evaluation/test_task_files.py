@@ -124,6 +124,8 @@ def test_a_file_that_is_no_task_is_refused(tmp_path: Path, content: str | bytes,
             "names 'lost.jsonl' for test, which is no",
         ),
         ({"dataset_kwargs": {"data_files": 7}}, "data_files: is 7"),
+        ({"dataset_kwargs": {"data_files": {"test": "../bad.jsonl"}}}, "which is no file beside it"),
+        ({"dataset_kwargs": {"data_files": {"test": "/etc/passwd"}}}, "which is no file beside it"),
     ],
 )
 def test_a_setting_of_a_task_that_will_not_do_is_named(tmp_path: Path, changed: Any, said: str) -> None:
@@ -163,6 +165,13 @@ def test_texts_that_hold_odd_line_ends_are_one_example(tmp_path: Path) -> None:
     odd = row(context="one\u2028two\x85three\x0cfour")
     path = write_task(tmp_path, "odd", [odd, GOOD])
     assert [one["context"] for one in read_task(path).examples.rows] == [odd["context"], "c"]
+
+
+def test_files_that_begin_with_a_byte_mark_and_end_lines_as_windows_does_are_read(tmp_path: Path) -> None:
+    path = write_task(tmp_path, "marked", [GOOD, GOOD])
+    for file in (path, tmp_path / "marked.jsonl"):
+        file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\r\n"))
+    assert read_task(path).examples.rows == [GOOD, GOOD]
 
 
 def test_texts_are_questions_and_answers_without_numbers_and_ids(tmp_path: Path) -> None:
@@ -243,6 +252,8 @@ def test_requests_of_the_package_become_questions_with_their_licence(
         (lambda path: path.write_bytes(b"no archive"), "cannot be unpacked"),
         (lambda path: path.write_bytes(path.read_bytes()[:-40]), "cannot be unpacked"),
         (lambda path: write_package(path, {}), "requests.jsonl.gz: is not in the package"),
+        (lambda path: write_package(path, {"picked/rc_0shot": [{"doc_id": 0}]}), "holds other requests"),
+        (lambda path: write_package(path, {"picked/rc_0shot": [[]]}), "holds other requests"),
     ],
 )
 def test_a_package_that_is_none_is_told(tmp_path: Path, spoil: Callable[[Path], Any], said: str) -> None:
