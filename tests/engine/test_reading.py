@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from builders.checkout import ROOT
 
 PACKAGE = ROOT / "operators" / "mashbill"
-RUN_WHAT_THEY_READ = {"pickle", "joblib", "dill", "cloudpickle", "marshal", "shelve", "yaml", "imp"}
+RUN_WHAT_THEY_READ = {"pickle", "joblib", "dill", "cloudpickle", "marshal", "shelve", "imp"}
+SAFE_YAML = {"yaml.safe_load", "yaml.safe_dump", "yaml.YAMLError"}
+"""Plain values alone; what else is of yaml makes objects."""
 EXTRACT = {"extractall", "unpack_archive"}
 RUN = {"eval", "exec", "compile", "__import__"}
 SAFELY = {
@@ -40,6 +42,21 @@ def test_no_module_that_runs_what_it_reads_is_imported() -> None:
             imported |= {(name.partition(".")[0], path.name) for name in names}
     assert {name for name, _ in imported} >= {"numpy", "safetensors", "json"}
     assert not [place for place in imported if place[0] in RUN_WHAT_THEY_READ]
+
+
+def test_yaml_is_read_as_plain_values() -> None:
+    used = set()
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                assert (node.module or "").partition(".")[0] != "yaml", path
+            if isinstance(node, ast.Import):
+                names = [(alias.name, alias.asname) for alias in node.names if alias.name.startswith("yaml")]
+                assert names in ([], [("yaml", None)]), path
+            if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "yaml":
+                used.add(ast.unparse(node))
+    assert used <= SAFE_YAML
+    assert "yaml.safe_load" in used
 
 
 def test_what_loads_loads_data_alone() -> None:

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from mashbill.cli import mixtures, proxies
+from mashbill.cli import mixtures, proxies, tasks
 from mashbill.cli.run import describe_stages, run_pipeline
 from mashbill.errors import MashbillError, one_line
 
@@ -43,6 +43,7 @@ app = typer.Typer(
 
 app.add_typer(mixtures.app, name="mixtures")
 app.add_typer(proxies.app, name="proxies")
+app.add_typer(tasks.app, name="tasks")
 
 ConfigOption = Annotated[Path, typer.Option("--config", help="TOML config file.", show_default=False)]
 SetOption = Annotated[
@@ -118,6 +119,25 @@ def join(
     from mashbill.cli.run import join_training
 
     join_training(config, set_ or [], node)
+
+
+@app.command(
+    epilog="Example: mashbill evaluate models/chosen models/natural --config my.toml --tasks arc_easy"
+)
+def evaluate(
+    models: Annotated[
+        list[Path],
+        typer.Argument(help="Hugging Face folders, or scratch folders of trainings under way."),
+    ],
+    config: ConfigOption,
+    tasks_: tasks.TasksOption = None,
+    set_: SetOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """Measure models on tasks, and on texts where they are tokenized; what a killed call finished is kept."""
+    from mashbill.cli.evaluate import print_evaluation
+
+    print_evaluation(models, config, set_ or [], tasks=tasks.named(tasks_), as_json=json_)
 
 
 @app.command(epilog="Example: mashbill score --classifier model.bin data/*.jsonl --output scores")

@@ -3,6 +3,7 @@
 from mashbill.config.baselines import BaselinesConfig
 from mashbill.config.corpus import CorpusConfig, DeduplicationConfig, Domain, Source
 from mashbill.config.engine import EngineConfig
+from mashbill.config.evaluation import EvaluationConfig
 from mashbill.config.filters import FiltersConfig
 from mashbill.config.load import ProxyRun, load_config, load_proxy_run, parse_overrides
 from mashbill.config.pipeline import PipelineConfig
@@ -22,7 +23,7 @@ from mashbill.config.search import (
     SweepConfig,
 )
 from mashbill.config.tokens import TokensConfig
-from mashbill.config.training import EvaluationConfig, TrainingConfig
+from mashbill.config.training import TrainingConfig
 from mashbill.config.validation import ValidationConfig
 from mashbill.config.view import StageConfig
 

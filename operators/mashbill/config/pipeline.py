@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from mashbill.config.baselines import BaselinesConfig
 from mashbill.config.corpus import CorpusConfig, DeduplicationConfig
 from mashbill.config.engine import EngineConfig
+from mashbill.config.evaluation import EvaluationConfig
 from mashbill.config.filters import FiltersConfig
 from mashbill.config.groups import share_weights
 from mashbill.config.names import refuse_columns, refuse_repeated, refuse_shared_names
@@ -26,7 +27,7 @@ from mashbill.config.search import (
 )
 from mashbill.config.section import HowItRuns, Location, Name, Section
 from mashbill.config.tokens import TokensConfig
-from mashbill.config.training import SCHEDULED, EvaluationConfig, TrainingConfig
+from mashbill.config.training import SCHEDULED, TrainingConfig
 from mashbill.config.validation import ValidationConfig
 from mashbill.errors import ConfigError
 

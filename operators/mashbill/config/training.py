@@ -1,4 +1,4 @@
-"""Settings of train and evaluate: the final model, its optimisation and where it runs."""
+"""Settings of train: the final model, its optimisation and where it runs."""
 
 from typing import Literal, Self
 
@@ -148,14 +148,3 @@ class TrainingConfig(Section):
     def settled_by(self) -> frozenset[str]:
         """A batch by law is rounded to what these divide, so that they change what is computed."""
         return RANKS if self.batch_by_law else frozenset()
-
-
-class EvaluationConfig(Section):
-    """How the final models are measured."""
-
-    generate_tokens: int = Field(
-        48, ge=0, le=2_048, description="Tokens generated from each prompt for the report."
-    )
-    prompts: tuple[str, ...] = Field(
-        ("The",), description="Beginnings that the exported models continue in the report."
-    )

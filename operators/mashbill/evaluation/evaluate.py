@@ -1,41 +1,81 @@
-"""The evaluate stage: bits per byte of the exported models, whether transformers reads them as we do, what
-they write."""
+"""The evaluate stage: each final model measured on texts and on tasks, a part a model; collected beside what
+was predicted."""
 
-import warnings
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-from mashbill.artifacts import Counts, StageRun
-from mashbill.config import EvaluationConfig
+from mashbill.artifacts import Artifact, Counts, StageRun
+from mashbill.config import PipelineConfig
 from mashbill.config.training import SCHEDULED
-from mashbill.errors import RunError
-from mashbill.evaluation.record import Evaluation, MeasuredModel, Sample
+from mashbill.evaluation.asking import Asked, ask, figures
+from mashbill.evaluation.check import tasks_folder
+from mashbill.evaluation.model import bits_by_set, load_exported, logit_difference, write_samples
+from mashbill.evaluation.record import Evaluation, MeasuredModel, TaskScores, told_of
+from mashbill.evaluation.scores import differences
 from mashbill.mixtures import Choice, ScheduleChoice
 from mashbill.mixtures.choice import CHOSEN, NATURAL
-from mashbill.models.huggingface import MODELS, load_model
-from mashbill.models.measurement import bits_per_byte
+from mashbill.models.huggingface import MODELS
 from mashbill.tokens import TokenStore
 
-MAX_LOGIT_DIFFERENCE = 1e-3
-OUTPUTS = {Evaluation.FILE: "bits per byte, predicted and measured; generated samples"}
+log = logging.getLogger(__name__)
+SCORES = "scores"
+"""Folder of a part with the scores of each task."""
+EXAMPLES = "examples.parquet"
+OUTPUTS = {
+    Evaluation.FILE: "bits per byte, predicted and measured; tasks with errors; generated samples",
+    EXAMPLES: "of each model and task the values of every example, where tasks are asked",
+}
 
 
-def evaluate(run: StageRun) -> Counts:
-    """Measure every final model on every set, and set the measured target beside the predicted.
+def evaluate_parts(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> list[str]:
+    """Names of the models, which are those of their mixtures."""
+    del config
+    names = inputs["train"].names(MODELS)
+    return sorted({name.removeprefix(f"{MODELS}/").partition("/")[0] for name in names})
+
+
+def measure_model(run: StageRun) -> Counts:
+    """Measure one final model.
 
     Raises:
         RunError: transformers computes other logits from an export than we do.
     """
-    store, config = TokenStore(run.inputs["tokenize"]), run.config
+    name, settings = str(run.part), run.config.evaluation
+    folder, store = run.inputs["train"].folder(f"{MODELS}/{name}"), TokenStore(run.inputs["tokenize"])
+    run.progress(0.0, "measuring bits per byte")
+    bits = bits_by_set(folder, store, settings)
+    theirs, tokenizer = load_exported(folder)
+    difference = logit_difference(folder, theirs, store.validation(store.set_names[0]).tokens)
+    samples = write_samples(theirs, tokenizer, settings.prompts, count=settings.generate_tokens)
+    asked = Asked.of(settings, tasks_folder(run.config), run.config.seed)
+    processes = len(evaluate_parts(run.config, run.inputs))
+    scores = ask(folder, asked, run.scratch / SCORES, progress=run.progress, processes=processes)
+    for words in told_of([one.result for one in scores]):
+        log.warning("evaluate, %s: %s", name, words)
+    for number, one in enumerate(scores):
+        place = run.output / SCORES / f"{number:04}"
+        place.mkdir(parents=True)
+        one.write(place)
+    MeasuredModel(
+        bits_per_byte=bits,
+        target=sum(weight * bits[held] for held, weight in run.config.target.items()),
+        export_max_logit_difference=difference,
+        samples=samples,
+        tasks=tuple(one.result for one in scores),
+    ).write(run.output)
+    return {"tasks": len(scores), "examples": sum(one.result.examples for one in scores)}
+
+
+def evaluate(run: StageRun) -> Counts:
+    """Set the measured target of every final model beside the predicted, and its tasks beside natural's."""
     choice = Choice.read(run.inputs["mix"])
-    models: dict[str, MeasuredModel] = {}
-    folders = sorted(run.inputs["train"].folder(MODELS).iterdir())
-    for i, folder in enumerate(folders):
-        run.progress(i / len(folders), f"measuring {folder.name}")
-        models[folder.name] = _measure(folder, store, config.evaluation, target=config.target)
+    models = {name: MeasuredModel.read(part) for name, part in run.parts.items()}
+    scores = {name: list(_scores(part)) for name, part in run.parts.items()}
     measured = {name: model.target for name, model in models.items()}
     predicted = {name: prediction.loss for name, prediction in choice.predictions.items()}
     if SCHEDULED in measured:
@@ -49,9 +89,11 @@ def evaluate(run: StageRun) -> Counts:
         gain_predicted=choice.gain,
         gain_measured=gain,
         schedule_gain_measured=_gain(measured, SCHEDULED, CHOSEN),
+        differences=tuple(differences(scores, NATURAL)),
     ).write(run.output)
-    figures = {f"bits_per_byte_{name}": round(value, 4) for name, value in measured.items()}
-    return {**figures, "gain_measured": gain}
+    _write_examples(scores, run.output / EXAMPLES)
+    bits = {f"bits_per_byte_{name}": round(value, 4) for name, value in measured.items()}
+    return {**bits, "gain_measured": gain, **figures(scores)}
 
 
 def _gain(measured: Mapping[str, float], of: str, over: str) -> float | None:
@@ -59,47 +101,19 @@ def _gain(measured: Mapping[str, float], of: str, over: str) -> float | None:
     return measured[over] - measured[of] if of in measured and over in measured else None
 
 
-def _measure(
-    folder: Path, store: TokenStore, config: EvaluationConfig, *, target: dict[str, float]
-) -> MeasuredModel:
-    from transformers import AutoModelForCausalLM
-
-    model = load_model(folder)
-    values = {v.name: bits_per_byte(model, v.tokens, v.bytes) for v in map(store.validation, store.set_names)}
-    theirs = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, use_safetensors=True).eval()
-    tokens = torch.from_numpy(
-        store.validation(store.set_names[0]).tokens[: model.shape.context].astype("int64")
-    )[None]
-    with torch.no_grad():
-        difference = float((theirs(tokens).logits - model(tokens)).abs().max())
-    if difference > MAX_LOGIT_DIFFERENCE:
-        raise RunError(
-            str(folder),
-            f"has logits that differ by {difference:g} under transformers",
-            "report it: the export is wrong",
-        )
-    count = config.generate_tokens
-    return MeasuredModel(
-        bits_per_byte=values,
-        target=sum(weight * values[name] for name, weight in target.items()),
-        export_max_logit_difference=difference,
-        samples=tuple(
-            Sample(prompt=p, text=_continue(theirs, folder, p, count=count)) for p in config.prompts
-        ),
-    )
+def _scores(part: Artifact) -> Iterator[TaskScores]:
+    for name in sorted(part.names(SCORES)):
+        yield TaskScores.read(part.file(name).parent)
 
 
-def _continue(model: Any, folder: Path, prompt: str, *, count: int) -> str:
-    """What a model writes after a prompt, sampled with a fixed seed."""
-    from transformers import PreTrainedTokenizerFast
-
-    if count == 0:
-        return ""
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
-    inputs = tokenizer(prompt, return_tensors="pt", add_special_tokens=False, return_token_type_ids=False)
-    torch.manual_seed(0)
-    room = min(count, model.config.max_position_embeddings - inputs["input_ids"].shape[1])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        ids = model.generate(**inputs, max_new_tokens=max(1, room), do_sample=True, top_k=50, temperature=0.8)
-    return str(tokenizer.decode(ids[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))
+def _write_examples(scores: Mapping[str, list[TaskScores]], path: Path) -> None:
+    """A row an example of a task, of a model: model, task, example, measure, value."""
+    rows: list[dict[str, Any]] = [
+        {"model": model, "task": one.result.task, "example": example, "measure": measure, "value": value}
+        for model, tasks in scores.items()
+        for one in tasks
+        for measure, values in one.values.items()
+        for example, value in zip(one.examples, values, strict=True)
+    ]
+    if rows:
+        pq.write_table(pa.Table.from_pylist(rows), path, compression="zstd")

@@ -10,7 +10,7 @@ class TrainModels(StageOperator):
 
 
 class EvaluateModels(StageOperator):
-    """Measure the final models and check their export."""
+    """Measure the final models on texts and tasks; parts that are missing are run first."""
 
     stage = "evaluate"
 

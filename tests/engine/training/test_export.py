@@ -1,0 +1,69 @@
+"""A training under way is measured at its last checkpoint, on any layout, and goes on none the wiser."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from mashbill.training.layouts import deepspeed_state, step_of
+from safetensors.torch import load_file
+
+from builders.corpus import stage_job
+from builders.final_training import prepare, with_training
+from mashbill.models.folder import look_at_model
+from mashbill.models.huggingface import load_model
+from mashbill.training.export import export_checkpoint, last_step, training_of
+
+pytestmark = pytest.mark.slow
+
+STEPS = 60
+SETTINGS = {"tokens": STEPS * 8 * 32, "checkpoint_steps": 20, "max_epochs": 1_000}
+
+
+class Killed(Exception):
+    """Stands for a moment in the middle of a training."""
+
+
+@pytest.fixture(scope="module", params=[1, 3], ids="zero{}".format)
+def training(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The scratch folder of a training of two processes that has passed a checkpoint."""
+    folder = tmp_path_factory.mktemp("training")
+    inputs = prepare(folder)
+    config = with_training(folder, folder / "artifacts", zero_stage=request.param, **SETTINGS)
+    job = stage_job(config, "train", inputs)
+    scratch = job.store.scratch_folder("train", job.fingerprint, "chosen")
+
+    def kill(share: float, words: str) -> None:
+        if (step_of(scratch / "checkpoints") or 0) >= 20:
+            raise Killed
+
+    job.progress = kill
+    with pytest.raises(Killed):
+        job.run()
+    return scratch
+
+
+def test_the_export_holds_the_weights_of_the_checkpoint(training: Path, tmp_path: Path) -> None:
+    assert training_of(training) == training_of(training / "checkpoints") == training
+    step = export_checkpoint(training, tmp_path / "model")
+    assert step == last_step(training)
+    assert 20 <= step < STEPS
+    assert look_at_model(tmp_path / "model").startswith("a llama model")
+    exported = load_file(tmp_path / "model" / "model.safetensors")
+    states = (training / "checkpoints" / f"step{step}").glob("*00_model_states.pt")
+    head = sorted(states)[0]
+    with torch.serialization.safe_globals(deepspeed_state()):
+        held = torch.load(head, map_location="cpu", weights_only=True)
+    whole = {name: weight for name, weight in held["module"].items() if weight.numel()}
+    stage = held["ds_config"]["zero_optimization"]["stage"]
+    assert stage == 3 or whole.keys() >= exported.keys()  # with ZeRO 3 each process has a share of each
+    for name, weight in whole.items():
+        if name in exported and weight.shape == exported[name].shape:
+            torch.testing.assert_close(exported[name], weight.float(), rtol=0, atol=0)
+    assert load_model(tmp_path / "model").vocabulary == exported["model.embed_tokens.weight"].shape[0]
+
+
+def test_a_folder_that_is_no_training_is_none(tmp_path: Path) -> None:
+    assert training_of(tmp_path) is None
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "latest").write_text("step3")
+    assert training_of(tmp_path) is None
