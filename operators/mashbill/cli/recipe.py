@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.table import Table
 
 from mashbill.cli.answers import show
+from mashbill.cli.forecast import finished_forecast, forecast_words
 from mashbill.cli.mixture_options import read_tokens
 from mashbill.config import load_config, parse_overrides
 from mashbill.errors import DataError
@@ -19,9 +20,11 @@ def print_forecast(path: Path, assignments: list[str], available: Path | None, *
 
     config = load_config(path, parse_overrides(assignments))
     tokens = read_available(available, config.mixture_names) if available else None
-    figures = asdict(forecast(config, available_tokens=tokens))
+    recipe = forecast(config, available_tokens=tokens)
+    figures, foreseen = asdict(recipe), finished_forecast(config, recipe.parameters)
     if as_json:
-        print(json.dumps(figures))  # noqa: T201
+        said = {"forecast": foreseen.as_json()} if foreseen else {}
+        print(json.dumps({**figures, **said}))  # noqa: T201
         return
     table = Table("figure", "value", title=f"{path}: the recipe", title_justify="left")
     for name, value in figures.items():
@@ -29,7 +32,7 @@ def print_forecast(path: Path, assignments: list[str], available: Path | None, *
             table.add_row(
                 f"{name} {suffix}".strip(), f"{figure:,}" if isinstance(figure, int | float) else str(figure)
             )
-    show(table)
+    show(table, *(forecast_words(foreseen) if foreseen else ()))
 
 
 def read_available(path: Path, domains: Sequence[str]) -> dict[str, int]:

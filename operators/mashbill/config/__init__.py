@@ -4,6 +4,7 @@ from mashbill.config.baselines import BaselinesConfig
 from mashbill.config.corpus import CorpusConfig, DeduplicationConfig, Domain, Source
 from mashbill.config.engine import EngineConfig
 from mashbill.config.filters import FiltersConfig
+from mashbill.config.forecast import ForecastConfig
 from mashbill.config.load import ProxyRun, load_config, load_proxy_run, parse_overrides
 from mashbill.config.pipeline import PipelineConfig
 from mashbill.config.quality import BootstrapConfig, QualityConfig, SelectionConfig
@@ -35,6 +36,7 @@ __all__ = [
     "EngineConfig",
     "EvaluationConfig",
     "FiltersConfig",
+    "ForecastConfig",
     "GateConfig",
     "LadderConfig",
     "MixConfig",

@@ -15,6 +15,7 @@ from mashbill.mixtures.schedule_choice import phases_of
 from mashbill.models.huggingface import MODELS
 from mashbill.tokens import TokenStore
 from mashbill.training.attempts import JOB, earlier_attempts
+from mashbill.training.expected import expected_band
 from mashbill.training.recipe import deepspeed_config, forecast
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ def run_train_part(run: StageRun) -> Counts:
         "scratch": str(run.scratch),
         "output": str(run.output),
         "accelerator": accelerator(config.training),
+        "band": expected_band(run, name, figures),
     }
     store.check()
     for words in earlier_attempts(run.scratch, job):
