@@ -90,7 +90,7 @@ GOOD: dict[str, dict[str, str]] = {
 SMALL_FINAL = """
 [quality]
 classifier = "c.bin"
-label = "__label__hq"
+positive_label = "__label__hq"
 [regression]
 regressor = "linear"
 folds = 2
