@@ -87,6 +87,8 @@ GOOD: dict[str, dict[str, str]] = {
 """Arguments with which each command would do its work, among them every file that it takes."""
 
 
+LONG = {"forecast"}
+"""Runs a dozen stages."""
 SMALL_FINAL = """
 [quality]
 classifier = "c.bin"
@@ -204,7 +206,9 @@ def test_every_command_and_every_file_of_it_is_tested() -> None:
         assert name in GOOD[words], f"{words} takes {name}: give it in GOOD"
 
 
-@pytest.mark.parametrize("words", COMMANDS)
+@pytest.mark.parametrize(
+    "words", [pytest.param(w, marks=pytest.mark.slow) if w in LONG else w for w in COMMANDS]
+)
 def test_every_command_does_its_work_with_what_the_other_tests_spoil(words: str, run: Run) -> None:
     code, said, _ = run(words, GOOD[words])
     assert code == 0, said
