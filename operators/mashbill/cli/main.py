@@ -87,6 +87,24 @@ def check(config: ConfigOption, set_: SetOption = None, json_: JsonOption = Fals
     print_checks(config, set_ or [], as_json=json_)
 
 
+@app.command(epilog="Example: mashbill forecast --config dags/configs/demo.toml")
+def forecast(
+    config: ConfigOption,
+    set_: SetOption = None,
+    tasks: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV with columns loss,error: models measured on both, for the final error on tasks."
+        ),
+    ] = None,
+    json_: JsonOption = False,
+) -> None:
+    """Forecast the final model's loss, with an interval and by step; what that needs is run first."""
+    from mashbill.cli.forecast import print_forecast
+
+    print_forecast(config, set_ or [], tasks, as_json=json_)
+
+
 @app.command(epilog="Example: mashbill train --config dags/configs/1b.toml --dry-run")
 def train(
     config: ConfigOption,

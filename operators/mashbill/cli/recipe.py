@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mashbill.cli.answers import show
+from mashbill.cli.forecast import finished_forecast, forecast_words
 from mashbill.cli.mixture_options import read_tokens
 from mashbill.config import PipelineConfig, load_config, parse_overrides
 from mashbill.errors import ConfigError, DataError, Problems
@@ -35,6 +36,8 @@ def print_dry_run(path: Path, assignments: list[str], available: Path | None, *,
         print(json.dumps({**figures, **values}))  # noqa: T201
     else:
         _show(path, config, found)
+        foreseen = finished_forecast(config, found.figures.parameters) if found.figures else None
+        show(*(forecast_words(foreseen) if foreseen else ()))
     if found.problems:
         errors = [ConfigError(problem.setting, problem.what, problem.mend) for problem in found.problems]
         raise Problems(errors)
@@ -154,7 +157,7 @@ def _expense_rows(config: PipelineConfig, found: "DryRun") -> Iterator[Row]:
         yield "processor hours", f"{count(spent.processor_hours)}{cost}", "training.hardware.price"
     if disk is not None:
         kept = f"{disk.checkpoints} of {size(disk.checkpoint_bytes)} are kept"
-        yield "checkpoints", kept, "14 bytes a parameter"
+        yield "checkpoints", kept, "12 bytes a parameter"
         yield "storage", size(disk.total_bytes), f"with an export of {size(disk.export_bytes)}"
     models = len(config.training.mixtures)
     if models > 1:

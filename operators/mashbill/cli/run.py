@@ -11,7 +11,7 @@ from rich.table import Table
 
 from mashbill.artifacts import Artifact, file_in, read_progress
 from mashbill.cli.answers import show
-from mashbill.config import load_config, parse_overrides
+from mashbill.config import PipelineConfig, load_config, parse_overrides
 from mashbill.errors import RunError
 from mashbill.stages import STAGES, StageJob, finished_stages, run_stage_here, stages_up_to
 from mashbill.stages.check import check_config, refuse_problems
@@ -34,6 +34,18 @@ def run_pipeline(
     """Run a stage with what it needs, and print where the results are."""
     config = load_config(path, parse_overrides(assignments))
     last = "report" if name == "all" else name
+    done = run_up_to(last, config, force=force, approve=approve, repair=repair)
+    if as_json:
+        results = {name: {"address": a.address, "counts": a.manifest.counts} for name, a in done.items()}
+        print(json.dumps(results))  # noqa: T201
+    elif last == "report":
+        print_summary(done["report"])
+
+
+def run_up_to(
+    last: str, config: PipelineConfig, *, force: bool = False, approve: bool = False, repair: bool = False
+) -> dict[str, Artifact]:
+    """Run a stage with what it needs, a line each; the results by stage."""
     stages = stages_up_to(last)
     refuse_problems(check_config(config, stages))
 
@@ -44,12 +56,7 @@ def run_pipeline(
             job.discard()
         return _run(job)
 
-    done = run_in_order(config, stages, run, repair=repair)
-    if as_json:
-        results = {name: {"address": a.address, "counts": a.manifest.counts} for name, a in done.items()}
-        print(json.dumps(results))  # noqa: T201
-    elif last == "report":
-        print_summary(done["report"])
+    return run_in_order(config, stages, run, repair=repair)
 
 
 def join_training(path: Path, assignments: list[str], node: int) -> None:

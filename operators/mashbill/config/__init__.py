@@ -5,6 +5,7 @@ from mashbill.config.corpus import CorpusConfig, DeduplicationConfig, Domain, So
 from mashbill.config.engine import EngineConfig
 from mashbill.config.evaluation import EvaluationConfig
 from mashbill.config.filters import FiltersConfig
+from mashbill.config.forecast import ForecastConfig
 from mashbill.config.load import ProxyRun, load_config, load_proxy_run, parse_overrides
 from mashbill.config.pipeline import PipelineConfig
 from mashbill.config.quality import BootstrapConfig, QualityConfig, SelectionConfig
@@ -36,6 +37,7 @@ __all__ = [
     "EngineConfig",
     "EvaluationConfig",
     "FiltersConfig",
+    "ForecastConfig",
     "GateConfig",
     "LadderConfig",
     "MixConfig",

@@ -11,6 +11,7 @@ from mashbill.config.corpus import CorpusConfig, DeduplicationConfig
 from mashbill.config.engine import EngineConfig
 from mashbill.config.evaluation import EvaluationConfig
 from mashbill.config.filters import FiltersConfig
+from mashbill.config.forecast import ForecastConfig
 from mashbill.config.groups import share_weights
 from mashbill.config.names import refuse_columns, refuse_repeated, refuse_shared_names
 from mashbill.config.quality import BootstrapConfig, QualityConfig, SelectionConfig
@@ -88,6 +89,9 @@ class PipelineConfig(Section):
         ValidationConfig(), description="Whether measured losses rank the mixtures as predicted."
     )
     gate: GateConfig = Field(GateConfig(), description="When the cluster may be spent.")
+    forecast: ForecastConfig = Field(
+        ForecastConfig(), description="What the final model will come to, from smaller ones."
+    )
     training: TrainingConfig = Field(TrainingConfig(), description="The final model.")
     evaluation: EvaluationConfig = Field(EvaluationConfig(), description="How the final models are measured.")
 

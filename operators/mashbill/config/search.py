@@ -191,6 +191,18 @@ class LadderConfig(Section):
     mixtures: int = Field(
         6, ge=3, le=1_000, description="Mixtures of the sweep, evenly spread over the order of their losses."
     )
+    depths: tuple[Annotated[int, Field(ge=1, le=200)], ...] = Field(
+        (),
+        description="Depths of models of the proxy's size, as wide as their parameters allow, trained on the "
+        "sweep's best mixture and ranked by loss; none trains nothing.",
+    )
+    depth_seeds: int = Field(2, ge=1, le=100, description="Runs of each depth, which tell what a seed does.")
+
+    @model_validator(mode="after")
+    def _depths_differ(self) -> Self:
+        if len(set(self.depths)) != len(self.depths):
+            raise ValueError(f"depths {self.depths} name one twice; leave it out and raise depth_seeds")
+        return self
 
 
 class RegressionConfig(Section):

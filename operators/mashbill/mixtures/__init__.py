@@ -4,6 +4,7 @@ search."""
 from mashbill.mixtures.baselines import BaselineMixtures
 from mashbill.mixtures.choice import Choice, Decision, PredictedMixture, Prediction, Sensitivity
 from mashbill.mixtures.design import draw_mixtures
+from mashbill.mixtures.forecast import Forecast
 from mashbill.mixtures.limits import epoch_ceiling, within_ceiling
 from mashbill.mixtures.loader import MixtureLoader
 from mashbill.mixtures.mixture import LossTable, MixtureTable
@@ -20,6 +21,7 @@ __all__ = [
     "BaselineMixtures",
     "Choice",
     "Decision",
+    "Forecast",
     "LossTable",
     "MixtureLoader",
     "MixturePlan",

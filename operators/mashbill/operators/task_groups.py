@@ -121,7 +121,8 @@ class MixtureTaskGroup(StageTaskGroup):
 
 
 class TrainingTaskGroup(StageTaskGroup):
-    """From a mixture to models and the report, with a person's approval where the gate asks for it."""
+    """From a mixture to a forecast, models and the report, with a person's approval where the gate asks for
+    it."""
 
     stages = GROUPS["training"]
 
@@ -144,6 +145,6 @@ class TrainingTaskGroup(StageTaskGroup):
             retries=3,
         )
         branch = AskWhereInDoubt(task_id="needs_approval", gate=gate, approval="approve", go_on=first.task_id)
-        self.outputs["gate"].operator >> branch >> [approval, first]
+        [self.outputs[before].operator for before in ("gate", "forecast")] >> branch >> [approval, first]
         approval >> first
         first.trigger_rule = JOIN

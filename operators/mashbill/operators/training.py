@@ -3,6 +3,13 @@
 from mashbill.operators.base import StageOperator
 
 
+class ForecastLoss(StageOperator):
+    """Forecast the final model's loss from smaller ones on the chosen mixture; sizes that are missing are run
+    first."""
+
+    stage = "forecast"
+
+
 class TrainModels(StageOperator):
     """Train the final models with DeepSpeed; parts that are missing are run first."""
 

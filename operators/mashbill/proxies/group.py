@@ -73,6 +73,7 @@ def train_group(
     tag: int,
     schedules: ScheduleTable | None = None,
     processes: int = 1,
+    sets: tuple[str, ...] = (),
 ) -> TrainedGroup:
     """Train the proxies of some rows: one after the other on a core, or as many at once as the GPU holds.
 
@@ -89,10 +90,11 @@ def train_group(
         tag: tells families with the same seed apart.
         schedules: what is trained on where phases differ; ``mixtures`` are their means, row by row.
         processes: worker processes, for a part that has the machine to itself.
+        sets: validation sets that are measured; none means all.
     """
     members = plan_members(mixtures, rows, configs, seed=(run.config.seed, tag), schedules=schedules)
     stack, workers = capacity(configs[0], store.vocabulary, processes)
-    budget = Budget(store.folder, run.scratch, tokens, evaluations)
+    budget = Budget(store.folder, run.scratch, tokens, evaluations, sets)
     if (run.part or "").startswith(GROUP):
         adopt_finished(run, [member.name for member in members])
     train_planned(members, budget, stack=stack, processes=workers, progress=run.progress)
@@ -104,7 +106,8 @@ def train_group(
         )
     results = [ProxyResult.read(run.scratch / member.name) for member in members]
     first = results[:: len(configs)]
-    losses = LossTable(mixtures.index[rows], store.set_names, final_losses(first, store.set_names))
+    measured = sets or store.set_names
+    losses = LossTable(mixtures.index[rows], measured, final_losses(first, measured))
     counts = {
         "proxies": len(results),
         "tokens": sum(result.tokens for result in results),

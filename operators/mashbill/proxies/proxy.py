@@ -78,6 +78,7 @@ def train_members(
     scratch: Path,
     progress: Progress,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    sets: Sequence[str] = (),
 ) -> list[ProxyResult]:
     """Train proxies, all at once where there are several, and write each as a Hugging Face folder.
 
@@ -90,6 +91,7 @@ def train_members(
         scratch: folder for the checkpoint, which a killed attempt left or this one leaves if it is killed.
         progress: called at every evaluation and now and then between.
         checkpoint_seconds: time between checkpoints.
+        sets: validation sets that are measured; none means all.
     Returns:
         One result a member; one that diverged says so, and the others are as if it had not been there.
     """
@@ -100,6 +102,7 @@ def train_members(
         evaluations=evaluations,
         scratch=scratch,
         checkpoint_seconds=checkpoint_seconds,
+        sets=sets,
     ).run(progress)
 
 
@@ -115,11 +118,13 @@ class _Training:
         evaluations: int,
         scratch: Path,
         checkpoint_seconds: float,
+        sets: Sequence[str],
     ) -> None:
         torch.set_num_threads(1)
         keep_freed_memory()
         config = members[0].config
         self.store, self.members, self.checkpoint_seconds = store, members, checkpoint_seconds
+        self.sets = sets or store.set_names
         self.context, self.batch = config.model.context, config.batch_sequences
         self.steps = max(1, round(tokens / (self.context * self.batch)))
         self.measured_at = {round(self.steps * (i + 1) / evaluations) for i in range(evaluations)}
@@ -185,7 +190,7 @@ class _Training:
         )
 
     def _measure(self) -> None:
-        sets = [(name, self.store.validation(name)) for name in self.store.set_names]
+        sets = [(name, self.store.validation(name)) for name in self.sets]
         measured = {name: self.learner.measure(v.tokens, v.bytes) for name, v in sets}
         for i, (trajectory, failed) in enumerate(
             zip(self.trajectories, self.learner.failed_at(), strict=True)

@@ -75,12 +75,14 @@ class Budget:
         scratch: where finished proxies are kept.
         tokens: tokens of each proxy.
         evaluations: times the validation sets are measured.
+        sets: which of them; none means all.
     """
 
     store: Path
     scratch: Path
     tokens: int
     evaluations: int
+    sets: tuple[str, ...] = ()
 
     def finished(self, stack: Sequence[PlannedProxy]) -> bool:
         """Whether all of a stack were trained before."""
@@ -120,6 +122,7 @@ def train_planned(
             tokens=budget.tokens,
             evaluations=budget.evaluations,
             scratch=folders[0],
+            sets=budget.sets,
             progress=_scaled(progress, done, len(todo), name=planned[0].name),
         )
         for proxy, folder, result in zip(planned, folders, results, strict=True):
@@ -153,7 +156,7 @@ def read_job(path: Path) -> tuple[list[list[PlannedProxy]], Budget]:
     job = json.loads(path.read_text(encoding="utf-8"))
     stacks = [[PlannedProxy.from_json(proxy) for proxy in stack] for stack in job["stacks"]]
     store, scratch = Path(job["store"]), Path(job["scratch"])
-    return stacks, Budget(store, scratch, job["tokens"], job["evaluations"])
+    return stacks, Budget(store, scratch, job["tokens"], job["evaluations"], tuple(job["sets"]))
 
 
 def _start(stacks: Sequence[Sequence[PlannedProxy]], budget: Budget, place: Path) -> Child:
@@ -163,6 +166,7 @@ def _start(stacks: Sequence[Sequence[PlannedProxy]], budget: Budget, place: Path
         "scratch": str(budget.scratch.absolute()),
         "tokens": budget.tokens,
         "evaluations": budget.evaluations,
+        "sets": budget.sets,
     }
     write_json(job, {**shared, "stacks": [[proxy.as_json() for proxy in stack] for stack in stacks]})
     return start_module(MODULE, [str(job)], place.with_suffix(".log"))

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from mashbill.config.training import SCHEDULED
+from mashbill.mixtures.forecast import Band
 from mashbill.mixtures.schedule_choice import Phase
 
 PANELS = 25  # domains that a figure with one panel each shows
@@ -192,6 +193,23 @@ def lines(
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     if legend and any(name in COLORS for name in series):
         axes.legend(**LEGEND)
+    return _svg(figure)
+
+
+def forecast_band(band: Band, batch_tokens: int, measured: Sequence[tuple[float, float]]) -> str:
+    """What was expected of a final model on its way, and [points] tokens and losses that were measured."""
+    figure, axes = _new(4.6, 3.0)
+    tokens = np.array(band.steps) * batch_tokens
+    color = COLORS["natural"]
+    axes.fill_between(tokens, band.low, band.high, color=color, alpha=0.25, linewidth=0, label="forecast")
+    axes.plot(tokens, band.expected, color=color, linewidth=1.0, linestyle="--")
+    if measured:
+        axes.plot(*zip(*measured, strict=True), "o-", color=COLORS["chosen"], markersize=3, label="measured")
+    axes.set_xlabel("tokens")
+    axes.set_ylabel("target loss, bits per byte")
+    if axes.get_xlim()[1] > 1_000:
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.legend(**LEGEND)
     return _svg(figure)
 
 

@@ -20,7 +20,17 @@ from mashbill.documents import (
 )
 from mashbill.evaluation.record import Evaluation
 from mashbill.filters import apply
-from mashbill.mixtures import Choice, Decision, Recipe, Recipes, Round, Rounds, ScheduleChoice, Validation
+from mashbill.mixtures import (
+    Choice,
+    Decision,
+    Forecast,
+    Recipe,
+    Recipes,
+    Round,
+    Rounds,
+    ScheduleChoice,
+    Validation,
+)
 from mashbill.mixtures.choice import CHOSEN, NATURAL
 from mashbill.mixtures.reuse import Reuse, read_reuse
 from mashbill.proxies.ladder import Ladder
@@ -79,7 +89,7 @@ class Facts:
 
     Attributes:
         name: of the pipeline; stages: what each did; domains: how each fared.
-        choice, schedule, decision, validation, evaluation, recipes: records of the later stages.
+        choice, schedule, decision, validation, forecast, evaluation, recipes: records of the later stages.
         rejected, lost, filters, held_out, clusters, duplicates, samples, quality: what curation kept and
             removed.
         settings, reuse, ladder, rounds, regression: of the mixture search.
@@ -93,6 +103,7 @@ class Facts:
     schedule: ScheduleChoice
     decision: Decision
     validation: Validation
+    forecast: Forecast
     evaluation: Evaluation
     recipes: Mapping[str, Recipe]
     rejected: Mapping[str, Refused]
@@ -161,6 +172,7 @@ def gather(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> Facts:
         schedule=ScheduleChoice.read(inputs["schedule"]),
         decision=Decision.read(inputs["gate"]),
         validation=Validation.read(inputs["validate"]),
+        forecast=Forecast.read(inputs["forecast"]),
         evaluation=Evaluation.read(inputs["evaluate"]),
         recipes=Recipes.read(inputs["train"]).root,
         rejected=rejected_records(config, inputs["ingest"]),

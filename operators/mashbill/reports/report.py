@@ -93,6 +93,11 @@ def draw(facts: Facts, inputs: Mapping[str, Artifact]) -> dict[str, str]:
     evaluations["target"] = sum(weight * evaluations[name] for name, weight in target.items())
     measured = {name: (g["tokens"], g["target"]) for name, g in evaluations.groupby("mixture")}
     drawn["evaluations"] = figures.lines(measured, "tokens", "target loss, bits per byte")
+    final = facts.forecast.final
+    if final and final.band:
+        across, up = measured.get(facts.forecast.mixture, ((), ()))
+        points = list(zip(across, up, strict=True))
+        drawn["forecast"] = figures.forecast_band(final.band, facts.forecast.batch_tokens, points)
     if inputs["score"].has(STRENGTH):
         strength = pd.read_parquet(inputs["score"].file(STRENGTH))["strength"]
         drawn["strength"] = figures.strength_histogram(strength.to_numpy())

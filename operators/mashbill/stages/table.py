@@ -130,13 +130,14 @@ _MIXTURE = (
     Stage(
         name="ladder",
         summary="Train some of the sweep's mixtures at other sizes or budgets, to see whether their order "
-        "holds.",
+        "holds; or the best one at other depths.",
         sections=("ladder", "proxy", "sweep", *TARGET),
         inputs=("tokenize", "sweep"),
         run="mashbill.proxies.ladder:collect_ladder",
         parts="mashbill.proxies.ladder:ladder_parts",
         run_part="mashbill.proxies.ladder:train_rung",
         placement=ONE_GPU,
+        version=2,
     ),
     Stage(
         name="fit",
@@ -196,6 +197,18 @@ _MIXTURE = (
 )
 
 _TRAINING = (
+    Stage(
+        name="forecast",
+        summary="Forecast the final model's loss, with an interval and by step, from smaller ones on the "
+        "chosen mixture.",
+        sections=("forecast", "training", "proxy", "sweep", *TARGET),
+        inputs=("tokenize", "mix"),
+        check="mashbill.search.forecast:check_forecast",
+        run="mashbill.search.forecast:collect_forecast",
+        parts="mashbill.search.forecast:forecast_parts",
+        run_part="mashbill.search.forecast:train_forecast_part",
+        placement=ONE_GPU,
+    ),
     Stage(
         name="train",
         summary="Train the final models with DeepSpeed under torchrun, one a mixture.",

@@ -11,6 +11,7 @@ from typing import Any
 from mashbill.artifacts import ProgressFile
 from mashbill.config.recipe import MetricsConfig
 from mashbill.launch.torchrun import PROGRESS
+from mashbill.mixtures.forecast import Band
 from mashbill.training.metrics import Metrics, StepRecord, over_ranks
 from mashbill.training.pace import Pace
 
@@ -46,6 +47,18 @@ class Account:
         self.progress = ProgressFile(folder / PROGRESS)
         self.settings = metrics
         self.metrics: Metrics | None = None
+        self.band: Band | None = None
+        self.target: Mapping[str, float] = {}
+        self.outside = False
+
+    def hold_against(self, band: Band | None, target: Mapping[str, float]) -> None:
+        """Watch whether training stays within a forecast.
+
+        Args:
+            band: bits per byte of the target by step.
+            target: weights of its sets.
+        """
+        self.band, self.target = band, target
 
     def stepped(
         self,
@@ -99,6 +112,19 @@ class Account:
         self._add(EVALUATIONS, ("step", "tokens", *values), [step, tokens, *values.values()])
         if self.metrics is not None:
             self.metrics.evaluated(step, tokens, values)
+        self._hold_against_forecast(step, values)
+
+    def _hold_against_forecast(self, step: int, values: Mapping[str, float]) -> None:
+        """Tell where training leaves the band of the forecast, once at each leaving."""
+        within = self.band.band_at(step) if self.band else None
+        if within is None or not set(self.target) <= set(values):
+            return
+        loss = sum(weight * values[name] for name, weight in self.target.items())
+        outside = not within[0] <= loss <= within[1]
+        if outside and not self.outside:
+            words = f"step {step}: the target's loss is {loss:.4f} bits per byte, outside the forecast's"
+            self.event(step, "left the band", f"{words} {within[0]:.4f} to {within[1]:.4f}")
+        self.outside = outside
 
     def event(self, step: int, kind: str, words: str) -> None:
         """Something happened that whoever trains wants to know."""

@@ -1,6 +1,7 @@
 """What a recipe amounts to, known before anything is trained: steps, tokens and epochs of each domain, FLOPs,
 memory, time, cost and storage."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,8 +14,8 @@ from mashbill.training.memory import Memory, memory_of
 from mashbill.training.numbers import gradient_accumulation, numbers_of, world_size
 
 ZERO_STAGES = (0, 1, 2, 3)
-CHECKPOINT_BYTES = 14
-"""Of a parameter: fp32 master weight and two moments, and the bf16 weight."""
+CHECKPOINT_BYTES = 12
+"""Of a parameter: the weight in full precision and two moments."""
 EXPORT_BYTES = 4
 ROUNDING = 1.01
 """A domain may be read this much more often than max_epochs, as steps are whole."""
@@ -196,4 +197,6 @@ def storage(training: TrainingConfig, found: Forecast) -> Storage:
 
 def kept_checkpoints(training: TrainingConfig, steps: int) -> int:
     """Checkpoints that lie on disk at the end of a run."""
-    return (steps - 1) // training.checkpoint_steps
+    taken, every = (steps - 1) // training.checkpoint_steps, training.checkpoints.milestone_steps
+    milestones = (steps - 1) // math.lcm(every, training.checkpoint_steps) if every else 0
+    return min(taken, training.checkpoints.keep) + milestones

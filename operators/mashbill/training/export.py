@@ -1,23 +1,22 @@
 """A checkpoint of a training as a Hugging Face folder, while the training goes on."""
 
-import json
+import math
 from pathlib import Path
-from typing import Any
 
-from mashbill.config import TrainingConfig
-from mashbill.errors import DataError, one_line
 from mashbill.models.huggingface import save_weights
+from mashbill.storage import open_storage
 from mashbill.tokens import TokenStore
-from mashbill.training.attempts import JOB
-from mashbill.training.layouts import CHECKPOINTS, LATEST, WEIGHT, Checkpoint, step_of
+from mashbill.training.checkpoint import FOLDER, Checkpoints
+from mashbill.training.fragments import WEIGHT
+from mashbill.training.job import Job
 
 
 def training_of(folder: Path) -> Path | None:
-    """The scratch folder of a training, of which a folder is that, or its checkpoints; None where it is
-    neither."""
+    """The scratch folder of a training with a checkpoint, of which a folder is that, or its checkpoints; None
+    where it is neither."""
     for training in (folder, folder.parent):
-        if (training / CHECKPOINTS / LATEST).exists() and (training / JOB).exists():
-            return training if folder in (training, training / CHECKPOINTS) else None
+        if (training / Job.FILE).exists() and folder in {training, training / FOLDER}:
+            return training if _checkpoints(training).last() is not None else None
     return None
 
 
@@ -28,33 +27,31 @@ def export_checkpoint(training: Path, output: Path) -> int:
         training: its scratch folder.
         output: folder to write, made where it is missing.
     Raises:
-        DataError: what it was told cannot be read.
+        DataError: what it was told cannot be read, or the checkpoint is damaged.
     """
-    job = _job(training / JOB)
-    shape = TrainingConfig.model_validate(job["training"]).model
-    store, checkpoint = TokenStore(Path(job["tokens"])), Checkpoint.last(training / CHECKPOINTS)
+    job, step = Job.read(training), last_step(training)
+    store, checkpoint = TokenStore(Path(job.tokens)), _checkpoints(training).at(step)
+    checkpoint.check(checkpoint.record.files)
+    weights = {
+        name: checkpoint.values(name, 0, math.prod(shape))[WEIGHT].view(shape)
+        for name, shape in checkpoint.record.shapes.items()
+    }
     save_weights(
-        {name: values[WEIGHT] for name, values in checkpoint.parameters()},
-        shape,
+        weights,
+        job.training.model,
         store.vocabulary,
         folder=output,
         tokenizer_path=store.tokenizer_path,
         end_of_text=store.end_of_text,
     )
-    return checkpoint.step
+    return step
 
 
 def last_step(training: Path) -> int:
     """Steps that the last checkpoint of a training was taken after."""
-    return step_of(training / CHECKPOINTS) or 0
+    return _checkpoints(training).last() or 0
 
 
-def _job(path: Path) -> dict[str, Any]:
-    try:
-        job: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        TrainingConfig.model_validate(job["training"])
-        Path(job["tokens"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        what = f"is no job of a training ({one_line(error)})"
-        raise DataError(str(path), what, "give the scratch folder of one") from error
-    return job
+def _checkpoints(training: Path) -> Checkpoints:
+    job = Job.read(training)
+    return Checkpoints(open_storage(job.checkpoints, Path(job.copies)))

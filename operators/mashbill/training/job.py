@@ -2,8 +2,11 @@
 
 from typing import Any
 
+from pydantic import Field
+
 from mashbill.artifacts import Record
 from mashbill.config import TrainingConfig
+from mashbill.mixtures.forecast import Band
 
 
 class Job(Record):
@@ -20,6 +23,8 @@ class Job(Record):
         checkpoints: folder or address that all nodes reach.
         copies: folder on each node for copies of what is remote.
         accelerator: cpu or cuda.
+        band: of the forecast, which training is held against.
+        target: weights of the sets that the band is of.
     """
 
     FILE = "job.json"
@@ -33,6 +38,8 @@ class Job(Record):
     checkpoints: str
     copies: str
     accelerator: str
+    band: Band | None = None
+    target: dict[str, float] = Field(default_factory=dict)
 
     def as_json(self) -> Any:
         """All of it, also what the settings say by default, which may be another one day."""

@@ -18,6 +18,7 @@ from mashbill.training.account import EVENTS
 from mashbill.training.attempts import earlier_attempts
 from mashbill.training.budget import forecast
 from mashbill.training.deepspeed_settings import with_own_table
+from mashbill.training.expected import expected_band
 from mashbill.training.job import Job
 from mashbill.training.numbers import numbers_of
 from mashbill.training.recipe import deepspeed_config, settled
@@ -46,7 +47,8 @@ def run_train_part(run: StageRun) -> Counts:
     training = settled(with_own_table(config))
     store = TokenStore(run.inputs["tokenize"])
     schedule = ScheduleChoice.read(run.inputs["schedule"]).followed if name == SCHEDULED else None
-    mixture = schedule.mean if schedule else Choice.read(run.inputs["mix"]).mixtures[name]
+    choice = Choice.read(run.inputs["mix"])
+    mixture = schedule.mean if schedule else choice.mixtures[name]
     available = {d: store.counts(d, "train")["tokens"] for d in store.domains}
     figures = forecast(config, available_tokens=available, mixture=mixture, vocabulary=store.vocabulary)
     followed = schedule or Schedule.constant(mixture)
@@ -61,6 +63,8 @@ def run_train_part(run: StageRun) -> Counts:
         checkpoints=run.shared.root,
         copies=str(run.scratch / "copies"),
         accelerator=accelerator(config.training),
+        band=expected_band(run, name, figures),
+        target=choice.target,
     )
     store.check()
     for words in earlier_attempts(run.scratch, job):

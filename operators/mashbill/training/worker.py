@@ -63,6 +63,7 @@ class Worker:
         model = Transformer(self.training.model, self.store.vocabulary, job.seed)
         self.engine = Engine(model, self.training, self.device)
         account = Account(self.scratch, self.training.metrics, self._pace(), keeps=self.rank == 0)
+        account.hold_against(job.band, job.target)
         self.watch = Watch(
             self.training.watch.hang_seconds,
             self.scratch,

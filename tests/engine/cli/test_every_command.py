@@ -50,6 +50,7 @@ GOOD: dict[str, dict[str, str]] = {
     "run": {"stage": "ingest", "--config": "config.toml"},
     "stages": {"--config": "config.toml"},
     "check": {"--config": "config.toml"},
+    "forecast": {"--config": "config.toml", "--tasks": "tasks.csv"},
     "train": {"--config": "config.toml", "--dry-run": "", "--available": "available.csv"},
     "score": {
         "inputs": "easy.jsonl",
@@ -119,6 +120,32 @@ GOOD: dict[str, dict[str, str]] = {
 """Arguments with which each command would do its work, among them every file that it takes."""
 
 
+LONG = {"forecast"}
+"""Runs a dozen stages."""
+SMALL_FINAL = """
+[quality]
+classifier = "c.bin"
+positive_label = "__label__hq"
+[regression]
+regressor = "linear"
+folds = 2
+[baselines]
+methods = []
+[gate]
+within_noise = "train"
+[training]
+model = { layers = 2, width = 48, heads = 4, kv_heads = 4, feed_forward = 64, context = 32 }
+tokens = 16_384
+max_epochs = 1000
+[forecast]
+smallest = 0.1
+largest = 0.8
+budgets = [0.25, 0.5]
+evaluations = 2
+"""
+"""A final model that is foretold in seconds."""
+
+
 def is_output(name: str) -> bool:
     return name == "--output"
 
@@ -138,7 +165,8 @@ def files() -> list[tuple[str, str]]:
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with every file that the commands are given."""
     folder = tmp_path_factory.mktemp("home")
-    extra = "[sweep]\ntokens = 2_000\nevaluations = 1\n[mix]\ntarget = { easy = 1.0 }\n"
+    extra = "[sweep]\ntokens = 2_000\nevaluations = 1\n[mix]\ntarget = { easy = 1.0 }\ncandidates = 100\n"
+    extra += SMALL_FINAL
     _, done = easy_and_hard(folder, SMALL_SWEEP + extra)
     (folder / "tokens").symlink_to(done["tokenize"].path)
     lines = [f"__label__{'hq' if i % 2 else 'lq'} the cat and number {i}" for i in range(60)]
@@ -165,6 +193,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "t.csv").write_text("\n".join(["index,tokens,loss", *curves]))
     (folder / "observed.csv").write_text("phase,loss\n1,3.5\n")
     (folder / "running.csv").write_text("index,phase,share,easy,hard\n0,1,0.5,0.5,0.5\n0,2,0.5,0.4,0.6\n")
+    pairs = [f"{loss},{0.9 - 2 * 0.5**loss}" for loss in (2, 2.5, 3, 3.5, 4, 5)]
+    (folder / "tasks.csv").write_text("\n".join(["loss,error", *pairs]))
     (folder / "tokens.csv").write_text("domain,tokens\neasy,100000\nhard,100000\n")
     (folder / "three.csv").write_text("domain,tokens\neasy,100000\nhard,100000\nnew,100000\n")
     (folder / "available.csv").write_text("domain,tokens\neasy,100000000\nhard,100000000\n")
@@ -215,7 +245,9 @@ def test_every_command_and_every_file_of_it_is_tested() -> None:
         assert name in GOOD[words], f"{words} takes {name}: give it in GOOD"
 
 
-@pytest.mark.parametrize("words", COMMANDS)
+@pytest.mark.parametrize(
+    "words", [pytest.param(w, marks=pytest.mark.slow) if w in LONG else w for w in COMMANDS]
+)
 def test_every_command_does_its_work_with_what_the_other_tests_spoil(words: str, run: Run) -> None:
     code, said, _ = run(words, GOOD[words])
     assert code == 0, said

@@ -68,8 +68,11 @@ FILLED = """
 also = [{ learning_rate = 1e-3 }]
 [ladder]
 rungs = [{ tokens = 2048, model = { layers = 1 } }]
+depths = [1, 2]
 [validation]
 models = [{ layers = 3 }]
+[forecast]
+shapes = [{ layers = 3 }, { layers = 4 }, { layers = 5 }]
 """
 
 

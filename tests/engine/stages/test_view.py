@@ -58,6 +58,10 @@ seeds = 1
 mixtures = ["chosen"]
 [gate]
 within_noise = "train"
+[forecast]
+smallest = 0.2
+largest = 0.9
+budgets = [0.25, 0.5]
 [regression]
 folds = 2
 [training]
@@ -65,7 +69,7 @@ tokens = 1024
 max_epochs = 1000
 model = { layers = 1, width = 16, heads = 2, kv_heads = 2, feed_forward = 32, context = 32 }
 """
-LAST = "gate"  # what follows trains under torchrun, and prints everything
+LAST = "forecast"  # what follows trains under torchrun, and prints everything
 
 
 @pytest.fixture
