@@ -2,6 +2,7 @@
 search."""
 
 from mashbill.mixtures.baselines import BaselineMixtures
+from mashbill.mixtures.batches import Batches
 from mashbill.mixtures.choice import Choice, Decision, PredictedMixture, Prediction, Sensitivity
 from mashbill.mixtures.design import draw_mixtures
 from mashbill.mixtures.limits import epoch_ceiling, within_ceiling
@@ -18,6 +19,7 @@ from mashbill.mixtures.validation import Validation
 
 __all__ = [
     "BaselineMixtures",
+    "Batches",
     "Choice",
     "Decision",
     "LossTable",

@@ -60,7 +60,20 @@ class TokenStore:
             self.sets: dict[str, dict[str, Any]] = index["sets"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(str(path), f"is no index of shards ({one_line(error)})", MEND) from error
+        self._check_dtype(path)
         self._check_tokenizer()
+
+    def _check_dtype(self, path: Path) -> None:
+        """Tokens that their type has no room for would have been cut off, each another token.
+
+        Raises:
+            DataError: the type has no room for the vocabulary, or is none of a token.
+        """
+        if self.dtype.kind != "u":
+            raise DataError(f"{path}: dtype", f"is {self.dtype}, which is no type of token ids", MEND)
+        if self.vocabulary > np.iinfo(self.dtype).max + 1:
+            what = f"is {self.dtype}, which has no room for a vocabulary of {self.vocabulary:,}"
+            raise DataError(f"{path}: dtype", what, MEND)
 
     def _check_tokenizer(self) -> None:
         """A tokenizer that was put beside other shards would turn every token into another.
