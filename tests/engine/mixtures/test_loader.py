@@ -1,11 +1,16 @@
 """What a model reads is a function of (seed, index) alone, follows the mixture, and repeats nothing within an
 epoch."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from builders.checkout import ROOT, TESTS
 from mashbill.errors import DataError
 from mashbill.mixtures import MixtureLoader, Schedule
 
@@ -222,3 +227,12 @@ def test_a_domain_is_read_in_its_own_order_whatever_else_is_read() -> None:
     ).sequences_at(np.arange(240))
     of_b = mixed[(mixed[:, 0] >= 1_000) & (mixed[:, 0] < 2_000)]
     assert (of_b == alone).all()
+
+
+def test_a_loader_of_a_trillion_tokens_takes_less_than_fifty_megabytes() -> None:
+    """Of 244 million sequences of 50 domains, as a process of its own reads them at its beginning, middle and
+    end: batches of 64 of them, 2 MB, among it."""
+    command = [sys.executable, "-m", "builders.loading_far"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (ROOT / "operators", TESTS)))}
+    told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert 1_000_000 < int(told.stdout) < 50_000_000
