@@ -20,12 +20,12 @@ AHEAD, READY, FETCHING = 16, 2, 4
 
 
 class Batches:
-    """Iterates over a rank's parts of the batches, from one step to the run's last.
+    """A rank's parts of the batches, one after the other from the first to the run's last, or from any other.
 
     Args:
         loader: of the run.
         batch_sequences: of a whole batch.
-        first: step to begin with.
+        first: batch to begin with.
         rank: of this process.
         world: ranks in all.
         ahead: batches whose shards are fetched before they are read, the next among them.
@@ -45,49 +45,54 @@ class Batches:
     ) -> None:
         self.loader, self.batch_sequences, self.ahead = loader, batch_sequences, max(1, ahead)
         self.part = rank * batch_sequences // world, (rank + 1) * batch_sequences // world
-        self.steps = range(first, loader.sequences // batch_sequences)
+        self.number = loader.sequences // batch_sequences
         self.wait_seconds = 0.0
-        self._ready: deque[np.ndarray] = deque()
-        self._ended = self._closed = False
-        self._error: BaseException | None = None
-        self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._prepare, name="batches", daemon=True)
-        self._thread.start()
+        self._next, self._closed = first, False
+        self._reading = Reading(self, range(first, self.number))
 
-    def positions(self, step: int) -> np.ndarray:
-        """[sequences] positions of the run that this rank reads at a step."""
-        return step * self.batch_sequences + np.arange(*self.part)
+    def positions(self, number: int) -> np.ndarray:
+        """[sequences] positions of the run that this rank reads in a batch; after the run's last comes its
+        first."""
+        return (number * self.batch_sequences + np.arange(*self.part)) % self.loader.sequences
+
+    def at(self, number: int) -> np.ndarray:
+        """[sequences, context + 1] int64 this rank's part of any batch. One that is not the next is waited
+        for, and read on from.
+
+        Raises:
+            MashbillError: what befell the thread that reads, as it was raised there.
+        """
+        started = time.perf_counter()
+        if number != self._next or number >= self._reading.batches.stop:
+            self._reading.close()
+            self._reading = Reading(self, range(number, max(self.number, number + 1)))
+        self._next, self._closed = number + 1, False
+        try:
+            return self._reading.take()
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            self.wait_seconds += time.perf_counter() - started
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> np.ndarray:
-        """[sequences, context + 1] int64 this rank's part of the next batch.
+        """The next batch, as ``at`` gives it.
 
         Raises:
             StopIteration: the run is read to its end, or this was closed.
-            MashbillError: what befell the thread that reads, as it was raised there.
         """
-        started = time.perf_counter()
-        with self._changed:
-            self._changed.wait_for(lambda: self._ready or self._ended or self._closed)
-            self.wait_seconds += time.perf_counter() - started
-            if self._ready and not self._closed:
-                self._changed.notify_all()
-                return self._ready.popleft()
-            error, self._error = self._error, None
-        self.close()
-        if error is not None:
-            raise error
-        raise StopIteration
+        if self._closed or self._next >= self.number:
+            self.close()
+            raise StopIteration
+        return self.at(self._next)
 
     def close(self) -> None:
         """End the reading, and let go of all shards; what is being fetched is waited for."""
-        with self._changed:
-            self._closed = True
-            self._ready.clear()
-            self._changed.notify_all()
-        self._thread.join()
+        self._closed = True
+        self._reading.close()
 
     def __enter__(self) -> Self:
         return self
@@ -97,8 +102,47 @@ class Batches:
     ) -> None:
         self.close()
 
-    def _prepare(self) -> None:
-        """Read on until the end, or until this is closed; an error goes to whoever asks next."""
+
+class Reading:
+    """A thread that reads batches on and on, as fast as they are taken.
+
+    Args:
+        of: whose.
+        batches: numbers of those that it reads.
+    """
+
+    def __init__(self, of: Batches, batches: range) -> None:
+        self.of, self.batches = of, batches
+        self._ready: deque[np.ndarray] = deque()
+        self._ended = self._closed = False
+        self._error: BaseException | None = None
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="batches", daemon=True)
+        self._thread.start()
+
+    def take(self) -> np.ndarray:
+        """The next batch, once it is read.
+
+        Raises:
+            MashbillError: what befell the thread before it could be.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._ready or self._ended)
+            if self._ready:
+                self._changed.notify_all()
+                return self._ready.popleft()
+        raise self._error or IndexError("no more batches are read")
+
+    def close(self) -> None:
+        """End, once what is being fetched is there."""
+        with self._changed:
+            self._closed = True
+            self._ready.clear()
+            self._changed.notify_all()
+        self._thread.join()
+
+    def _run(self) -> None:
+        """Read on to the last, or until this is closed; an error goes to whoever asks next."""
         try:
             with ThreadPoolExecutor(FETCHING, thread_name_prefix="shards") as fetching:
                 self._read(fetching)
@@ -109,13 +153,13 @@ class Batches:
             self._changed.notify_all()
 
     def _read(self, fetching: ThreadPoolExecutor) -> None:
-        coming: deque[Future[ExitStack]] = deque()
+        of, coming = self.of, deque[Future[ExitStack]]()
         try:
-            for step in self.steps:
-                for later in range(step + len(coming), min(step + self.ahead, self.steps.stop)):
-                    coming.append(fetching.submit(self.loader.hold, self.positions(later)))
+            for number in self.batches:
+                for later in range(number + len(coming), min(number + of.ahead, self.batches.stop)):
+                    coming.append(fetching.submit(of.loader.hold, of.positions(later)))
                 with coming.popleft().result():
-                    batch = self.loader.sequences_at(self.positions(step))
+                    batch = of.loader.sequences_at(of.positions(number))
                 if not self._hand_over(batch):
                     return
         finally:

@@ -15,6 +15,7 @@ import numpy as np
 
 from mashbill.artifacts import Artifact, Place, SealedFile, file_in, place_at
 from mashbill.errors import DataError
+from mashbill.storage import damaged
 
 MEND = "rerun tokenize"
 FETCHING = "fetching"
@@ -54,6 +55,28 @@ class OpenShards:
         self._held: dict[int, OpenShard] = {}
         self._kept: dict[int, np.ndarray] = {}
         self._changing = threading.Lock()
+
+    def check(self) -> None:
+        """Look at every shard: what is here is opened, of what lies elsewhere its size is asked for.
+
+        Raises:
+            DataError: one is gone, or is another than was committed.
+        """
+        elsewhere: list[SealedFile] = []
+        for number, (name, _) in enumerate(self.shards):
+            sealed = self.place.sealed(name) if isinstance(self.place, Artifact) else None
+            if sealed is None or Path(sealed.path).exists():
+                self._mapped(number, file_in(self.place, name))
+            else:
+                elsewhere.append(sealed)
+        folders = {sealed.key.rpartition("/")[0]: sealed.storage for sealed in elsewhere}
+        found = {file.key: file.bytes for key, storage in folders.items() for file in storage.match(key)}
+        for sealed in elsewhere:
+            if sealed.key not in found:
+                raise damaged(f"{sealed.storage.root}/{sealed.key}", "is gone")
+            if found[sealed.key] != sealed.bytes:
+                what = f"holds {found[sealed.key]:,} bytes where its manifest says {sealed.bytes:,}"
+                raise damaged(f"{sealed.storage.root}/{sealed.key}", what)
 
     def hold(self, number: int) -> None:
         """Fetch and map a shard, unless it is; whoever asks meanwhile waits for it.

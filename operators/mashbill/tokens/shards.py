@@ -15,6 +15,7 @@ import numpy as np
 from mashbill.artifacts import Artifact, Place, file_in, has_file, place_at
 from mashbill.errors import DataError, one_line
 from mashbill.tokens.encoded import Encoded
+from mashbill.tokens.open_shards import OpenShards
 from mashbill.tokens.token_run import TokenRun
 from mashbill.tokens.vocabulary import vocabulary_size
 
@@ -141,15 +142,15 @@ class TokenStore:
         return ValidationSet(name, tokens, counts["bytes"], counts["documents"])
 
     def check(self) -> None:
-        """Open every shard, so that one that is damaged is told before processes are started on them.
+        """Look at every shard, so that one that is damaged is told before processes are started on them; what
+        lies in an object store is not fetched for that.
 
         Raises:
-            DataError: a shard is gone, or others than was committed.
+            DataError: a shard is gone, or another than was committed.
         """
         shards = [(name, "train") for name in self.domains]
         for name, split in [*shards, *((name, "validation") for name in self.set_names)]:
-            for file, _ in self._shards(name, split):
-                file_in(self.place, file)
+            OpenShards(self.place, self.dtype, self._shards(name, split)).check()
 
     def counts(self, name: str, split: str) -> dict[str, int]:
         """Documents, tokens and bytes of a split of a set."""

@@ -88,6 +88,17 @@ def test_a_run_goes_on_at_any_step_with_other_ranks_as_if_it_had_not_stopped(
     assert all((one == other).all() for one, other in zip(resumed, whole, strict=True))
 
 
+@pytest.mark.parametrize(
+    "asked", [[0, 1, 2, 0, 1], [5, 3, 4, 5, 30, 31], [38, 39, 40, 41, 0], [80, 81, 2], [7, 7, 7]]
+)
+def test_any_batch_may_be_asked_for_and_after_the_last_comes_the_first(asked: list[int]) -> None:
+    everything = mixed().sequences_at(np.arange(STEPS * BATCH)).reshape(STEPS, BATCH, CONTEXT + 1)
+    with Batches(mixed(), batch_sequences=BATCH, rank=1, world=2) as batches:
+        for number in asked:
+            assert (batches.at(number) == everything[number % STEPS, BATCH // 2 :]).all()
+    assert not threads()
+
+
 def test_a_run_that_was_read_to_its_end_has_no_more_batches() -> None:
     batches = Batches(mixed(), batch_sequences=BATCH, first=STEPS)
     assert list(batches) == []
@@ -113,7 +124,7 @@ def test_waiting_for_a_batch_is_told_and_reading_one_that_is_there_is_not() -> N
         waited = batches.wait_seconds
         assert waited > 0.01
         assert tokens.wait_until_read(READY * BATCH)
-        batches._thread.join()
+        assert ended()
         next(batches)
         assert batches.wait_seconds - waited < waited
 
@@ -141,3 +152,11 @@ def test_whoever_stops_early_leaves_no_thread(read: int) -> None:
 def threads() -> list[str]:
     """Names of threads that read."""
     return [t.name for t in threading.enumerate() if t.name.startswith(("batches", "shards"))]
+
+
+def ended() -> bool:
+    """Waits until nothing reads any more."""
+    for thread in threading.enumerate():
+        if thread.name.startswith(("batches", "shards")):
+            thread.join(60)
+    return not threads()

@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,15 @@ def shards_asked(paths: list[str]) -> Counter[str]:
     """How often each shard was asked for, as ``DOMAIN/NUMBER``."""
     parts = [path.partition("?")[0].split("/") for path in paths if ".bin" in path]
     return Counter(f"{p[-2]}/{int(p[-1][-9:-4])}" for p in parts)
+
+
+def bytes_of(folder: Path) -> int:
+    """Bytes of shards, and of parts of them, under a folder in which some come and go."""
+    found = 0
+    for path in folder.rglob("*.bin*"):
+        with suppress(FileNotFoundError):
+            found += path.stat().st_size
+    return found
 
 
 @pytest.fixture
@@ -88,8 +98,7 @@ def test_copies_go_when_no_batch_reads_them_and_stay_within_their_limit(root: st
     limit = store.place.storage.copies.limit = 7 * BYTES
     with Batches(loader(store, 2), batch_sequences=BATCH, ahead=2) as batches:
         for _ in batches:
-            copies = (tmp_path / "node" / "copies").rglob("*.bin*")
-            most = max(most, sum(path.stat().st_size for path in copies if path.exists()))
+            most = max(most, bytes_of(tmp_path / "node" / "copies"))
     assert 4 * BYTES <= most <= limit
 
 
@@ -162,3 +171,22 @@ def test_what_was_let_go_may_be_evicted_and_what_is_held_may_not(root: str, tmp_
     assert "train-00000.bin" in there
     assert "train-00001.bin" not in there
     assert run[:ONE_SHARD].tolist() == list(range(ONE_SHARD))
+
+
+def test_shards_in_a_store_are_looked_at_without_being_fetched(
+    root: str, tmp_path: Path, watched: list[str]
+) -> None:
+    artifact = numbered_shards(ArtifactStore(root, tmp_path / "writer"), SIZES)
+    opened(root, tmp_path / "node", artifact.address).check()
+    assert not shards_asked(watched)
+    bucket, _, prefix = artifact.address.removeprefix("s3://").partition("/")
+    client = boto3.client("s3")
+    listed = client.list_objects_v2(Bucket=bucket, Prefix=prefix)["Contents"]
+    key = next(entry["Key"] for entry in listed if entry["Key"].endswith("b/train-00003.bin"))
+    client.put_object(Bucket=bucket, Key=key, Body=bytes(9))
+    told = r"b/train-00003\.bin: holds 9 bytes where its manifest says 3,600; discard"
+    with pytest.raises(DataError, match=told):
+        opened(root, tmp_path / "node", artifact.address).check()
+    client.delete_object(Bucket=bucket, Key=key)
+    with pytest.raises(DataError, match=r"b/train-00003\.bin: is gone; discard"):
+        opened(root, tmp_path / "node", artifact.address).check()
