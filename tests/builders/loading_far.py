@@ -18,6 +18,8 @@ class Computed:
     def __init__(self, tokens: int) -> None:
         self.ends = np.append(np.arange(SHARD, tokens, SHARD), tokens)
 
+    room = None
+
     def __len__(self) -> int:
         return int(self.ends[-1])
 

@@ -24,6 +24,13 @@ class TrainingConfig(Section):
     max_epochs: float = Field(
         4.0, gt=0, le=1_000, description="Times a domain's training text may be repeated."
     )
+    shuffle_tokens: int | None = Field(
+        None,
+        ge=1,
+        description="Tokens of a domain that are shuffled among one another, whole shards of them; without "
+        "it all. Of shards in an object store a node then needs no more at once than two such buffers a "
+        "domain.",
+    )
     batch_sequences: int = Field(16, ge=1, description="Sequences in a global batch.")
     micro_batch_sequences: HowItRuns[int] = Field(8, ge=1, description="Sequences a process runs at once.")
     learning_rate: float = Field(3e-3, gt=0, lt=1, description="Peak learning rate of AdamW.")

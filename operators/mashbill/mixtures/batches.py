@@ -47,6 +47,7 @@ class Batches:
         self.part = rank * batch_sequences // world, (rank + 1) * batch_sequences // world
         self.number = loader.sequences // batch_sequences
         self.wait_seconds = 0.0
+        loader.warn_of_little_room()
         self._next, self._closed = first, False
         self._reading = Reading(self, range(first, self.number))
 

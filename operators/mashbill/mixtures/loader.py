@@ -7,6 +7,7 @@ are asked for, in memory that does not grow with the run: any number of workers,
 same sequences.
 """
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from functools import lru_cache
@@ -20,6 +21,8 @@ from mashbill.mixtures.schedule import Schedule
 from mashbill.mixtures.turns import Turns
 
 KEPT_FRAMES = 16
+
+log = logging.getLogger(__name__)
 
 
 class Tokens(Protocol):
@@ -39,6 +42,10 @@ class Sharded(Protocol):
     @property
     def ends(self) -> np.ndarray:
         """[shards] tokens up to the end of each."""
+
+    @property
+    def room(self) -> int | None:
+        """Tokens that there is room for where they are fetched to; None where they are there."""
 
     def hold(self, shard: int) -> None:
         """Fetch a shard, unless it is there, and keep it until it is let go as often as it was held."""
@@ -135,6 +142,18 @@ class MixtureLoader:
                         tokens.hold(shard)
                         held.callback(tokens.let_go, shard)
             return held.pop_all()
+
+    def warn_of_little_room(self) -> None:
+        """Say where shards that are read at once don't have room at once, and will be fetched again."""
+        of_shards = [(o, t) for o, t in zip(self.orders, self.tokens, strict=True) if isinstance(t, Sharded)]
+        rooms = [tokens.room for _, tokens in of_shards if tokens.room is not None]
+        needed = sum(o.at_once * self.context for o, tokens in of_shards if tokens.room is not None)
+        if rooms and needed > min(rooms):
+            words = (
+                "shards of %s tokens are read at once, and their copies have room for %s, so that they are"
+            )
+            mend = "fetched again and again; lower shuffle_tokens, or raise scratch_bytes"
+            log.warning(f"{words} {mend}", f"{needed:,}", f"{min(rooms):,}")
 
     def domain_counts(self) -> dict[str, int]:
         """Sequences of the whole run by domain."""

@@ -51,6 +51,12 @@ class ReadingOrder:
         self._epoch = lru_cache(KEPT_EPOCHS)(self._lay_out)
         self._shuffle = lru_cache(KEPT_EPOCHS)(self._shuffle_of)
 
+    @property
+    def at_once(self) -> int:
+        """Windows of the shards that are read from at once, at the most: of a buffer, and of the next where
+        there is one."""
+        return int(np.sort(np.diff(self._epoch(0).buffers))[-2:].sum())
+
     def windows_at(self, visits: np.ndarray) -> np.ndarray:
         """[visits] the window that each visit reads.
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from mashbill.artifacts import Artifact, Place, SealedFile, file_in, place_at
 from mashbill.errors import DataError
-from mashbill.storage import damaged
+from mashbill.storage import Copies, damaged
 
 MEND = "rerun tokenize"
 FETCHING = "fetching"
@@ -55,6 +55,12 @@ class OpenShards:
         self._held: dict[int, OpenShard] = {}
         self._kept: dict[int, np.ndarray] = {}
         self._changing = threading.Lock()
+
+    @property
+    def room(self) -> int | None:
+        """Tokens that copies have room for; None where no copies are made."""
+        copies = getattr(self.place.storage, "copies", None) if isinstance(self.place, Artifact) else None
+        return copies.limit // self.dtype.itemsize if isinstance(copies, Copies) else None
 
     def check(self) -> None:
         """Look at every shard: what is here is opened, of what lies elsewhere its size is asked for.
@@ -119,13 +125,16 @@ class OpenShards:
     def head(self, number: int, count: int) -> np.ndarray:
         """[count] the first tokens of a shard, of which no more is fetched where it is not here."""
         name, tokens = self.shards[number]
-        known = number in self._held or number in self._kept
-        if known or count == tokens or not isinstance(self.place, Artifact):
+        held = self._held.get(number)
+        opened = number in self._kept or (held is not None and held.tokens is not None)
+        size = count * self.dtype.itemsize
+        if opened or count == tokens or size > HEAD_BYTES or not isinstance(self.place, Artifact):
             return self.tokens(number)[:count]
         sealed = self.place.sealed(name)
-        if count * self.dtype.itemsize > HEAD_BYTES or Path(sealed.path).exists():
-            return self.tokens(number)[:count]
-        return np.frombuffer(sealed.storage.part(sealed.key, 0, count * self.dtype.itemsize), self.dtype)
+        if not Path(sealed.path).exists():
+            return np.frombuffer(sealed.storage.part(sealed.key, 0, size), self.dtype)
+        with sealed.reading() as path:
+            return np.fromfile(path, self.dtype, count)
 
     def _fetched(self, number: int, copy: ExitStack) -> Path:
         """Where a shard is on this machine, to stay as long as ``copy`` is open."""
@@ -156,7 +165,7 @@ def fetched_by_one(sealed: SealedFile) -> Iterator[None]:
     if Path(sealed.path).exists():
         yield
         return
-    lock = sealed.storage.workspace() / FETCHING / sealed.sha256
+    lock = sealed.storage.workspace() / FETCHING / sealed.sha256[:2]  # some files share one, and no matter
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -46,6 +46,11 @@ class TokenRun:
             found.append(self.shards.head(shard, count))
         return found[0] if len(found) == 1 else np.concatenate(found)
 
+    @property
+    def room(self) -> int | None:
+        """Tokens that copies of shards have room for; None where no copies are made."""
+        return self.shards.room
+
     def hold(self, shard: int) -> None:
         """Fetch a shard, unless it is there, and keep it until it is let go as often as it was held."""
         self.shards.hold(shard)

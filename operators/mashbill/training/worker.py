@@ -73,6 +73,7 @@ class Worker:
             context=self.context,
             sequences=self.steps * self.training.batch_sequences,
             seed=seed,
+            shuffle_tokens=self.training.shuffle_tokens,
         )
         model = Transformer(self.training.model, self.store.vocabulary, seed)
         if self.training.zero_stage == 3:

@@ -84,6 +84,8 @@ class Numbered:
     def __init__(self, sizes: list[int]) -> None:
         self.ends = np.cumsum(sizes)
 
+    room = None
+
     def __len__(self) -> int:
         return int(self.ends[-1])
 

@@ -164,6 +164,7 @@ def test_what_was_let_go_may_be_evicted_and_what_is_held_may_not(root: str, tmp_
         run.hold(shard)
     run.let_go(0)
     run.let_go(1)
+    assert run[ONE_SHARD - 9 : ONE_SHARD + 9].tolist() == list(range(ONE_SHARD - 9, ONE_SHARD + 9))
     for shard in (2, 3, 4):
         run.hold(shard)
         run.let_go(shard)
@@ -190,3 +191,27 @@ def test_shards_in_a_store_are_looked_at_without_being_fetched(
     client.delete_object(Bucket=bucket, Key=key)
     with pytest.raises(DataError, match=r"b/train-00003\.bin: is gone; discard"):
         opened(root, tmp_path / "node", artifact.address).check()
+
+
+@pytest.mark.parametrize(
+    "shuffle_tokens, room, told",
+    [(None, 22_367, True), (None, 22_368, False), (ONE_SHARD, 3_199, True), (ONE_SHARD, 14_200, False)],
+)
+def test_shards_that_would_be_fetched_again_and_again_are_told_of(
+    root: str,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    shuffle_tokens: int | None,
+    room: int,
+    told: bool,
+) -> None:
+    """All shuffled, the 799 and 599 windows of all shards are read from at once; else those of two buffers of
+    each domain, which one more shard may share."""
+    address = numbered_shards(ArtifactStore(root, tmp_path / "writer"), SIZES).address
+    store = opened(root, tmp_path / "node", address)
+    store.place.storage.copies.limit = 4 * room
+    with caplog.at_level("WARNING", "mashbill.mixtures"):
+        Batches(loader(store, shuffle_tokens=shuffle_tokens), batch_sequences=BATCH).close()
+    said = [record.getMessage() for record in caplog.records if record.name.startswith("mashbill.mixtures")]
+    assert len(said) == told
+    assert all(f"their copies have room for {room:,}, so" in words for words in said)
