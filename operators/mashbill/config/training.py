@@ -35,6 +35,13 @@ class TrainingConfig(Section):
     max_epochs: float = Field(
         4.0, gt=0, le=1_000, description="Times a domain's training text may be repeated."
     )
+    shuffle_tokens: int | None = Field(
+        None,
+        ge=1,
+        description="Tokens of a domain that are shuffled among one another, whole shards of them; without "
+        "it all. Of shards in an object store a node then needs no more at once than two such buffers a "
+        "domain.",
+    )
     recipe: Literal["hand", "step-law"] = Field(
         "hand",
         description="Where learning rate and batch come from: hand is what is set here; step-law is Step "

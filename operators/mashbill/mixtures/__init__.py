@@ -2,6 +2,7 @@
 search."""
 
 from mashbill.mixtures.baselines import BaselineMixtures
+from mashbill.mixtures.batches import Batches
 from mashbill.mixtures.choice import Choice, Decision, PredictedMixture, Prediction, Sensitivity
 from mashbill.mixtures.design import draw_mixtures
 from mashbill.mixtures.forecast import Forecast
@@ -19,6 +20,7 @@ from mashbill.mixtures.validation import Validation
 
 __all__ = [
     "BaselineMixtures",
+    "Batches",
     "Choice",
     "Decision",
     "Forecast",

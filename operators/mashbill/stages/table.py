@@ -58,7 +58,7 @@ _CURATION = (
         run_part="mashbill.proxies.bootstrap:run_bootstrap_part",
         placement=ONE_GPU,
         external="mashbill.proxies.bootstrap:family_identity",
-        version=5,
+        version=6,
     ),
     Stage(
         name="score",
@@ -114,7 +114,7 @@ _MIXTURE = (
         parts="mashbill.proxies.sweep:sweep_parts",
         run_part="mashbill.proxies.sweep:run_sweep_part",
         placement=ONE_GPU,
-        version=2,
+        version=3,
     ),
     Stage(
         name="refine",
@@ -125,7 +125,7 @@ _MIXTURE = (
         parts="mashbill.search.rounds:round_names",
         run_part="mashbill.search.rounds:run_round",
         placement=IN_ORDER,
-        version=2,
+        version=3,
     ),
     Stage(
         name="ladder",
@@ -157,7 +157,7 @@ _MIXTURE = (
         parts="mashbill.proxies.baselines:baseline_parts",
         run_part="mashbill.proxies.baselines:run_baseline",
         placement=ONE_GPU,
-        version=3,
+        version=4,
     ),
     Stage(
         name="mix",
@@ -186,6 +186,7 @@ _MIXTURE = (
         parts="mashbill.proxies.validation:validation_parts",
         run_part="mashbill.proxies.validation:train_again",
         placement=ONE_GPU,
+        version=2,
     ),
     Stage(
         name="gate",

@@ -15,6 +15,7 @@ import numpy as np
 from mashbill.artifacts import Artifact, Place, file_in, has_file, place_at
 from mashbill.errors import DataError, one_line
 from mashbill.tokens.encoded import Encoded
+from mashbill.tokens.open_shards import OpenShards
 from mashbill.tokens.token_run import TokenRun
 from mashbill.tokens.vocabulary import vocabulary_size
 
@@ -60,7 +61,20 @@ class TokenStore:
             self.sets: dict[str, dict[str, Any]] = index["sets"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(str(path), f"is no index of shards ({one_line(error)})", MEND) from error
+        self._check_dtype(path)
         self._check_tokenizer()
+
+    def _check_dtype(self, path: Path) -> None:
+        """Tokens that their type has no room for would have been cut off, each another token.
+
+        Raises:
+            DataError: the type has no room for the vocabulary, or is none of a token.
+        """
+        if self.dtype.kind != "u":
+            raise DataError(f"{path}: dtype", f"is {self.dtype}, which is no type of token ids", MEND)
+        if self.vocabulary > np.iinfo(self.dtype).max + 1:
+            what = f"is {self.dtype}, which has no room for a vocabulary of {self.vocabulary:,}"
+            raise DataError(f"{path}: dtype", what, MEND)
 
     def _check_tokenizer(self) -> None:
         """A tokenizer that was put beside other shards would turn every token into another.
@@ -128,15 +142,15 @@ class TokenStore:
         return ValidationSet(name, tokens, counts["bytes"], counts["documents"])
 
     def check(self) -> None:
-        """Open every shard, so that one that is damaged is told before processes are started on them.
+        """Look at every shard, so that one that is damaged is told before processes are started on them; what
+        lies in an object store is not fetched for that.
 
         Raises:
-            DataError: a shard is gone, or others than was committed.
+            DataError: a shard is gone, or another than was committed.
         """
         shards = [(name, "train") for name in self.domains]
         for name, split in [*shards, *((name, "validation") for name in self.set_names)]:
-            for file, _ in self._shards(name, split):
-                file_in(self.place, file)
+            OpenShards(self.place, self.dtype, self._shards(name, split)).check()
 
     def counts(self, name: str, split: str) -> dict[str, int]:
         """Documents, tokens and bytes of a split of a set."""

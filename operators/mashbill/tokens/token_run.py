@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mashbill.artifacts import Place, file_in
+from mashbill.artifacts import Place
+from mashbill.tokens.open_shards import OpenShards
 
 
 class TokenRun:
@@ -19,16 +20,15 @@ class TokenRun:
     def __init__(
         self, place: Place, dtype: np.dtype[np.unsignedinteger], shards: Sequence[tuple[str, int]]
     ) -> None:
-        self.place, self.dtype = place, dtype
-        self.files = [name for name, _ in shards]
+        self.dtype, self.shards = dtype, OpenShards(place, dtype, shards)
         self.ends = np.cumsum([tokens for _, tokens in shards], dtype=np.int64)
-        self.mapped: dict[int, np.ndarray] = {}
 
     def __len__(self) -> int:
         return int(self.ends[-1]) if len(self.ends) else 0
 
     def __getitem__(self, part: slice) -> np.ndarray:
-        """[tokens] some of the tokens, mapped where they lie in one shard.
+        """[tokens] some of the tokens, mapped where they lie in one shard. What lies in another than they
+        begin in is read without fetching all of that.
 
         Args:
             part: a slice without a step.
@@ -36,17 +36,25 @@ class TokenRun:
         start, stop, step = part.indices(len(self))
         if step != 1:
             raise ValueError(f"tokens are read in order, not by {part}")
-        first, last = np.searchsorted(self.ends, [start, max(start, stop - 1)], side="right").tolist()
         if start >= stop:
             return np.empty(0, self.dtype)
-        found = []
-        for shard in range(first, last + 1):
-            before = int(self.ends[shard - 1]) if shard else 0
-            found.append(self._shard(shard)[max(0, start - before) : stop - before])
+        first, last = np.searchsorted(self.ends, [start, stop - 1], side="right").tolist()
+        before = int(self.ends[first - 1]) if first else 0
+        found = [self.shards.tokens(first)[start - before : stop - before]]
+        for shard in range(first + 1, last + 1):
+            count = min(stop, int(self.ends[shard])) - int(self.ends[shard - 1])
+            found.append(self.shards.head(shard, count))
         return found[0] if len(found) == 1 else np.concatenate(found)
 
-    def _shard(self, shard: int) -> np.ndarray:
-        if shard not in self.mapped:
-            path = file_in(self.place, self.files[shard])
-            self.mapped[shard] = np.memmap(path, dtype=self.dtype, mode="r")
-        return self.mapped[shard]
+    @property
+    def room(self) -> int | None:
+        """Tokens that copies of shards have room for; None where no copies are made."""
+        return self.shards.room
+
+    def hold(self, shard: int) -> None:
+        """Fetch a shard, unless it is there, and keep it until it is let go as often as it was held."""
+        self.shards.hold(shard)
+
+    def let_go(self, shard: int) -> None:
+        """Need a shard no longer."""
+        self.shards.let_go(shard)

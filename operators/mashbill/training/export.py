@@ -5,7 +5,6 @@ from pathlib import Path
 
 from mashbill.models.huggingface import save_weights
 from mashbill.storage import open_storage
-from mashbill.tokens import TokenStore
 from mashbill.training.checkpoint import FOLDER, Checkpoints
 from mashbill.training.fragments import WEIGHT
 from mashbill.training.job import Job
@@ -30,7 +29,7 @@ def export_checkpoint(training: Path, output: Path) -> int:
         DataError: what it was told cannot be read, or the checkpoint is damaged.
     """
     job, step = Job.read(training), last_step(training)
-    store, checkpoint = TokenStore(Path(job.tokens)), _checkpoints(training).at(step)
+    store, checkpoint = job.token_store(), _checkpoints(training).at(step)
     checkpoint.check(checkpoint.record.files)
     weights = {
         name: checkpoint.values(name, 0, math.prod(shape))[WEIGHT].view(shape)

@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-import numpy as np
 import torch
 import torch.distributed as dist
 
 from mashbill.config import TrainingConfig
 from mashbill.errors import RunError
-from mashbill.mixtures import MixtureLoader
+from mashbill.mixtures import Batches, MixtureLoader
 from mashbill.training.account import Account
 from mashbill.training.engine import Engine, sum_over_processes
 from mashbill.training.recipe import rates
@@ -59,9 +58,12 @@ class Loop:
         watch: Watch,
         ask: Path,
     ) -> None:
-        self.engine, self.loader, self.training, self.steps = engine, loader, training, steps
+        self.engine, self.training, self.steps = engine, training, steps
         self.account, self.recovery, self.watch, self.ask = account, recovery, watch, ask
         self.rank, self.world, self.rates = dist.get_rank(), dist.get_world_size(), rates(training)
+        self.batches = Batches(
+            loader, batch_sequences=training.batch_sequences, rank=self.rank, world=self.world
+        )
         self.guard, self.signalled, self.all_end = recovery.guard, False, False
 
     @property
@@ -90,6 +92,7 @@ class Loop:
                 self.watch.at(COMPUTING, self.course.step)
                 self.account.evaluated(self.course.step, evaluate())
             self._look_after_checkpoints()
+        self.batches.close()
         self.recovery.settle()
 
     def _step(self) -> None:
@@ -131,11 +134,7 @@ class Loop:
 
     def _rows(self) -> torch.Tensor:
         """[sequences, context + 1] this process's share of the next global batch."""
-        share = self.training.batch_sequences // self.world
-        first = self.course.batches * self.training.batch_sequences + self.rank * share
-        places = np.arange(first, first + share) % self.loader.sequences  # after what was left out, the start
-        rows = self.loader.sequences_at(places)
-        return torch.from_numpy(rows).to(self.engine.device)
+        return torch.from_numpy(self.batches.at(self.course.batches)).to(self.engine.device)
 
     def _forward_and_backward(self, rows: torch.Tensor, of: int) -> torch.Tensor:
         loss = self.engine.forward(rows)

@@ -13,6 +13,7 @@ from mashbill.launch.torchrun import accelerator, torchrun
 from mashbill.mixtures import Choice, Recipe, RecipeNumber, Recipes, Schedule, ScheduleChoice
 from mashbill.mixtures.schedule_choice import phases_of
 from mashbill.models.huggingface import MODELS
+from mashbill.storage import scratch_of
 from mashbill.tokens import TokenStore
 from mashbill.training.account import EVENTS
 from mashbill.training.attempts import earlier_attempts
@@ -56,12 +57,14 @@ def run_train_part(run: StageRun) -> Counts:
         training=training,
         seed=config.seed,
         phases=followed.as_json(),
-        tokens=str(store.folder),
+        tokens=run.inputs["tokenize"].address,
+        store=run.inputs["tokenize"].storage.root,
         tokens_fingerprint=run.inputs["tokenize"].fingerprint,
         scratch=str(run.scratch),
         output=str(run.output),
         checkpoints=run.shared.root,
-        copies=str(run.scratch / "copies"),
+        copies=str(scratch_of(config)),
+        copies_bytes=config.scratch_bytes,
         accelerator=accelerator(config.training),
         band=expected_band(run, name, figures),
         target=choice.target,

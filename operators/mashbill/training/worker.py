@@ -18,7 +18,6 @@ from mashbill.models.measurement import bits_per_byte
 from mashbill.models.sizes import flops_per_token
 from mashbill.models.transformer import Transformer
 from mashbill.storage import open_storage
-from mashbill.tokens import TokenStore
 from mashbill.training.account import Account
 from mashbill.training.checkpoint import Checkpoints
 from mashbill.training.engine import Engine, start_processes
@@ -51,7 +50,7 @@ class Worker:
             self.device = torch.device("cpu")
             torch.set_num_threads(1)
         self.scratch = Path(job.scratch)
-        self.store = TokenStore(Path(job.tokens))
+        self.store = job.token_store()
         self.steps, context = training_steps(self.training), self.training.model.context
         loader = MixtureLoader(
             {d: self.store.train_tokens(d) for d in self.store.domains},
@@ -59,6 +58,7 @@ class Worker:
             context=context,
             sequences=self.steps * self.training.batch_sequences,
             seed=job.seed,
+            shuffle_tokens=self.training.shuffle_tokens,
         )
         model = Transformer(self.training.model, self.store.vocabulary, job.seed)
         self.engine = Engine(model, self.training, self.device)

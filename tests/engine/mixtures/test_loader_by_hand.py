@@ -19,16 +19,23 @@ def numbered(windows: int, first: int) -> np.ndarray:
 TOKENS = {"a": numbered(4, 0), "b": numbered(6, 100), "c": numbered(5, 200)}
 
 
-def test_turns_are_taken_in_the_order_they_are_due() -> None:
-    """Two of a at 1/4 and 3/4 of the run, four of b at 1/8, 3/8, 5/8 and 7/8: b a b b a b."""
-    made = MixtureLoader(TOKENS, {"a": 1 / 3, "b": 2 / 3}, context=CONTEXT, sequences=6, seed=0)
-    assert [made.domains[turn] for turn in made.turn] == list("babbab")
+def turns(mixture: dict[str, float], sequences: int) -> str:
+    made = MixtureLoader(TOKENS, mixture, context=CONTEXT, sequences=sequences, seed=0)
+    return "".join(made.domains[turn] for turn in made.places_at(np.arange(sequences))[0])
 
 
-def test_what_no_whole_number_divides_goes_to_the_largest_remainder() -> None:
-    mixture = {"a": 0.5, "b": 0.26, "c": 0.24}  # of 7: 3.5, 1.82 and 1.68
+def test_whoever_must_come_soonest_has_the_turn() -> None:
+    """Of six, b must come by 1, 2, 4 and 5, a by 2 and 5; b's turns may come from 0, 1, 3 and 4, a's from 0
+    and 3; a tie is a's."""
+    assert turns({"a": 1 / 3, "b": 2 / 3}, 6) == "babbab"
+
+
+def test_a_domain_waits_until_its_share_has_passed_what_it_has_had() -> None:
+    """a must come by 1, 3, 5, 7 and may from 0, 2, 4, 6; b by 3 and 7, from 0 and 3; c by 4, from 0."""
+    mixture = {"a": 0.5, "b": 0.26, "c": 0.24}
+    assert turns(mixture, 7) == "abacaba"
     made = MixtureLoader(TOKENS, mixture, context=CONTEXT, sequences=7, seed=0)
-    assert made.domain_counts() == {"a": 3, "b": 2, "c": 2}
+    assert made.domain_counts() == {"a": 4, "b": 2, "c": 1}
 
 
 def test_a_sequence_is_a_window_and_the_token_after_it_and_windows_share_that_token_alone() -> None:
@@ -64,7 +71,7 @@ def test_an_epoch_goes_on_in_the_next_phase_where_it_stopped() -> None:
     """Three of four windows of a in the first phase: the second begins with the fourth."""
     schedule = Schedule(("a", "b"), np.array([0.5, 0.5]), np.array([[0.75, 0.25], [1.0, 0.0]]))
     made = MixtureLoader(TOKENS, schedule, context=CONTEXT, sequences=8, seed=2)
-    of_a = made.sequences_at(np.arange(8))[made.turn == made.domains.index("a")][:, 0]
+    of_a = made.sequences_at(np.arange(8))[made.places_at(np.arange(8))[0] == made.domains.index("a")][:, 0]
     assert len(of_a) == 7
     assert sorted(of_a[:4].tolist()) == [0, 3, 6, 9]
     assert len(set(of_a[4:].tolist())) == 3

@@ -2,6 +2,7 @@
 run of tokens over shards is read as one array."""
 
 import itertools
+import json
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from mashbill.config import TokensConfig
 from mashbill.documents import DOCUMENT_SCHEMA, REFERENCES, DocumentStore
+from mashbill.errors import DataError
 from mashbill.tokens import TokenStore, write_token_store
 from mashbill.tokens.shards import shard_name
 from mashbill.tokens.token_run import TokenRun
@@ -108,7 +110,42 @@ def test_of_a_run_only_the_shards_that_are_asked_for_are_opened(tmp_path: Path) 
     (tmp_path / "one.bin").write_bytes(np.arange(10, dtype=np.uint16).tobytes())
     run = TokenRun(tmp_path, np.dtype(np.uint16), [("one.bin", 10), ("not-there.bin", 10)])
     assert run[3:10].tolist() == list(range(3, 10))
-    with pytest.raises(FileNotFoundError, match=r"not-there\.bin"):
+    with pytest.raises(DataError, match=r"not-there\.bin: is not there, and the index names it; rerun"):
         run[9:11]
     with pytest.raises(ValueError, match="in order"):
         run[::2]
+
+
+@pytest.mark.parametrize("size", [0, 2, 18, 19, 22, 4_000])
+def test_a_shard_of_another_length_than_the_index_says_is_refused(tmp_path: Path, size: int) -> None:
+    (tmp_path / "one.bin").write_bytes(bytes(size))
+    run = TokenRun(tmp_path, np.dtype(np.uint16), [("one.bin", 10)])
+    told = rf"one\.bin: holds {size:,} bytes where the index says 10 tokens of uint16; rerun tokenize"
+    with pytest.raises(DataError, match=told):
+        run[0:3]
+
+
+@pytest.mark.parametrize(
+    "dtype, vocabulary, told",
+    [
+        ("uint16", 65_537, "is uint16, which has no room for a vocabulary of 65,537; rerun tokenize"),
+        ("uint8", 257, "is uint8, which has no room for a vocabulary of 257; rerun tokenize"),
+        ("int16", 100, "is int16, which is no type of token ids; rerun tokenize"),
+        ("float32", 100, "is float32, which is no type of token ids; rerun tokenize"),
+    ],
+)
+def test_a_type_that_has_no_room_for_the_vocabulary_is_refused(
+    tmp_path: Path, dtype: str, vocabulary: int, told: str
+) -> None:
+    index = {"vocabulary": vocabulary, "dtype": dtype, "end_of_text": 0, "sets": {}}
+    (tmp_path / "tokens.json").write_text(json.dumps(index))
+    with pytest.raises(DataError) as refused:
+        TokenStore(tmp_path)
+    assert str(refused.value) == f"{tmp_path / 'tokens.json'}: dtype: {told}"
+
+
+@pytest.mark.parametrize("dtype, vocabulary", [("uint16", 65_536), ("uint8", 256), ("uint32", 1_000_000)])
+def test_a_vocabulary_that_just_fits_its_type_is_taken(tmp_path: Path, dtype: str, vocabulary: int) -> None:
+    index = {"vocabulary": vocabulary, "dtype": dtype, "end_of_text": 0, "sets": {}}
+    (tmp_path / "tokens.json").write_text(json.dumps(index))
+    assert TokenStore(tmp_path).vocabulary == vocabulary
