@@ -65,9 +65,14 @@ def test_what_was_used_longest_ago_goes_first_and_what_is_held_stays(tmp_path: P
 def test_a_file_whose_writing_breaks_off_is_as_it_was_and_nothing_lies_beside_it(tmp_path: Path) -> None:
     path = tmp_path / "file.txt"
     path.write_text("before")
-    with pytest.raises(OSError, match="full"), written_whole(path) as part:
-        part.write_text("half")
-        raise OSError("full")
+
+    def breaks_off() -> None:
+        with written_whole(path) as part:
+            part.write_text("half")
+            raise OSError("full")
+
+    with pytest.raises(OSError, match="full"):
+        breaks_off()
     assert [(found.name, found.read_text()) for found in tmp_path.iterdir()] == [("file.txt", "before")]
 
 
