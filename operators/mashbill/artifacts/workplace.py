@@ -114,6 +114,7 @@ class Workplace:
     def tidy_here(self, stage: str, fingerprint: str, part: str | None) -> None:
         """Remove what attempts at a result share on this machine, and what killed ones wrote."""
         remove_left(self._outputs(stage, fingerprint, part))
+        self.storage.passing()  # where files on their way go with killed processes
         shutil.rmtree(self._scratch(stage, fingerprint) / _own_name(stage, part), ignore_errors=True)
         self.progress_path(stage, part).unlink(missing_ok=True)  # who still works writes it anew
 

@@ -58,6 +58,13 @@ def misses_a_file(run: StageRun) -> None:
     run.files.adopt(SealedFile(run.shared, "begun/one", 13, "0" * 64, "here"), "adopted.txt")
 
 
+def writes_and_misses(run: StageRun) -> None:
+    path = run.shared.passing() / "stray"
+    path.write_text("late")
+    run.shared.put(path, "stray")
+    run.shared.read("begun/one")
+
+
 def loses_a_task(_: StageRun) -> None:
     from ray.exceptions import RayTaskError
 
@@ -69,7 +76,16 @@ def finds_no_folder(run: StageRun) -> None:
 
 
 @pytest.mark.parametrize(
-    "then", [goes_on, misses_an_object, misses_rows, misses_a_file, loses_a_task, finds_no_folder]
+    "then",
+    [
+        goes_on,
+        misses_an_object,
+        misses_rows,
+        misses_a_file,
+        writes_and_misses,
+        loses_a_task,
+        finds_no_folder,
+    ],
 )
 def test_who_is_overtaken_ends_with_the_others_result_and_leaves_nothing(
     then: Between, configs: tuple[PipelineConfig, PipelineConfig]

@@ -8,7 +8,7 @@ import boto3
 import pytest
 
 from mashbill.errors import DataError, RunError
-from mashbill.storage import Copies, open_storage, retries
+from mashbill.storage import Copies, open_storage, retries, written_whole
 
 ODD = ("a=1/b c+d.txt", "100%25.txt", "x#y?z.txt", "größe/ü.txt")
 
@@ -60,6 +60,20 @@ def test_what_was_used_longest_ago_goes_first_and_what_is_held_stays(tmp_path: P
         write(paths[1])
     assert paths[1].exists()
     assert sum(path.exists() for path in paths) == 2
+
+
+def test_a_file_whose_writing_breaks_off_is_as_it_was_and_nothing_lies_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    path.write_text("before")
+
+    def breaks_off() -> None:
+        with written_whole(path) as part:
+            part.write_text("half")
+            raise OSError("full")
+
+    with pytest.raises(OSError, match="full"):
+        breaks_off()
+    assert [(found.name, found.read_text()) for found in tmp_path.iterdir()] == [("file.txt", "before")]
 
 
 def test_a_bucket_that_is_slow_is_waited_for_and_that_is_told(
