@@ -9,7 +9,7 @@ from mashbill.config.section import Location, Section
 
 GpuName = Literal["a100-40gb", "a100-80gb", "h100", "h200", "gh200", "b200", "gb200", "l40s", "mi300x"]
 OffloadTo = Literal["none", "cpu", "nvme"]
-Schedule = Literal["cosine", "wsd", "power"]
+RateSchedule = Literal["cosine", "wsd", "power"]
 DeepSpeedSettings = dict[str, Any]
 
 

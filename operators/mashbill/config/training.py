@@ -11,7 +11,7 @@ from mashbill.config.recipe import (
     MetricsConfig,
     OffloadConfig,
     PowerConfig,
-    Schedule,
+    RateSchedule,
 )
 from mashbill.config.search import ModelShape
 from mashbill.config.section import HowItRuns, Location, Section, Share
@@ -55,7 +55,7 @@ class TrainingConfig(Section):
     )
     micro_batch_sequences: HowItRuns[int] = Field(8, ge=1, description="Sequences a process runs at once.")
     learning_rate: float = Field(3e-3, gt=0, lt=1, description="Peak learning rate of AdamW.")
-    schedule: Schedule = Field(
+    rate_schedule: RateSchedule = Field(
         "cosine",
         description="How the learning rate goes on after warm-up: cosine to min_learning_rate; wsd stays at "
         "the peak and decays linearly to 0; power follows the Power scheduler, which gives the rate itself, "
@@ -132,9 +132,9 @@ class TrainingConfig(Section):
         for one, other in (("batch_tokens", "batch_sequences"), ("warmup_tokens", "warmup_share")):
             if getattr(self, one) is not None and not self.is_default(other):
                 raise ValueError(f"{one} and {other} are both set; leave one of them out")
-        if self.recipe == "step-law" and self.schedule == "power":
+        if self.recipe == "step-law" and self.rate_schedule == "power":
             raise ValueError(
-                "recipe is step-law and schedule power, and both give the learning rate; change one of them"
+                "recipe is step-law and rate_schedule power, and both give the learning rate; change one"
             )
         return self
 

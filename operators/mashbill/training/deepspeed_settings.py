@@ -28,7 +28,7 @@ OF_THE_RECIPE = {
     "optimizer.params.lr": "training.learning_rate",
     "optimizer.params.weight_decay": "training.weight_decay",
     "optimizer": "nothing: the optimiser is AdamW",
-    "scheduler": "training.schedule",
+    "scheduler": "training.rate_schedule",
     "bf16": "training.precision",
     "bfloat16": "training.precision",
     "zero_optimization.stage": "training.zero_stage",

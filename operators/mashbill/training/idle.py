@@ -18,7 +18,7 @@ SETTLES = (
     "batch_sequences",
     "batch_tokens",
     "learning_rate",
-    "schedule",
+    "rate_schedule",
     "min_learning_rate",
     "warmup_share",
     "warmup_tokens",
@@ -33,7 +33,7 @@ SETTLES = (
 )
 """Fields that act through what ``derived`` gives, and in no other way."""
 SWITCHES: dict[str, tuple[Any, ...]] = {
-    "schedule": ("cosine", "wsd", "power"),
+    "rate_schedule": ("cosine", "wsd", "power"),
     "recipe": ("hand", "step-law"),
     "zero_stage": (1, 2, 3),
     "nodes": (2,),

@@ -116,7 +116,7 @@ def _batch(training: TrainingConfig) -> Figure:
 
 
 def _peak(training: TrainingConfig) -> Figure:
-    if training.schedule == "power":
+    if training.rate_schedule == "power":
         law = training.power
         scale = law.base_width / training.model.width
         source = f"{POWER_LAW}; scaled as muP scales matrices, though the model is not muP"
@@ -131,8 +131,8 @@ def _peak(training: TrainingConfig) -> Figure:
 
 
 def _minimum(training: TrainingConfig) -> Figure:
-    if training.schedule != "cosine":
-        return Figure(0.0, "schedule", f"{training.schedule} decays to 0")
+    if training.rate_schedule != "cosine":
+        return Figure(0.0, "schedule", f"{training.rate_schedule} decays to 0")
     if training.rate_by_law and training.is_default("min_learning_rate"):
         return Figure(STEP_LAW_MINIMUM, STEP_LAW, "the law was fitted with it")
     return _given(training, "min_learning_rate")
@@ -147,7 +147,7 @@ def _warmup(training: TrainingConfig, steps: int, batch_tokens: int) -> Figure:
 
 
 def _decay(training: TrainingConfig, steps: int) -> Figure:
-    if training.schedule == "cosine":
+    if training.rate_schedule == "cosine":
         return Figure(0, "schedule", "a cosine has no decay of its own")
     given = _given(training, "decay_share")
     return Figure(max(1, round(steps * given.value)), given.source, f"{given.value:g} of the steps")

@@ -45,12 +45,12 @@ def rates(training: TrainingConfig) -> Rates:
     decay, peak = int(numbers["decay_steps"]), numbers["learning_rate"]
     _check_lengths(training, steps, warmup=warmup, decay=decay)
     start = training.warmup_from
-    if training.schedule == "cosine":
+    if training.rate_schedule == "cosine":
         _check_end(numbers["min_learning_rate"], peak)
         return Cosine(
             steps=steps, warmup=warmup, start=start, peak=peak, minimum=numbers["min_learning_rate"]
         )
-    if training.schedule == "wsd":
+    if training.rate_schedule == "wsd":
         return WarmupStableDecay(steps=steps, warmup=warmup, start=start, decay=decay, peak=peak)
     law = training.power
     return Power(
@@ -83,11 +83,11 @@ def check_recipe(config: PipelineConfig) -> Iterator[Check]:
 
     def schedule() -> str:
         found = rates(training)
-        return f"{training.schedule}, {found.steps:,} steps, {found.warmup:,} of them warm-up"
+        return f"{training.rate_schedule}, {found.steps:,} steps, {found.warmup:,} of them warm-up"
 
     yield Check("training.batch_sequences", divides)
     if _stands(lambda: numbers_of(training)):
-        yield Check("training.schedule", schedule)
+        yield Check("training.rate_schedule", schedule)
     if training.deepspeed is not None and _stands(lambda: gradient_accumulation(training)):
         yield Check("training.deepspeed", lambda: _deepspeed(with_own_table(config)))
     if training.offload.folder is not None:

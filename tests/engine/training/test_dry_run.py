@@ -156,11 +156,11 @@ def test_tokens_of_what_is_known_give_epochs_and_the_vocabulary_gives_parameters
 @pytest.mark.parametrize(
     "lines, idle",
     [
-        (['schedule = "wsd"', "min_learning_rate = 1e-5"], ["min_learning_rate"]),
+        (['rate_schedule = "wsd"', "min_learning_rate = 1e-5"], ["min_learning_rate"]),
         (["decay_share = 0.2"], ["decay_share"]),
         (["power = { amplitude = 3.0 }"], ["power.amplitude"]),
-        (['schedule = "power"', "power = { amplitude = 3.0 }"], []),
-        (['schedule = "power"', "learning_rate = 1e-3"], ["learning_rate"]),
+        (['rate_schedule = "power"', "power = { amplitude = 3.0 }"], []),
+        (['rate_schedule = "power"', "learning_rate = 1e-3"], ["learning_rate"]),
         (["zero_stage = 0", 'offload = { optimizer = "cpu" }'], ["offload.optimizer"]),
         (["zero_stage = 2", 'offload = { parameters = "cpu" }'], ["offload.parameters"]),
         (["zero_stage = 3", 'offload = { parameters = "cpu" }'], []),
@@ -184,9 +184,9 @@ def test_a_field_that_does_nothing_is_named(lines: list[str], idle: list[str], t
 def test_a_field_that_does_nothing_says_with_what_it_would(tmp_path: Path) -> None:
     (words,) = look(tmp_path, "batch_sequences = 256", 'rendezvous = "first:29500"').idle
     assert words == "training.rendezvous changes nothing here: it does with training.nodes = 2, and that is 1"
-    lines = ["batch_sequences = 256", 'schedule = "wsd"', "min_learning_rate = 1e-5"]
+    lines = ["batch_sequences = 256", 'rate_schedule = "wsd"', "min_learning_rate = 1e-5"]
     (words,) = look(tmp_path, *lines).idle
-    assert words.endswith("it does with training.schedule = 'cosine', and that is 'wsd'")
+    assert words.endswith("it does with training.rate_schedule = 'cosine', and that is 'wsd'")
 
 
 @pytest.mark.slow

@@ -87,7 +87,7 @@ def test_step_law_is_refused_where_it_is_absurd(settings: dict[str, Any], said: 
 
 
 def test_a_settled_recipe_is_the_same_with_no_law_left() -> None:
-    for training in (by_law(), by_law(schedule="wsd"), by_hand(schedule="power"), by_hand()):
+    for training in (by_law(), by_law(rate_schedule="wsd"), by_hand(rate_schedule="power"), by_hand()):
         plain = settled(training)
         assert plain.recipe == "hand"
         again = TrainingConfig.model_validate(plain.model_dump(mode="json"))
@@ -114,7 +114,7 @@ def test_a_batch_in_tokens_is_that_many_whole_sequences() -> None:
     [
         ({"batch_tokens": 12_800}, "batch_tokens and batch_sequences are both set"),
         ({"warmup_tokens": 10, "warmup_share": 0.1}, "warmup_tokens and warmup_share are both set"),
-        ({"recipe": "step-law", "schedule": "power"}, "both give the learning rate"),
+        ({"recipe": "step-law", "rate_schedule": "power"}, "both give the learning rate"),
     ],
 )
 def test_nothing_is_said_twice(settings: dict[str, Any], said: str) -> None:
@@ -135,7 +135,7 @@ def test_warm_up_in_tokens_takes_whole_batches() -> None:
     [
         ({"warmup_tokens": 2_000_000}, "training.warmup_tokens: warm-up takes 157 steps and decay 0 of 100"),
         (
-            {"schedule": "wsd", "warmup_share": 0.6, "decay_share": 0.5},
+            {"rate_schedule": "wsd", "warmup_share": 0.6, "decay_share": 0.5},
             "training.warmup_share: warm-up takes",
         ),
         ({"learning_rate": 1e-4}, "training.min_learning_rate: 0.0003 is above the peak of 0.0001"),
@@ -150,13 +150,13 @@ def test_a_schedule_that_does_not_fit_is_refused(settings: dict[str, Any], said:
 def test_a_run_of_few_steps_has_a_schedule() -> None:
     for schedule in ("cosine", "wsd", "power"):
         for tokens in (1_000, 12_800, 25_600, 38_400):
-            found = rates(by_hand(tokens=tokens, schedule=schedule))
+            found = rates(by_hand(tokens=tokens, rate_schedule=schedule))
             assert all(found.rate_at(step) > 0 for step in range(found.steps)), (schedule, tokens)
 
 
 def test_the_power_schedule_is_scaled_to_the_models_width() -> None:
     narrow, wide = (
-        rates(by_hand(schedule="power", model=SMALL.model_copy(update={"width": w}))) for w in (64, 256)
+        rates(by_hand(rate_schedule="power", model=SMALL.model_copy(update={"width": w}))) for w in (64, 256)
     )
     assert narrow.rate_at(50) == pytest.approx(4 * wide.rate_at(50))
 
