@@ -104,3 +104,13 @@ def test_the_same_seed_gives_the_same_interval_and_bounds_are_losses() -> None:
     expected, low, high = once
     assert 0 < low <= expected <= high < np.inf
     assert forecast(points, 1e10, 1e11, seed=8, draws=40) != once
+
+
+def test_widening_stretches_each_side_about_the_middle() -> None:
+    log_losses = np.linspace(0.9, 1.3, 401)
+    plain = interval_of(log_losses, 1.0, coverage=0.9, widened=1.0)
+    assert np.log(plain) == pytest.approx([0.92, 1.28])
+    wide = interval_of(log_losses, 1.0, coverage=0.9, widened=2.0)
+    assert np.log(wide) == pytest.approx([0.84, 1.56])
+    aside = interval_of(log_losses, 1.5, coverage=0.9, widened=1.0)
+    assert np.log(aside) == pytest.approx([0.92, 1.5])  # what is expected lies within
