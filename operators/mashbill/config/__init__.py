@@ -5,13 +5,13 @@ from mashbill.config.corpus import CorpusConfig, DeduplicationConfig, Domain, So
 from mashbill.config.engine import EngineConfig
 from mashbill.config.filters import FiltersConfig
 from mashbill.config.load import ProxyRun, load_config, load_proxy_run, parse_overrides
+from mashbill.config.model import BlockShape, ModelShape
 from mashbill.config.pipeline import PipelineConfig
 from mashbill.config.quality import BootstrapConfig, QualityConfig, SelectionConfig
 from mashbill.config.search import (
     GateConfig,
     LadderConfig,
     MixConfig,
-    ModelShape,
     Optimisation,
     PlanConfig,
     ProxyConfig,
@@ -28,6 +28,7 @@ from mashbill.config.view import StageConfig
 
 __all__ = [
     "BaselinesConfig",
+    "BlockShape",
     "BootstrapConfig",
     "CorpusConfig",
     "DeduplicationConfig",

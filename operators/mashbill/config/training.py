@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from mashbill.config.search import ModelShape
+from mashbill.config.model import ModelShape
 from mashbill.config.section import HowItRuns, Location, Section, Share
 
 SCHEDULED = "scheduled"
