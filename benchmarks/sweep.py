@@ -124,7 +124,7 @@ def transformers_loop(arguments: argparse.Namespace, seed: int, precision: str =
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from mashbill.models.huggingface import llama_config
+    from mashbill.models.architecture import config_of
     from mashbill.models.optimisation import resolve_precision
 
     dtype = resolve_precision(precision, arguments.device)
@@ -132,7 +132,7 @@ def transformers_loop(arguments: argparse.Namespace, seed: int, precision: str =
     config, store = settings(arguments)
     proxy, shape = config.proxy, config.proxy.model
     torch.manual_seed(seed)
-    model = LlamaForCausalLM(LlamaConfig(**llama_config(shape, store.vocabulary, store.end_of_text))).to(
+    model = LlamaForCausalLM(LlamaConfig(**config_of(shape, store.vocabulary, store.end_of_text))).to(
         arguments.device
     )
     optimiser = torch.optim.AdamW(

@@ -18,7 +18,7 @@ SPELT_TWICE = {
 UNTYPED = {
     "config/load.py:parse_overrides": "a config that is not read yet",
     "config/view.py:settings": "a part of a config, for its hash",
-    "models/huggingface.py:llama_config": "Hugging Face's JSON",
+    "models/architecture.py:config_of": "Hugging Face's JSON",
     "provider_info.py:get_provider_info": "Airflow's",
 }
 BY_PLACE = 3

@@ -7,13 +7,13 @@ from mashbill.config.evaluation import EvaluationConfig
 from mashbill.config.filters import FiltersConfig
 from mashbill.config.forecast import ForecastConfig
 from mashbill.config.load import ProxyRun, load_config, load_proxy_run, parse_overrides
+from mashbill.config.model import BlockShape, ModelShape
 from mashbill.config.pipeline import PipelineConfig
 from mashbill.config.quality import BootstrapConfig, QualityConfig, SelectionConfig
 from mashbill.config.search import (
     GateConfig,
     LadderConfig,
     MixConfig,
-    ModelShape,
     Optimisation,
     PlanConfig,
     ProxyConfig,
@@ -30,6 +30,7 @@ from mashbill.config.view import StageConfig
 
 __all__ = [
     "BaselinesConfig",
+    "BlockShape",
     "BootstrapConfig",
     "CorpusConfig",
     "DeduplicationConfig",

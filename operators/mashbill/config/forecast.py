@@ -4,7 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from mashbill.config.search import ModelShape
+from mashbill.config.model import ModelShape
 from mashbill.config.section import Section
 
 FEWEST_SIZES, FEWEST_BUDGETS = 3, 2

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
+from mashbill.config.model import ModelShape
 from mashbill.config.section import HowItRuns, Section, Share
 
 MIXTURES_A_COMPONENT, LEAST_MIXTURES = 4, 16
@@ -13,27 +14,6 @@ REGRESSORS: tuple[str, ...] = tuple(name for name in get_args(RegressorName) if 
 """In the order in which they are compared; of equals the first is chosen."""
 Design = Literal["maximin", "regmix", "around-natural", "space-filling"]
 DESIGNS: tuple[str, ...] = get_args(Design)
-
-
-class ModelShape(Section):
-    """A Llama-style transformer: RMSNorm, RoPE, SwiGLU, grouped-query attention."""
-
-    layers: int = Field(2, ge=1, le=200, description="Transformer blocks.")
-    width: int = Field(128, ge=8, le=32_768, description="Width of the residual stream.")
-    heads: int = Field(4, ge=1, le=256, description="Query heads.")
-    kv_heads: int = Field(4, ge=1, le=256, description="Key and value heads.")
-    feed_forward: int = Field(384, ge=8, le=131_072, description="Width of the gated feed-forward layer.")
-    context: int = Field(256, ge=16, le=131_072, description="Tokens in a sequence.")
-    tied: bool = Field(True, description="Whether input and output embeddings are one matrix.")
-    rope_theta: float = Field(10_000.0, gt=0, description="Base of the rotary embedding.")
-
-    @model_validator(mode="after")
-    def _heads_divide(self) -> Self:
-        if self.width % self.heads or (self.width // self.heads) % 2:
-            raise ValueError(f"width {self.width} must be an even multiple of heads {self.heads}")
-        if self.heads % self.kv_heads:
-            raise ValueError(f"heads {self.heads} must be a multiple of kv_heads {self.kv_heads}")
-        return self
 
 
 class Optimisation(Section):

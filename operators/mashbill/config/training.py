@@ -5,6 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from mashbill.config.final_run import CheckpointsConfig, GuardConfig, WatchConfig
+from mashbill.config.model import ModelShape
 from mashbill.config.recipe import (
     DeepSpeedSettings,
     HardwareConfig,
@@ -13,7 +14,6 @@ from mashbill.config.recipe import (
     PowerConfig,
     RateSchedule,
 )
-from mashbill.config.search import ModelShape
 from mashbill.config.section import HowItRuns, Location, Section, Share
 
 SCHEDULED = "scheduled"
@@ -79,6 +79,31 @@ class TrainingConfig(Section):
     gradient_clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
     precision: Literal["bf16", "fp32"] = Field(
         "bf16", description="Arithmetic; master weights are fp32 in either."
+    )
+    z_loss: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Factor of the z-loss, the square of the logits' logarithmic normaliser (PaLM: 1e-4).",
+    )
+    document_masking: bool = Field(
+        False,
+        description="Whether documents of a sequence are kept apart: none attends to another, positions "
+        "begin anew, and the first token of each is no target.",
+    )
+    initial: Location | None = Field(
+        None,
+        description="Folder or address of a Hugging Face model (Llama, Mistral, Qwen3, or one of ours) to go "
+        "on from; its shape is training.model's.",
+    )
+    recompute_every: HowItRuns[int] = Field(
+        0,
+        ge=0,
+        description="Of so many layers one keeps its input alone and is computed again in backward "
+        "(activation checkpointing); 0 keeps all.",
+    )
+    compile: HowItRuns[Literal["none", "blocks", "whole"]] = Field(
+        "none", description="Whether torch.compile compiles each block, or the whole model with its loss."
     )
     zero_stage: HowItRuns[Literal[0, 1, 2, 3]] = Field(1, description="DeepSpeed ZeRO stage.")
     offload: HowItRuns[OffloadConfig] = Field(OffloadConfig(), description="What lies outside the GPU.")

@@ -3,7 +3,7 @@ by what was measured."""
 
 from pydantic import Field
 
-from mashbill.config.search import ModelShape
+from mashbill.config.model import ModelShape
 from mashbill.config.section import Section
 
 

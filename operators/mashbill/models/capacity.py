@@ -49,5 +49,6 @@ def training_bytes(shape: ModelShape, vocabulary: int, batch_sequences: int) -> 
     each token and layer what backward needs, about 18 values of the width and 5 of the feed-forward layer,
     counted at 4 bytes.
     """
-    kept = shape.layers * (18 * shape.width + 5 * shape.feed_forward) + 4 * shape.width
+    blocks = sum(18 * shape.width + 5 * block.feed_forward for block in shape.blocks)
+    kept = blocks + 4 * shape.width
     return 18 * parameter_count(shape, vocabulary) + 4 * kept * batch_sequences * shape.context

@@ -1,13 +1,14 @@
 """A look at a Hugging Face model folder without loading it: that its files are there and whole."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mashbill.errors import DataError
 
-CONFIG, WEIGHTS = "config.json", "*.safetensors"
-NEEDED = (CONFIG, "tokenizer.json")
+CONFIG, WEIGHTS, TOKENIZER = "config.json", "*.safetensors", "tokenizer.json"
+NEEDED = (CONFIG, TOKENIZER)
 MEND = "give a Hugging Face folder with safetensors and a tokenizer.json"
 LONGEST_HEAD = 100_000_000
 
@@ -25,13 +26,26 @@ def look_at_model(folder: Path) -> str:
     if not weights:
         raise DataError(str(folder), "has no weights in safetensors", MEND)
     for file in weights:
-        _check_whole(file)
-    kind = _json(folder / CONFIG, (folder / CONFIG).read_bytes()).get("model_type", "unnamed")
+        refuse_cut_short(file)
+    kind = read_json(folder / CONFIG).get("model_type", "unnamed")
     return f"a {kind} model, {sum(file.stat().st_size for file in weights):,} bytes of weights"
 
 
-def _check_whole(path: Path) -> None:
-    """Compare a safetensors file's length with what its head says."""
+def read_json(path: Path) -> Mapping[str, Any]:
+    """A JSON object of a model's folder.
+
+    Raises:
+        DataError: the file is none.
+    """
+    return _json(path, path.read_bytes())
+
+
+def refuse_cut_short(path: Path) -> None:
+    """Compare a safetensors file's length with what its head says.
+
+    Raises:
+        DataError: it ends before.
+    """
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")

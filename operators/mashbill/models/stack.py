@@ -13,9 +13,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from mashbill.config import BlockShape
 from mashbill.models.attention import causal_attention
 from mashbill.models.cross_entropy import FusedCrossEntropy, matrix_dtype, token_cross_entropy
-from mashbill.models.transformer import NORM_EPSILON, Transformer, rotary_table, rotate
+from mashbill.models.transformer import Transformer, rotary_table, rotate
 
 
 class Stack(nn.Module):
@@ -50,7 +51,7 @@ class Stack(nn.Module):
         hidden = self.hidden(tokens)
         dtype = matrix_dtype(hidden)
         fused = FusedCrossEntropy.apply(hidden.to(dtype), self.head().to(dtype), targets.flatten(1))  # type: ignore[no-untyped-call]
-        return cast("torch.Tensor", fused)
+        return cast("torch.Tensor", fused[0])
 
     @torch.no_grad()
     def token_losses(self, tokens: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -77,41 +78,38 @@ class Stack(nn.Module):
         first = torch.arange(models, device=tokens.device)[:, None, None] * self.vocabulary
         table = self._weight("model.embed_tokens.weight").flatten(0, 1)
         x = functional.embedding((tokens + first).view(models, -1), table)
-        for layer in range(self.shape.layers):
+        for layer, sizes in enumerate(self.shape.blocks):
             block = f"model.layers.{layer}"
-            x = x + self._attention(
-                f"{block}.self_attn", self._norm(f"{block}.input_layernorm", x), batch, length=length
-            )
+            normed = self._norm(f"{block}.input_layernorm", x)
+            x = x + self._attention(f"{block}.self_attn", normed, sizes, rows=(batch, length))
             x = x + self._feed_forward(f"{block}.mlp", self._norm(f"{block}.post_attention_layernorm", x))
         return self._norm("model.norm", x)
 
-    def _attention(self, name: str, x: torch.Tensor, batch: int, *, length: int) -> torch.Tensor:
-        models, count, width = x.shape
-        shape = self.shape
-        head_width = width // shape.heads
+    def _attention(
+        self, name: str, x: torch.Tensor, sizes: BlockShape, *, rows: tuple[int, int]
+    ) -> torch.Tensor:
+        (models, count, _), (batch, length) = x.shape, rows
 
         def heads(part: str, number: int) -> torch.Tensor:
-            projected = self._project(f"{name}.{part}", x)
-            return projected.view(models * batch, length, number, head_width).transpose(1, 2)
+            projected = self._project(f"{name}.{part}_proj", x).view(models, count, number, -1)
+            if self.shape.qk_norm and part != "v":
+                projected = self._norm(f"{name}.{part}_norm", projected).to(projected.dtype)
+            return projected.view(models * batch, length, number, -1).transpose(1, 2)
 
         cos, sin = cast("torch.Tensor", self.cos)[:length], cast("torch.Tensor", self.sin)[:length]
-        q, k = (
-            rotate(heads("q_proj", shape.heads), cos, sin),
-            rotate(heads("k_proj", shape.kv_heads), cos, sin),
-        )
-        v = heads("v_proj", shape.kv_heads)
-        mixed = causal_attention(q, k, v)
-        return self._project(f"{name}.o_proj", mixed.transpose(1, 2).reshape(models, count, width))
+        q = rotate(heads("q", sizes.heads), cos, sin)
+        k = rotate(heads("k", sizes.kv_heads), cos, sin)
+        mixed = causal_attention(q, k, heads("v", sizes.kv_heads))
+        return self._project(f"{name}.o_proj", mixed.transpose(1, 2).reshape(models, count, -1))
 
     def _feed_forward(self, name: str, x: torch.Tensor) -> torch.Tensor:
         gated = functional.silu(self._project(f"{name}.gate_proj", x)) * self._project(f"{name}.up_proj", x)
         return self._project(f"{name}.down_proj", gated)
 
     def _norm(self, name: str, x: torch.Tensor) -> torch.Tensor:
-        return (
-            functional.rms_norm(x, (self.shape.width,), eps=NORM_EPSILON)
-            * self._weight(f"{name}.weight")[:, None]
-        )
+        normed = functional.rms_norm(x, x.shape[-1:], eps=self.shape.norm_epsilon)
+        weight = self._weight(f"{name}.weight")
+        return normed * weight.view(len(weight), *[1] * (x.dim() - 2), -1)
 
     def _project(self, name: str, x: torch.Tensor) -> torch.Tensor:
         return torch.bmm(x, self._weight(f"{name}.weight").transpose(1, 2))

@@ -1,53 +1,70 @@
 """The transformer: Llama's architecture, small enough to read.
 
 RMSNorm before each layer, rotary positions, grouped-query attention, a gated feed-forward layer (SwiGLU), no
-biases. Parameters carry the names of Hugging Face's Llama, so that a state dict needs no translation.
+biases; queries and keys may be normed (QK-norm), and blocks may grow from layer to layer. Parameters carry
+the names of Hugging Face's Llama and Qwen3, so that a state dict needs no translation.
 """
 
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
-from mashbill.config import ModelShape
-from mashbill.models.attention import causal_attention
+from mashbill.config import BlockShape, ModelShape
+from mashbill.models.attention import Documents, Packing, causal_attention, packing
 from mashbill.models.cross_entropy import FusedCrossEntropy, matrix_dtype, token_cross_entropy
 
-NORM_EPSILON = 1e-5
+Compilation = Literal["none", "blocks", "whole"]
 INITIAL_DEVIATION = 0.02
 
 
 class Attention(nn.Module):
     """Causal grouped-query attention with rotary positions."""
 
-    def __init__(self, shape: ModelShape) -> None:
+    def __init__(self, shape: ModelShape, block: BlockShape) -> None:
         super().__init__()
-        self.heads, self.kv_heads, self.head_width = shape.heads, shape.kv_heads, shape.width // shape.heads
-        self.q_proj = nn.Linear(shape.width, shape.width, bias=False)
-        self.k_proj = nn.Linear(shape.width, self.kv_heads * self.head_width, bias=False)
-        self.v_proj = nn.Linear(shape.width, self.kv_heads * self.head_width, bias=False)
-        self.o_proj = nn.Linear(shape.width, shape.width, bias=False)
+        self.heads, self.kv_heads, self.head_width = block.heads, block.kv_heads, shape.head_dim
+        inner, kv_inner = self.heads * self.head_width, self.kv_heads * self.head_width
+        self.q_proj = nn.Linear(shape.width, inner, bias=False)
+        self.k_proj = nn.Linear(shape.width, kv_inner, bias=False)
+        self.v_proj = nn.Linear(shape.width, kv_inner, bias=False)
+        self.o_proj = nn.Linear(inner, shape.width, bias=False)
+        self.normed = shape.qk_norm
+        if self.normed:
+            self.q_norm = nn.RMSNorm(self.head_width, eps=shape.norm_epsilon)
+            self.k_norm = nn.RMSNorm(self.head_width, eps=shape.norm_epsilon)
 
-    def forward(self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, *, packed: Packing | None = None
+    ) -> torch.Tensor:
         """[batch, tokens, width] to the same."""
-        batch, tokens, width = x.shape
-        q = self.q_proj(x).view(batch, tokens, self.heads, self.head_width).transpose(1, 2)
-        k = self.k_proj(x).view(batch, tokens, self.kv_heads, self.head_width).transpose(1, 2)
+        batch, tokens, _ = x.shape
+        q = self.q_proj(x).view(batch, tokens, self.heads, self.head_width)
+        k = self.k_proj(x).view(batch, tokens, self.kv_heads, self.head_width)
         v = self.v_proj(x).view(batch, tokens, self.kv_heads, self.head_width).transpose(1, 2)
-        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
-        mixed = causal_attention(q, k, v)
-        return cast("torch.Tensor", self.o_proj(mixed.transpose(1, 2).reshape(batch, tokens, width)))
+        if self.normed:
+            q, k = _head_norm(q, self.q_norm), _head_norm(k, self.k_norm)
+        q, k = rotate(q.transpose(1, 2), cos, sin), rotate(k.transpose(1, 2), cos, sin)
+        mixed = causal_attention(q, k, v, packed=packed)
+        mixed = mixed.transpose(1, 2).reshape(batch, tokens, self.heads * self.head_width)
+        return cast("torch.Tensor", self.o_proj(mixed))
+
+
+def _head_norm(x: torch.Tensor, norm: nn.RMSNorm) -> torch.Tensor:
+    """Norm each head, in the dtype that products have."""
+    return functional.rms_norm(x, x.shape[-1:], norm.weight.to(x.dtype), norm.eps)
 
 
 class FeedForward(nn.Module):
     """SwiGLU."""
 
-    def __init__(self, shape: ModelShape) -> None:
+    def __init__(self, width: int, feed_forward: int) -> None:
         super().__init__()
-        self.gate_proj = nn.Linear(shape.width, shape.feed_forward, bias=False)
-        self.up_proj = nn.Linear(shape.width, shape.feed_forward, bias=False)
-        self.down_proj = nn.Linear(shape.feed_forward, shape.width, bias=False)
+        self.gate_proj = nn.Linear(width, feed_forward, bias=False)
+        self.up_proj = nn.Linear(width, feed_forward, bias=False)
+        self.down_proj = nn.Linear(feed_forward, width, bias=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[batch, tokens, width] to the same."""
@@ -57,16 +74,18 @@ class FeedForward(nn.Module):
 class Block(nn.Module):
     """Attention and feed-forward, each behind a norm, each added to the stream."""
 
-    def __init__(self, shape: ModelShape) -> None:
+    def __init__(self, shape: ModelShape, block: BlockShape) -> None:
         super().__init__()
-        self.input_layernorm = nn.RMSNorm(shape.width, eps=NORM_EPSILON)
-        self.self_attn = Attention(shape)
-        self.post_attention_layernorm = nn.RMSNorm(shape.width, eps=NORM_EPSILON)
-        self.mlp = FeedForward(shape)
+        self.input_layernorm = nn.RMSNorm(shape.width, eps=shape.norm_epsilon)
+        self.self_attn = Attention(shape, block)
+        self.post_attention_layernorm = nn.RMSNorm(shape.width, eps=shape.norm_epsilon)
+        self.mlp = FeedForward(shape.width, block.feed_forward)
 
-    def forward(self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, *, packed: Packing | None = None
+    ) -> torch.Tensor:
         """[batch, tokens, width] to the same."""
-        x = x + self.self_attn(self.input_layernorm(x), cos, sin)
+        x = x + self.self_attn(self.input_layernorm(x), cos, sin, packed=packed)
         return cast("torch.Tensor", x + self.mlp(self.post_attention_layernorm(x)))
 
 
@@ -76,8 +95,8 @@ class Decoder(nn.Module):
     def __init__(self, shape: ModelShape, vocabulary: int) -> None:
         super().__init__()
         self.embed_tokens = nn.Embedding(vocabulary, shape.width)
-        self.layers = nn.ModuleList(Block(shape) for _ in range(shape.layers))
-        self.norm = nn.RMSNorm(shape.width, eps=NORM_EPSILON)
+        self.layers = nn.ModuleList(Block(shape, block) for block in shape.blocks)
+        self.norm = nn.RMSNorm(shape.width, eps=shape.norm_epsilon)
 
 
 class Transformer(nn.Module):
@@ -87,11 +106,15 @@ class Transformer(nn.Module):
         shape: its sizes.
         vocabulary: tokens of its vocabulary.
         seed: seed of its initial weights.
+
+    Attributes:
+        recompute_every: of so many layers the activations of one are not kept for backward, but computed
+            again there (activation checkpointing); 0 keeps all. Gradients are the same, bit for bit.
     """
 
     def __init__(self, shape: ModelShape, vocabulary: int, seed: int = 0) -> None:
         super().__init__()
-        self.shape, self.vocabulary = shape, vocabulary
+        self.shape, self.vocabulary, self.recompute_every = shape, vocabulary, 0
         self.model = Decoder(shape, vocabulary)
         self.lm_head = nn.Linear(shape.width, vocabulary, bias=False)
         if shape.tied:
@@ -114,54 +137,137 @@ class Transformer(nn.Module):
                 )
                 nn.init.normal_(parameter, std=INITIAL_DEVIATION * depth, generator=generator)
 
-    def hidden(self, tokens: torch.Tensor) -> torch.Tensor:
-        """[batch, tokens] ids to [batch, tokens, width]."""
+    def hidden(self, tokens: torch.Tensor, documents: Documents | None = None) -> torch.Tensor:
+        """[batch, tokens] ids to [batch, tokens, width].
+
+        Args:
+            tokens: ids.
+            documents: keeps those of a sequence apart, positions counted anew in each.
+        """
         x = self.model.embed_tokens(tokens)
         cos, sin = cast("torch.Tensor", self.cos), cast("torch.Tensor", self.sin)
-        length = tokens.shape[1]
-        for block in self.model.layers:
-            x = block(x, cos[:length], sin[:length])
+        packed, dtype = None, matrix_dtype(x)
+        if documents is None:
+            cos, sin = cos[: tokens.shape[1]].to(dtype), sin[: tokens.shape[1]].to(dtype)
+        else:
+            cos, sin = (table.to(dtype)[documents.positions][:, None] for table in (cos, sin))
+            packed = packing(documents, dtype)
+        for i, block in enumerate(self.model.layers):
+            if self.recompute_every and i % self.recompute_every == 0 and torch.is_grad_enabled():
+                x = checkpoint(
+                    block, x, cos, sin, packed=packed, use_reentrant=False, preserve_rng_state=False
+                )
+            else:
+                x = block(x, cos, sin, packed=packed)
         return cast("torch.Tensor", self.model.norm(x))
 
     def forward(
-        self, tokens: torch.Tensor, targets: torch.Tensor | None = None, *, each: bool = False
-    ) -> torch.Tensor:
-        """[batch, tokens, vocabulary] logits; where targets are given, the mean loss, or each target's."""
-        if targets is None:
-            return cast("torch.Tensor", self.lm_head(self.hidden(tokens)))
-        return self._each_loss(tokens, targets) if each else self.loss(tokens, targets)
-
-    def loss(self, tokens: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Mean cross-entropy in nats, by the fused output layer.
+        self,
+        tokens: torch.Tensor,
+        targets: torch.Tensor | None = None,
+        *,
+        each: bool = False,
+        documents: Documents | None = None,
+        z_loss: float | None = None,
+    ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+        """[batch, tokens, vocabulary] logits; where targets are given, the mean loss, or each target's, or
+        with a z-loss what ``losses`` gives.
 
         Args:
             tokens: [batch, tokens] ids.
             targets: [batch, tokens] the next ids.
+            each: whether each target's cross-entropy is wanted; 0 for those that do not count.
+            documents: keeps those of a sequence apart; the first token of each is no target.
+            z_loss: factor of the z-loss.
         """
-        hidden = self.hidden(tokens).flatten(0, 1)
+        if targets is None:
+            return cast("torch.Tensor", self.lm_head(self.hidden(tokens, documents)))
+        if each:
+            return self._each_loss(tokens, targets, documents)
+        both = self.losses(tokens, targets, documents=documents, z_loss=z_loss or 0.0)
+        return both[0] if z_loss is None else both
+
+    def loss(self, tokens: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Mean cross-entropy in nats, by the fused output layer; arguments as in ``losses``."""
+        return self.losses(tokens, targets)[0]
+
+    def losses(
+        self,
+        tokens: torch.Tensor,
+        targets: torch.Tensor,
+        *,
+        documents: Documents | None = None,
+        z_loss: float = 0.0,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The mean loss in nats, z-loss in it, and its cross-entropy alone, without gradient.
+
+        Args:
+            tokens: [batch, tokens] ids.
+            targets: [batch, tokens] the next ids.
+            documents: keeps those of a sequence apart; the first token of each is no target.
+            z_loss: factor of the z-loss.
+        """
+        hidden = self.hidden(tokens, documents).flatten(0, 1)
         dtype = matrix_dtype(hidden)
-        fused = FusedCrossEntropy.apply(  # type: ignore[no-untyped-call]
-            hidden.to(dtype)[None], self.lm_head.weight.to(dtype)[None], targets.flatten()[None]
+        counted = None if documents is None else documents.counted.flatten()[None]
+        loss, plain = FusedCrossEntropy.apply(  # type: ignore[no-untyped-call]
+            hidden.to(dtype)[None],
+            self.lm_head.weight.to(dtype)[None],
+            targets.flatten()[None],
+            counted,
+            z_loss,
         )
-        return cast("torch.Tensor", fused)[0]
+        return loss[0], plain[0]
 
     @torch.no_grad()
-    def token_losses(self, tokens: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    def token_losses(
+        self, tokens: torch.Tensor, targets: torch.Tensor, documents: Documents | None = None
+    ) -> torch.Tensor:
         """[batch, tokens] cross-entropy of each target, in nats; by way of ``forward``, for which ZeRO 3
         gathers the weights."""
-        return cast("torch.Tensor", self(tokens, targets, each=True))
+        return cast("torch.Tensor", self(tokens, targets, each=True, documents=documents))
 
-    def _each_loss(self, tokens: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        hidden = self.hidden(tokens).flatten(0, 1)
+    def _each_loss(
+        self, tokens: torch.Tensor, targets: torch.Tensor, documents: Documents | None
+    ) -> torch.Tensor:
+        hidden = self.hidden(tokens, documents).flatten(0, 1)
         dtype = matrix_dtype(hidden)
-        return token_cross_entropy(
+        losses = token_cross_entropy(
             hidden.to(dtype)[None], self.lm_head.weight.to(dtype)[None], targets.flatten()[None]
         ).view(targets.shape)
+        return losses if documents is None else losses * documents.counted
+
+
+def compiled(model: Transformer, how: Compilation) -> Transformer:
+    """The model, compiled in place by torch: block by block, or as a whole with its loss; names of parameters
+    stay as they are."""
+    if how == "whole":
+        model.compile()
+    if how == "blocks":
+        for block in model.model.layers:
+            block.compile()
+    return model
+
+
+@torch.no_grad()
+def with_tokens(model: Transformer, kept: torch.Tensor) -> Transformer:
+    """The model with a vocabulary of some of its tokens, whose embeddings and outputs are as they were.
+
+    Args:
+        model: with the whole vocabulary.
+        kept: [new ids] the old ids that stay.
+    """
+    state = dict(model.state_dict())
+    for name in ("model.embed_tokens.weight", "lm_head.weight"):
+        state[name] = state[name][kept]
+    smaller = Transformer(model.shape, len(kept))
+    smaller.load_state_dict(state)
+    return smaller.train(model.training)
 
 
 def rotary_table(shape: ModelShape) -> tuple[torch.Tensor, torch.Tensor]:
     """Cosines and sines of the rotary positions, [context, head width] each."""
-    head_width = shape.width // shape.heads
+    head_width = shape.head_dim
     frequencies = 1.0 / shape.rope_theta ** (torch.arange(0, head_width, 2).float() / head_width)
     angles = torch.outer(torch.arange(shape.context).float(), frequencies)
     doubled = torch.cat([angles, angles], -1)
@@ -169,7 +275,8 @@ def rotary_table(shape: ModelShape) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
-    """Turn queries or keys, [batch, heads, tokens, head width], by their positions."""
+    """Turn queries or keys, [batch, heads, tokens, head width], by their positions: cosines and sines of
+    [tokens, head width], or of each sequence apart, [batch, 1, tokens, head width]."""
     half = x.shape[-1] // 2
     turned = torch.cat([-x[..., half:], x[..., :half]], -1)
     return x * cos.to(x.dtype) + turned * sin.to(x.dtype)

@@ -221,6 +221,7 @@ _TRAINING = (
         run_part="mashbill.training.train:run_train_part",
         placement=WHOLE_MACHINE,
         durable=True,
+        external="mashbill.training.initial:initial_identity",
         version=3,
     ),
     Stage(

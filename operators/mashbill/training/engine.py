@@ -7,6 +7,7 @@ on a CPU serves inference alone.
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,9 +15,10 @@ import torch.distributed as dist
 
 from mashbill.config import TrainingConfig
 from mashbill.errors import RunError
+from mashbill.models.attention import Documents
 from mashbill.models.optimisation import weight_decay_groups
 from mashbill.models.sizes import ADAM_BETAS
-from mashbill.models.transformer import Transformer
+from mashbill.models.transformer import Transformer, compiled
 from mashbill.training.recipe import deepspeed_config
 
 UNUSED_OP = "deepspeed_shm_comm"
@@ -67,6 +69,21 @@ def start_processes(accelerator: str) -> None:
         raise RunError(where, f"the processes do not meet ({error})", "open its port to all nodes") from error
 
 
+@dataclass(frozen=True)
+class Micro:
+    """A micro-batch that went forward.
+
+    Attributes:
+        loss: mean over all targets, with z-loss, for backward.
+        nats: sum of the cross-entropy of the targets that count, without gradient.
+        counted: targets that count: not the first token of a document, where documents are kept apart.
+    """
+
+    loss: torch.Tensor
+    nats: torch.Tensor
+    counted: float
+
+
 class Engine:
     """A model under DeepSpeed.
 
@@ -74,16 +91,22 @@ class Engine:
         model: the model.
         training: the recipe.
         device: what this process computes on.
+        end_of_text: id of the token that ends documents.
 
     Attributes:
         shapes: of the parameters by name.
         norm: of the gradient at the last step, before clipping.
     """
 
-    def __init__(self, model: Transformer, training: TrainingConfig, device: torch.device) -> None:
+    def __init__(
+        self, model: Transformer, training: TrainingConfig, device: torch.device, *, end_of_text: int
+    ) -> None:
         import deepspeed
 
-        self.training, self.device = training, device
+        self.training, self.device, self.end_of_text = training, device, end_of_text
+        model.recompute_every = training.recompute_every
+        if training.compile != "none":
+            compiled(model, training.compile)
         settings = deepspeed_config(training)
         settings.pop("optimizer", None)
         whole = training.zero_stage == 0
@@ -111,15 +134,26 @@ class Engine:
         for group in self.engine.optimizer.param_groups:
             group["lr"] = rate
 
-    def forward(self, rows: torch.Tensor) -> torch.Tensor:
-        """The mean loss of [sequences, context + 1] tokens."""
+    def forward(self, rows: torch.Tensor) -> "Micro":
+        """The loss of [sequences, context + 1] tokens, which are on a CPU."""
+        inputs, targets = rows[:, :-1].contiguous(), rows[:, 1:].contiguous()
+        documents, counted = None, float(targets.numel())
+        if self.training.document_masking:
+            apart = Documents.of(inputs, self.end_of_text)
+            counted, documents = float(apart.counted.sum()), apart.to(self.device)
         with self._precision():
-            loss: torch.Tensor = self.engine(rows[:, :-1].contiguous(), rows[:, 1:].contiguous())
-        return loss
+            loss, plain = self.engine(
+                inputs.to(self.device),
+                targets.to(self.device),
+                documents=documents,
+                z_loss=self.training.z_loss,
+            )
+        # as a share of all targets, so that the gradient does not depend on how a batch is cut
+        return Micro(loss * (counted / targets.numel()), plain.detach().float() * counted, counted)
 
-    def backward(self, loss: torch.Tensor) -> None:
+    def backward(self, micro: "Micro") -> None:
         """Add the gradient of one micro-batch; ``step`` follows."""
-        self.engine.backward(loss)
+        self.engine.backward(micro.loss)
 
     def step(self, allowed: Allowed | None = None) -> bool:
         """After a micro-batch; after the last of a batch the optimiser's step.

@@ -27,6 +27,7 @@ class Job(Record):
         checkpoints: folder or address that all nodes reach.
         copies: folder on each node for copies of what is remote; copies_bytes: that they take at most.
         accelerator: cpu or cuda.
+        initial: local folder of the model to go on from.
         band: of the forecast, which training is held against.
         target: weights of the sets that the band is of.
     """
@@ -44,6 +45,7 @@ class Job(Record):
     copies: str
     copies_bytes: int | None = None
     accelerator: str
+    initial: str | None = None
     band: Band | None = None
     target: dict[str, float] = Field(default_factory=dict)
 

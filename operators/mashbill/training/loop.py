@@ -104,13 +104,15 @@ class Loop:
         self.watch.at(COMPUTING, step)
         rate = self.rates.rate_at(step)
         self.engine.set_rate(rate)
-        loss = torch.zeros((), device=self.engine.device)
+        nats, counted = torch.zeros((), device=self.engine.device), 0.0
         micro = torch.split(rows, self.training.micro_batch_sequences)
-        for part in micro[:-1]:
-            loss += self._forward_and_backward(part, len(rows))
-            self.engine.step()
-        loss += self._forward_and_backward(micro[-1], len(rows))
-        told = self._tell(float(loss), time.monotonic() - started)
+        for i, part in enumerate(micro):
+            forward = self.engine.forward(part)
+            self.engine.backward(forward)
+            nats, counted = nats + forward.nats, counted + forward.counted
+            if i < len(micro) - 1:
+                self.engine.step()
+        told = self._tell(float(nats), counted, time.monotonic() - started)
         reason: list[str | None] = [None]
 
         def judge(norm: float) -> bool:
@@ -134,21 +136,16 @@ class Loop:
 
     def _rows(self) -> torch.Tensor:
         """[sequences, context + 1] this process's share of the next global batch."""
-        return torch.from_numpy(self.batches.at(self.course.batches)).to(self.engine.device)
+        return torch.from_numpy(self.batches.at(self.course.batches))
 
-    def _forward_and_backward(self, rows: torch.Tensor, of: int) -> torch.Tensor:
-        loss = self.engine.forward(rows)
-        self.engine.backward(loss)
-        return loss.detach().float() * len(rows) / of
-
-    def _tell(self, loss: float, seconds: float) -> "Told":
+    def _tell(self, nats: float, counted: float, seconds: float) -> "Told":
         """What all processes say at the end of a batch: one exchange."""
         self.watch.at(WAITING, self.course.step)
-        said = torch.zeros(2 + self.world, dtype=torch.float64)
+        said = torch.zeros(3 + self.world, dtype=torch.float64)
         asked = self.signalled or self.ask.exists()
-        said[0], said[1], said[2 + self.rank] = loss / self.world, asked, seconds
+        said[0], said[1], said[2], said[3 + self.rank] = nats, counted, asked, seconds
         heard = sum_over_processes(said.to(self.engine.device)).tolist()
-        return Told(heard[0], heard[1] > 0, heard[2:])
+        return Told(heard[0] / max(heard[1], 1.0), heard[2] > 0, heard[3:])
 
     def _look_after_checkpoints(self) -> None:
         """Save where it is time, and pause where it was asked for."""

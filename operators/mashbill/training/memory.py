@@ -1,20 +1,11 @@
-"""Memory of a rank: weights, gradients and optimiser by ZeRO stage, and the activations of a micro-batch.
-
-Activations are those of Korthikanti et al. (arXiv 2205.05198), section 4, for what is trained here: flash
-attention keeps no scores but one fp32 number a head and token, grouped queries keep narrower keys and values,
-SwiGLU keeps four tensors of the feed-forward width, there is no dropout, and the fused cross-entropy keeps
-the gradient of the last hidden state instead of logits, which live a chunk at a time.
-"""
+"""Memory of a rank: weights, gradients and optimiser by ZeRO stage, and the activations of a micro-batch
+(``models/sizes.py``)."""
 
 from dataclasses import dataclass
 
-from mashbill.config import ModelShape, TrainingConfig
-from mashbill.models.sizes import parameter_count
+from mashbill.config import TrainingConfig
+from mashbill.models.sizes import activation_bytes, logits_bytes, parameter_count
 
-CHUNK_LOGITS = 2**28
-"""Logits of a chunk at most, on a GPU (``models.cross_entropy``)."""
-LOGIT_BYTES = 4 + 2 + 2
-"""fp32, the product that they come from and the gradient that they become."""
 RESERVED = 0.1
 """Share of a card's memory left to CUDA's context, buckets of DeepSpeed and fragmentation."""
 MOMENTS_BYTES, OPTIMISER_BYTES = 8, 12
@@ -28,7 +19,7 @@ class Memory:
     Attributes:
         weights, gradients, optimiser: what of them lies on it.
         activations: kept between forward and backward of a micro-batch.
-        logits: of a chunk, and the output layer's gradient.
+        logits: of a chunk.
         total: of all these.
     """
 
@@ -71,8 +62,15 @@ def memory_of(
     if stage >= 3 and offload.parameters != "none":
         weights = 0
     tokens = sequences * training.model.context
-    kept = activation_bytes(training.model, tokens, width=width, recomputed=recomputed)
-    logits = logits_bytes(training.model, vocabulary, tokens, width=width)
+    kept = activation_bytes(
+        training.model,
+        vocabulary,
+        sequences,
+        recompute_every=1 if recomputed else training.recompute_every,
+        value_bytes=width,
+        documents=training.document_masking,
+    )
+    logits = logits_bytes(vocabulary, tokens, on_gpu=True, value_bytes=width)
     return Memory(
         weights=round(weights),
         gradients=round(gradients),
@@ -80,41 +78,6 @@ def memory_of(
         activations=kept,
         logits=logits,
         total=round(weights + gradients + optimiser) + kept + logits,
-    )
-
-
-def activation_bytes(shape: ModelShape, tokens: int, *, width: int = 2, recomputed: bool = False) -> int:
-    """Bytes that the blocks keep for backward.
-
-    Args:
-        shape: of the model.
-        tokens: of a micro-batch.
-        width: bytes of a number: 2 in bf16.
-        recomputed: whether each block keeps its input alone, and is computed again in backward.
-    """
-    block = block_bytes(shape, width=width)
-    ends = 2 * shape.width * width + 4 + 8  # the last norm's input, the hidden gradient, ids
-    if recomputed:
-        return tokens * (shape.layers * shape.width * width + block + ends)
-    return tokens * (shape.layers * block + ends)
-
-
-def block_bytes(shape: ModelShape, *, width: int = 2) -> int:
-    """Bytes of a token that one block keeps for backward.
-
-    Both norms' inputs and outputs, queries and attention's output are of the model's width; keys and values
-    of theirs; gate, its SiLU, up and their product of the feed-forward layer's. Two norms and each head
-    keep an fp32 number.
-    """
-    keys_and_values = 2 * shape.kv_heads * (shape.width // shape.heads)
-    numbers = 6 * shape.width + keys_and_values + 4 * shape.feed_forward
-    return numbers * width + 4 * (2 + shape.heads)
-
-
-def logits_bytes(shape: ModelShape, vocabulary: int, tokens: int, *, width: int = 2) -> int:
-    """Bytes of a chunk's logits and of the output layer's gradient, which the fused cross-entropy keeps."""
-    return (
-        min(tokens * vocabulary, CHUNK_LOGITS + vocabulary) * LOGIT_BYTES + vocabulary * shape.width * width
     )
 
 

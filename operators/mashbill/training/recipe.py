@@ -12,6 +12,7 @@ from mashbill.models.schedules import Cosine, Power, Rates, WarmupStableDecay
 from mashbill.storage import refuse_unwritable
 from mashbill.training.deepspeed_keys import check_deepspeed
 from mashbill.training.deepspeed_settings import merged, ours, replaced, with_own_table
+from mashbill.training.initial import check_initial
 from mashbill.training.numbers import batch_sequences, gradient_accumulation, numbers_of, world_size
 from mashbill.training.sinks import check_sinks
 
@@ -92,6 +93,7 @@ def check_recipe(config: PipelineConfig) -> Iterator[Check]:
         yield Check("training.deepspeed", lambda: _deepspeed(with_own_table(config)))
     if training.offload.folder is not None:
         yield Check("training.offload.folder", lambda: _usable(config.resolve(training.offload.folder or "")))
+    yield from check_initial(config)
     yield from check_sinks(training.metrics)
 
 

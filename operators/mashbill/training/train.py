@@ -20,6 +20,7 @@ from mashbill.training.attempts import earlier_attempts
 from mashbill.training.budget import forecast
 from mashbill.training.deepspeed_settings import with_own_table
 from mashbill.training.expected import expected_band
+from mashbill.training.initial import initial_folder
 from mashbill.training.job import Job
 from mashbill.training.numbers import numbers_of
 from mashbill.training.recipe import deepspeed_config, settled
@@ -53,6 +54,7 @@ def run_train_part(run: StageRun) -> Counts:
     available = {d: store.counts(d, "train")["tokens"] for d in store.domains}
     figures = forecast(config, available_tokens=available, mixture=mixture, vocabulary=store.vocabulary)
     followed = schedule or Schedule.constant(mixture)
+    initial = initial_folder(config)
     job = Job(
         training=training,
         seed=config.seed,
@@ -66,6 +68,7 @@ def run_train_part(run: StageRun) -> Counts:
         copies=str(scratch_of(config)),
         copies_bytes=config.scratch_bytes,
         accelerator=accelerator(config.training),
+        initial=str(initial) if initial else None,
         band=expected_band(run, name, figures),
         target=choice.target,
     )

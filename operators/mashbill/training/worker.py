@@ -16,11 +16,11 @@ from mashbill.mixtures import MixtureLoader, Schedule
 from mashbill.models.huggingface import save_weights
 from mashbill.models.measurement import bits_per_byte
 from mashbill.models.sizes import flops_per_token
-from mashbill.models.transformer import Transformer
 from mashbill.storage import open_storage
 from mashbill.training.account import Account
 from mashbill.training.checkpoint import Checkpoints
 from mashbill.training.engine import Engine, start_processes
+from mashbill.training.first_model import first_model
 from mashbill.training.hardware import peak_of_device
 from mashbill.training.job import Job
 from mashbill.training.loop import Loop, Paused
@@ -60,8 +60,12 @@ class Worker:
             seed=job.seed,
             shuffle_tokens=self.training.shuffle_tokens,
         )
-        model = Transformer(self.training.model, self.store.vocabulary, job.seed)
-        self.engine = Engine(model, self.training, self.device)
+        self.engine = Engine(
+            first_model(job, self.store),
+            self.training,
+            self.device,
+            end_of_text=self.store.end_of_text,
+        )
         account = Account(self.scratch, self.training.metrics, self._pace(), keeps=self.rank == 0)
         account.hold_against(job.band, job.target)
         self.watch = Watch(

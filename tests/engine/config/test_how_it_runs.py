@@ -48,6 +48,8 @@ HOW = {
     "training.processes_per_node",
     "training.accelerator",
     "training.checkpoint_steps",
+    "training.compile",
+    "training.recompute_every",
     "training.checkpoints.failures",
     "training.checkpoints.keep",
     "training.checkpoints.milestone_steps",

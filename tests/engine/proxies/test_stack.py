@@ -25,6 +25,18 @@ VOCABULARY, STEPS = 90, 20
 SHAPES = [
     ModelShape(layers=2, width=32, heads=4, kv_heads=2, feed_forward=48, context=24, tied=False),
     ModelShape(layers=1, width=16, heads=2, kv_heads=2, feed_forward=32, context=16),
+    ModelShape(
+        layers=3,
+        width=32,
+        heads=4,
+        kv_heads=2,
+        head_width=12,
+        feed_forward=512,
+        context=16,
+        qk_norm=True,
+        attention_from=0.5,
+        feed_forward_from=0.5,
+    ),
 ]
 CONFIG = (
     SMALL_SWEEP.replace("[proxy]", '[proxy]\nprecision = "fp32"')
@@ -58,7 +70,7 @@ def batches(shape: ModelShape, members: int) -> np.ndarray:
     return np.random.default_rng(3).integers(0, VOCABULARY, (STEPS, members, 3, shape.context + 1))
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=["untied grouped", "tied"])
+@pytest.mark.parametrize("shape", SHAPES, ids=["untied grouped", "tied", "growing normed"])
 def test_stacked_equals_alone(shape: ModelShape) -> None:
     settings, text = configs(shape), batches(shape, 4)
     models = [Transformer(shape, VOCABULARY, seed) for seed in range(4)]

@@ -85,6 +85,7 @@ def test_a_config_whose_things_are_all_there_has_a_line_for_each_and_no_problem(
         "tokens.tokenizer": "t.json: ids from 0 to 256; <|doc|> ends a document",
         "plan.mixtures": "1,100 mixtures, 1 in a part: 1,100 parts",
         "mix.target": "r 1.00",
+        "forecast.sizes": "9 runs, 25.7% of a final model's FLOPs",
         "training.batch_sequences": "2 processes, 1 micro-batches each for a step",
         "training.rate_schedule": "cosine, 732 steps, 37 of them warm-up",
     }
@@ -317,6 +318,8 @@ def test_every_setting_that_is_a_path_is_looked_at_or_is_no_file_of_a_run() -> N
         "tokens.tokenizer",
         "training.deepspeed",
         "training.offload.folder",
+        "training.initial",
+        "evaluation.tasks_path",
     }
     not_files = {"root": "made absolute when the config is read"}
     not_files |= {"engine.ray_address": "a cluster", "training.rendezvous": "a host and a port"}

@@ -73,7 +73,7 @@ def test_the_1b_config_amounts_to_tinyllama_on_8_gpus() -> None:
         5.6, abs=0.06
     )
     assert memory["total"] < 80e9
-    assert found["storage"]["checkpoint_bytes"] == 14 * found["parameters"]
+    assert found["storage"]["checkpoint_bytes"] == 12 * found["parameters"]
     assert found["problems"] == []
     assert found["idle"] == []
 
