@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -113,8 +115,13 @@ def _exported(folder: Path, kept: Path) -> Path:
         return folder
     name = hashlib.sha256(str(training.resolve()).encode()).hexdigest()[:12]
     place = kept / EXPORTS / f"{name}-step{last_step(training)}"
+    for other in (kept / EXPORTS).glob(f"{name}-step*"):
+        if other != place:
+            shutil.rmtree(other, ignore_errors=True)
     if not is_saved(place):
-        warn(f"{folder}: is measured after step {export_checkpoint(training, place):,}")
+        with redirect_stdout(sys.stderr):  # DeepSpeed speaks where it finds the output when it is imported
+            step = export_checkpoint(training, place)
+        warn(f"{folder}: is measured after step {step:,}")
     return place
 
 
