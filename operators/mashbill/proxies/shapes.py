@@ -49,6 +49,7 @@ def of_equal_size(shape: ModelShape, depths: Iterable[int], *, vocabulary: int) 
         widths = range(STEP, 4 * shape.width * max(1, round(shape.layers**0.5)) + STEP, STEP)
         shapes = [of_width(shape, layers, width) for width in widths]
         best = min(shapes, key=lambda one: abs(parameter_count(one, vocabulary) - wanted))
+        best = _filled_up(best, wanted - parameter_count(best, vocabulary))
         off = parameter_count(best, vocabulary) / wanted - 1
         if abs(off) > NEAR:
             what = f"{layers} layers come to {1 + off:.2f} times the proxy's parameters at best"
@@ -58,6 +59,13 @@ def of_equal_size(shape: ModelShape, depths: Iterable[int], *, vocabulary: int) 
 
 
 NEAR = 0.1
+
+
+def _filled_up(shape: ModelShape, parameters: int) -> ModelShape:
+    """A shape with so many parameters more, or fewer, in its feed-forward layers, as nearly as its steps
+    allow."""
+    more = STEP * round(parameters / (3 * shape.layers * shape.width * STEP))
+    return shape.model_copy(update={"feed_forward": max(STEP, shape.feed_forward + more)})
 
 
 def _heads(width: int, head_width: float) -> int:

@@ -52,7 +52,7 @@ def test_shapes_of_equal_size_differ_in_depth_alone_by_more_than_a_tenth() -> No
     for layers, shape in found.items():
         assert shape.layers == layers
         ratio = parameter_count(shape, VOCABULARY) / parameter_count(SMALL, VOCABULARY)
-        assert ratio == pytest.approx(1, abs=0.1)
+        assert ratio == pytest.approx(1, abs=0.05)
     widths = [shape.width for shape in found.values()]
     assert all(wide > narrow for wide, narrow in pairwise(widths))
 
