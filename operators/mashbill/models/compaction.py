@@ -133,7 +133,7 @@ def _special_ids(path: Path) -> list[int]:
 
 def _made_from(model: Mapping[str, Any], path: Path) -> dict[int, tuple[int, int]]:
     """The two tokens that each merged one is made from, by its first merge; special tokens are none."""
-    vocab = model["vocab"]
+    vocab: Mapping[str, int] = model["vocab"]
     made: dict[int, tuple[int, int]] = {}
     special = set(_special_ids(path))
     for pair in model["merges"]:

@@ -60,6 +60,9 @@ def test_kept_tokens_cover_the_share_and_text_is_the_same(
     compact_tokenizer(found, tokenizer_path, tmp_path / "smaller.json")
     before, after = (Tokenizer.from_file(str(path)) for path in (tokenizer_path, tmp_path / "smaller.json"))
     assert after.get_vocab_size() == len(found.kept)
+    merges = json.loads((tmp_path / "smaller.json").read_text())["model"]["merges"]
+    reached = {*pre_tokenizers.ByteLevel.alphabet(), END, *("".join(pair) for pair in merges)}
+    assert after.get_vocab().keys() == reached  # no kept token wants for what it is merged from
     recoded = found.recode(ids)
     assert recoded.min() >= 0
     assert after.decode(recoded.tolist(), skip_special_tokens=False) == before.decode(

@@ -119,3 +119,14 @@ def test_a_batch_of_ends_of_text_alone_has_no_loss() -> None:
     loss.backward()
     assert loss.item() == 0
     assert all(p.grad is not None and (p.grad == 0).all() for p in model.parameters())
+
+
+def test_a_row_longer_than_the_context_holds_documents_that_fit() -> None:
+    shape = SHAPES[0].model_copy(update={"context": 16})
+    model = large(shape)
+    lengths = [16, 9, 16, 12]
+    row = packed(lengths)
+    with torch.no_grad():
+        together = model(row[None], documents=Documents.of(row[None], END))[0]
+        alone = torch.cat([model(part[None])[0] for part in row.split(lengths)])
+    assert torch.allclose(together, alone, atol=1e-4)
