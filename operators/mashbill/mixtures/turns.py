@@ -72,7 +72,7 @@ class Turns:
         """[length] domain at each of the first positions of a frame, and [length] how many turns it has had
         before."""
         had, end = list(self._settled(number)), self._settled(number + 1)
-        first, last = self.begins(number), self.begins(number + 1) - 1
+        first = self.begins(number)
         waiting = [(had[d] * self.whole // part, d) for d, part in enumerate(self.parts) if had[d] < end[d]]
         heapq.heapify(waiting)
         ready: list[tuple[int, int]] = []
@@ -81,7 +81,7 @@ class Turns:
             while waiting and (not ready or waiting[0][0] <= first + place):
                 _, domain = heapq.heappop(waiting)
                 latest = -(-(had[domain] + 1) * self.whole // self.parts[domain]) - 1
-                heapq.heappush(ready, (min(latest, last), domain))
+                heapq.heappush(ready, (latest, domain))
             _, domain = heapq.heappop(ready)
             turns[place], visits[place] = domain, had[domain]
             had[domain] += 1

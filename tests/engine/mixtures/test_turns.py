@@ -87,3 +87,8 @@ def test_frames_follow_one_another_and_a_position_is_in_one() -> None:
     expected = np.repeat(np.arange(5), np.diff(begins))
     assert (made.frames_at(positions) == expected).all()
     assert made.frames_at(positions[::-7]).tolist() == expected[::-7].tolist()
+
+
+def test_a_frame_begins_where_shares_are_whole_numbers_if_they_are_nearby() -> None:
+    made = Turns(np.array([0.4, 0.4, 0.2]))
+    assert [made.begins(number) % 5 for number in range(1, 6)] == [0] * 5
