@@ -38,6 +38,7 @@ from mashbill.proxies.sweep import SettingsComparison
 from mashbill.quality import score, selection
 from mashbill.regression.fitted import RegressorComparison
 from mashbill.reports.rejected import Refused, rejected_records
+from mashbill.training.events import Event, Events
 
 VERSIONS = (
     "airflow-provider-mashbill",
@@ -89,7 +90,8 @@ class Facts:
 
     Attributes:
         name: of the pipeline; stages: what each did; domains: how each fared.
-        choice, schedule, decision, validation, forecast, evaluation, recipes: records of the later stages.
+        choice, schedule, decision, validation, forecast, evaluation, recipes, events: records of the later
+            stages.
         rejected, lost, filters, held_out, clusters, duplicates, samples, quality: what curation kept and
             removed.
         settings, reuse, ladder, rounds, regression: of the mixture search.
@@ -106,6 +108,7 @@ class Facts:
     forecast: Forecast
     evaluation: Evaluation
     recipes: Mapping[str, Recipe]
+    events: Sequence[Event]
     rejected: Mapping[str, Refused]
     lost: Mapping[str, Any]
     filters: Any
@@ -175,6 +178,7 @@ def gather(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> Facts:
         forecast=Forecast.read(inputs["forecast"]),
         evaluation=Evaluation.read(inputs["evaluate"]),
         recipes=Recipes.read(inputs["train"]).root,
+        events=Events.read(inputs["train"]).root,
         rejected=rejected_records(config, inputs["ingest"]),
         lost=inputs["ingest"].manifest.counts.get("lost", {}),
         filters=_json(inputs["filter"], apply.FACTS),

@@ -19,6 +19,7 @@ from mashbill.training.account import EVENTS
 from mashbill.training.attempts import earlier_attempts
 from mashbill.training.budget import forecast
 from mashbill.training.deepspeed_settings import with_own_table
+from mashbill.training.events import Events, events_of
 from mashbill.training.expected import expected_band
 from mashbill.training.initial import initial_folder
 from mashbill.training.job import Job
@@ -33,6 +34,7 @@ OUTPUTS = {
     CURVES: "loss by step",
     EVALUATIONS: "bits per byte of every set on the way",
     Recipes.FILE: "what each model was trained on, and how",
+    Events.FILE: "what happened on the way",
 }
 WORKER = "mashbill.training.worker"
 
@@ -109,6 +111,7 @@ def collect_models(run: StageRun) -> Counts:
         shutil.copytree(part.folder("model"), run.output / MODELS / name)
         recipes[name] = Recipe.read(part)
     Recipes(recipes).write(run.output)
+    events_of(run.parts).write(run.output)
     for table, file in zip(TABLES, (CURVES, EVALUATIONS), strict=True):
         frames = [
             pd.read_csv(part.file(f"{table}.csv")).assign(mixture=name) for name, part in run.parts.items()
