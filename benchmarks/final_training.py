@@ -179,11 +179,10 @@ def measured_training(page: Page) -> None:
     stalls = [float(row["stalled_seconds"]) for row in saves]
     step = statistics.median(float(row["step_seconds"]) for row in rows[WARM:])
     share = statistics.median(stalls) / (500 * step)
-    page.say(
-        f"A checkpoint stops training for {statistics.median(stalls):.3f} s "
-        f"({min(stalls):.3f}-{max(stalls):.3f}), {100 * share:.2f}% of the time at one every 500 steps of {step:.2f} s.",
-        stall_seconds=max(stalls),
-    )
+    typical, least, most = statistics.median(stalls), min(stalls), max(stalls)
+    often = f"{100 * share:.2f}% of the time at one every 500 steps of {step:.2f} s"
+    words = f"A checkpoint stops training for {typical:.3f} s ({least:.3f}-{most:.3f}), {often}."
+    page.say(words, stall_seconds=most)
     page.say(
         f"From launch to the end of the first step: {first:.1f} s, nothing compiled.", launch_seconds=first
     )
