@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 from builders.choices import write_choice
 from builders.corpus import corpus_config, folder_as_artifact
@@ -49,17 +50,11 @@ def known_target(store: TokenStore, table: np.ndarray) -> float:
     return 0.75 * bits["r"] + 0.25 * bits["a"]
 
 
-def evaluated(
-    store: TokenStore, folder: Path, names: tuple[str, ...], *, epsilon: str = "1e-05", **settings: object
-) -> StageRun:
-    """The stage, ready to run on models of these names, whose exports say this of their norms."""
+def evaluated(store: TokenStore, folder: Path, names: tuple[str, ...], **settings: object) -> StageRun:
+    """The stage, ready to run on models of these names."""
     for name in names:
         model = folder / "train" / "models" / name
         save_model(bigram_model(TABLES[name], 16), model, store.tokenizer_path)
-        written = (model / "config.json").read_text()
-        (model / "config.json").write_text(
-            written.replace('"rms_norm_eps": 1e-05', f'"rms_norm_eps": {epsilon}')
-        )
     (folder / "mix").mkdir()
     mixture = {"a": 0.5, "b": 0.5}
     mix = write_choice(folder / "mix", mixture, TARGET, gain=0.123)
@@ -139,8 +134,12 @@ def test_what_was_not_trained_has_no_gain(store: TokenStore, tmp_path: Path) -> 
     assert set(facts["predicted"]) == {"chosen", "natural"}
 
 
-def test_an_export_that_transformers_reads_otherwise_is_refused(store: TokenStore, tmp_path: Path) -> None:
-    run = evaluated(store, tmp_path, ("chosen",), epsilon="0.5", generate_tokens=0)
+def test_an_export_that_transformers_reads_otherwise_is_refused(
+    store: TokenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = LlamaRMSNorm.forward
+    monkeypatch.setattr(LlamaRMSNorm, "forward", lambda norm, stream: 1.1 * theirs(norm, stream))
+    run = evaluated(store, tmp_path, ("chosen",), generate_tokens=0)
     with pytest.raises(RunError, match=r"has logits that differ by .* under transformers"):
         measured(run)
 
