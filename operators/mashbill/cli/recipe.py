@@ -30,13 +30,14 @@ def print_dry_run(path: Path, assignments: list[str], available: Path | None, *,
 
     config = load_config(path, parse_overrides(assignments))
     found = dry_run(config, known_of(config, available))
+    foreseen = finished_forecast(config, found.figures.parameters) if found.figures else None
     if as_json:
         values = asdict(found)
         figures = values.pop("figures") or {}
-        print(json.dumps({**figures, **values}))  # noqa: T201
+        said = {"forecast": foreseen.as_json()} if foreseen else {}
+        print(json.dumps({**figures, **values, **said}))  # noqa: T201
     else:
         _show(path, config, found)
-        foreseen = finished_forecast(config, found.figures.parameters) if found.figures else None
         show(*(forecast_words(foreseen) if foreseen else ()))
     if found.problems:
         errors = [ConfigError(problem.setting, problem.what, problem.mend) for problem in found.problems]

@@ -103,7 +103,7 @@ def _value_as_text(value: pa.Scalar) -> str | None:
     """One value; what Python has none of, such as a time of an unknown zone, as Arrow prints it."""
     try:
         return as_text(value.as_py())
-    except (ValueError, OverflowError, pa.ArrowException):
+    except (ValueError, OverflowError, LookupError, pa.ArrowException):
         return " ".join(pa.array([value], value.type).to_string().split())
 
 

@@ -102,6 +102,7 @@ GOOD: dict[str, dict[str, str]] = {
         "--set": "evaluation.tasks_path=tasks",
         "--tasks": "one,two",
     },
+    "join": {"--config": "config.toml", "--node": "1", "--set": "training.nodes=2"},
     "tasks fetch": {
         "--output": "new/tasks",
         "--package": "package.whl",
@@ -122,6 +123,8 @@ GOOD: dict[str, dict[str, str]] = {
 
 LONG = {"forecast"}
 """Runs a dozen stages."""
+APART = {"join"}
+"""Does its work beside another machine, in training/test_two_nodes.py."""
 SMALL_FINAL = """
 [quality]
 classifier = "c.bin"
@@ -246,7 +249,8 @@ def test_every_command_and_every_file_of_it_is_tested() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [pytest.param(w, marks=pytest.mark.slow) if w in LONG else w for w in COMMANDS]
+    "words",
+    [pytest.param(w, marks=pytest.mark.slow) if w in LONG else w for w in COMMANDS if w not in APART],
 )
 def test_every_command_does_its_work_with_what_the_other_tests_spoil(words: str, run: Run) -> None:
     code, said, _ = run(words, GOOD[words])

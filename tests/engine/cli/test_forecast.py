@@ -13,7 +13,7 @@ from mashbill.config import PipelineConfig
 from mashbill.errors import DataError
 from mashbill.mixtures import Forecast
 from mashbill.models.sizes import parameter_count
-from mashbill.training.recipe import forecast as figures
+from mashbill.training.budget import forecast as figures
 
 TRAINING = """
 [tokens]
@@ -48,7 +48,7 @@ def foretold(config: PipelineConfig, **changes: object) -> Forecast:
 def shown(
     config: PipelineConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str], *, as_json: bool
 ) -> str:
-    recipe.print_forecast(tmp_path / "config.toml", [], None, as_json=as_json)
+    recipe.print_dry_run(tmp_path / "config.toml", [], None, as_json=as_json)
     return capsys.readouterr().out
 
 

@@ -19,7 +19,7 @@ def gradients(model: Transformer, *, documents: bool, dtype: torch.dtype) -> lis
     inputs, targets = tokens[:, :-1], tokens[:, 1:]
     apart = Documents.of(inputs, END) if documents else None
     with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
-        loss = model(inputs, targets, documents=apart, z_loss=1e-3)
+        loss, _ = model(inputs, targets, documents=apart, z_loss=1e-3)
     return [loss.detach(), *torch.autograd.grad(loss, [p for _, p in sorted(model.named_parameters())])]
 
 

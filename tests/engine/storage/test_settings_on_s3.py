@@ -53,6 +53,12 @@ NOT_FILES = {
     "artifacts": "where everything is written, in a test of its own",
     "engine.ray_address": "a cluster",
     "training.rendezvous": "a host and a port",
+    "training.address": "an address of this machine",
+    "training.offload.folder": "a disk of each node",
+    "training.metrics.mlflow.uri": "a server",
+    "training.deepspeed": "of a training, which no stage here is",
+    "training.initial": "of a training, which no stage here is",
+    "evaluation.tasks_path": "tried where tasks are read (evaluation/test_places.py)",
 }
 
 

@@ -9,9 +9,9 @@ from builders.corpus import corpus_config
 from builders.forecasts import FINAL, write_forecast
 from mashbill.artifacts import StageRun
 from mashbill.mixtures.forecast import Band
+from mashbill.training.budget import Forecast as Figures
+from mashbill.training.budget import forecast as recipe_of
 from mashbill.training.expected import expected_band
-from mashbill.training.recipe import Forecast as Figures
-from mashbill.training.recipe import forecast as recipe_of
 
 TRAINING = """
 [tokens]
