@@ -12,7 +12,7 @@ from mashbill.config import EvaluationConfig
 from mashbill.errors import DataError, RunError, one_line
 from mashbill.evaluation.record import Sample
 from mashbill.models.folder import look_at_model
-from mashbill.models.huggingface import load_model
+from mashbill.models.huggingface import know_own_models, load_model
 from mashbill.models.measurement import bits_per_byte
 from mashbill.models.transformer import Transformer
 from mashbill.tokens import TokenStore
@@ -38,6 +38,7 @@ def load_exported(folder: Path) -> tuple[Any, Any]:
 
     logging.disable_progress_bar()
     look_at_model(folder)
+    know_own_models()
     try:
         model = AutoModelForCausalLM.from_pretrained(
             folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False

@@ -25,6 +25,17 @@ PADDING = ("<pad>", "[PAD]", "<|pad|>", "<|padding|>", "<PAD>", "<｜▁pad▁�
 """Tokens that pad, the first that a tokenizer has; where it has none, the end of text pads."""
 
 
+def know_own_models() -> None:
+    """Have transformers read models whose blocks grow by the code that is installed here: what lies beside
+    their weights is not run (docs/decisions/0017-nothing-that-is-read-runs.md)."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from mashbill.models.modeling_mashbill import MashbillConfig, MashbillForCausalLM
+
+    AutoConfig.register(MashbillConfig.model_type, MashbillConfig, exist_ok=True)
+    AutoModelForCausalLM.register(MashbillConfig, MashbillForCausalLM, exist_ok=True)
+
+
 def is_saved(folder: Path) -> bool:
     """Whether a folder holds a whole model that ``save_model`` wrote."""
     return (folder / LAST).exists()

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from mashbill.artifacts import Progress
 from mashbill.errors import DataError
+from mashbill.models.huggingface import know_own_models
 from mashbill.models.optimisation import resolve_precision
 from mashbill.models.stack import Stack
 from mashbill.models.transformer import Transformer
@@ -82,6 +83,7 @@ class FamilyModel:
         from transformers.utils import logging
 
         logging.disable_progress_bar()
+        know_own_models()
         try:
             self.model: Any = AutoModelForCausalLM.from_pretrained(
                 folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False

@@ -16,14 +16,16 @@ from builders.known_models import WORDS, bigram_bits, bigram_model, bigram_table
 from builders.tasks import write_task
 from builders.token_stores import BYTES_A_TOKEN, VOCABULARY, markov_stream, write_store
 from mashbill.artifacts import Counts, StageRun
-from mashbill.config import EvaluationConfig
+from mashbill.config import EvaluationConfig, ModelShape
 from mashbill.errors import RunError
 from mashbill.evaluation.check import check_tasks, task_identity
 from mashbill.evaluation.evaluate import evaluate, evaluate_parts, measure_model
+from mashbill.evaluation.model import load_exported, logit_difference
 from mashbill.evaluation.record import Evaluation
 from mashbill.mixtures import Prediction, Schedule, ScheduleChoice
 from mashbill.mixtures.schedule_choice import phases_of
 from mashbill.models.huggingface import save_model
+from mashbill.models.transformer import Transformer
 from mashbill.tokens import TokenStore
 
 LAW = bigram_table(21)
@@ -228,3 +230,17 @@ def test_the_result_hangs_on_the_files_of_its_own_tasks_alone(tmp_path: Path) ->
     without = config.model_copy(update={"evaluation": EvaluationConfig()})
     assert task_identity(without) is None
     assert not list(check_tasks(without))
+
+
+def test_a_model_whose_blocks_grow_is_read_without_the_code_beside_it(
+    store: TokenStore, tmp_path: Path
+) -> None:
+    sizes = {"layers": 2, "width": 16, "heads": 4, "kv_heads": 2, "feed_forward": 512, "context": 16}
+    shape = ModelShape(**sizes, attention_from=0.5)  # type: ignore[arg-type]
+    model = Transformer(shape, VOCABULARY, 3)
+    save_model(model, tmp_path / "grows", store.tokenizer_path)
+    (code,) = (tmp_path / "grows").glob("*.py")
+    code.write_text("raise SystemExit('what was read has run')\n")
+    theirs, _ = load_exported(tmp_path / "grows")
+    tokens = store.validation("a").tokens[:16]
+    assert logit_difference(tmp_path / "grows", theirs, tokens) < 1e-4
