@@ -67,15 +67,20 @@ def two_laws() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     }
 
 
-def train(folder: Path, store: TokenStore, **settings: object) -> Trained:
+def train(folder: Path, store: TokenStore, *, initial: Path | None = None, **settings: object) -> Trained:
     """Run the worker to its end."""
-    code, said = ended(started(folder, store, **settings))
+    code, said = ended(started(folder, store, initial=initial, **settings))
     assert code == 0, said[-4_000:]
     return Trained(store, folder)
 
 
 def started(
-    folder: Path, store: TokenStore, schedule: Schedule = SCHEDULE, **settings: object
+    folder: Path,
+    store: TokenStore,
+    schedule: Schedule = SCHEDULE,
+    *,
+    initial: Path | None = None,
+    **settings: object,
 ) -> "subprocess.Popen[str]":
     """Start the worker as torchrun would, alone, where a compilation of DeepSpeed's was killed before."""
     killed = folder / "extensions" / "deepspeed_shm_comm"
@@ -93,6 +98,7 @@ def started(
         checkpoints=str(folder / "scratch"),
         copies=str(folder / "copies"),
         accelerator="cpu",
+        initial=str(initial) if initial else None,
     ).write(folder)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

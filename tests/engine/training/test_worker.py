@@ -9,7 +9,19 @@ import pytest
 import torch
 
 from builders.final_training import checkpoints_in
-from builders.one_worker import BATCH, CONTEXT, SCHEDULE, SEED, SHAPE, STEPS, Trained, train, two_laws
+from builders.one_worker import (
+    BATCH,
+    CONTEXT,
+    SCHEDULE,
+    SEED,
+    SHAPE,
+    STEPS,
+    Trained,
+    ended,
+    started,
+    train,
+    two_laws,
+)
 from builders.plain_adamw import PlainAdamW, arrays_of, plain_gradients, put_into, target_losses
 from builders.token_stores import BYTES_A_TOKEN, VOCABULARY, write_store
 from mashbill.mixtures import MixtureLoader
@@ -94,3 +106,33 @@ def test_it_goes_on_under_another_zero_stage_from_the_weights_and_moments_of_the
     assert other == pytest.approx(one, abs=2e-3)
     for name, weight in again.weights.items():
         assert weight == pytest.approx(trained.weights[name], abs=1e-3), name
+
+
+def test_it_goes_on_from_a_model_that_was_trained_before(trained: Trained, tmp_path: Path) -> None:
+    before = trained.folder / "output" / "model"
+    again = train(
+        tmp_path / "again", trained.store, initial=before, learning_rate=1e-9, min_learning_rate=0.0
+    )
+    for name, weight in again.weights.items():
+        assert weight == pytest.approx(trained.weights[name], abs=1e-6), name
+    assert again.table("evaluations")[0]["b"] == pytest.approx(
+        trained.table("evaluations")[-1]["b"], abs=1e-3
+    )
+    other = SHAPE.model_copy(update={"feed_forward": 32})
+    code, said = ended(started(tmp_path / "other", trained.store, initial=before, model=other))
+    assert code == 2
+    assert "has feed_forward 24 where training.model says 32; set training.model.feed_forward to 24" in said
+
+
+@pytest.mark.parametrize("settings", [{"document_masking": True}, {"z_loss": 1e-4}, {"recompute_every": 1}])
+def test_how_a_batch_is_cut_changes_nothing_of_what_is_learnt(
+    settings: dict[str, object], trained: Trained, tmp_path: Path
+) -> None:
+    one = train(tmp_path / "one", trained.store, micro_batch_sequences=1, **settings)
+    whole = train(tmp_path / "whole", trained.store, micro_batch_sequences=BATCH, **settings)
+    for mine, theirs in zip(one.table("curve"), whole.table("curve"), strict=True):
+        assert mine["loss"] == pytest.approx(theirs["loss"], abs=1e-3)
+    same = all(
+        np.allclose(weight, trained.weights[name], atol=1e-4) for name, weight in whole.weights.items()
+    )
+    assert same == ("recompute_every" in settings)
