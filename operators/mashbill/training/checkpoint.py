@@ -266,7 +266,7 @@ class Checkpoints:
                 self.storage.discard(f"{FOLDER}/{folder}")
 
     def forget_after(self, step: int) -> None:
-        """Remove those of later steps, which are going to be taken another way, records first."""
+        """Remove those of later steps."""
         for later in self.steps():
             if later > step:
                 self.storage.discard(self.key(later))

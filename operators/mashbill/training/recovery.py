@@ -105,11 +105,17 @@ class Recovery:
         for step, found in self._candidates():
             trouble = found if isinstance(found, str) else self._load(found)
             if trouble is None:
-                self.account.resumed(step)
+                self._begin_at(step)
                 return
             words = f"the checkpoint of step {step} is not whole, and the one before it is taken: {trouble}"
             self.account.event(step, "checkpoint damaged", words)
-        self.account.resumed(0)
+        self._begin_at(0)
+
+    def _begin_at(self, step: int) -> None:
+        """Go on after a step; checkpoints of later ones, which are damaged, count for nothing any more."""
+        if self.rank == 0:
+            self.saver.checkpoints.forget_after(step)
+        self.account.resumed(step)
 
     def _candidates(self) -> list[tuple[int, Any]]:
         """Steps of the checkpoints and their records, as the first process sees them."""

@@ -79,6 +79,15 @@ def test_a_damaged_checkpoint_is_never_loaded_and_the_one_before_is(
     assert same(again, undisturbed)
 
 
+def test_a_damaged_checkpoint_takes_no_good_ones_place_among_those_kept(
+    undisturbed: Trained, tmp_path: Path
+) -> None:
+    left = left_by(undisturbed, tmp_path / "left")
+    flip_a_byte(left / "scratch" / "checkpoints" / "step0000000048")
+    train(left, undisturbed.store, checkpoint_steps=44, checkpoints=CheckpointsConfig(keep=1))
+    assert checkpoints_in(left / "scratch").steps() == [44]
+
+
 def test_a_checkpoint_without_its_record_is_none(undisturbed: Trained, tmp_path: Path) -> None:
     left = left_by(undisturbed, tmp_path / "left")
     (left / "scratch" / "checkpoints" / "step0000000048" / "checkpoint.json").unlink()
