@@ -199,6 +199,19 @@ def test_text_that_throws_it_off_is_skipped_and_after_several_steps_left_out(tmp
     )
 
 
+def test_a_skipped_step_changes_no_weight(tmp_path: Path) -> None:
+    store = steady_and_noise(tmp_path / "store")
+    halves = Schedule(("a", "b"), np.array([0.5, 0.5]), np.array([[1.0, 0.0], [0.0, 1.0]]))
+    patient = GUARD.model_copy(update={"rollback_after": 1_000})
+    code, said = ended(started(tmp_path, store, halves, guard=patient, checkpoint_steps=STEPS // 2))
+    assert code == 0, said[-2_000:]
+    assert [event["step"] for event in events(tmp_path)] == list(range(STEPS // 2 + 1, STEPS + 1))
+    before = checkpoints_in(tmp_path / "scratch").at(STEPS // 2)
+    for name, weight in Trained(store, tmp_path).weights.items():
+        held = before.values(name, 0, weight.size)["weight"].numpy()
+        assert np.array_equal(held, weight.ravel()), name
+
+
 def test_text_that_goes_on_throwing_it_off_ends_it_with_words(tmp_path: Path) -> None:
     store = steady_and_noise(tmp_path / "store")
     halves = Schedule(("a", "b"), np.array([0.5, 0.5]), np.array([[1.0, 0.0], [0.0, 1.0]]))
