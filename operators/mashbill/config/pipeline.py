@@ -13,6 +13,7 @@ from mashbill.config.evaluation import EvaluationConfig
 from mashbill.config.filters import FiltersConfig
 from mashbill.config.forecast import ForecastConfig
 from mashbill.config.groups import share_weights
+from mashbill.config.launch import LaunchConfig
 from mashbill.config.names import refuse_columns, refuse_repeated, refuse_shared_names
 from mashbill.config.quality import BootstrapConfig, QualityConfig, SelectionConfig
 from mashbill.config.search import (
@@ -94,6 +95,9 @@ class PipelineConfig(Section):
     )
     training: TrainingConfig = Field(TrainingConfig(), description="The final model.")
     evaluation: EvaluationConfig = Field(EvaluationConfig(), description="How the final models are measured.")
+    launch: HowItRuns[dict[str, LaunchConfig]] = Field(
+        {}, description="Where stages run, by stage; those that are not named run on this machine."
+    )
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:

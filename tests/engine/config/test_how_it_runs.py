@@ -25,6 +25,7 @@ HOW = {
     "engine.task_cpus",
     "engine.task_memory_bytes",
     "engine.task_retries",
+    "launch",
     "deduplication.max_memory_bytes",
     "bootstrap.group_size",
     "proxy.device",
