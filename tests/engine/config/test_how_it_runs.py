@@ -104,9 +104,11 @@ def another(value: Any, kind: Any) -> Any:
     """A value of the same kind that is not the same."""
     if isinstance(value, tuple):
         return (*value[1:], 0.5) if value and isinstance(value[0], float) else value[1:] if value else ("x",)
+    sections = [part for part in get_args(kind) if isinstance(part, type) and issubclass(part, BaseModel)]
+    if isinstance(value, dict) and sections:
+        return {**value, "z": sections[0]()}
     if isinstance(value, dict):
         return {**value, "z": {"a": 1.0} if str(kind).count("dict") > 1 else 1.0}
-    sections = [part for part in get_args(kind) if isinstance(part, type) and issubclass(part, BaseModel)]
     if value is None and sections:
         return sections[0]()
     literals = [part for part in (kind, *get_args(kind)) if get_origin(part) is Literal]
