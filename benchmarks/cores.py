@@ -79,14 +79,14 @@ def main() -> None:
             folders[size].mkdir()
             prepare(folders[size], sample(size), buckets=100_000)
             written = folders[size] / "config.toml"
-            text = written.read_text().replace("[corpus]", "[corpus]\npartition_bytes = 2_000_000")
+            text = written.read_text().replace("[corpus]", "[corpus]\npartition_bytes = 6_000_000")
             # nothing is removed by rules or by score, so that every stage sees all text
             written.write_text(text.replace("[quality]", "dry_run = true\n[quality]"))
         config = {size: folder / "config.toml" for size, folder in folders.items()}
         small, large = arguments.megabytes, 10 * arguments.megabytes
         one, two = measure(config[large], 1, arguments.repeats), measure(config[large], 2, arguments.repeats)
         page.say(
-            f"{size_of(sample(large)):.1f} MB in partitions of 2 MB, wall seconds (median of "
+            f"{size_of(sample(large)):.1f} MB in partitions of 6 MB, wall seconds (median of "
             f"{arguments.repeats}):"
         )
         page.table(["stage", "one core", "two cores", "ratio"])

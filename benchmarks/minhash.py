@@ -1,6 +1,6 @@
 """MinHash deduplication with components against datatrove's four steps: read, hash, group, write what stays.
 
-python benchmarks/minhash.py [--megabytes 20] [--repeats 3]
+python benchmarks/minhash.py [--megabytes 30] [--repeats 3]
 """
 
 import argparse
@@ -30,7 +30,7 @@ exact = false
 def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--megabytes", type=float, default=10)
+    parser.add_argument("--megabytes", type=float, default=30)
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
     documents = sample(arguments.megabytes)

@@ -8,7 +8,7 @@ the disk of the machine, or that all nodes share; or in the object store.
 
 import itertools
 import os
-import tempfile
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -69,10 +69,12 @@ class Exchange:
             .take(pa.array(order))
             .combine_chunks()
         )
-        with tempfile.TemporaryDirectory(dir=self.storage.passing()) as folder:
-            path = Path(folder, "rows")
+        path = self.storage.passing() / f"{uuid.uuid4().hex}{SUFFIX}"
+        try:
             self._write(path, table, ends)
             self.storage.put(path, self._key(name))
+        finally:
+            path.unlink(missing_ok=True)
 
     def has(self, name: str) -> bool:
         """Whether a task has sent its rows."""
