@@ -157,7 +157,7 @@ def part(
     """Make parts of a stage, unless they are there, as a job elsewhere does."""
     from mashbill.cli.part import make_parts
 
-    make_parts(stage, parts or [], run, record)
+    make_parts(stage, parts or [], run, record=record)
 
 
 @app.command(
