@@ -146,9 +146,10 @@ def _label(parts: Sequence[str]) -> str:
 
 def _name(record: str) -> str:
     """The name of a job, given the address of its record: lowercase letters, digits and dashes."""
-    stage, _, part, attempt = record.rsplit("/", 3)
+    work, _, attempt = record.rpartition("/")
+    stage, _, part = work.rsplit("/", 2)
     words = re.sub(r"[^a-z0-9]+", "-", f"{stage.rpartition('/')[2]}-{part}".lower())[:LONGEST_WORDS]
-    return f"{words.strip('-')}-{_digest(record)}-{attempt}"
+    return f"{words.strip('-')}-{_digest(work)}-{attempt}"
 
 
 def _digest(text: str) -> str:
