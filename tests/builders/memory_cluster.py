@@ -31,7 +31,7 @@ class Cluster:
         orders: of the jobs that are there; states: how they are; uids: what they are called.
         numbers: of those.
         made: names of all jobs that ever were, in order.
-        at_once: jobs that were not ended, after each that was made.
+        at_once: jobs that were not ended, after each that was made; commands: what each was to run.
     """
 
     orders: dict[str, Order] = field(default_factory=dict)
@@ -39,6 +39,7 @@ class Cluster:
     uids: dict[str, str] = field(default_factory=dict)
     made: list[str] = field(default_factory=list)
     at_once: list[int] = field(default_factory=list)
+    commands: list[tuple[str, ...]] = field(default_factory=list)
     numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def make(self, order: Order) -> None:
@@ -46,6 +47,7 @@ class Cluster:
         self.orders[order.name], self.states[order.name] = order, JobState("queued")
         self.uids[order.name] = f"uid-{next(self.numbers)}"
         self.made.append(order.name)
+        self.commands.append(order.command)
         self.at_once.append(len(self.alive))
 
     def remove(self, name: str) -> None:

@@ -1,6 +1,7 @@
 """A stage that runs elsewhere, as the shell shows it: a bar a job, and a line where what a job is at
 changes."""
 
+import typer
 from rich.console import Console
 from rich.progress import Progress, TaskID
 
@@ -8,7 +9,7 @@ from mashbill.artifacts import Artifact
 from mashbill.errors import RunError
 from mashbill.stages import StageJob
 from mashbill.stages.elsewhere import Elsewhere, parts_of
-from mashbill.stages.following import Seen, run_elsewhere
+from mashbill.stages.following import OWN_EXITS, Seen, run_elsewhere
 
 
 def run_shown(elsewhere: Elsewhere, bars: Progress, console: Console) -> Artifact:
@@ -25,6 +26,21 @@ def run_shown(elsewhere: Elsewhere, bars: Progress, console: Console) -> Artifac
     except KeyboardInterrupt:
         shown.detached()
         raise
+
+
+def submit_alone(elsewhere: Elsewhere, console: Console) -> None:
+    """Submit what is still to be made elsewhere, and wait for none of it.
+
+    Raises:
+        typer.Exit: there are jobs, those that were submitted before among them.
+    """
+    jobs = elsewhere.submit_all()
+    for submitted in jobs:
+        name, backend = submitted.handle.name, submitted.handle.backend
+        words = f"{'job':12} {name} on {backend}; to wait for it: mashbill jobs follow {name}"
+        console.print(words, highlight=False, soft_wrap=True)
+    if jobs:
+        raise typer.Exit
 
 
 def refuse_under_way(job: StageJob) -> None:
@@ -63,7 +79,7 @@ class JobBars:
         if self.states.get(key) != said:
             self.states[key] = said
             self._say(f"{'job':12} {handle.name} on {handle.backend}: {said}")
-            if state.failure is not None and state.failure.last_words:
+            if state.failure is not None and state.failure.exit_code not in OWN_EXITS:
                 self._say(state.failure.last_words)
 
     def detached(self) -> None:

@@ -64,10 +64,14 @@ def run(
     repair: Annotated[
         bool, typer.Option(help="Make again, from its inputs, a result whose files are gone or damaged.")
     ] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Come back once the next stage that runs elsewhere is submitted.")
+    ] = False,
     json_: JsonOption = False,
 ) -> None:
     """Run a stage and whatever it needs; what is done already is reused."""
-    run_pipeline(stage, config, set_ or [], force=force, approve=approve, repair=repair, as_json=json_)
+    how = {"force": force, "approve": approve, "repair": repair, "detach": detach}
+    run_pipeline(stage, config, set_ or [], as_json=json_, **how)
 
 
 @app.command(epilog="Example: mashbill stages --config dags/configs/demo.toml")

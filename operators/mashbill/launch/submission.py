@@ -7,7 +7,7 @@ job is. A new attempt is begun where the last is known to have ended and its res
 
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from mashbill.errors import RunError
@@ -20,6 +20,7 @@ Ordered = Callable[[int, str], Order]
 """Given the number of an attempt and its token, what is to be submitted."""
 BackendOf = Callable[[Order], Backend]
 CANCELLED = JobState("gone", "was cancelled")
+NOTHING = ("true",)
 
 
 @dataclass(frozen=True)
@@ -67,30 +68,42 @@ def submit_or_take_up(
     """
     while True:
         attempts = work.attempts()
-        running = take_up(attempts[-1], backend_of) if attempts else None
+        running = take_up(attempts[-1], ordered, backend_of) if attempts else None
         if running is not None or done():
             return running
         number = attempts[-1].number + 1 if attempts else 1
-        if work.begin(number, ordered(number, uuid.uuid4().hex)):  # else another did, whose job is taken up
-            attempt = work.attempt(number)
-            return _submitted(attempt, backend_of(attempt.order))
+        order = ordered(number, uuid.uuid4().hex)
+        if work.begin(number, order):  # else another did, whose job is taken up
+            return _submitted(work.attempt(number), order, backend_of(order))
 
 
-def take_up(attempt: Attempt, backend_of: BackendOf) -> Submitted | None:
+def take_up(attempt: Attempt, ordered: Ordered, backend_of: BackendOf) -> Submitted | None:
     """The job of an attempt, submitted if that is still to be done; None where it has ended.
+
+    What is submitted is what is ordered now, under the token that was kept: nothing that is read from a store
+    is run.
 
     Raises:
         ConfigError: the backend refuses it for good.
-        RunError: the backend does not answer, or the job was cancelled at once.
+        RunError: the backend does not answer, or the job was cancelled at once, or was to be another
+            backend's.
     """
     if attempt.end is not None:
         return None
-    backend = backend_of(attempt.order)
+    kept, handle = attempt.order, attempt.handle
+    backend = backend_of(kept)
     if attempt.unwanted:
         _end_for_good(attempt, backend)
         return None
-    handle = attempt.handle
-    submitted = _submitted(attempt, backend) if handle is None else Submitted(attempt, handle)
+    if handle is None:
+        order = ordered(attempt.number, kept.token)
+        if order.takes.backend != kept.takes.backend:
+            what = f"may have been submitted to {kept.takes.backend}, and backend is {order.takes.backend}"
+            mend = f"run it with {kept.takes.backend} once more, or end it: mashbill jobs cancel {kept.name}"
+            raise RunError(f"job {kept.name}", what, mend)
+        submitted = _submitted(attempt, order, backend)
+    else:
+        submitted = Submitted(attempt, handle)
     state = backend.state(submitted.handle)
     if not state.ended:
         return submitted
@@ -109,9 +122,9 @@ def cancel(attempt: Attempt, backend_of: BackendOf) -> None:
         _end_for_good(attempt, backend_of(attempt.order))
 
 
-def _submitted(attempt: Attempt, backend: Backend) -> Submitted:
-    """Submit what an attempt is to do, and keep what it was submitted as."""
-    handle = backend.submit(attempt.order)
+def _submitted(attempt: Attempt, order: Order, backend: Backend) -> Submitted:
+    """Submit an order, and keep what it was submitted as."""
+    handle = backend.submit(order)
     attempt.keep_handle(handle)
     if attempt.unwanted:
         _end_for_good(attempt, backend)
@@ -121,7 +134,9 @@ def _submitted(attempt: Attempt, backend: Backend) -> Submitted:
 
 
 def _end_for_good(attempt: Attempt, backend: Backend) -> None:
-    handle = attempt.handle or backend.submit(attempt.order)  # the job that is there, if there is one
+    handle = attempt.handle
+    if handle is None:  # the job that is there, if there is one; else one that does nothing
+        handle = backend.submit(replace(attempt.order, command=NOTHING, environment={}))
     backend.cancel(handle)
     attempt.keep_end(CANCELLED)
 

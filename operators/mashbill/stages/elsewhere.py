@@ -8,6 +8,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Self
 
 from mashbill.artifacts import Artifact
@@ -16,7 +17,14 @@ from mashbill.errors import RunError
 from mashbill.launch.backend import Order
 from mashbill.launch.needs import jobs_of
 from mashbill.launch.records import RECORDS, Work, all_work
-from mashbill.launch.submission import BackendOf, Submitted, backend_of, submit_or_take_up, take_up
+from mashbill.launch.submission import (
+    BackendOf,
+    Submitted,
+    backend_of,
+    cancel,
+    submit_or_take_up,
+    take_up,
+)
 from mashbill.stages.given_run import keep_run
 from mashbill.stages.job import StageJob
 
@@ -69,7 +77,7 @@ class Elsewhere:
         work = Work(self.job.store.storage, f"{self._records}/{_label(parts)}")
         return submit_or_take_up(
             work,
-            ordered=lambda number, token: self._order(parts, f"{work.key}/{number}", token),
+            ordered=partial(self._order, parts, work.key),
             done=lambda: self.is_there(parts),
             backend_of=self.backend_of,
         )
@@ -89,9 +97,16 @@ class Elsewhere:
 
     def under_way(self) -> list[Submitted]:
         """Its jobs that were submitted before and have not ended."""
-        all_last = (work.attempts()[-1] for work in all_work(self.job.store.storage, self._records))
-        found = (take_up(last, self.backend_of) for last in all_last)
-        return [submitted for submitted in found if submitted is not None]
+        found: list[Submitted] = []
+        known = set(self.job.part_names())
+        for work in all_work(self.job.store.storage, self._records):
+            last = work.attempts()[-1]
+            parts = parts_of(last.order)
+            if last.handle is None and not known.issuperset(parts):  # the work is cut another way now
+                cancel(last, self.backend_of)
+            submitted = take_up(last, partial(self._order, parts, work.key), self.backend_of)
+            found += [submitted] if submitted is not None else []
+        return found
 
     def is_there(self, parts: Sequence[str]) -> bool:
         """Whether what a job makes is there."""
@@ -118,8 +133,8 @@ class Elsewhere:
     def _records(self) -> str:
         return f"{RECORDS}/{self.job.store.key(self.job.stage.name, self.job.fingerprint)}"
 
-    def _order(self, parts: Sequence[str], record: str, token: str) -> Order:
-        stage, address = self.job.stage.name, keep_run(self.job)
+    def _order(self, parts: Sequence[str], work: str, number: int, token: str) -> Order:
+        stage, address, record = self.job.stage.name, keep_run(self.job), f"{work}/{number}"
         command = ("mashbill", "part", stage, *parts, "--run", address, "--record", record)
         labels = {STAGE: stage, PART: _label(parts)[:LONGEST_LABEL], FINGERPRINT: self.job.fingerprint[:16]}
         return Order(

@@ -100,7 +100,7 @@ def submitted_job(attempt: Attempt, backend_of: BackendOf = backend_of) -> Submi
     return Submitted(attempt, handle)
 
 
-def said_by(attempt: Attempt, node: int, lines: int, backend_of: BackendOf = backend_of) -> str:
+def said_by(attempt: Attempt, node: int, lines: int, *, backend_of: BackendOf = backend_of) -> str:
     """The last lines that a node of a job said: of a job that runs as its backend has them, else as they were
     gathered.
 

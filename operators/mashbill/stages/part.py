@@ -101,6 +101,7 @@ def _lead(job: StageJob, parts: list[str], telling: Telling) -> list[Artifact]:
             job.run_part(part)
     else:
         run_parts_here(job, [part for part in parts if job.find_part(part) is None], shown.refresh)
+        shown.tell()
     return [job.run_part(part) for part in parts]
 
 
@@ -123,6 +124,10 @@ class _Shown:
         if time.monotonic() - self.last < LOOK_SECONDS:
             return
         self.last = time.monotonic()
+        self.tell()
+
+    def tell(self) -> None:
+        """Tell how far parts are that run side by side."""
         job, name = self.job, self.job.stage.name
         parts = self.parts or job.part_names()
         made = set(job.store.part_names(name, job.fingerprint)) & set(parts)

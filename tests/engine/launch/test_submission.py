@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -204,3 +204,30 @@ def test_what_is_kept_of_a_job_finds_it_again_from_another_process() -> None:
         assert submitted is not None
         again = Submitted.of(submitted.as_json(), it.work().storage)
         assert (again.handle, again.attempt.order) == (submitted.handle, submitted.attempt.order)
+
+
+@pytest.mark.parametrize("number", range(1, STEPS))
+def test_nothing_that_is_read_from_the_store_is_run(number: int) -> None:
+    with world() as it:
+        with suppress(Killed):
+            it.submit(killed_at(number))
+        for attempt in it.work().attempts():
+            planted = replace(attempt.order, command=("rm", "-r", "/"), environment={"LD_PRELOAD": "evil"})
+            attempt.write("order.json", planted.text())
+        if number % 2:
+            it.cancel()
+        it.submit()
+        assert {order.command for order in it.cluster.orders.values()} == {("run",)}
+        assert not any(order.environment for order in it.cluster.orders.values())
+        assert "rm" not in str(it.cluster.commands)
+
+
+def test_what_may_have_been_submitted_to_another_backend_is_not_submitted_to_this_one() -> None:
+    with world() as it:
+        it.work().begin(1, Order("train-1", "token", ("run",), LaunchConfig(backend="job", image="i")))
+        with pytest.raises(RunError, match="may have been submitted to job, and backend is local"):
+            it.submit()
+        assert it.cluster.made == []
+        it.cancel()
+        it.submit()
+        assert it.cluster.alive == ["train-2"]
