@@ -103,7 +103,10 @@ class LaunchConfig(Section):
     )
     nodes: int = Field(1, ge=1, description="Nodes of a job; more than one is for train.")
     processes: int | None = Field(
-        None, ge=1, description="Processes a node; without it one a GPU, or training.processes_per_node."
+        None,
+        ge=1,
+        description="Processes a node; without it one a GPU; else one a core, for train "
+        "training.processes_per_node.",
     )
     gpus: int = Field(0, ge=0, description="GPUs a node.")
     cpus: Amount | None = Field(None, description="Cores a node.")

@@ -29,6 +29,7 @@ class Needs:
         return self.share == "machine" or self.in_order
 
 
+LETTERS = "kMGTi"
 A_CORE = Needs()
 A_GPU = Needs("gpu")
 MACHINES = Needs("machine", nodes=True)
@@ -45,5 +46,11 @@ def jobs_of(parts: Sequence[str], takes: LaunchConfig, needs: Needs) -> list[tup
 
 
 def processes_of(takes: LaunchConfig) -> int:
-    """Processes of a node that work on parts side by side."""
-    return takes.processes or takes.gpus or 1
+    """Processes of a node that work on parts side by side: as many as it has GPUs, or cores."""
+    return takes.processes or takes.gpus or _whole_cores(takes.cpus or "1")
+
+
+def _whole_cores(amount: str) -> int:
+    """Whole cores in a quantity as Kubernetes writes it, at least one."""
+    cores = float(amount[:-1]) / 1_000 if amount.endswith("m") else float(amount.rstrip(LETTERS))
+    return max(1, int(cores))

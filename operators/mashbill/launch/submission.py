@@ -8,13 +8,14 @@ job is. A new attempt is begun where the last is known to have ended and its res
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from pathlib import Path
+from typing import Self
 
 from mashbill.errors import RunError
 from mashbill.launch.backend import Backend, Handle, JobState, Order
 from mashbill.launch.records import Attempt, Work
 from mashbill.launch.registry import backend_named
-from mashbill.storage import Storage
+from mashbill.storage import open_storage
 
 Ordered = Callable[[int, str], Order]
 """Given the number of an attempt and its token, what is to be submitted."""
@@ -35,18 +36,20 @@ class Submitted:
     attempt: Attempt
     handle: Handle
 
-    def as_json(self) -> Mapping[str, Any]:
+    def as_json(self) -> dict[str, str]:
         """Plain values, by which another process that reaches the store finds it again."""
-        return {"key": self.attempt.key, "handle": self.handle.text()}
+        root, key = self.attempt.storage.root, self.attempt.key
+        return {"root": root, "key": key, "handle": self.handle.text()}
 
     @classmethod
-    def of(cls, values: Mapping[str, Any], storage: Storage) -> Self:
+    def of(cls, values: Mapping[str, str], scratch: Path) -> Self:
         """From what ``as_json`` gave.
 
         Args:
             values: plain values.
-            storage: where its record is.
+            scratch: local folder for copies, where the store is remote.
         """
+        storage = open_storage(values["root"], scratch)
         return cls(Attempt(storage, values["key"]), Handle.of(values["handle"]))
 
 

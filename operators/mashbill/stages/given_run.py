@@ -82,8 +82,8 @@ def given_run(address: str, stage: str, *, training: Mapping[str, Any] | None = 
         config = PipelineConfig.model_validate({**values["config"], "artifacts": root})
     except ValidationError as error:
         raise config_error(address, error) from error
-    training = config.training.model_copy(update=training or {})
-    config = config.model_copy(update={"training": training, **_places(config)})
+    here = config.training.model_copy(update=training or {})
+    config = config.model_copy(update={"training": here, **_places(config)})
     store = open_store(config)
     inputs = {name: store.open(f"{root}/{key}") for name, key in values["inputs"].items()}
     job = StageJob(stage_named(stage), config, inputs)

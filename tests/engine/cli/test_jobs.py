@@ -2,9 +2,11 @@
 
 import json
 import os
+import random
 import re
 import signal
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -150,3 +152,21 @@ def test_a_job_that_there_is_none_of_is_one_line(home: Path) -> None:
             f"error: job none: is none of {home / 'artifacts'}; name one that mashbill jobs list shows\n"
         )
         assert ended.stderr == expected
+
+
+@pytest.mark.slow
+def test_whoever_submits_is_killed_at_random_moments_and_there_is_one_job(home: Path, held: Path) -> None:
+    dice = random.Random(3)
+    for _ in range(8):
+        process = run_ingest(home, start_new_session=True)
+        with suppress(subprocess.TimeoutExpired):
+            process.communicate(timeout=dice.uniform(0.4, 2.5))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+    held.touch()
+    last = run_ingest(home)
+    _, said = last.communicate()
+    assert last.returncode == 0, said
+    assert [(row["attempt"], row["phase"]) for row in listed(home, "--all")] == [(1, "succeeded")]
+    assert len(list((home / "home" / ".mashbill-jobs").glob("[!.]*"))) == 1
+    assert not list((home / "artifacts" / ".work" / "records").glob("*/*"))

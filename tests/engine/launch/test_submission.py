@@ -1,5 +1,6 @@
 """Work is submitted once: whoever is killed, whenever, and however many submit it at once."""
 
+import json
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -202,7 +203,7 @@ def test_what_is_kept_of_a_job_finds_it_again_from_another_process() -> None:
     with world() as it:
         submitted = it.submit()
         assert submitted is not None
-        again = Submitted.of(submitted.as_json(), it.work().storage)
+        again = Submitted.of(json.loads(json.dumps(submitted.as_json())), it.disk)
         assert (again.handle, again.attempt.order) == (submitted.handle, submitted.attempt.order)
 
 
