@@ -1,13 +1,15 @@
 """What a final training is given in tests: tokens of two domains, a mixture and a decision to train."""
 
 import csv
+import shutil
 from pathlib import Path
 
 import numpy as np
 
 from builders.choices import write_choice
 from builders.corpus import TINY_MODEL, corpus_config, folder_as_artifact, run_stage, run_stages, write_jsonl
-from mashbill.artifacts import Artifact
+from mashbill.artifacts import Artifact, open_store
+from mashbill.artifacts.manifest import MANIFEST
 from mashbill.config import PipelineConfig
 from mashbill.mixtures import Schedule, ScheduleChoice
 from mashbill.mixtures.schedule_choice import phases_of
@@ -71,3 +73,15 @@ def losses(artifact: Artifact) -> list[float]:
     """The training loss of each step."""
     with (artifact.path / "curves.csv").open() as file:
         return [float(row["loss"]) for row in csv.DictReader(file)]
+
+
+def in_one_store(config: PipelineConfig, inputs: dict[str, Artifact]) -> dict[str, Artifact]:
+    """The inputs as artifacts of a config's store, so that another process finds them by their addresses."""
+    store = open_store(config)
+    found = {}
+    for name, artifact in inputs.items():
+        place = store.storage.place(store.key(name, artifact.fingerprint))
+        shutil.copytree(artifact.storage.place(artifact.key), place)
+        (place / MANIFEST).write_text(artifact.manifest.as_text())
+        found[name] = store.open(str(place))
+    return found

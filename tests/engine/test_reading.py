@@ -21,6 +21,7 @@ SAFELY = {
 IMPORTED_BY_NAME = {
     "discovery.py": "modules of our own packages",
     "stages/stage.py": "functions that the table of stages names",
+    "launch/registry.py": "backends of our own, by the names that the config knows",
     "launch/child.py": "the module that a process of ours is started with",
 }
 

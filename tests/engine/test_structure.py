@@ -26,6 +26,7 @@ LONGEST_FUNCTION, LONGEST_FILE = 80, 300
 CALLED_BY_PLACE = {
     "dedup/deduplicate.py:write_partition": "a partial, mapped over partitions",
     "models/cross_entropy.py:forward": "autograd",
+    "stages/elsewhere.py:_order": "a partial, called with an attempt's number and token",
     "stages/local_run.py:_run_part": "a process pool",
 }
 """Functions that a library calls, and hands their arguments over by place."""

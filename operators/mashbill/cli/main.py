@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from mashbill.cli import mixtures, proxies, tasks
+from mashbill.cli import jobs, mixtures, proxies, tasks
 from mashbill.cli.run import describe_stages, run_pipeline
 from mashbill.errors import MashbillError, one_line
 
@@ -44,6 +44,7 @@ app = typer.Typer(
 app.add_typer(mixtures.app, name="mixtures")
 app.add_typer(proxies.app, name="proxies")
 app.add_typer(tasks.app, name="tasks")
+app.add_typer(jobs.app, name="jobs")
 
 ConfigOption = Annotated[Path, typer.Option("--config", help="TOML config file.", show_default=False)]
 SetOption = Annotated[
@@ -63,10 +64,14 @@ def run(
     repair: Annotated[
         bool, typer.Option(help="Make again, from its inputs, a result whose files are gone or damaged.")
     ] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Come back once the next stage that runs elsewhere is submitted.")
+    ] = False,
     json_: JsonOption = False,
 ) -> None:
     """Run a stage and whatever it needs; what is done already is reused."""
-    run_pipeline(stage, config, set_ or [], force=force, approve=approve, repair=repair, as_json=json_)
+    how = {"force": force, "approve": approve, "repair": repair, "detach": detach}
+    run_pipeline(stage, config, set_ or [], as_json=json_, **how)
 
 
 @app.command(epilog="Example: mashbill stages --config dags/configs/demo.toml")
@@ -137,6 +142,27 @@ def join(
     from mashbill.cli.run import join_training
 
     join_training(config, set_ or [], node)
+
+
+@app.command(
+    epilog="Example: mashbill part train chosen --run s3://lake/artifacts/runs/0123456789abcdef.json"
+)
+def part(
+    stage: Annotated[str, typer.Argument(help="Stage that the run is of.")],
+    run: Annotated[
+        str, typer.Option("--run", help="Address of the config and inputs, which jobs are submitted with.")
+    ],
+    parts: Annotated[
+        list[str] | None, typer.Argument(help="Parts to make; without any the whole stage.")
+    ] = None,
+    record: Annotated[
+        str | None, typer.Option(help="Key of the job's record, where it tells how it gets on.")
+    ] = None,
+) -> None:
+    """Make parts of a stage, unless they are there, as a job elsewhere does."""
+    from mashbill.cli.part import make_parts
+
+    make_parts(stage, parts or [], run, record=record)
 
 
 @app.command(

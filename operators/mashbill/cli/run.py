@@ -11,10 +11,12 @@ from rich.table import Table
 
 from mashbill.artifacts import Artifact, file_in, read_progress
 from mashbill.cli.answers import show
+from mashbill.cli.elsewhere import refuse_under_way, run_shown, submit_alone
 from mashbill.config import PipelineConfig, load_config, parse_overrides
 from mashbill.errors import RunError
 from mashbill.stages import STAGES, StageJob, finished_stages, run_stage_here, stages_up_to
 from mashbill.stages.check import check_config, refuse_problems
+from mashbill.stages.elsewhere import Elsewhere
 from mashbill.stages.join import join
 from mashbill.stages.repair import run_in_order
 
@@ -30,11 +32,12 @@ def run_pipeline(
     approve: bool,
     repair: bool,
     as_json: bool,
+    detach: bool = False,
 ) -> None:
     """Run a stage with what it needs, and print where the results are."""
     config = load_config(path, parse_overrides(assignments))
     last = "report" if name == "all" else name
-    done = run_up_to(last, config, force=force, approve=approve, repair=repair)
+    done = run_up_to(last, config, force=force, approve=approve, repair=repair, detach=detach)
     if as_json:
         results = {name: {"address": a.address, "counts": a.manifest.counts} for name, a in done.items()}
         print(json.dumps(results))  # noqa: T201
@@ -43,9 +46,19 @@ def run_pipeline(
 
 
 def run_up_to(
-    last: str, config: PipelineConfig, *, force: bool = False, approve: bool = False, repair: bool = False
+    last: str,
+    config: PipelineConfig,
+    *,
+    force: bool = False,
+    approve: bool = False,
+    repair: bool = False,
+    detach: bool = False,
 ) -> dict[str, Artifact]:
-    """Run a stage with what it needs, a line each; the results by stage."""
+    """Run a stage with what it needs, a line each; the results by stage.
+
+    Raises:
+        typer.Exit: jobs were submitted, and are not to be waited for.
+    """
     stages = stages_up_to(last)
     refuse_problems(check_config(config, stages))
 
@@ -53,8 +66,9 @@ def run_up_to(
         if job.stage.name == "train":
             _pass_gate(done["gate"], approve=approve)
         if force and job.stage.name == last:
+            refuse_under_way(job)
             job.discard()
-        return _run(job)
+        return _run(job, detach=detach)
 
     return run_in_order(config, stages, run, repair=repair)
 
@@ -125,12 +139,15 @@ def _pass_gate(gate: Artifact, *, approve: bool) -> None:
         raise RunError("gate", f"asks a person: {decision.reason}", mend)
 
 
-def _run(job: StageJob) -> Artifact:
+def _run(job: StageJob, *, detach: bool) -> Artifact:
     found = job.reused()
     if found is not None:
         words = f"{job.stage.name:12} reused {found.address}"
         console.print(words, style="dim", highlight=False, soft_wrap=True)
         return found
+    elsewhere = Elsewhere.of(job)
+    if detach and elsewhere is not None:
+        submit_alone(elsewhere, console)
     with Progress(
         TextColumn("{task.fields[name]:12}"),
         BarColumn(),
@@ -140,9 +157,12 @@ def _run(job: StageJob) -> Artifact:
         transient=True,
         disable=not console.is_terminal,
     ) as bars:
-        shown = _StageBars(job, bars)
-        job.progress = shown.progress
-        artifact = run_stage_here(job, shown.refresh)
+        if elsewhere is None:
+            shown = _StageBars(job, bars)
+            job.progress = shown.progress
+            artifact = run_stage_here(job, shown.refresh)
+        else:
+            artifact = run_shown(elsewhere, bars, console)
     words = ", ".join(
         f"{key} {value:,}"
         for key, value in artifact.manifest.counts.items()

@@ -4,10 +4,12 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from mashbill.config.section import Location, Name, Section
+from mashbill.config.section import PROTECTED, Location, Name, Section
 
 Backend = Literal["local", "job", "jobset", "trainjob", "ray", "rayjob", "ssh"]
 KUBERNETES = frozenset({"job", "jobset", "trainjob", "rayjob"})
+Kept = Annotated[Name, PROTECTED]
+"""A name of what a job may see or load, which whoever starts a run may not change either."""
 Amount = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$")]
 """A quantity as Kubernetes writes it: 500m, 16, 64Gi."""
 
@@ -15,7 +17,7 @@ Amount = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti
 class VolumeConfig(Section):
     """A volume claim that pods see."""
 
-    claim: Name = Field(description="Name of the PersistentVolumeClaim.")
+    claim: Kept = Field(description="Name of the PersistentVolumeClaim.")
     path: Location = Field(description="Where the containers see it.")
     read_only: bool = Field(False, description="Whether it may only be read.")
 
@@ -28,8 +30,8 @@ class KubernetesConfig(Section):
     )
     namespace: Location | None = Field(None, description="Namespace; without it the context's, or the pod's.")
     service_account: Location | None = Field(None, description="Service account of the pods.")
-    pull_secrets: tuple[Name, ...] = Field((), description="Secrets that images are pulled with.")
-    environment_from: tuple[Name, ...] = Field(
+    pull_secrets: tuple[Kept, ...] = Field((), description="Secrets that images are pulled with.")
+    environment_from: tuple[Kept, ...] = Field(
         (), description="Secrets whose keys are variables of the containers, as those of S3."
     )
     volumes: tuple[VolumeConfig, ...] = Field((), description="Volume claims that pods see.")
@@ -57,7 +59,7 @@ class KubernetesConfig(Section):
     template: Location | None = Field(
         None, description="YAML file of a pod template of one's own, merged under what is made here."
     )
-    runtime: Name = Field("torch-distributed", description="Training runtime that a TrainJob refers to.")
+    runtime: Kept = Field("torch-distributed", description="Training runtime that a TrainJob refers to.")
 
 
 class RayJobConfig(Section):
@@ -70,6 +72,14 @@ class RayJobConfig(Section):
         None, description="Ray's version in the image of a RayJob; None is that which is installed here."
     )
     workers: int = Field(1, ge=0, description="Worker pods of a RayJob's cluster, beside its head.")
+
+
+class LocalConfig(Section):
+    """How jobs of this machine are kept."""
+
+    folder: Location = Field(
+        ".mashbill-jobs", description="Folder for logs and marks of jobs; relative to the home."
+    )
 
 
 class SSHConfig(Section):
@@ -93,7 +103,10 @@ class LaunchConfig(Section):
     )
     nodes: int = Field(1, ge=1, description="Nodes of a job; more than one is for train.")
     processes: int | None = Field(
-        None, ge=1, description="Processes a node; without it one a GPU, or training.processes_per_node."
+        None,
+        ge=1,
+        description="Processes a node; without it one a GPU; else one a core, for train "
+        "training.processes_per_node.",
     )
     gpus: int = Field(0, ge=0, description="GPUs a node.")
     cpus: Amount | None = Field(None, description="Cores a node.")
@@ -107,10 +120,11 @@ class LaunchConfig(Section):
     max_jobs: int = Field(
         32, ge=1, description="Jobs that the parts of a stage share at most, each runs its own in turn."
     )
-    environment: dict[str, str] = Field(
+    environment: dict[str, Location] = Field(
         {}, description="Variables of the processes, such as NCCL's; nothing secret, as they are stored."
     )
     port: int = Field(29_400, ge=1, le=65_535, description="Port at which the nodes of a job meet.")
+    local: LocalConfig = Field(LocalConfig(), description="How jobs of this machine are kept.")
     kubernetes: KubernetesConfig = Field(KubernetesConfig(), description="How pods are made and placed.")
     ray: RayJobConfig = Field(RayJobConfig(), description="Which Ray cluster.")
     ssh: SSHConfig = Field(SSHConfig(), description="Which hosts.")

@@ -8,6 +8,7 @@ from functools import partial
 from mashbill.config import PipelineConfig
 from mashbill.config.check import Check
 from mashbill.errors import ConfigError, MashbillError, Problems
+from mashbill.stages.launch_check import launch_checks
 from mashbill.stages.stage import Stage
 from mashbill.storage import open_storage, scratch_of
 
@@ -38,10 +39,11 @@ def check_config(config: PipelineConfig, stages: Iterable[Stage]) -> list[Findin
     Returns:
         A finding for each thing, in the order of the stages.
     """
+    rows = list(stages)
     found = [_look("every stage", check) for check in _folders(config)]
-    for stage in stages:
+    for stage in rows:
         found += [_look(stage.name, check) for check in stage.checks(config)]
-    return found
+    return found + [_look(name, check) for name, check in launch_checks(config, rows)]
 
 
 def refuse_problems(findings: Iterable[Finding]) -> None:
@@ -69,6 +71,8 @@ def _look(stage: str, check: Check) -> Finding:
 
 def _named(error: MashbillError, setting: str) -> MashbillError:
     """The error with the setting in it: what reads a file knows its path alone."""
+    if isinstance(error, Problems):
+        return Problems([_named(one, setting) for one in error.found])
     if error.where == setting or error.where.startswith(f"{setting.partition('.')[0]}."):
         return error
     return type(error)(f"{setting}: {error.where}", error.what, error.mend)
