@@ -13,17 +13,20 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowFailException
 
-from mashbill.artifacts import open_store
+from mashbill.artifacts import Artifact, open_store
 from mashbill.config import PipelineConfig, load_config
 from mashbill.errors import ConfigError, DataError
+from mashbill.operators.assets import PipelineAssets, tell_what_is_new, whole
+from mashbill.operators.lineage import StageLineage
 from mashbill.stages import STAGES, StageJob
+from mashbill.stages.summary import ArtifactSummary
 
 MAPPED = 1_024
 """Tasks that Airflow maps at most where its configuration says nothing."""
 Overrides = Mapping[str, Any] | Sequence[Any]
 
 
-class StageOperator(BaseOperator):
+class StageOperator(StageLineage, BaseOperator):
     """Run one stage, unless its result is there; returns the artifact's address.
 
     Args:
@@ -34,6 +37,8 @@ class StageOperator(BaseOperator):
             sections; not templated, so that the DAG's author says it.
         inputs: addresses of the input artifacts by stage, as upstream operators return them (templated).
         force: make the result anew even if it is there (templated).
+        assets: where given, the asset that the stage makes is among the task's outlets, and is told of when
+            it is new.
     """
 
     stage: ClassVar[str] = ""
@@ -49,8 +54,12 @@ class StageOperator(BaseOperator):
         allow: Collection[str] = (),
         inputs: Mapping[str, Any] | None = None,
         force: bool = False,
+        assets: PipelineAssets | None = None,
         **kwargs: Any,
     ) -> None:
+        self.asset = assets.made_by(self.stage) if assets is not None else None
+        if self.asset is not None:
+            kwargs["outlets"] = [*kwargs.get("outlets", ()), self.asset, whole(self.asset)]
         super().__init__(**kwargs)
         self.config, self.overrides, self.allow = config, overrides or {}, tuple(allow)
         self.inputs, self.force = dict(inputs or {}), force
@@ -62,14 +71,16 @@ class StageOperator(BaseOperator):
             if self.force:
                 job.discard()
             artifact = job.run()
-        counts = {
-            key: value
-            for key, value in artifact.manifest.counts.items()
-            if isinstance(value, int | float | str)
-        }
-        self.log.info("%s: %s %s", self.stage, artifact.address, counts)
-        context["ti"].xcom_push(key="counts", value=counts)
+        self.tell(context, artifact)
         return artifact.address
+
+    def tell(self, context: Any, artifact: Artifact) -> None:
+        """Say what was made: counts to XCom, what is new to the asset, the rest to lineage."""
+        self.made, made = (artifact,), ArtifactSummary.of(artifact)
+        self.log.info("%s: %s %s", self.stage, made.address, made.counts)
+        context["ti"].xcom_push(key="counts", value=dict(made.counts))
+        if self.asset is not None:
+            tell_what_is_new(self, context, made, self.asset)
 
     def job(self) -> StageJob:
         """The stage with its config and inputs."""
@@ -135,7 +146,8 @@ class RunPart(StageOperator):
         context["part"] = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
         with final_errors():
             job = self.job()
-            return [job.run_part(name).address for name in names][-1]
+            self.made = tuple(job.run_part(name) for name in names)
+        return self.made[-1].address
 
 
 def in_batches(names: Sequence[str], most: int) -> list[list[str]]:
