@@ -8,6 +8,7 @@ mixture's fingerprint), which starts DAGs with a partitioned schedule. A run tha
 tells nothing.
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from airflow.sdk.exceptions import AirflowRuntimeError
 
 from mashbill.stages.summary import ArtifactSummary
 
+log = logging.getLogger(__name__)
 WHOLE = "whole"
 LOOKED_AT = 20
 """Events that are looked at for the last one of ours: a person may have made some by hand."""
@@ -117,8 +119,12 @@ def _told_last(asset: Asset) -> Mapping[str, str]:
     from airflow.sdk.execution_time.context import InletEventsAccessors
 
     try:
-        events = InletEventsAccessors([asset])[asset].ascending(False).limit(LOOKED_AT)
-        told = [event.extra["partitions"] for event in events if "partitions" in (event.extra or {})]
-    except AirflowRuntimeError:  # nobody has told of it yet
+        events = list(InletEventsAccessors([asset])[asset].ascending(False).limit(LOOKED_AT))
+    except AirflowRuntimeError as error:
+        log.info("no event of the asset %s is to be had, so all of it is new (%s)", asset.name, error)
         return {}
-    return next((one for one in told if isinstance(one, dict)), {})
+    for event in events:
+        told = (event.extra or {}).get("partitions")
+        if isinstance(told, dict):
+            return {name: str(identity) for name, identity in told.items()}
+    return {}

@@ -5,12 +5,13 @@ The names of the methods are OpenLineage's, whose provider calls them; nothing h
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
 import mashbill
 from mashbill.artifacts import Artifact, open_store
 from mashbill.config import PipelineConfig, StageConfig
+from mashbill.operators.connections import s3_access
 from mashbill.stages import STAGES
 from mashbill.stages.summary import ArtifactSummary
 
@@ -24,47 +25,55 @@ GIVEN = {"score": ("quality", "classifier"), "tokenize": ("tokens", "tokenizer")
 class StageLineage:
     """The lineage of an operator that runs a stage, or parts of one."""
 
-    stage: Any
+    stage: ClassVar[str] = ""
     inputs: Mapping[str, Any]
+    aws_conn_id: Any
+    read: tuple[Artifact, ...] | None = None
     made: tuple[Artifact, ...] = ()
 
     def pipeline_config(self) -> PipelineConfig:
         """The config that the stage is run with."""
         raise NotImplementedError
 
-    def get_openlineage_facets_on_start(self) -> "OperatorLineage":
+    def get_openlineage_facets_on_start(self) -> "OperatorLineage[Any, Any]":
         """What is going to be read, and the settings."""
         return self._lineage()
 
-    def get_openlineage_facets_on_complete(self, task_instance: Any) -> "OperatorLineage":
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> "OperatorLineage[Any, Any]":
         """What was read and written, and the settings."""
         del task_instance
         return self._lineage(self.made)
 
-    def get_openlineage_facets_on_failure(self, task_instance: Any) -> "OperatorLineage":
+    def get_openlineage_facets_on_failure(self, task_instance: Any) -> "OperatorLineage[Any, Any]":
         """What was read, what was written until it failed, and the settings."""
         del task_instance
         return self._lineage(self.made)
 
-    def _lineage(self, made: tuple[Artifact, ...] = ()) -> "OperatorLineage":
+    def _lineage(self, made: tuple[Artifact, ...] = ()) -> "OperatorLineage[Any, Any]":
         from airflow.providers.openlineage.extractors import OperatorLineage
 
         config = self.pipeline_config()
         return OperatorLineage(
-            inputs=self._read(config),
+            inputs=self._inputs(config),
             outputs=[_written(ArtifactSummary.of(artifact)) for artifact in made],
             run_facets=self._settings(config, made),
         )
 
-    def _read(self, config: PipelineConfig) -> list[Any]:
+    def _inputs(self, config: PipelineConfig) -> list[Any]:
         from openlineage.client.event_v2 import InputDataset
 
         if self.stage not in STAGES:
             return []
-        store = open_store(config)
-        wanted = [self.inputs[name] for name in STAGES[self.stage].inputs if name in self.inputs]
-        read = [_artifact_read(ArtifactSummary.of(store.open(address))) for address in wanted]
-        return read + [InputDataset(*dataset_name(place)) for place in _files_read(self.stage, config)]
+        read = self._opened(config) if self.read is None else self.read
+        files = [InputDataset(*dataset_name(place)) for place in _files_read(self.stage, config)]
+        return [_artifact_read(ArtifactSummary.of(artifact)) for artifact in read] + files
+
+    def _opened(self, config: PipelineConfig) -> tuple[Artifact, ...]:
+        """What is going to be read."""
+        with s3_access(self.aws_conn_id):
+            store = open_store(config)
+            wanted = [self.inputs[name] for name in STAGES[self.stage].inputs if name in self.inputs]
+            return tuple(store.open(address) for address in wanted)
 
     def _settings(self, config: PipelineConfig, made: tuple[Artifact, ...]) -> dict[str, Any]:
         from mashbill.operators.run_facet import NAME, StageRunFacet
