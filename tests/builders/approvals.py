@@ -1,6 +1,7 @@
 """Results of mix and gate that a person is asked about, without the proxies behind them."""
 
 from pathlib import Path
+from typing import Any
 
 from builders.choices import write_choice
 from mashbill.artifacts import Artifact, open_store
@@ -28,7 +29,13 @@ def doubtful(config: PipelineConfig, folder: Path) -> dict[str, Artifact]:
     return {"mix": committed(config, "mix", mix, {}), "gate": committed(config, "gate", gate, {})}
 
 
-def committed(config: PipelineConfig, stage: str, folder: Path, inputs: dict[str, str]) -> Artifact:
+def committed(
+    config: PipelineConfig,
+    stage: str,
+    folder: Path,
+    inputs: dict[str, str],
+    counts: dict[str, Any] | None = None,
+) -> Artifact:
     """A folder's files as a stage's result in the store of a config."""
     store = open_store(config)
     fingerprint = stage.ljust(16, "0")
@@ -41,7 +48,7 @@ def committed(config: PipelineConfig, stage: str, folder: Path, inputs: dict[str
         version=1,
         settings={},
         inputs=inputs,
-        counts={"decision": "ask"} if stage == "gate" else {},
+        counts=counts or {},
         started="2026-01-01T00:00:00+00:00",
         seconds=0.0,
         mashbill="0",
