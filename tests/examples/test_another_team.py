@@ -34,11 +34,14 @@ class FoundMixture(ChooseMixture):
         self.tell(context, artifact)
         return artifact.address
 
-settings = {{"config": {config!r}, "assets": PipelineAssets(), "inputs": "{{{{ dag_run.conf['inputs'] }}}}"}}
-with DAG("curation", schedule=None, render_template_as_native_obj=True):
-    SelectDocuments(task_id="select", **settings)
-with DAG("mixtures", schedule=None, render_template_as_native_obj=True):
-    FoundMixture(task_id="mix", **settings)
+def given(*names):
+    return {{name: "{{{{ dag_run.conf['" + name + "'] }}}}" for name in names}}
+
+settings = {{"config": {config!r}, "assets": PipelineAssets()}}
+with DAG("curation", schedule=None):
+    SelectDocuments(task_id="select", inputs=given("deduplicate", "score"), **settings)
+with DAG("mixtures", schedule=None):
+    FoundMixture(task_id="mix", inputs=given("mix"), **settings)
 """
 CONFIG = """[filters]
 apply = []
@@ -107,7 +110,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
             ("mixtures", {"mix": mix}, {"new_mixture": 1, "any_mixture": 1}),
             ("mixtures", {"mix": mix}, {}),
         ):
-            run = server.trigger(dag, {"inputs": inputs})
+            run = server.trigger(dag, inputs)
             wait_until(lambda dag=dag, run=run: ended(server, dag, run))  # type: ignore[misc]
             assert server.call("GET", f"dags/{dag}/dagRuns/{run}")["state"] == "success"
             expected = {name: count + more.get(name, 0) for name, count in expected.items()}
