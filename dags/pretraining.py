@@ -9,7 +9,7 @@ from pathlib import Path
 
 from airflow.sdk import dag
 
-from mashbill.operators import CurationTaskGroup, MixtureTaskGroup, TrainingTaskGroup
+from mashbill.operators import PretrainingPipeline
 from mashbill.operators.params import form, overrides_template
 
 CONFIG = str(Path(__file__).parent / "configs" / "demo.toml")
@@ -28,11 +28,8 @@ SCHEDULE = None
     render_template_as_native_obj=True,
 )
 def pretraining() -> None:
-    """Put the groups together."""
-    settings = {"config": "{{ params.config }}", "overrides": overrides_template()}
-    curation = CurationTaskGroup(**settings)
-    mixture = MixtureTaskGroup(**settings, inputs=curation.outputs)
-    TrainingTaskGroup(**settings, inputs=mixture.outputs)
+    """All of it in one group."""
+    PretrainingPipeline(config="{{ params.config }}", overrides=overrides_template())
 
 
 pretraining()

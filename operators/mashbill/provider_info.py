@@ -1,49 +1,62 @@
-"""What Airflow asks a provider package about itself."""
+"""What Airflow asks a provider package about itself: everything that it brings.
 
-import pkgutil
-from pathlib import Path
+Names of modules and classes, not the things themselves: Airflow asks before it is ready to import them. There
+are no plugins and no connection types of our own: S3 and Kubernetes go by the connections of Airflow's own
+providers.
+"""
+
 from typing import Any
 
-# Listed from their files: Airflow asks before it is ready to import them.
-OPERATORS = Path(__file__).with_name("operators")
+NAME = "mashbill"
+GUIDES = ("airflow.md", "curate.md", "mixtures.md", "train.md", "forecast.md", "evaluate.md")
+OPERATORS = ("base", "check", "curation", "gate", "mixture", "training")
+"""Modules of operators; ``task_groups`` puts them together, and Airflow has no list of those."""
+TRIGGERS = ("answer_trigger",)
+LINKS = ("links.ArtifactLink",)
 
 
 def get_provider_info() -> dict[str, Any]:
     """The provider's description, read through the ``apache_airflow_provider`` entry point."""
-    name = "mashbill"
     return {
         "package-name": "airflow-provider-mashbill",
-        "name": name,
+        "name": NAME,
         "description": "From raw text to a trained language model, with the best mixture of domains found "
         "on small models first.",
         "integrations": [
             {
-                "integration-name": name,
+                "integration-name": NAME,
                 "external-doc-url": "https://arxiv.org/abs/2407.01492",
+                "how-to-guide": [f"/docs/how-to/{guide}" for guide in GUIDES],
                 "tags": ["software"],
             }
         ],
-        "config": {
-            name: {
-                "description": "Settings of the mashbill provider.",
-                "options": {
-                    "configs": {
-                        "description": "Folders of config files that a run may be started with, beside "
-                        "those in the folder of a DAG's own; with colons between them.",
-                        "version_added": "0.1.0",
-                        "type": "string",
-                        "example": "/opt/mashbill/configs",
-                        "default": "",
-                    }
-                },
-            }
+        "config": {NAME: {"description": "Settings of the mashbill provider.", "options": _options()}},
+        "operators": [{"integration-name": NAME, "python-modules": _modules(OPERATORS)}],
+        "triggers": [{"integration-name": NAME, "python-modules": _modules(TRIGGERS)}],
+        "extra-links": _modules(LINKS),
+    }
+
+
+def _modules(names: tuple[str, ...]) -> list[str]:
+    return [f"mashbill.operators.{name}" for name in names]
+
+
+def _options() -> dict[str, Any]:
+    return {
+        "configs": {
+            "description": "Folders of config files that a run may be started with, beside those in the "
+            "folder of a DAG's own; with colons between them.",
+            "version_added": "0.1.0",
+            "type": "string",
+            "example": "/opt/mashbill/configs",
+            "default": "",
         },
-        "operators": [
-            {
-                "integration-name": name,
-                "python-modules": [
-                    f"mashbill.operators.{module.name}" for module in pkgutil.iter_modules([str(OPERATORS)])
-                ],
-            }
-        ],
+        "mapped_tasks": {
+            "description": "Tasks that the parts of a stage are shared among at most, where a task group "
+            "says nothing of it.",
+            "version_added": "0.2.0",
+            "type": "integer",
+            "example": "64",
+            "default": "32",
+        },
     }

@@ -2,14 +2,12 @@
 and a look at the config before any of it."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from builders.airflow_code import said
 from builders.checkout import ROOT
 from builders.corpus import SMALL_SWEEP, corpus_config, easy_and_hard, run_stage
 
@@ -26,6 +24,18 @@ for part in listed:
     made.append(RunPart(task_id="part", part=part, **asked).execute(context))
     shown.append(context["part"])
 print(json.dumps([listed, shown, made]))
+"""
+LISTED = """
+import json, sys
+from mashbill.operators import ListParts
+from mashbill.stages import part_label
+config, inputs = json.loads(sys.argv[1])
+
+def listed(stage, **more):
+    return ListParts(task_id="parts", config=config, inputs=inputs, stage=stage, **more).execute({})
+
+found = [listed("sweep"), listed("sweep", most=3), listed("refine")]
+print(json.dumps([found, [part_label(names) for names in found[0][:2]]]))
 """
 BATCHES = """
 import json
@@ -65,15 +75,6 @@ print(json.dumps(found))
 """
 
 
-def said(code: str, *arguments: str, home: Path, **environment: str) -> Any:
-    """What a process with Airflow prints last, as JSON."""
-    around = {**os.environ, "AIRFLOW_HOME": str(home), "AIRFLOW__CORE__LOAD_EXAMPLES": "False", **environment}
-    command = [sys.executable, "-c", code, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=around)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.strip().splitlines()[-1])
-
-
 def manifests(parts: Path) -> dict[str, Any]:
     """Manifests by part."""
     return {path.name: json.loads((path / "manifest.json").read_text()) for path in parts.iterdir()}
@@ -89,7 +90,7 @@ def test_as_many_tasks_as_airflow_maps_run_the_same_parts(tmp_path: Path) -> Non
     asked = json.dumps([str(tmp_path / "config.toml"), {k: done[k].address for k in ("tokenize", "plan")}])
     alone = said(PARTS, asked, home=tmp_path)
     names = [f"group-{i:04d}-{i:04d}" for i in range(6)]
-    assert alone[:2] == [names, names]
+    assert alone[:2] == [names, [f"proxy {i}" for i in range(6)]]
     sweep = tmp_path / "artifacts" / "sweep"
     (parts,) = sweep.glob("*.parts")
     before = manifests(parts)
@@ -101,7 +102,7 @@ def test_as_many_tasks_as_airflow_maps_run_the_same_parts(tmp_path: Path) -> Non
         ["group-0003-0003"],
         ["group-0004-0004", "group-0005-0005"],
     ]
-    assert shown == [batch[0] if len(batch) == 1 else f"{batch[0]} to {batch[-1]}" for batch in listed]
+    assert shown == ["proxy 0", "proxies 1-2", "proxy 3", "proxies 4-5"]
     assert [Path(address).name for address in made] == [batch[-1] for batch in listed]
     after = manifests(parts)
     assert after.keys() == before.keys() == set(names)
@@ -110,6 +111,21 @@ def test_as_many_tasks_as_airflow_maps_run_the_same_parts(tmp_path: Path) -> Non
         assert after[name]["fingerprint"] == before[name]["fingerprint"]
     run_stage(config, "sweep", done)
     assert said(PARTS, asked, home=tmp_path)[0] == []  # nothing is left to do
+
+
+def test_512_proxies_are_32_tasks_and_rounds_are_one(tmp_path: Path) -> None:
+    many = SMALL.replace("mixtures = 6", "mixtures = 512") + "[refine]\nrounds = 3\nproxies = 2\n"
+    _, done = easy_and_hard(tmp_path, many, then=["plan"])
+    made = {"tokenize": done["tokenize"].address, "plan": done["plan"].address, "sweep": done["plan"].address}
+    asked = json.dumps([str(tmp_path / "config.toml"), made])
+    (sweep, three, rounds), labels = said(LISTED, asked, home=tmp_path)
+    assert ([len(names) for names in sweep], len(three)) == ([16] * 32, 3)
+    assert labels == ["proxies 0-15", "proxies 16-31"]
+    assert rounds == [["round-001", "round-002", "round-003"]]  # each reads those before it
+    fewer = said(LISTED, asked, home=tmp_path, AIRFLOW__MASHBILL__MAPPED_TASKS="5")[0][0]
+    assert [name for names in fewer for name in names] == [name for names in sweep for name in names]
+    assert len(fewer) == 5
+    assert len(said(LISTED, asked, home=tmp_path, AIRFLOW__CORE__MAX_MAP_LENGTH="4")[0][0]) == 4
 
 
 def test_any_number_of_parts_falls_into_neighbours_and_no_task_is_empty(tmp_path: Path) -> None:

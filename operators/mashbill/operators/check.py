@@ -3,7 +3,10 @@
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from airflow.sdk import BaseOperatorLink
+
 from mashbill.operators.base import StageOperator, final_errors
+from mashbill.operators.connections import s3_access
 from mashbill.stages import STAGES
 
 
@@ -15,7 +18,8 @@ class CheckConfig(StageOperator):
         stages: names of the stages that will run; what another reads is not looked at. Empty means all.
     """
 
-    template_fields: Collection[str] = ("config", "overrides")
+    template_fields: Collection[str] = ("config", "overrides", "aws_conn_id")
+    operator_extra_links: Collection[BaseOperatorLink] = ()
 
     def __init__(self, *, stages: Sequence[str] = (), **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -27,7 +31,7 @@ class CheckConfig(StageOperator):
         from mashbill.stages.check import check_config, refuse_problems
 
         stages = [stage for stage in STAGES.values() if not self.stages or stage.name in self.stages]
-        with final_errors():
+        with final_errors(), s3_access(self.aws_conn_id):
             findings = check_config(self.pipeline_config(), stages)
             for finding in findings:
                 self.log.info("%s: %s", finding.setting, finding.found or finding.problem)

@@ -1,9 +1,5 @@
 """Operators of the mixture search: from token shards to a mixture worth training."""
 
-from typing import Any
-
-from airflow.providers.standard.operators.branch import BaseBranchOperator
-
 from mashbill.operators.base import StageOperator
 
 
@@ -68,22 +64,3 @@ class GateTraining(StageOperator):
     reason."""
 
     stage = "gate"
-
-
-class AskWhereInDoubt(BaseBranchOperator):
-    """Go by way of a person's approval where the gate asks for it.
-
-    Args:
-        gate: task id of the GateTraining operator.
-        approval: task id of the approval.
-        go_on: task id that follows either way.
-    """
-
-    def __init__(self, *, gate: str, approval: str, go_on: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.gate, self.approval, self.go_on = gate, approval, go_on
-
-    def choose_branch(self, context: Any) -> str:
-        """The approval's task id, or the one after it."""
-        counts = context["ti"].xcom_pull(task_ids=self.gate, key="counts")
-        return self.approval if counts["decision"] == "ask" else self.go_on

@@ -2,17 +2,20 @@
 checks.
 
 Whoever may trigger a run chooses among config files that are there, and among settings; neither paths nor
-addresses are among those (``config/protected.py``), unless the DAG's author says so.
+addresses are among those (``config/protected.py``), unless the DAG's author says so. What will not do is
+refused as the run is triggered, by its name: fields of the form and other settings alike.
 """
 
 import os
+import tomllib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from airflow.sdk import Param
 from airflow.sdk.configuration import conf
 
-from mashbill.config import PipelineConfig
+from mashbill.config.form import FieldForm, field_forms, open_settings
 
 FORM = (
     "selection.keep_share",
@@ -23,43 +26,54 @@ FORM = (
     "training.max_epochs",
     "gate.within_noise",
 )
+PRESETS = ("demo", "research", "1b")
+"""Config files that come with the DAGs, first in the list."""
 
 
-def form(config: str, fields: tuple[str, ...] = FORM) -> dict[str, Param]:
+def form(config: str, fields: tuple[str, ...] = FORM, *, allow: Collection[str] = ()) -> dict[str, Param]:
     """Params of a DAG: which config file, some fields, and other overrides.
 
     Args:
         config: default path of the config file.
         fields: dotted keys that have an input of their own; empty means as in the file.
+        allow: what the groups' ``allow`` says: paths and addresses that a run may change all the same.
     """
+    files = config_files(config)
+    by_key, by_pattern = open_settings(allow)
     params = {
         "config": Param(
             config,
             type="string",
-            title="Config",
-            description="TOML config file: one beside the DAG's own, or in a folder that Airflow's setting "
-            "[mashbill] configs names.",
-            enum=config_files(config),
+            title="Preset or config file",
+            description="What everything else starts from: a TOML file beside the DAG's own, or in a folder "
+            "that Airflow's setting [mashbill] configs names.",
+            enum=files,
+            values_display={path: _words(path) for path in files},
         )
     }
+    forms = field_forms()
     for key in fields:
-        params[key] = Param(None, section="Settings (empty: as in the config)", **_schema(key))
+        params[key] = Param(None, **_schema(forms[key]))
     params["overrides"] = Param(
         {},
         type="object",
         title="Other settings",
         description='By dotted key: {"quality.epochs": 5}. Paths and addresses are the file\'s alone.',
-        section="More",
+        section="Other settings",
+        properties=by_key,
+        patternProperties=by_pattern,
+        additionalProperties=False,
     )
     return params
 
 
 def config_files(config: str) -> list[str]:
-    """Config files that may be chosen: the default, those beside it, and those of the folders that Airflow's
-    setting ``[mashbill] configs`` names, with colons between them."""
+    """Config files that may be chosen: the default, presets and others beside it, and those of the folders
+    that Airflow's setting ``[mashbill] configs`` names, with colons between them."""
     named = conf.get("mashbill", "configs", fallback="") or ""
     folders = [Path(config).parent, *(Path(folder) for folder in named.split(os.pathsep) if folder)]
-    return [config, *sorted({str(file) for folder in folders for file in folder.glob("*.toml")} - {config})]
+    found = {str(file) for folder in folders for file in folder.glob("*.toml")} - {config}
+    return [config, *sorted(found, key=_presets_first)]
 
 
 def overrides_template(fields: tuple[str, ...] = FORM) -> list[Any]:
@@ -67,21 +81,29 @@ def overrides_template(fields: tuple[str, ...] = FORM) -> list[Any]:
     return [{key: f"{{{{ params['{key}'] }}}}" for key in fields}, "{{ params.overrides }}"]
 
 
-def _schema(key: str) -> dict[str, Any]:
-    section, field = key.split(".")
-    model = PipelineConfig.model_fields[section].annotation
-    schema: dict[str, Any] = model.model_json_schema()["properties"][field]  # type: ignore[union-attr]
-    branches = [branch for branch in schema.get("anyOf", [schema]) if branch["type"] != "null"]
-    bounds = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength"}
-    kept = {k: v for branch in branches for k, v in branch.items() if k in bounds} | {
-        "description": schema["description"],
-        "title": key,
+def _presets_first(path: str) -> tuple[int, str]:
+    stem = Path(path).stem
+    return (PRESETS.index(stem) if stem in PRESETS else len(PRESETS)), path
+
+
+def _words(path: str) -> str:
+    """A config file's name, and the sentence that its first comment begins with."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        name = tomllib.loads(text).get("name", Path(path).stem)
+    except (OSError, ValueError):
+        return Path(path).name
+    lines = [line.removeprefix("#").strip() for line in text.splitlines() if line.startswith("#")]
+    sentence = " ".join(lines).partition(". ")[0].rstrip(".:")
+    return f"{name}: {sentence}" if sentence else f"{name}"
+
+
+def _schema(field: FieldForm) -> dict[str, Any]:
+    """What Airflow's form shows of a field, and checks."""
+    default = "" if field.default is None else f" Its own default: {field.default}."
+    return {
+        **field.schema,
+        "title": field.title,
+        "section": field.group,
+        "description": f"{field.description} ({field.key}) Empty: as in the config.{default}",
     }
-    if "enum" in schema:
-        return {**kept, "type": ["null", "string"], "enum": [None, *schema["enum"]]}
-    types = sorted(
-        {branch["type"] for branch in branches}, reverse=True
-    )  # a string first: the form then takes words as well as numbers
-    words = [branch["const"] for branch in branches if "const" in branch]
-    pattern = {"pattern": f"^({'|'.join([*words, '[0-9]+'])})$"} if words else {}
-    return {**kept, **pattern, "type": ["null", *types]}

@@ -5,22 +5,26 @@
         mixture = MixtureTaskGroup(config="pipeline.toml", inputs=curation.outputs)
 
 ``outputs`` holds the addresses that the stages return, by stage; a group's ``inputs`` are the outputs of
-groups before it.
+groups before it, or addresses of results that are there. ``PretrainingPipeline`` is all three in one.
 """
 
 from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Any
 
-from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import TaskGroup
 
+from mashbill.config.launch import LaunchConfig
+from mashbill.errors import ConfigError
+from mashbill.operators.assets import PipelineAssets
 from mashbill.operators.base import ListParts, Overrides, RunPart, StageOperator
 from mashbill.operators.check import CheckConfig
-from mashbill.operators.mixture import AskWhereInDoubt
+from mashbill.operators.gate import ApproveTraining, AskWhereInDoubt, Gate, TellForecast
+from mashbill.operators.resources import ALL, Resources, launched, refuse_unknown, resources_of
 from mashbill.stages import GROUPS, STAGES
 
 CHECK = "check"
+APPROVE, IN_DOUBT, TOLD = "approve", "needs_approval", "forecast_told"
 JOIN = "none_failed_min_one_success"
 
 
@@ -41,6 +45,13 @@ class StageTaskGroup(TaskGroup):
         overrides: settings by dotted key that win over the file's (templated); not paths and addresses.
         allow: dotted names of paths and addresses that they may change all the same, or of their sections.
         inputs: addresses by stage that come from elsewhere.
+        skip: stages that are left out; what reads one needs its address in ``inputs``, or is left out too.
+        launch: where stages run, by stage; what is not named is as the config has it.
+        resources: pool, queue, executor and time-out of the tasks, of all or by stage.
+        assets: names of the assets that the stages make; None tells of none.
+        mapped_tasks: tasks that the parts of a stage are shared among at most; None is Airflow's setting
+            ``[mashbill] mapped_tasks``, 32 where that says nothing.
+        aws_conn_id: Airflow's connection to S3; None is the identity of the worker.
         group_id: name of the group.
     """
 
@@ -53,19 +64,33 @@ class StageTaskGroup(TaskGroup):
         overrides: Overrides | None = None,
         allow: Collection[str] = (),
         inputs: Mapping[str, Any] | None = None,
+        skip: Collection[str] = (),
+        launch: Mapping[str, LaunchConfig] | None = None,
+        resources: Resources | None = None,
+        assets: PipelineAssets | None = PipelineAssets(),  # noqa: B008 - frozen
+        mapped_tasks: int | None = None,
+        aws_conn_id: str | None = None,
         group_id: str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            group_id=group_id or type(self).__name__.removesuffix("TaskGroup").lower(),
-            prefix_group_id=False,
-            **kwargs,
-        )
-        self.settings = {"config": config, "overrides": overrides or {}, "allow": tuple(allow)}
+        name = group_id or type(self).__name__.removesuffix("TaskGroup").lower()
+        super().__init__(group_id=name, prefix_group_id=False, **kwargs)
+        self.stages = _those_left(type(self), skip, inputs or {})
+        for field, named in (("launch", launch), ("resources", resources)):
+            if isinstance(named, Mapping):
+                refuse_unknown(f"{type(self).__name__}: {field}", named, (*self.stages, ALL))
+        layers, allowed = launched(launch, overrides, allow)
+        self.settings: dict[str, Any] = {
+            "config": config,
+            "overrides": layers,
+            "allow": allowed,
+            "aws_conn_id": aws_conn_id,
+        }
+        self.resources, self.assets, self.mapped_tasks = resources, assets, mapped_tasks
         self.outputs: dict[str, Any] = dict(inputs or {})
         with self:
-            for name in self.stages:
-                self.outputs[name] = self.add_stage(name)
+            for stage in self.stages:
+                self.outputs[stage] = self.add_stage(stage)
             self._check_first()
 
     def add_stage(self, name: str) -> Any:
@@ -73,13 +98,18 @@ class StageTaskGroup(TaskGroup):
         stage = STAGES[name]
         settings: dict[str, Any] = {
             **self.settings,
-            "inputs": {i: self.outputs[i] for i in stage.inputs if i in self.outputs},
+            **resources_of(name, self.resources),
+            "inputs": {i: self.outputs[i] for i in stage.inputs},
         }
         if stage.parts is None:
-            return operator_of(name)(task_id=name, doc_md=stage.summary, **settings).output
+            return self._whole(name, settings).output
         with TaskGroup(f"{name}_group", prefix_group_id=False, tooltip=stage.summary):
             parts = ListParts(
-                task_id=f"{name}_parts", stage=name, doc_md=f"Parts of {name} to run.", **settings
+                task_id=f"{name}_parts",
+                stage=name,
+                most=self.mapped_tasks,
+                doc_md=f"Parts of {name} to run.",
+                **settings,
             )
             one = RunPart.partial(
                 task_id=f"{name}_part",
@@ -88,11 +118,13 @@ class StageTaskGroup(TaskGroup):
                 max_active_tis_per_dagrun=1 if stage.needs.one_at_a_time else None,
                 **settings,
             ).expand(part=parts.output)
-            whole = operator_of(name)(
-                task_id=name, doc_md=stage.summary, trigger_rule="none_failed", **settings
-            )
+            whole = self._whole(name, {**settings, "trigger_rule": "none_failed"})
             one >> whole
         return whole.output
+
+    def _whole(self, name: str, settings: Mapping[str, Any]) -> StageOperator:
+        words = STAGES[name].summary
+        return operator_of(name)(task_id=name, doc_md=words, assets=self.assets, **settings)
 
     def _check_first(self) -> None:
         """Look at what the stages read before any of them runs: with an earlier group's look, where that has
@@ -122,9 +154,19 @@ class MixtureTaskGroup(StageTaskGroup):
 
 class TrainingTaskGroup(StageTaskGroup):
     """From a mixture to a forecast, models and the report, with a person's approval where the gate asks for
-    it."""
+    it.
+
+    Args:
+        gate: who lets the training through.
+        forecast_required: whether training waits for a forecast that succeeds. Otherwise it waits until the
+            forecast has ended, as both want the machine, and goes on without one that failed, which is told.
+    """
 
     stages = GROUPS["training"]
+
+    def __init__(self, *, gate: Gate | None = None, forecast_required: bool = False, **kwargs: Any) -> None:
+        self.gate, self.forecast_required = gate or Gate(), forecast_required
+        super().__init__(**kwargs)
 
     def add_stage(self, name: str) -> Any:
         """Add one stage; before train, the approval."""
@@ -134,17 +176,108 @@ class TrainingTaskGroup(StageTaskGroup):
         return output
 
     def _ask_before(self, first: Any) -> None:
-        gate = self.outputs["gate"].operator.task_id
-        counts = f"ti.xcom_pull(task_ids='{gate}', key='counts')"
-        approval = ApprovalOperator(
-            task_id="approve",
-            subject="Train the final model on a gain within the noise?",
-            body=f"{{{{ {counts}['reason'] }}}}",
-            fail_on_reject=True,
-            # Airflow 3.3 may lose an answer that comes while the task is being parked, and asks again
-            retries=3,
+        given = {name: self.outputs[name] for name in ("mix", "gate")}
+        branch = AskWhereInDoubt(
+            task_id=IN_DOUBT,
+            inputs={"gate": given["gate"]},
+            asks=self.gate.asks,
+            approval=APPROVE,
+            go_on=first.task_id,
+            **self.settings,
         )
-        branch = AskWhereInDoubt(task_id="needs_approval", gate=gate, approval="approve", go_on=first.task_id)
-        [self.outputs[before].operator for before in ("gate", "forecast")] >> branch >> [approval, first]
+        approval = ApproveTraining(
+            task_id=APPROVE,
+            subject="Train the final models?",
+            gate=self.gate,
+            inputs={**given, "forecast": self._forecast_ended(branch)},
+            **self.settings,
+        )
+        branch >> [approval, first]
         approval >> first
         first.trigger_rule = JOIN
+
+    def _forecast_ended(self, branch: Any) -> str:
+        """Have the training wait for the forecast; its address, which may come to be empty."""
+        forecast = self.outputs.get("forecast", "")
+        if not hasattr(forecast, "operator"):
+            return str(forecast)
+        task = forecast.operator
+        if self.forecast_required:
+            task >> branch
+        else:
+            told = TellForecast(
+                task_id=TOLD, forecast=task.task_id, doc_md="Say whether the forecast failed."
+            )
+            task >> told >> branch
+        return f"{{{{ ti.xcom_pull(task_ids='{task.task_id}') or '' }}}}"
+
+
+class PretrainingPipeline(TaskGroup):
+    """Curation, mixture search and training in one group, which takes the arguments of all three.
+
+    Args:
+        overrides, allow, inputs: as of every group.
+        skip, launch, resources: of any of the stages.
+        gate, forecast_required: as of ``TrainingTaskGroup``.
+        group_id: name of the group.
+        kwargs: as of every group: config, assets, mapped_tasks, aws_conn_id.
+    """
+
+    def __init__(
+        self,
+        *,
+        overrides: Overrides | None = None,
+        allow: Collection[str] = (),
+        inputs: Mapping[str, Any] | None = None,
+        skip: Collection[str] = (),
+        launch: Mapping[str, LaunchConfig] | None = None,
+        resources: Resources | None = None,
+        gate: Gate | None = None,
+        forecast_required: bool = False,
+        group_id: str = "pretraining",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(group_id=group_id, prefix_group_id=False)
+        for field, named in (("skip", skip), ("launch", launch or ()), ("resources", resources)):
+            if isinstance(named, Collection):
+                refuse_unknown(f"{type(self).__name__}: {field}", named, (*STAGES, ALL))
+        layers, allowed = launched(launch, overrides, allow)
+        self.outputs: dict[str, Any] = dict(inputs or {})
+        last: dict[str, Any] = {"gate": gate, "forecast_required": forecast_required}
+        with self:
+            for group in (CurationTaskGroup, MixtureTaskGroup, TrainingTaskGroup):
+                made = group(
+                    overrides=layers,
+                    allow=allowed,
+                    inputs=self.outputs,
+                    skip=[stage for stage in skip if stage in group.stages],
+                    resources=_of_group(resources, group),
+                    **(last if group is TrainingTaskGroup else {}),
+                    **kwargs,
+                )
+                self.outputs = made.outputs
+
+
+def _of_group(resources: Resources | None, group: type[StageTaskGroup]) -> Resources | None:
+    if not isinstance(resources, Mapping):
+        return resources
+    return {name: value for name, value in resources.items() if name in (*group.stages, ALL)}
+
+
+def _those_left(
+    group: type[StageTaskGroup], skip: Collection[str], inputs: Collection[str]
+) -> tuple[str, ...]:
+    """The stages of a group that are not left out, each with all that it reads.
+
+    Raises:
+        ConfigError: a name is no stage of the group, or what a stage reads is not to be had.
+    """
+    refuse_unknown(f"{group.__name__}: skip", skip, group.stages)
+    left = tuple(stage for stage in group.stages if stage not in skip)
+    for stage in left:
+        for read in STAGES[stage].inputs:
+            if read not in left and read not in inputs:
+                why = "is left out" if read in group.stages else "is of another group"
+                mend = f"give its address, inputs={{{read!r}: ...}}, or leave {stage} out too"
+                raise ConfigError(f"{group.__name__}: {stage}", f"reads {read}, which {why}", mend)
+    return left

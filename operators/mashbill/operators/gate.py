@@ -1,0 +1,204 @@
+"""Before the cluster is spent: by a threshold, or by a person who is shown what is to be decided.
+
+An answer is never lost. Airflow 3.3 fails a task whose answer comes before its scheduler has heard that the
+worker which asked has ended: within about a second of the question. The answer is kept with the task, so the
+try that follows takes it up and asks nobody again (docs/decisions/0032).
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Literal
+
+from airflow.providers.standard.exceptions import HITLRejectException, HITLTimeoutError
+from airflow.providers.standard.operators.branch import BaseBranchOperator
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowFailException
+
+from mashbill.artifacts import open_store
+from mashbill.operators.answer_trigger import EarlierAnswer
+from mashbill.operators.base import Overrides, config_with, final_errors
+from mashbill.operators.connections import s3_access
+
+ASKED = "mashbill_asked"
+TRIES = 3
+WAIT = timedelta(seconds=5)
+READ = ("mix", "gate")
+
+
+@dataclass(frozen=True)
+class Gate:
+    """How the final training is let through.
+
+    Args:
+        asks: "in_doubt": a person, where the gate stage says ask (its threshold is ``gate.min_gain``).
+            "always": a person, every time. "never": nobody; where the gate says ask, the training fails.
+        timeout: that a person has to answer; None is for ever.
+        default: what happens when nobody has: "approve" or "reject"; None fails the task.
+        approvers: ids of the users who may answer; empty means all who may in Airflow.
+        notifiers: Airflow's notifiers that are called when the question is there.
+    """
+
+    asks: Literal["in_doubt", "always", "never"] = "in_doubt"
+    timeout: timedelta | None = None
+    default: Literal["approve", "reject"] | None = None
+    approvers: tuple[str, ...] = ()
+    notifiers: tuple[Any, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.default and self.timeout is None:
+            raise ValueError(f"Gate(default={self.default!r}): nothing times out; give a timeout")
+        if self.timeout is not None and self.timeout <= timedelta(0):
+            raise ValueError(f"Gate(timeout={self.timeout!r}): is no time to answer in; give more")
+
+
+class AskWhereInDoubt(BaseBranchOperator):
+    """Go by way of a person's approval where the gate asks for it.
+
+    Args:
+        config, overrides, allow, aws_conn_id: as of the stages' operators (templated).
+        inputs: address of the gate's artifact (templated).
+        asks: as of ``Gate``.
+        approval: task id of the approval.
+        go_on: task id that follows either way.
+    """
+
+    template_fields: Collection[str] = ("config", "overrides", "inputs", "aws_conn_id")
+
+    def __init__(
+        self,
+        *,
+        config: str,
+        overrides: Overrides | None = None,
+        allow: Collection[str] = (),
+        aws_conn_id: str | None = None,
+        inputs: Mapping[str, Any],
+        approval: str,
+        go_on: str,
+        asks: str = "in_doubt",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.config, self.overrides, self.allow = config, overrides or {}, tuple(allow)
+        self.inputs, self.approval, self.go_on, self.asks = dict(inputs), approval, go_on, asks
+        self.aws_conn_id = aws_conn_id
+
+    def choose_branch(self, context: Any) -> str:
+        """The approval's task id, or the one after it."""
+        from mashbill.mixtures import Decision
+
+        del context
+        with final_errors(), s3_access(self.aws_conn_id):
+            store = open_store(config_with(self.config, self.overrides, self.allow))
+            decision = Decision.read(store.open(self.inputs["gate"]))
+        self.log.info("the gate says %s: %s", decision.decision, decision.reason)
+        if self.asks == "never" and decision.decision == "ask":
+            mend = "set gate.within_noise to train or refuse, or Gate(asks=...) to in_doubt"
+            raise AirflowFailException(f"gate: {decision.reason}, and nobody is asked; {mend}")
+        return self.approval if decision.decision == "ask" or self.asks == "always" else self.go_on
+
+
+class ApproveTraining(ApprovalOperator):
+    """Ask a person, who is shown the decision, the mixture's table with intervals, and the forecast. A "no",
+    or no answer in time, fails the task for good.
+
+    Args:
+        config, overrides, allow, aws_conn_id: as of the stages' operators (templated).
+        inputs: addresses of mix and gate, and of forecast where there is one (templated).
+        gate: time-out, default and approvers.
+        kwargs: of Airflow's ApprovalOperator, which asks.
+    """
+
+    template_fields: Collection[str] = ("subject", "config", "overrides", "inputs", "aws_conn_id")
+
+    def __init__(
+        self,
+        *,
+        config: str,
+        overrides: Overrides | None = None,
+        allow: Collection[str] = (),
+        aws_conn_id: str | None = None,
+        inputs: Mapping[str, Any],
+        gate: Gate | None = None,
+        **kwargs: Any,
+    ) -> None:
+        gate = gate or Gate()
+        super().__init__(
+            response_timeout=gate.timeout,
+            defaults={"approve": self.APPROVE, "reject": self.REJECT, None: None}[gate.default],
+            assigned_users=[{"id": one, "name": one} for one in gate.approvers] or None,
+            notifiers=list(gate.notifiers),
+            fail_on_reject=True,
+            **kwargs,
+        )
+        self.config, self.overrides, self.allow = config, overrides or {}, tuple(allow)
+        self.inputs, self.aws_conn_id = dict(inputs), aws_conn_id
+        self.retries, self.retry_delay = max(self.retries or 0, TRIES), WAIT
+
+    def execute(self, context: Any) -> Any:
+        """Ask; where an earlier try of the same run asked already, take up what was answered."""
+        kept, run = context["task_state_store"], context["ti"].max_tries  # clearing the task raises max_tries
+        if kept.get(ASKED) == run:
+            trigger = EarlierAnswer(context["ti"].id)
+            self.defer(trigger=trigger, method_name=self.take_up.__name__)
+        kept.set(ASKED, run)
+        return self.ask(context)
+
+    def take_up(self, context: Any, event: dict[str, Any]) -> Any:
+        """Go on with an earlier try's answer, or ask where there was none."""
+        return self.execute_complete(context, event) if event.get("chosen_options") else self.ask(context)
+
+    def ask(self, context: Any) -> Any:
+        """Show the question, and leave the worker until it is answered."""
+        with final_errors(), s3_access(self.aws_conn_id):
+            self.body = self.text()
+        return super().execute(context)
+
+    def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
+        """Go on where the answer is yes."""
+        try:
+            return super().execute_complete(context, event)
+        except HITLRejectException as error:
+            user = (event.get("responded_by_user") or {}).get(
+                "name", "the default, as nobody answered in time"
+            )
+            raise AirflowFailException(f"approval: the training was rejected by {user}") from error
+        except HITLTimeoutError as error:
+            what = f"approval: nobody answered within {self.response_timeout}"
+            raise AirflowFailException(f"{what}; clear the task to ask again") from error
+
+    def text(self) -> str:
+        """What the person reads."""
+        from mashbill.mixtures import Choice, Decision
+        from mashbill.mixtures.forecast import Forecast
+        from mashbill.reports.approval import approval_text
+
+        store = open_store(config_with(self.config, self.overrides, self.allow))
+        given = {name: str(address) for name, address in self.inputs.items() if address}
+        opened = {name: store.open(address) for name, address in given.items()}
+        forecast = Forecast.read(opened["forecast"]) if "forecast" in opened else None
+        choice, decision = Choice.read(opened["mix"]), Decision.read(opened["gate"])
+        return approval_text(choice, decision, forecast, tuple(given.values()))
+
+
+class TellForecast(BaseOperator):
+    """Say whether the forecast failed: it has ended, so that it takes the training no machine, and training
+    does not hang on it.
+
+    Args:
+        forecast: task id of the forecast.
+    """
+
+    def __init__(self, *, forecast: str, **kwargs: Any) -> None:
+        super().__init__(**{"trigger_rule": "all_done", **kwargs})
+        self.forecast = forecast
+
+    def execute(self, context: Any) -> str:
+        """Tell, in the log and as the result."""
+        made = context["ti"].xcom_pull(task_ids=self.forecast)
+        if made:
+            return f"forecast: {made}"
+        words = f"there is no forecast, as the task {self.forecast} did not succeed; training goes on without"
+        self.log.warning(words)
+        return words

@@ -1,0 +1,178 @@
+"""Task groups: subsets of stages, a team's own resources, and what training waits for."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builders.airflow_code import said
+
+PROBE = """
+import json
+from datetime import timedelta
+from airflow.sdk import DAG
+from mashbill.config.launch import LaunchConfig
+from mashbill.errors import ConfigError
+from mashbill.operators import *
+from mashbill.operators import CurationTaskGroup, MixtureTaskGroup, PretrainingPipeline, TrainingTaskGroup
+from mashbill.operators import Gate, PipelineAssets, TaskResources
+from mashbill.stages import STAGES
+
+EVERY = {name: f"/lake/{name}/0" for name in STAGES}
+
+def tasks(group, **asked):
+    with DAG("one") as dag:
+        group(config="x.toml", **asked)
+    return {t.task_id: {
+        "before": sorted(t.upstream_task_ids), "pool": t.pool, "queue": t.queue,
+        "rule": getattr(t.trigger_rule, "value", t.trigger_rule),
+        "retries": t.retries, "made": sorted(a.name for a in t.outlets),
+    } for t in dag.tasks}
+
+def refused(group, **asked):
+    try:
+        tasks(group, **asked)
+    except (ConfigError, ValueError) as error:
+        return str(error)
+    return ""
+
+launch = {"train": LaunchConfig(backend="job", image="registry/a:1", gpus=8)}
+with DAG("launched") as launched:
+    PretrainingPipeline(config="x.toml", overrides={"seed": 1}, launch=launch)
+train = launched.get_task("train")
+found = {
+    "all": tasks(PretrainingPipeline),
+    "required": tasks(PretrainingPipeline, forecast_required=True),
+    "without": tasks(CurationTaskGroup, skip=("bootstrap", "score"), inputs={"score": "/lake/score/0"}),
+    "training": tasks(TrainingTaskGroup, inputs=EVERY, skip=["forecast"]),
+    "resources": tasks(
+        PretrainingPipeline,
+        resources={"*": TaskResources(pool="cpu"), "sweep": TaskResources(queue="gpu", retries=7)},
+    ),
+    "whole": tasks(CurationTaskGroup, resources=TaskResources(queue="own"), assets=PipelineAssets("team")),
+    "quiet": tasks(CurationTaskGroup, assets=None),
+    "launched": [train.overrides, list(train.allow)],
+    "refusals": [
+        refused(CurationTaskGroup, skip=("bootstrap", "score")),
+        refused(CurationTaskGroup, skip=("scores",)),
+        refused(MixtureTaskGroup),
+        refused(MixtureTaskGroup, inputs={"tokenize": "/a"}, launch={"train": launch["train"]}),
+        refused(PretrainingPipeline, resources={"sweeps": TaskResources(pool="a")}),
+        refused(PretrainingPipeline, skip=("ladder",)),
+        refused(lambda **_: Gate(default="approve")),
+        refused(lambda **_: Gate(timeout=timedelta(0))),
+    ],
+}
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    found: dict[str, Any] = said(PROBE, home=tmp_path_factory.mktemp("groups"))
+    return found
+
+
+def before(tasks: dict[str, Any], last: str) -> set[str]:
+    """All that a task waits for, whatever lies between."""
+    found: set[str] = set()
+    todo = [last]
+    while todo:
+        for task in tasks[todo.pop()]["before"]:
+            if task not in found:
+                found.add(task)
+                todo.append(task)
+    return found
+
+
+def test_all_three_groups_in_one_are_the_groups_one_after_the_other(made: dict[str, Any]) -> None:
+    from mashbill.stages import STAGES
+
+    assert set(STAGES) <= made["all"].keys()
+    assert made["all"]["check"]["before"] == []
+    assert all("check" in before(made["all"], task) for task in made["all"] if task != "check")
+    assert made["all"]["report"]["before"] == sorted(set(STAGES) - {"report"})
+
+
+def test_training_waits_until_a_forecast_has_ended_however_it_ended(made: dict[str, Any]) -> None:
+    tasks = made["all"]
+    assert "forecast" in before(tasks, "train_parts")
+    assert (tasks["forecast_told"]["before"], tasks["forecast_told"]["rule"]) == (["forecast"], "all_done")
+    straight = [name for name in before(tasks, "train_parts") if "forecast" in tasks[name]["before"]]
+    assert straight == ["forecast_told"]
+
+
+def test_training_waits_for_a_forecast_that_succeeds_where_that_is_asked_for(made: dict[str, Any]) -> None:
+    tasks = made["required"]
+    assert "forecast_told" not in tasks
+    assert tasks["needs_approval"]["before"] == ["forecast", "gate"]
+    assert tasks["needs_approval"]["rule"] == "all_success"
+
+
+def test_a_stage_that_is_left_out_is_replaced_by_an_address(made: dict[str, Any]) -> None:
+    assert not {"bootstrap", "bootstrap_part", "bootstrap_parts", "score"} & made["without"].keys()
+    assert made["without"]["select"]["before"] == ["deduplicate"]
+
+
+def test_training_alone_takes_addresses_and_asks_all_the_same(made: dict[str, Any]) -> None:
+    assert made["training"]["needs_approval"]["before"] == ["check"]
+    assert made["training"]["approve"]["before"] == ["needs_approval"]
+    assert made["training"]["train_parts"]["before"] == ["approve", "needs_approval"]
+
+
+def test_what_is_missing_or_unknown_is_refused_as_the_dag_is_parsed(made: dict[str, Any]) -> None:
+    wanted = [
+        "CurationTaskGroup: select: reads score, which is left out; give its address",
+        "CurationTaskGroup: skip: scores: is no stage of it; choose among ingest",
+        "MixtureTaskGroup: plan: reads tokenize, which is of another group",
+        "MixtureTaskGroup: launch: train: is no stage of it",
+        "PretrainingPipeline: resources: sweeps: is no stage of it",
+        "TrainingTaskGroup: report: reads ladder, which is of another group",
+        "Gate(default='approve'): nothing times out; give a timeout",
+        "Gate(timeout=",
+    ]
+    for line, words in zip(made["refusals"], wanted, strict=True):
+        assert line.startswith(words)
+
+
+def test_resources_of_a_stage_win_over_those_of_all(made: dict[str, Any]) -> None:
+    tasks = made["resources"]
+    for name in ("sweep", "sweep_part", "sweep_parts"):
+        assert (tasks[name]["pool"], tasks[name]["queue"], tasks[name]["retries"]) == ("cpu", "gpu", 7)
+    assert (tasks["fit"]["pool"], tasks["fit"]["queue"]) == ("cpu", tasks["check"]["queue"])
+    assert made["whole"]["ingest"]["queue"] == "own"
+
+
+def test_the_four_assets_are_made_by_their_stages_alone_and_can_be_left_out(made: dict[str, Any]) -> None:
+    makers = {name: task["made"][0] for name, task in made["all"].items() if task["made"]}
+    assert makers == {
+        "select": "mashbill/documents",
+        "tokenize": "mashbill/tokens",
+        "mix": "mashbill/mixture",
+        "train": "mashbill/model",
+    }
+    assert made["whole"]["select"]["made"][0] == "team/documents"
+    assert not any(task["made"] for task in made["quiet"].values())
+
+
+def test_a_launch_is_the_authors_word_and_beats_the_config(made: dict[str, Any]) -> None:
+    overrides, allow = made["launched"]
+    assert overrides == [
+        {"seed": 1},
+        {"launch.train": {"backend": "job", "image": "registry/a:1", "gpus": 8}},
+    ]
+    assert allow == ["launch.train"]
+    assert json.dumps(overrides)
+
+
+def test_a_launch_reaches_the_config_whatever_the_file_says_of_it(tmp_path: Path) -> None:
+    from mashbill.config import load_config
+
+    (tmp_path / "a.jsonl").write_text('{"text": "a text"}\n')
+    corpus = '[corpus]\ndomains = [{ name = "a", sources = [{ path = "a.jsonl" }] }, '
+    text = f'{corpus}{{ name = "b", sources = [{{ path = "a.jsonl" }}] }}]\n[launch.train]\nbackend = "ssh"\n'
+    (tmp_path / "c.toml").write_text(f'{text}[launch.train.ssh]\nhosts = ["h"]\n')
+    takes = {"backend": "job", "image": "registry/a:1", "gpus": 8}
+    config = load_config(tmp_path / "c.toml", {"launch.train": takes}, allow=["launch.train"])
+    assert (config.launch["train"].backend, config.launch["train"].gpus) == ("job", 8)
