@@ -130,7 +130,7 @@ class ListParts(StageOperator):
         with final_errors(), s3_access(self.aws_conn_id):
             job = self.job()
             names = [] if job.find() else job.part_names()
-        most = 1 if job.stage.placement.in_order else self._most()
+        most = 1 if job.stage.needs.in_order else self._most()
         if len(names) <= most:
             return names
         shared = in_batches(names, most)
