@@ -112,6 +112,7 @@ def test_watch_tells_changes_as_they_come(api: KubernetesApi) -> None:
 def test_asyncio_client_creates_and_watches(api: KubernetesApi) -> None:
     async def run() -> list[tuple[str, str]]:
         configuration = kubernetes_asyncio.client.Configuration(host=api.url)
+        configuration.ssl_ca_cert = str(api.certificate)
         configuration.api_key["BearerToken"] = f"Bearer {api.token}"
         async with kubernetes_asyncio.client.ApiClient(configuration) as clients:
             batch = kubernetes_asyncio.client.BatchV1Api(clients)

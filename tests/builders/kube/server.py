@@ -49,7 +49,10 @@ class Server:
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         query = dict(request.query)
         call = call_of("", request.method, request.path, query)
-        user = self.cluster.access.authenticated(request.headers.get("Authorization"))
+        access, headers = self.cluster.access, request.headers
+        user = access.authenticated(headers.get("Authorization"))
+        groups = tuple(headers.getall("Impersonate-Group", ()))
+        user = access.impersonated(user, headers.get("Impersonate-User", ""), groups)
         call = call_of(user.name, request.method, request.path, query)
         self.audit.append(call)
         cut = await self.cluster.faults.before(call)
