@@ -2,21 +2,13 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
 
 import kubernetes_asyncio
-import pytest
 from kubernetes import client, watch
 
-from builders.kube import KubernetesApi, kubernetes_api
+from builders.kube import KubernetesApi
 from builders.kube.clients import client_of, refusal
 from builders.kube.samples import job, jobset, pod, runtime, trainjob
-
-
-@pytest.fixture
-def api() -> Iterator[KubernetesApi]:
-    with kubernetes_api() as api:
-        yield api
 
 
 def test_job_comes_back_with_what_the_server_gives_it(api: KubernetesApi) -> None:

@@ -173,7 +173,12 @@ class KubernetesApi:
     async def _close(self) -> None:
         for watch in list(self.server.watches):
             watch.end("dropped")
+        assert self._runner.server
+        for connection in self._runner.server.connections:
+            if connection.transport:
+                connection.transport.abort()
         await self._runner.cleanup()
+        await asyncio.sleep(0)
 
     def _wait(self, coroutine: Any) -> None:
         asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(30)

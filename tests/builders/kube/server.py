@@ -90,7 +90,8 @@ class Server:
         self, kind: Kind, call: Call, user: User, body: Any, headers: Mapping[str, str]
     ) -> web.Response:
         """A request that changes something."""
-        writer = writer_of(call, user, headers)
+        writer = writer_of(call, user, headers, body)
+        self.cluster.validation.warnings = []
         objects, key = self.cluster.objects, (call.namespace, call.name)
         if kind.verbs == ("create",):
             return answer(asked(self.cluster, kind, call, user, objects.read(kind, body, writer)), 201)
