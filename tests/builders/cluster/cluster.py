@@ -33,6 +33,7 @@ from builders.cluster.statuses import Run
 from builders.cluster.trainjobs import torch_distributed
 from builders.cluster.view import NAMESPACE, View
 from builders.kube.api import KubernetesApi, kubernetes_api
+from builders.processes import processes_about
 
 FILLER = "filler"
 NUMBERS = itertools.count(os.getpid())
@@ -119,6 +120,20 @@ class Cluster(View):
 
         self._with_run(pod, namespace, act)
 
+    def hold_controllers(self) -> None:
+        """Have the controllers be down: objects change, and nobody does anything about it."""
+        self._control.loop.pause(on=True)
+
+    def release_controllers(self) -> None:
+        """Have the controllers go on."""
+        self._control.loop.pause(on=False)
+
+    def processes(self) -> dict[int, str]:
+        """What pods run now: command lines by process ids."""
+        found = processes_about(self.folder)
+        found.pop(os.getpid(), None)
+        return found
+
     def hold_pods(self, prefix: str = "") -> None:
         """Have pods whose names begin so stay at ContainerCreating."""
         self._held.add(prefix)
@@ -183,7 +198,7 @@ class Cluster(View):
             self._admission.held.add((namespace, name))
         spec = {"clusterQueue": "cluster-queue"}
         meta = {"name": name, "namespace": namespace}
-        version = "kueue.x-k8s.io/v1beta2"
+        version = "kueue.x-k8s.io/v1beta1"
         self.create({"apiVersion": version, "kind": "LocalQueue", "metadata": meta, "spec": spec})
 
     def hold_queue(self, name: str, namespace: str = NAMESPACE) -> None:

@@ -60,9 +60,9 @@ KINDS = {
             "clustertrainingruntimes",
             namespaced=False,
         ),
-        Kind("LocalQueue", "kueue.x-k8s.io/v1beta2", "localqueues"),
-        Kind("ClusterQueue", "kueue.x-k8s.io/v1beta2", "clusterqueues", namespaced=False),
-        Kind("Workload", "kueue.x-k8s.io/v1beta2", "workloads"),
+        Kind("LocalQueue", "kueue.x-k8s.io/v1beta1", "localqueues"),
+        Kind("ClusterQueue", "kueue.x-k8s.io/v1beta1", "clusterqueues", namespaced=False),
+        Kind("Workload", "kueue.x-k8s.io/v1beta1", "workloads"),
     )
 }
 
