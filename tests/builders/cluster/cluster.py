@@ -9,7 +9,6 @@ queue) is a method here.
 """
 
 import contextlib
-import itertools
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
@@ -36,7 +35,6 @@ from builders.kube.api import KubernetesApi, kubernetes_api
 from builders.processes import processes_about
 
 FILLER = "filler"
-NUMBERS = itertools.count(os.getpid())
 
 
 class Cluster(View):
@@ -61,7 +59,7 @@ class Cluster(View):
             folder=folder,
             logs=folder / "logs",
             images=self.images,
-            addresses=Addresses(next(NUMBERS) % 200 + 1),
+            addresses=Addresses(),
             pace=pace,
             said=server.logs.write,
             began_anew=server.logs.restart,
@@ -81,6 +79,7 @@ class Cluster(View):
     def stop(self) -> None:
         """End it, with all that pods run."""
         self._control.stop()
+        self._kubelet.addresses.close()
 
     def kill(
         self, pod: str, container: str = "", *, namespace: str = NAMESPACE, number: int = signal.SIGKILL
@@ -147,7 +146,7 @@ class Cluster(View):
     def add_node(self, machine: Machine) -> None:
         """Have a node join."""
         self.create(machine.body())
-        address = f"127.{self._kubelet.addresses.cluster}.255.1"
+        address = self._kubelet.addresses.node
         self.api.patch("Node", ("", machine.name), {"status": machine.status(address)}, under="/status")
 
     def lose_node(self, name: str) -> None:

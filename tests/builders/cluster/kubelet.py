@@ -15,6 +15,7 @@ from builders.cluster.environment import ConfigError, Read, command_of, environm
 from builders.cluster.images import Image, PullError, pulled
 from builders.cluster.job_accounts import terminal
 from builders.cluster.kinds import Key, Object, key_of, leaving, uid_of
+from builders.cluster.listening import listening_alone
 from builders.cluster.names import Addresses, host_name
 from builders.cluster.pace import Pace
 from builders.cluster.quantities import memory_limit
@@ -145,7 +146,7 @@ class Kubelet:
         if pod["spec"].get("initContainers"):
             for one in pod["spec"]["containers"]:
                 containers[one["name"]].waiting = ("PodInitializing", "")
-        run = Run(key, self.addresses.another(), f"127.{self.addresses.cluster}.255.1", folder, containers)
+        run = Run(key, self.addresses.another(), self.addresses.node, folder, containers)
         self.runs[uid] = run
         return run
 
@@ -284,7 +285,8 @@ class Kubelet:
         if image.idle:
             container.idle()
             return
-        own = {"HOSTNAME": host_name(pod), **image.environment, **variables}
+        given = {"HOSTNAME": host_name(pod), **listening_alone(run.address)}
+        own = {**given, **image.environment, **variables}
         words = command_of(spec, image.entrypoint, own)
         mounts = mounts_of(spec, run, own)
         if not is_there(words, own.get("PATH", ""), mounts):
