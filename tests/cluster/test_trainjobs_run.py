@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from builders.cluster import Cluster
 from builders.cluster.kinds import condition, holds, status_of
 from builders.cluster.samples import python, template, trainjob
@@ -26,6 +28,7 @@ def test_each_node_is_told_what_torchrun_reads(c: Cluster) -> None:
     assert status_of(found)["jobsStatus"][0]["succeeded"] == 1
 
 
+@pytest.mark.slow
 def test_two_nodes_meet_as_torchrun_is_told(c: Cluster) -> None:
     script = ["sh", "-c", 'printf %s "$SUM" > sum.py && exec torchrun sum.py']
     spec = trainjob("train", script, 2)
@@ -37,7 +40,7 @@ def test_two_nodes_meet_as_torchrun_is_told(c: Cluster) -> None:
 
 def test_a_failure_is_the_jobsets(c: Cluster) -> None:
     c.pace.restart = c.pace.backoff = 0.01
-    c.create(trainjob("train", python("raise SystemExit(1)")))
+    c.create(trainjob("train", ["false"]))
     found = c.wait_for("TrainJob", "train", lambda one: holds(one, "Failed"))
     failed = condition(found, "Failed") or {}
     assert failed["reason"] == "FailedJobs"
@@ -81,3 +84,27 @@ def test_a_runtime_that_went_after_the_trainjob_was_made(c: Cluster) -> None:
     c.release_controllers()
     found = c.wait_for("TrainJob", "train", lambda one: holds(one, "Failed"))
     assert (condition(found, "Failed") or {})["reason"] == "TrainingRuntimeNotSupported"
+
+
+TELLS = """
+import json, os, ssl, urllib.request
+name = "KUBEFLOW_TRAINER_STATUS_"
+token = open(os.environ[name + "TOKEN"]).read()
+status = {"progressPercentage": 40, "estimatedRemainingSeconds": 90}
+request = urllib.request.Request(
+    os.environ[name + "URL"],
+    json.dumps({"trainerStatus": {**status, "metrics": [{"name": "loss", "value": "2.5"}]}}).encode(),
+    {"Authorization": "Bearer " + token, "Content-Type": "application/json"},
+)
+context = ssl.create_default_context(cafile=os.environ[name + "CA_CERT"])
+print(urllib.request.urlopen(request, context=context).status)
+"""
+
+
+def test_a_trainer_tells_how_far_it_is(c: Cluster) -> None:
+    c.create(trainjob("train", python(TELLS)))
+    found = c.wait_for("TrainJob", "train", lambda one: holds(one, "Complete"))
+    told = status_of(found)["trainerStatus"]
+    assert (told["progressPercentage"], told["estimatedRemainingSeconds"]) == (40, 90)
+    assert told["metrics"] == [{"name": "loss", "value": "2.5"}]
+    assert told["lastUpdatedTime"]

@@ -150,3 +150,21 @@ def test_further_resources_of_nodes_are_asked_for_like_gpus(c: Cluster) -> None:
     c.wait_for("Pod", "train", lambda one: "Insufficient rdma/ib" in str(status_of(one)))
     c.add_node(Machine("node-c", resources={"rdma/ib": "2"}))
     ran(c)
+
+
+ASKS = """
+from kubernetes import client, config
+config.load_incluster_config()
+review = client.V1SelfSubjectReview()
+print(client.AuthenticationV1Api().create_self_subject_review(review).status.user_info.username)
+try:
+    client.CoreV1Api().list_namespaced_pod("default")
+except client.ApiException as error:
+    print(error.status)
+"""
+
+
+def test_a_pod_reaches_the_api_as_its_service_account_and_may_do_nothing(c: Cluster) -> None:
+    c.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "jobs"}})
+    c.create(pod("train", python(ASKS), spec={"serviceAccountName": "jobs"}))
+    assert ran(c) == "system:serviceaccount:default:jobs\n403\n"

@@ -61,6 +61,7 @@ class Cluster(View):
             images=self.images,
             addresses=Addresses(),
             pace=pace,
+            server=("127.0.0.1", server.port),
             said=server.logs.write,
             began_anew=server.logs.restart,
             held=lambda pod: any(key_of(pod)[1].startswith(one) for one in self._held),

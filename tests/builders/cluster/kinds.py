@@ -44,6 +44,7 @@ KINDS = {
         Kind("Node", "v1", "nodes", namespaced=False),
         Kind("Pod", "v1", "pods"),
         Kind("Service", "v1", "services"),
+        Kind("ServiceAccount", "v1", "serviceaccounts"),
         Kind("Secret", "v1", "secrets"),
         Kind("ConfigMap", "v1", "configmaps"),
         Kind("PersistentVolumeClaim", "v1", "persistentvolumeclaims"),
