@@ -77,11 +77,11 @@ def _things(connection: Connection, takes: LaunchConfig, kind: Kind) -> Iterator
     for volume in pods.volumes:
         name = volume.claim
         named.append(("volumes", "volume claim", name, f"{here}/persistentvolumeclaims/{name}"))
-    if name := pods.service_account:
-        named.append(("service_account", "service account", name, f"{here}/serviceaccounts/{name}"))
-    if name := pods.priority_class:
-        path = f"/apis/scheduling.k8s.io/v1/priorityclasses/{name}"
-        named.append(("priority_class", "priority class", name, path))
+    if account := pods.service_account:
+        named.append(("service_account", "service account", account, f"{here}/serviceaccounts/{account}"))
+    if priority := pods.priority_class:
+        path = f"/apis/scheduling.k8s.io/v1/priorityclasses/{priority}"
+        named.append(("priority_class", "priority class", priority, path))
     if kind.name == "TrainJob":
         path = f"/apis/{kind.group}/{kind.version}/clustertrainingruntimes/{pods.runtime}"
         named.append(("runtime", "ClusterTrainingRuntime", pods.runtime, path))
