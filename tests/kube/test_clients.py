@@ -2,21 +2,13 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
 
 import kubernetes_asyncio
-import pytest
 from kubernetes import client, watch
 
-from builders.kube import KubernetesApi, kubernetes_api
+from builders.kube import KubernetesApi
 from builders.kube.clients import client_of, refusal
 from builders.kube.samples import job, jobset, pod, runtime, trainjob
-
-
-@pytest.fixture
-def api() -> Iterator[KubernetesApi]:
-    with kubernetes_api() as api:
-        yield api
 
 
 def test_job_comes_back_with_what_the_server_gives_it(api: KubernetesApi) -> None:
@@ -112,6 +104,7 @@ def test_watch_tells_changes_as_they_come(api: KubernetesApi) -> None:
 def test_asyncio_client_creates_and_watches(api: KubernetesApi) -> None:
     async def run() -> list[tuple[str, str]]:
         configuration = kubernetes_asyncio.client.Configuration(host=api.url)
+        configuration.ssl_ca_cert = str(api.certificate)
         configuration.api_key["BearerToken"] = f"Bearer {api.token}"
         async with kubernetes_asyncio.client.ApiClient(configuration) as clients:
             batch = kubernetes_asyncio.client.BatchV1Api(clients)

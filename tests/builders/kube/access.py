@@ -90,6 +90,23 @@ class Access:
             raise ApiError(401, "Unauthorized", "Unauthorized")
         return user
 
+    def impersonated(self, user: User, name: str, groups: tuple[str, ...]) -> User:
+        """Who a request is to be of, where it says that it is another's.
+
+        Raises:
+            ApiError: 403.
+        """
+        if not name:
+            return user
+        account = name.split(":") if name.startswith("system:serviceaccount:") else []
+        what = ("serviceaccounts", account[2], account[3]) if len(account) == 4 else ("users", "", name)
+        self.check(user, Call(user.name, "impersonate", "", "v1", what[0], "", what[1], what[2]))
+        if len(account) == 4:
+            return account_user(account[2], account[3])
+        for group in groups:
+            self.check(user, Call(user.name, "impersonate", "", "v1", "groups", "", "", group))
+        return User(name, (*groups, AUTHENTICATED))
+
     def _is_there(self, user: User) -> bool:
         prefix, _, rest = user.name.partition("system:serviceaccount:")
         if prefix or not rest:

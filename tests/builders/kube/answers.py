@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 from aiohttp import web
 
@@ -29,10 +30,11 @@ def answer(
     return response
 
 
-def writer_of(call: Call, user: User, headers: Mapping[str, str]) -> Writer:
-    """Who writes, from a request's parameters."""
+def writer_of(call: Call, user: User, headers: Mapping[str, str], body: Any = None) -> Writer:
+    """Who writes, from a request's parameters; a deletion may say in its body that it is but tried."""
     agent = headers.get("User-Agent", "unknown").partition("/")[0]
-    dry = call.query.get("dryRun", "")
+    deletes = call.verb.startswith("delete") and isinstance(body, dict)
+    dry = call.query.get("dryRun", "") or "".join(body.get("dryRun") or () if deletes else ())
     if dry not in ("", "All"):
         raise bad_request(f'dryRun: Unsupported value: "{dry}": supported values: "All"')
     manager = call.query.get("fieldManager") or agent

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from builders.kube.access import AUTHENTICATED, account_user
 from builders.kube.calls import Call, User
+from builders.kube.certificates import server_context
 from builders.kube.cluster import ADMIN, Cluster
 from builders.kube.custom import INSTALLED
 from builders.kube.faults import Faults
@@ -29,7 +30,6 @@ class KubernetesApi:
     """An API that runs in a thread of its own.
 
     Attributes:
-        url: where it is.
         token: of the cluster's administrator.
         kubeconfig: a file that names both.
         faults: what goes wrong on command.
@@ -44,14 +44,26 @@ class KubernetesApi:
         self._thread.start()
         self.cluster = self._run(lambda: Cluster(custom))
         self.server = Server(self.cluster)
-        self.port = 0
+        self.port = self.plain_port = 0
+        self._context = server_context(folder)
         self.start()
         self.token = self.cluster.access.issue(ADMIN)
         self.kubeconfig = self.kubeconfig_of(self.token, "admin")
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        """Where it is, with TLS: kubectl and helm present no token without."""
+        return f"https://127.0.0.1:{self.port}"
+
+    @property
+    def plain_url(self) -> str:
+        """The same without TLS, for clients that do not mind and tests that count the cost."""
+        return f"http://127.0.0.1:{self.plain_port}"
+
+    @property
+    def certificate(self) -> Path:
+        """Authority that clients of ``url`` trust."""
+        return self.folder / "ca.crt"
 
     @property
     def faults(self) -> Faults:
@@ -79,7 +91,12 @@ class KubernetesApi:
         config = {
             "apiVersion": "v1",
             "kind": "Config",
-            "clusters": [{"name": "test", "cluster": {"server": self.url}}],
+            "clusters": [
+                {
+                    "name": "test",
+                    "cluster": {"server": self.url, "certificate-authority": str(self.certificate)},
+                }
+            ],
             "users": [{"name": name, "user": {"token": token}}],
             "contexts": [{"name": name, "context": context}],
             "current-context": name,
@@ -148,14 +165,20 @@ class KubernetesApi:
     async def _open(self) -> None:
         self._runner = web.ServerRunner(web.Server(self.server.handle), shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True)
-        await site.start()
-        self.port = self._runner.addresses[0][1]
+        for port, context in ((self.port, self._context), (self.plain_port, None)):
+            site = web.TCPSite(self._runner, "127.0.0.1", port, ssl_context=context, reuse_address=True)
+            await site.start()
+        self.port, self.plain_port = (address[1] for address in self._runner.addresses)
 
     async def _close(self) -> None:
         for watch in list(self.server.watches):
             watch.end("dropped")
+        assert self._runner.server
+        for connection in self._runner.server.connections:
+            if connection.transport:
+                connection.transport.abort()
         await self._runner.cleanup()
+        await asyncio.sleep(0)
 
     def _wait(self, coroutine: Any) -> None:
         asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(30)

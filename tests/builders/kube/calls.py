@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 import yaml
 
+from builders.kube.protobuf import object_of
 from builders.kube.status import ApiError, bad_request
 
 VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete", "GET": "get", "HEAD": "get"}
@@ -84,6 +85,9 @@ def decoded(body: bytes, content_type: str) -> Any:
         ApiError: 415 for what is neither JSON nor YAML, 400 for what cannot be read.
     """
     form = content_type.partition(";")[0].strip() or "application/json"
+    known = object_of(body) if "protobuf" in form else None
+    if known is not None:
+        return known
     if "protobuf" in form:
         raise ApiError(
             415,

@@ -15,6 +15,7 @@ from builders.kube.tools import kubectl_binary
 def client_of(api: KubernetesApi, token: str | None = None) -> client.ApiClient:
     """The Python client, with the administrator's token unless told otherwise."""
     configuration = client.Configuration(host=api.url)
+    configuration.ssl_ca_cert = str(api.certificate)
     configuration.api_key["authorization"] = f"Bearer {token or api.token}"
     configuration.retries = False
     return client.ApiClient(configuration)

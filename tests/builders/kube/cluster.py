@@ -5,11 +5,13 @@ from typing import Any
 
 from builders.kube.access import AUTHENTICATED, MASTERS, Access
 from builders.kube.calls import User
+from builders.kube.certificates import made
 from builders.kube.custom import INSTALLED, Definitions
 from builders.kube.faults import Faults
 from builders.kube.kinds import Kind, Kinds
 from builders.kube.logs import Logs
 from builders.kube.objects import Objects, Writer
+from builders.kube.openapi import OpenApi
 from builders.kube.roles import BINDINGS, ROLES
 from builders.kube.store import Change, Object, Store
 from builders.kube.validation import Validation
@@ -17,7 +19,6 @@ from builders.kube.validation import Validation
 ADMIN = User("kubernetes-admin", (MASTERS, AUTHENTICATED))
 SYSTEM = Writer(ADMIN, "kube-controller-manager")
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
-ROOT_CERTIFICATE = "-----BEGIN CERTIFICATE-----\nnone, as there is no TLS here\n-----END CERTIFICATE-----\n"
 
 
 class Cluster:
@@ -29,7 +30,7 @@ class Cluster:
         self.deletion = self.objects.deletion
         self.access, self.faults, self.logs = Access(self.store), Faults(), Logs()
         self.definitions = Definitions(self.kinds, self.validation)
-        self.objects.access = self.access
+        self.openapi = OpenApi(self.kinds, self.validation)
         self.store.every_change.append(self._follow)
         for role in ROLES:
             self.put(role)
@@ -59,7 +60,7 @@ class Cluster:
             )
             certificate = {
                 "metadata": {**metadata, "name": "kube-root-ca.crt"},
-                "data": {"ca.crt": ROOT_CERTIFICATE},
+                "data": {"ca.crt": made()[0]},
             }
             self.put({"apiVersion": "v1", "kind": "ConfigMap", **certificate})
         elif change.resource == "customresourcedefinitions.apiextensions.k8s.io":

@@ -1,28 +1,15 @@
-"""Custom resources: those of JobSet, Kubeflow's trainer, Kueue and KubeRay, and whatever a test defines.
+"""Custom resources: those of JobSet, Kubeflow's trainer, Kueue and KubeRay, and whatever a test defines."""
 
-JobSet's and the trainer's objects are read by the models that Kubeflow publishes, written back, and refused
-when a key was lost on the way, as those models drop what they do not know.
-"""
+import copy
+from collections.abc import Iterable
 
-import functools
-from collections.abc import Callable, Iterable
-from typing import Any
-
-import pydantic
-from kubeflow_trainer_api import models
-
+from builders.kube.custom_models import MODELS, kept_whole, model_schema
 from builders.kube.custom_schemas import KUEUE, RAY, any_object
 from builders.kube.kinds import Kind, Kinds
-from builders.kube.schemas import Fault, Schema, faults
+from builders.kube.rules import defaulted
+from builders.kube.schemas import Schema, faults
 from builders.kube.store import Change, Object, Store
 from builders.kube.validation import Check, Validation
-
-MODELS = {
-    "JobSet": models.JobsetV1alpha2JobSet,
-    "TrainJob": models.TrainerV1alpha1TrainJob,
-    "TrainingRuntime": models.TrainerV1alpha1TrainingRuntime,
-    "ClusterTrainingRuntime": models.TrainerV1alpha1ClusterTrainingRuntime,
-}
 
 
 def _definition(
@@ -67,37 +54,6 @@ _ALL = (
 )
 INSTALLED: dict[str, Object] = {definition["metadata"]["name"]: definition for definition in _ALL}
 """Definitions that are there unless a test leaves some out, by name: ``jobsets.jobset.x-k8s.io``."""
-
-
-def kept_whole(item: Object, model: Any) -> list[Fault]:
-    """What a model refuses of an object, or loses of it."""
-    try:
-        back = model.from_dict(item).to_dict()
-    except pydantic.ValidationError as error:
-        return [_refused(one, item) for one in error.errors()]
-    return list(_lost(item, back))
-
-
-def _refused(error: Any, item: Object) -> Fault:
-    path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error["loc"]).lstrip(".")
-    if error["type"] == "missing":
-        return Fault(path, "missing")
-    if error["type"] == "value_error":
-        return Fault(path, "enum", "", error["input"], (str(error["msg"]),))
-    return Fault(path, "type", error["msg"], error["input"], (error["type"].removesuffix("_type"),))
-
-
-def _lost(given: Any, back: Any, path: str = "") -> Iterable[Fault]:
-    if isinstance(given, dict) and isinstance(back, dict):
-        for name, value in given.items():
-            inner = f"{path}.{name}" if path else name
-            if name not in back:
-                yield Fault(inner, "unknown", f'unknown field "{inner}"', value)
-            else:
-                yield from _lost(value, back[name], inner)
-    elif isinstance(given, list) and isinstance(back, list):
-        for index, (value, other) in enumerate(zip(given, back, strict=True)):
-            yield from _lost(value, other, f"{path}[{index}]")
 
 
 class Definitions:
@@ -150,17 +106,18 @@ class Definitions:
             singular=names.get("singular", ""),
         )
         schema = (version.get("schema") or {}).get("openAPIV3Schema") or any_object()
-        self.validation.learn(kind, schema, _check(kind, schema))
+        check = _check(kind, schema)
+        modelled = kind.group in (JOBSET_GROUP, TRAINER) and kind.kind in MODELS
+        self.validation.learn(kind, model_schema(kind.kind) if modelled else schema, check)
         self.kinds.add(kind)
 
 
 def _check(kind: Kind, schema: Schema) -> Check:
     model = MODELS.get(kind.kind) if kind.group in (JOBSET_GROUP, TRAINER) else None
     if model:
-        return functools.partial(kept_whole, model=model)
-    own = {**schema, "properties": {**schema.get("properties", {}), **_COMMON}}
-    look: Callable[[Object], Iterable[Fault]] = lambda item: faults(item, _closed(own))  # noqa: E731
-    return look
+        return lambda item: kept_whole(defaulted(kind, copy.deepcopy(item)), model)
+    own = _closed({**schema, "properties": {**schema.get("properties", {}), **_COMMON}})
+    return lambda item: faults(item, own)
 
 
 _COMMON: dict[str, Schema] = {

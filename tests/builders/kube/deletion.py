@@ -58,7 +58,7 @@ class Deletion:
             ApiError: 400 or 409.
         """
         _preconditions(kind, item, options.get("preconditions") or {})
-        policy = _policy(kind, options)
+        policy = _policy(kind, item, options)
         grace = _grace(kind, item, options)
         finalizers = [
             name for name in item["metadata"].get("finalizers") or [] if name not in (FOREGROUND, ORPHAN)
@@ -131,13 +131,21 @@ class Deletion:
             self._without(resource, owner, ORPHAN)
         elif FOREGROUND in finalizers:
             for dependent_resource, dependent in dependents:
-                if "deletionTimestamp" not in dependent["metadata"]:
-                    kind = self.kinds.of(dependent_resource)
-                    self.delete(kind, dependent, {"propagationPolicy": "Foreground"})
+                self._delete_dependent(dependent_resource, dependent, uid)
             if not any(_blocks(dependent, uid) for _, dependent in self.store.owned_by(uid)):
                 found = self.store.by_uid(uid)
                 if found:
                     self._without(resource, found[1], FOREGROUND)
+
+    def _delete_dependent(self, resource: str, item: Object, owner: str) -> None:
+        """Delete what an owner waits for, unless another owner keeps it."""
+        metadata = item["metadata"]
+        others = [r for r in metadata["ownerReferences"] if r["uid"] != owner and self._is_there(r, item)]
+        if others:
+            self._disown(resource, item, owner)
+        elif "deletionTimestamp" not in metadata:
+            policy = "Foreground" if self.store.owned_by(metadata["uid"]) else "Background"
+            self.delete(self.kinds.of(resource), item, {"propagationPolicy": policy})
 
     def _collect_dependents(self, uid: str) -> None:
         for _, dependent in self.store.owned_by(uid):
@@ -216,7 +224,7 @@ def _preconditions(kind: Kind, item: Object, wanted: Object) -> None:
             raise conflict(metadata["name"], kind.group, kind.plural, words)
 
 
-def _policy(kind: Kind, options: Object) -> str:
+def _policy(kind: Kind, item: Object, options: Object) -> str:
     policy, orphans = options.get("propagationPolicy"), options.get("orphanDependents")
     if policy and orphans is not None:
         raise ApiError(
@@ -229,7 +237,12 @@ def _policy(kind: Kind, options: Object) -> str:
         raise bad_request(f"invalid propagationPolicy: {policy}")
     if orphans is not None:
         return "Orphan" if orphans else "Background"
-    return policy or ("Orphan" if kind.resource in KEPT_BY_DEFAULT else "Background")
+    if policy:
+        return policy
+    for name, finalizer in POLICIES.items():
+        if finalizer and finalizer in (item["metadata"].get("finalizers") or ()):
+            return name
+    return "Orphan" if kind.resource in KEPT_BY_DEFAULT else "Background"
 
 
 def _grace(kind: Kind, item: Object, options: Object) -> int:

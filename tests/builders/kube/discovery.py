@@ -48,6 +48,13 @@ def discovered(cluster: Cluster, call: Call, accept: str) -> web.Response:
         return web.Response(text="ok")
     if call.path in ("/version", "/version/"):
         return answer(VERSION)
+    if parts == ["openapi", "v3"]:
+        return answer(cluster.openapi.index())
+    if parts[:2] == ["openapi", "v3"]:
+        document = cluster.openapi.document("/".join(parts[2:]))
+        if document is None:
+            raise no_such_path()
+        return web.Response(body=document, content_type="application/json")
     if parts == ["api"]:
         return answer({"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []})
     if parts == ["apis"]:

@@ -1,7 +1,6 @@
 """Objects created and changed: the way through decoding, defaults, admission and validation."""
 
 import copy
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,13 +51,21 @@ class Objects:
         Raises:
             ApiError: 404.
         """
-        item = self.store.get(kind.resource, (namespace, name))
+        item = self.store.get(kind.resource, (namespace if kind.namespaced else "", name))
         if item is None:
             raise not_found(name, kind.group, kind.plural)
         return item
 
-    def create(self, kind: Kind, namespace: str, given: Any, writer: Writer) -> Object:
-        """Store a new object.
+    def create(
+        self,
+        kind: Kind,
+        namespace: str,
+        given: Any,
+        writer: Writer,
+        *,
+        managers: list[Object] | None = None,
+    ) -> Object:
+        """Store a new object; ``managers`` says who manages which of its fields, without it its writer does.
 
         Raises:
             ApiError: 400, 403, 404, 409 or 422.
@@ -78,7 +85,10 @@ class Objects:
                 break
             if given["metadata"].get("name") or attempt == TRIES - 1:
                 raise already_exists(name, kind.group, kind.plural)
-        item = self.managers.updated(kind, item, None, writer.manager)
+        if managers is None:
+            item = self.managers.updated(kind, item, None, writer.manager)
+        else:
+            item["metadata"]["managedFields"] = managers
         if writer.dry_run:
             return item
         stored = self.store.put(kind.resource, item)
@@ -131,25 +141,26 @@ class Objects:
         writer: Writer,
         *,
         subresource: str = "",
-        owned: Callable[[Object], Object] | None = None,
+        managers: list[Object] | None = None,
     ) -> Object:
-        """Put what was read, or what a patch made, in an object's place; ``owned`` notes who manages which
-        fields, without it an update does."""
-        name = before["metadata"]["name"]
+        """Put what was read, or what a patch made, in an object's place; ``managers`` says who manages which
+        of its fields, without it who writes manages what changed."""
+        was = before["metadata"]
+        name = was["name"]
         self._as_expected(kind, given, before)
         item = prepared(kind, kept(given, before), before, subresource)
         item = defaulted(kind, {"apiVersion": kind.api_version, "kind": kind.kind, **item})
         self.admission.update(kind, item, before, writer.user)
         if found := [*metadata_causes(item, kind, before), *causes(kind, item, before, subresource)]:
             raise invalid(name, kind.group, kind.kind, found)
-        if owned:
-            item = owned(item)
-        else:
+        if managers is None:
             item = self.managers.updated(kind, item, before, writer.manager, subresource)
-        if _same(item, before):
+        else:
+            item["metadata"]["managedFields"] = managers
+        if _same(item, before) and (managers is None or managers == was.get("managedFields")):
             return before
         if (kind.generations or kind.custom) and _means_other(item, before):
-            item["metadata"]["generation"] = before["metadata"].get("generation", 0) + 1
+            item["metadata"]["generation"] = was.get("generation", 0) + 1
         if writer.dry_run:
             return item
         if finished(item):
@@ -166,6 +177,10 @@ class Objects:
             raise conflict(name, kind.group, kind.plural, words)
         if metadata.get("resourceVersion", was["resourceVersion"]) not in ("", was["resourceVersion"]):
             raise conflict(name, kind.group, kind.plural)
+
+    def read_part(self, kind: Kind, given: Any, writer: Writer) -> Object:
+        """What is applied, which may lack what an object needs."""
+        return self.validation.read(kind, given, writer.checking, whole=False)
 
     def read(self, kind: Kind, given: Any, writer: Writer) -> Object:
         """A request's object, checked against its schema."""

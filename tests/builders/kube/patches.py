@@ -4,6 +4,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
+from builders.kube.apply import applied
 from builders.kube.kinds import Kind
 from builders.kube.objects import Objects, Writer
 from builders.kube.schemas import without_nulls
@@ -36,6 +37,8 @@ def patched(
         ApiError: 400, 404, 409, 415 or 422.
     """
     form = headers.get("Content-Type", "").partition(";")[0].strip()
+    if form == APPLY:
+        return applied(objects, kind, key, patch, writer, query, subresource=subresource)
     before = objects.get(kind, *key)
     changed: Any
     if form == JSON_PATCH:
@@ -54,9 +57,8 @@ def patched(
         )
     if not isinstance(changed, dict):
         raise bad_request("a patch must leave an object")
-    return objects.replace(
-        kind, objects.read(kind, changed, writer), before, writer, subresource=subresource
-    ), 200
+    item = objects.read(kind, changed, writer)
+    return objects.replace(kind, item, before, writer, subresource=subresource), 200
 
 
 def merged(value: Any, patch: Any) -> Any:

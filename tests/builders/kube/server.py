@@ -49,7 +49,10 @@ class Server:
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         query = dict(request.query)
         call = call_of("", request.method, request.path, query)
-        user = self.cluster.access.authenticated(request.headers.get("Authorization"))
+        access, headers = self.cluster.access, request.headers
+        user = access.authenticated(headers.get("Authorization"))
+        groups = tuple(headers.getall("Impersonate-Group", ()))
+        user = access.impersonated(user, headers.get("Impersonate-User", ""), groups)
         call = call_of(user.name, request.method, request.path, query)
         self.audit.append(call)
         cut = await self.cluster.faults.before(call)
@@ -87,7 +90,8 @@ class Server:
         self, kind: Kind, call: Call, user: User, body: Any, headers: Mapping[str, str]
     ) -> web.Response:
         """A request that changes something."""
-        writer = writer_of(call, user, headers)
+        writer = writer_of(call, user, headers, body)
+        self.cluster.validation.warnings = []
         objects, key = self.cluster.objects, (call.namespace, call.name)
         if kind.verbs == ("create",):
             return answer(asked(self.cluster, kind, call, user, objects.read(kind, body, writer)), 201)

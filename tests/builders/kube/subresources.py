@@ -181,7 +181,9 @@ def _rescale(cluster: Cluster, kind: Kind, call: Call, body: Any) -> Object:
 async def _log(cluster: Cluster, kind: Kind, call: Call, request: web.BaseRequest) -> web.StreamResponse:
     pod = cluster.objects.get(kind, call.namespace, call.name)
     container = _container(pod, call)
-    node = cluster.store.get("nodes", ("", pod["spec"].get("nodeName", "")))
+    if not pod["spec"].get("nodeName"):
+        raise bad_request(f"pod {call.name} does not have a host assigned")
+    node = cluster.store.get("nodes", ("", pod["spec"]["nodeName"]))
     uid = pod["metadata"]["uid"]
     states = [*pod["status"].get("containerStatuses", []), *pod["status"].get("initContainerStatuses", [])]
     state = next((one.get("state") or {} for one in states if one["name"] == container), {})

@@ -30,13 +30,14 @@ class Validation:
             return self._custom[kind.api_version, kind.kind][0]
         return {"$ref": f"#/$defs/{definition_of(kind)}"}
 
-    def read(self, kind: Kind, given: Any, checking: str = "Strict") -> Object:
+    def read(self, kind: Kind, given: Any, checking: str = "Strict", *, whole: bool = True) -> Object:
         """An object as it may be stored.
 
         Args:
             kind: that the path names.
             given: the body.
             checking: Strict refuses unknown fields, Warn and Ignore leave them out.
+            whole: whether what an object needs must be there.
         Raises:
             ApiError: 400 or 422.
         """
@@ -55,7 +56,8 @@ class Validation:
         wrong = next((fault for fault in found if fault.kind == "type"), None)
         if wrong and not (kind.custom and wrong.allowed):
             raise _unreadable(kind, wrong.words)
-        causes = [_cause(fault) for fault in found if fault.kind != "unknown"]
+        apart = ("unknown",) if whole else ("unknown", "missing")
+        causes = [_cause(fault) for fault in found if fault.kind not in apart]
         if causes:
             raise invalid(item["metadata"].get("name", ""), kind.group, kind.kind, causes)
         return item
