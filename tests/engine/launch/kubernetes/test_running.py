@@ -10,6 +10,7 @@ import pytest
 from builders.cluster import Cluster, Machine, cluster, unsharing
 from builders.cluster.samples import claim
 from builders.orders import order
+from mashbill.errors import RunError
 from mashbill.launch.backend import Handle, JobState
 from mashbill.launch.kubernetes import following, streams, waiting
 from mashbill.launch.kubernetes.cluster_jobs import ClusterJobs
@@ -95,6 +96,23 @@ def test_nodes_run_know_themselves_and_meet(c: Cluster, backend: str) -> None:
     assert states[-1].phase == "succeeded"
     words = [jobs.logs(handle, rank) for rank in (0, 1)]
     assert words == [f"node {rank} of 2 met at 29400\n" for rank in (0, 1)]
+
+
+def test_nodes_wait_for_a_name_that_is_not_known_yet(c: Cluster) -> None:
+    script = (
+        "import os; from mashbill.launch.network import address_towards; print('asks', flush=True);"
+        "host, _, port = os.environ['MASHBILL_RENDEZVOUS'].rpartition(':');"
+        "print(address_towards(host, int(port), patience=60), flush=True);"
+        "import time; time.sleep(3 if os.environ['MASHBILL_NODE'] == '0' else 0)"
+    )
+    c.server.faults.drop(which=lambda call: call.verb == "create" and call.resource == "services")
+    given = order(nodes=2, command=("python", "-c", script))
+    with pytest.raises(RunError, match="does not answer"):
+        JobBackend().submit(given)
+    c.wait_until(lambda: [c.log(pod["metadata"]["name"]) for pod in c.pods("train-1b-0")] == ["asks\n"] * 2)
+    handle = JobBackend().submit(given)
+    assert followed(JobBackend(), handle)[-1].phase == "succeeded"
+    assert JobBackend().logs(handle, 1).startswith("asks\n127.")
 
 
 @pytest.mark.parametrize("backend", ["job", "jobset"])
