@@ -10,7 +10,6 @@ from builders.cluster import Cluster, Machine, cluster
 from builders.cluster.kinds import Object, condition, status_of
 from builders.cluster.nodes import GPU
 from builders.cluster.samples import pod, python
-from builders.processes import processes_about
 
 SAVES = """
 import signal, sys
@@ -89,7 +88,7 @@ def test_a_killed_process_ends_with_all_that_it_started(c: Cluster) -> None:
     c.kill("train")
     found = c.wait_for("Pod", "train", over)
     assert (terminated(found)["exitCode"], terminated(found)["reason"]) == (137, "Error")
-    assert not processes_about(c.folder)
+    assert not c.processes()
 
 
 def test_a_deleted_pod_has_its_grace_to_save(c: Cluster) -> None:
@@ -106,7 +105,7 @@ def test_who_does_not_listen_is_killed_when_the_grace_is_over(c: Cluster) -> Non
     seen(c, "train")
     c.api.delete("Pod", ("default", "train"))
     c.wait_until_gone("Pod", "train")
-    assert not processes_about(c.folder)
+    assert not c.processes()
 
 
 def test_a_program_that_is_not_in_the_image(c: Cluster) -> None:
@@ -156,7 +155,7 @@ def test_pods_of_a_lost_node_go_and_those_of_one_that_is_gone_have_failed(c: Clu
     found = c.wait_for("Pod", "train", lambda one: one["metadata"].get("deletionTimestamp"))
     assert (condition(found, "DisruptionTarget") or {})["reason"] == "DeletionByTaintManager"
     assert running(found)
-    assert not processes_about(c.folder)
+    assert not c.processes()
     c.remove_node(node)
     c.wait_for("Pod", "train", lambda one: status_of(one)["phase"] == "Failed")
 
