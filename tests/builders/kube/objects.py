@@ -99,6 +99,7 @@ class Objects:
         self.admission.create(kind, item, writer.user)
         if found := [*metadata_causes(item, kind), *causes(kind, item, None)]:
             raise invalid(item["metadata"].get("name", ""), kind.group, kind.kind, found)
+        self.admission.accept(kind, item)
         return item
 
     def update(

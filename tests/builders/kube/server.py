@@ -35,6 +35,7 @@ class Server:
         self.bookmark_seconds = 60.0
         self.watches: set[Watch] = set()
         self.audit: list[Call] = []
+        self.crashes: list[Exception] = []
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """One request, whatever becomes of it."""
@@ -46,6 +47,9 @@ class Server:
             if request.transport:
                 request.transport.abort()
             return web.Response()
+        except Exception as error:
+            self.crashes.append(error)
+            raise
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         query = dict(request.query)
