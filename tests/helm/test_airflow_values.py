@@ -1,6 +1,6 @@
 """The values for Airflow's official chart: they fit its keys, Airflow's own options, and a release of ours.
 
-The chart itself is in no registry that tests reach, so it is not rendered. ``airflow-chart-keys.json`` has the
+The chart itself is in no registry that tests reach, and is not rendered. ``airflow-chart-keys.json`` has the
 keys of the sections that are used here, as the chart's values and release notes up to 1.22.0 name them.
 """
 
