@@ -81,6 +81,4 @@ RIGHTS = (
 
 def rights_of(backend: str, *, needed_only: bool = False) -> tuple[Right, ...]:
     """What one backend asks."""
-    return tuple(
-        right for right in RIGHTS if backend in right.backends and (right.needed or not needed_only)
-    )
+    return tuple(right for right in RIGHTS if backend in right.backends and (right.needed or not needed_only))
