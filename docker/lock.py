@@ -26,8 +26,8 @@ WORKER = (
     *(f"apache-airflow-providers-{name}" for name in ("openlineage", "postgres")),
 )
 TRAINER = (".[datasets,evaluate,ray,s3,tensorboard,train,unicode,web]",)
-WITHOUT_TORCH = re.compile(r"(torch|triton|nvidia-.*|cuda-.*)")
-"""What the worker's image goes without: torch, and what only torch asks for and is large."""
+WITHOUT_TORCH = re.compile(r"(torch|triton|nvidia-.*|cuda-.*|sympy|mpmath)")
+"""What the worker's image goes without: torch, and what is large and asked for by torch alone."""
 HEAD = "# Written by docker/lock.py for CPython 3.11 on x86-64 Linux; do not edit.\n"
 
 
