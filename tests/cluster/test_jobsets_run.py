@@ -1,5 +1,7 @@
 """JobSets whose pods are processes: they meet by name, and one that loses a pod starts again."""
 
+import pytest
+
 from builders.cluster import Cluster
 from builders.cluster.kinds import Object, condition, holds, status_of
 from builders.cluster.samples import claim, config_map, container, jobset, python, template
@@ -39,6 +41,7 @@ def two_nodes(*, command: list[str] = TORCHRUN) -> Object:
     return template(command, pod=pod, volumeMounts=mounts)
 
 
+@pytest.mark.slow
 def test_two_pods_meet_by_name_and_a_lost_one_starts_the_jobset_again(c: Cluster) -> None:
     c.create(config_map("code", sum__py=SUM))
     c.create(claim("data"))

@@ -59,6 +59,15 @@ class Api:
         """Post to what is under an object."""
         return self._call("POST", KINDS[kind].path(key, under), body)
 
+    def ask(self, path: str, body: Object) -> Object:
+        """The answer to a question, which is posted and never stored."""
+        return self._call("POST", path, body)
+
+    def token(self, account: Key) -> str:
+        """A token of a service account, as a kubelet asks for one."""
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "metadata": {}, "spec": {}}
+        return self.post("ServiceAccount", account, body, under="/token")["status"]["token"]
+
     def delete(self, kind: str, key: Key, options: Object | None = None) -> Object:
         """Delete an object, as options say."""
         body = {"apiVersion": "v1", "kind": "DeleteOptions", **(options or {})}

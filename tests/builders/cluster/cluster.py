@@ -9,7 +9,6 @@ queue) is a method here.
 """
 
 import contextlib
-import itertools
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
@@ -33,9 +32,9 @@ from builders.cluster.statuses import Run
 from builders.cluster.trainjobs import torch_distributed
 from builders.cluster.view import NAMESPACE, View
 from builders.kube.api import KubernetesApi, kubernetes_api
+from builders.processes import processes_about
 
 FILLER = "filler"
-NUMBERS = itertools.count(os.getpid())
 
 
 class Cluster(View):
@@ -60,8 +59,9 @@ class Cluster(View):
             folder=folder,
             logs=folder / "logs",
             images=self.images,
-            addresses=Addresses(next(NUMBERS) % 200 + 1),
+            addresses=Addresses(),
             pace=pace,
+            server=("127.0.0.1", server.port),
             said=server.logs.write,
             began_anew=server.logs.restart,
             held=lambda pod: any(key_of(pod)[1].startswith(one) for one in self._held),
@@ -80,6 +80,7 @@ class Cluster(View):
     def stop(self) -> None:
         """End it, with all that pods run."""
         self._control.stop()
+        self._kubelet.addresses.close()
 
     def kill(
         self, pod: str, container: str = "", *, namespace: str = NAMESPACE, number: int = signal.SIGKILL
@@ -119,6 +120,20 @@ class Cluster(View):
 
         self._with_run(pod, namespace, act)
 
+    def hold_controllers(self) -> None:
+        """Have the controllers be down: objects change, and nobody does anything about it."""
+        self._control.loop.pause(on=True)
+
+    def release_controllers(self) -> None:
+        """Have the controllers go on."""
+        self._control.loop.pause(on=False)
+
+    def processes(self) -> dict[int, str]:
+        """What pods run now: command lines by process ids."""
+        found = processes_about(self.folder)
+        found.pop(os.getpid(), None)
+        return found
+
     def hold_pods(self, prefix: str = "") -> None:
         """Have pods whose names begin so stay at ContainerCreating."""
         self._held.add(prefix)
@@ -132,7 +147,7 @@ class Cluster(View):
     def add_node(self, machine: Machine) -> None:
         """Have a node join."""
         self.create(machine.body())
-        address = f"127.{self._kubelet.addresses.cluster}.255.1"
+        address = self._kubelet.addresses.node
         self.api.patch("Node", ("", machine.name), {"status": machine.status(address)}, under="/status")
 
     def lose_node(self, name: str) -> None:
@@ -183,7 +198,7 @@ class Cluster(View):
             self._admission.held.add((namespace, name))
         spec = {"clusterQueue": "cluster-queue"}
         meta = {"name": name, "namespace": namespace}
-        version = "kueue.x-k8s.io/v1beta2"
+        version = "kueue.x-k8s.io/v1beta1"
         self.create({"apiVersion": version, "kind": "LocalQueue", "metadata": meta, "spec": spec})
 
     def hold_queue(self, name: str, namespace: str = NAMESPACE) -> None:

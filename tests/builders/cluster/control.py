@@ -23,6 +23,7 @@ from builders.cluster.kubelet import Kubelet
 from builders.cluster.loop import Loop, Work
 from builders.cluster.names import hosts_file
 from builders.cluster.pace import Pace
+from builders.cluster.progress import StatusServer
 from builders.cluster.scheduler import Cluster as Seen
 from builders.cluster.scheduler import disrupted, schedule
 from builders.cluster.statuses import Run
@@ -69,7 +70,8 @@ class Control:
             "node": self._node,
             "memory": self._memory,
         }
-        kubelet.read = api.get
+        self.statuses = StatusServer(api, kubelet.folder / "statuses")
+        kubelet.read, kubelet.token = api.get, api.token
         kubelet.mark = lambda key: self.loop.mark(("pod", key))
         kubelet.hosts = self._hosts
 
@@ -81,6 +83,7 @@ class Control:
     def stop(self) -> None:
         """End the controllers, and all that pods run."""
         self.loop.stop()
+        self.statuses.close()
         for uid in list(self.kubelet.runs):
             self.kubelet.forget(uid)
 
@@ -159,7 +162,9 @@ class Control:
         jobset = self.store.of("JobSet").get(key)
         if jobset and (controller_of(jobset) or {}).get("uid") != uid_of(train):
             jobset = None
-        return trainjobs.reconcile(train, self.store.of(kind).get(where), jobset, self.pace)
+        runtime = self.store.of(kind).get(where)
+        address = self.statuses.address(key)
+        return trainjobs.reconcile(train, runtime, jobset, pace=self.pace, address=address)
 
     def _queue(self, what: tuple[str, Key]) -> Wanted:
         kind, key = what

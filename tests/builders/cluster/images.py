@@ -104,6 +104,29 @@ def pulled(name: str, images: Mapping[str, Image], secrets: set[str]) -> Image:
     return found
 
 
+def refusal(
+    name: str, before: tuple[str, str] | None, error: PullError
+) -> tuple[list[tuple[str, str]], tuple[str, str]]:
+    """What a kubelet says of an image that it cannot have.
+
+    Args:
+        name: of the image.
+        before: what its container waited for so far, as reason and message.
+        error: why it cannot be had.
+    Returns:
+        Events, as reason and message, and what the container waits for now.
+    """
+    if error.reason == "InvalidImageName":
+        events = [("InspectFailed", error.message), ("Failed", "Error: InvalidImageName")]
+        return events, (error.reason, error.message)
+    if before and before[0] in ("ErrImagePull", "ImagePullBackOff"):
+        back_off = f'Back-off pulling image "{name}"'
+        events = [("BackOff", back_off), ("Failed", "Error: ImagePullBackOff")]
+        return events, ("ImagePullBackOff", f"{back_off}: ErrImagePull: {error.message}")
+    failed = f'Failed to pull image "{name}": {error.message}'
+    return [("Failed", failed), ("Failed", "Error: ErrImagePull")], ("ErrImagePull", error.message)
+
+
 def full_name(name: str) -> str:
     """A name with its registry and tag, as containerd writes it."""
     first, slash, _ = name.partition("/")

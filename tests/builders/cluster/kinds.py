@@ -44,6 +44,7 @@ KINDS = {
         Kind("Node", "v1", "nodes", namespaced=False),
         Kind("Pod", "v1", "pods"),
         Kind("Service", "v1", "services"),
+        Kind("ServiceAccount", "v1", "serviceaccounts"),
         Kind("Secret", "v1", "secrets"),
         Kind("ConfigMap", "v1", "configmaps"),
         Kind("PersistentVolumeClaim", "v1", "persistentvolumeclaims"),
@@ -60,9 +61,9 @@ KINDS = {
             "clustertrainingruntimes",
             namespaced=False,
         ),
-        Kind("LocalQueue", "kueue.x-k8s.io/v1beta2", "localqueues"),
-        Kind("ClusterQueue", "kueue.x-k8s.io/v1beta2", "clusterqueues", namespaced=False),
-        Kind("Workload", "kueue.x-k8s.io/v1beta2", "workloads"),
+        Kind("LocalQueue", "kueue.x-k8s.io/v1beta1", "localqueues"),
+        Kind("ClusterQueue", "kueue.x-k8s.io/v1beta1", "clusterqueues", namespaced=False),
+        Kind("Workload", "kueue.x-k8s.io/v1beta1", "workloads"),
     )
 }
 

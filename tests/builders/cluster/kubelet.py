@@ -12,9 +12,10 @@ from pathlib import Path
 from builders.cluster.changes import Delete, Note, Wanted, status_change
 from builders.cluster.containers import BACKING_OFF, Container
 from builders.cluster.environment import ConfigError, Read, command_of, environment_of
-from builders.cluster.images import Image, PullError, pulled
+from builders.cluster.images import Image, PullError, pulled, refusal
 from builders.cluster.job_accounts import terminal
 from builders.cluster.kinds import Key, Object, key_of, leaving, uid_of
+from builders.cluster.listening import listening_alone
 from builders.cluster.names import Addresses, host_name
 from builders.cluster.pace import Pace
 from builders.cluster.quantities import memory_limit
@@ -25,6 +26,7 @@ from builders.cluster.volumes import MountError, prepared
 
 SOURCE = "kubelet"
 GRACE = 30
+SERVER = ("KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT")
 LONGEST_BACKOFF = 300
 
 
@@ -38,7 +40,9 @@ class Kubelet:
         images: those that there are, by patterns of names.
         addresses: of pods.
         pace: of the cluster's time.
+        server: host and port of the API, as pods reach it.
         read: reads an object of a namespace, by kind, namespace and name.
+        token: gives a token of a service account.
         mark: has a pod looked at, from any thread.
         hosts: what a pod's hosts file says.
         said: takes what a container says: uid, container, line.
@@ -52,12 +56,14 @@ class Kubelet:
     images: dict[str, Image]
     addresses: Addresses
     pace: Pace
+    server: tuple[str, int]
     said: Callable[[str, str, str], None]
     began_anew: Callable[[str, str], None]
     held: Callable[[Object], bool] = lambda _pod: False
     lost: set[str] = field(default_factory=set)
     runs: dict[str, Run] = field(default_factory=dict)
     read: Callable[[str, Key], Object | None] = field(init=False)
+    token: Callable[[Key], str] = field(init=False)
     mark: Callable[[Key], None] = field(init=False)
     hosts: Callable[[Object, Run], str] = field(init=False)
 
@@ -145,7 +151,7 @@ class Kubelet:
         if pod["spec"].get("initContainers"):
             for one in pod["spec"]["containers"]:
                 containers[one["name"]].waiting = ("PodInitializing", "")
-        run = Run(key, self.addresses.another(), f"127.{self.addresses.cluster}.255.1", folder, containers)
+        run = Run(key, self.addresses.another(), self.addresses.node, folder, containers)
         self.runs[uid] = run
         return run
 
@@ -228,7 +234,9 @@ class Kubelet:
         try:
             if run.volumes is None:
                 claims = self.folder / "claims"
-                run.volumes = prepared(pod, run.folder / "volumes", claims, self._reader(pod))
+                run.volumes = prepared(
+                    pod, (run.folder / "volumes", claims), self._reader(pod), self._token(pod)
+                )
             image = self._image(pod, spec, container, wanted)
             variables = environment_of(spec, with_address(pod, run), self._reader(pod))
         except MountError as error:
@@ -236,7 +244,8 @@ class Kubelet:
             wanted.look_again(self.pace.restart)
             return
         except PullError as error:
-            self._tell_of_pull(pod, spec, (container, error), wanted)
+            told, container.waiting = refusal(spec["image"], container.waiting, error)
+            wanted.changes += [Note(pod, *one, SOURCE, warning=one[0] != "BackOff") for one in told]
             wanted.look_again(self.pace.restart)
             return
         except ConfigError as error:
@@ -251,6 +260,10 @@ class Kubelet:
     def _reader(self, pod: Object) -> Read:
         return lambda kind, name: self.read(kind, (key_of(pod)[0], name))
 
+    def _token(self, pod: Object) -> Callable[[], str]:
+        account = (key_of(pod)[0], pod["spec"].get("serviceAccountName", "default"))
+        return lambda: self.token(account)
+
     def _image(self, pod: Object, spec: Object, container: Container, wanted: Wanted) -> Image:
         names = [one["name"] for one in pod["spec"].get("imagePullSecrets") or []]
         there = {name for name in names if self.read("Secret", (key_of(pod)[0], name))}
@@ -259,32 +272,15 @@ class Kubelet:
         wanted.changes.append(Note(pod, "Pulled", message, SOURCE))
         return image
 
-    def _tell_of_pull(
-        self, pod: Object, spec: Object, failure: tuple[Container, PullError], wanted: Wanted
-    ) -> None:
-        container, error = failure
-        name = spec["image"]
-        if error.reason == "InvalidImageName":
-            container.waiting = (error.reason, error.message)
-            notes = [("InspectFailed", error.message), ("Failed", "Error: InvalidImageName")]
-        elif container.waiting and container.waiting[0] in ("ErrImagePull", "ImagePullBackOff"):
-            back_off = f'Back-off pulling image "{name}"'
-            container.waiting = ("ImagePullBackOff", f"{back_off}: ErrImagePull: {error.message}")
-            notes = [("BackOff", back_off), ("Failed", "Error: ImagePullBackOff")]
-        else:
-            container.waiting = ("ErrImagePull", error.message)
-            failed = f'Failed to pull image "{name}": {error.message}'
-            notes = [("Failed", failed), ("Failed", "Error: ErrImagePull")]
-        for reason, message in notes:
-            wanted.changes.append(Note(pod, reason, message, SOURCE, warning=reason != "BackOff"))
-
     def _create(self, pod: Object, what: tuple[Object, Image], run: Run, variables: dict[str, str]) -> None:
         spec, image = what
         container = run.containers[spec["name"]]
         if image.idle:
             container.idle()
             return
-        own = {"HOSTNAME": host_name(pod), **image.environment, **variables}
+        server = dict(zip(SERVER, map(str, self.server), strict=True))
+        given = {"HOSTNAME": host_name(pod), **server, **listening_alone(run.address)}
+        own = {**given, **image.environment, **variables}
         words = command_of(spec, image.entrypoint, own)
         mounts = mounts_of(spec, run, own)
         if not is_there(words, own.get("PATH", ""), mounts):

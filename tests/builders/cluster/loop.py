@@ -113,6 +113,7 @@ class Loop:
         self._number = itertools.count()
         self._told: dict[str, tuple[Key, int]] = {}
         self._stopped = threading.Event()
+        self._paused = False
         self._threads = [
             threading.Thread(target=api.follow, args=(kind, self._hear, self._stopped), daemon=True)
             for kind in kinds
@@ -136,6 +137,10 @@ class Loop:
         self._hear("", "CALL", (function, future))
         return future.result(60)
 
+    def pause(self, *, on: bool) -> None:
+        """Do nothing, and only take in what changes, until it is told to go on."""
+        self.call(lambda: setattr(self, "_paused", on))
+
     def mark(self, *work: Work) -> None:
         """Have things looked at, from any thread."""
         for one in work:
@@ -153,7 +158,7 @@ class Loop:
             self._take_in()
             while self._due and self._due[0][0] <= time.monotonic():
                 self._marked[heapq.heappop(self._due)[2]] = None
-            for work in list(self._marked):
+            for work in [] if self._paused else list(self._marked):
                 self._marked.pop(work, None)
                 self._work(work)
 
@@ -161,7 +166,7 @@ class Loop:
         """Wait for news, and take in all that there is."""
         wait = max(self._due[0][0] - time.monotonic(), 0) if self._due else None
         try:
-            self._handle(*self._queue.get(timeout=0 if self._marked else wait))
+            self._handle(*self._queue.get(timeout=0 if self._marked and not self._paused else wait))
             while True:
                 self._handle(*self._queue.get_nowait())
         except queue.Empty:

@@ -1,26 +1,45 @@
 """Names of pods in the cluster's DNS, as hosts files: each pod has a loopback address of its own."""
 
 import itertools
+import socket
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 
 from builders.cluster.job_accounts import terminal
 from builders.cluster.kinds import Object, holds, key_of, labels_of, leaving, matches, status_of
 
 DOMAIN = "cluster.local"
+GUARD = 61_117
+"""Port on which a cluster says that its addresses are taken."""
 
 
-@dataclass
 class Addresses:
-    """Loopback addresses that no pod has had yet: those of the cluster's number, and theirs alone."""
+    """Loopback addresses that no other cluster of this machine has: each has a number of its own.
 
-    cluster: int
-    _next: Iterator[int] = field(default_factory=lambda: itertools.count(2))
+    Attributes:
+        node: address of all nodes.
+    """
+
+    def __init__(self) -> None:
+        self._guard = socket.socket()
+        self._number = next(number for number in range(1, 255) if self._is_free(number))
+        self._next = itertools.count()
+        self.node = f"127.{self._number}.255.1"
 
     def another(self) -> str:
-        """An address for a pod."""
+        """An address for a pod, which none has had."""
         number = next(self._next)
-        return f"127.{self.cluster}.{number // 250}.{number % 250 + 2}"
+        return f"127.{self._number}.{number // 250}.{number % 250 + 2}"
+
+    def close(self) -> None:
+        """Leave the addresses to others."""
+        self._guard.close()
+
+    def _is_free(self, number: int) -> bool:
+        try:
+            self._guard.bind((f"127.{number}.255.254", GUARD))
+        except OSError:
+            return False
+        return True
 
 
 def host_name(pod: Object) -> str:

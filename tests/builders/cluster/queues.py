@@ -132,7 +132,7 @@ def _noted(workload: Object, *new: tuple[str, str, str, str] | None) -> list[Pat
 def _workload(thing: Object) -> Object:
     namespace, name = workload_key(thing)
     return {
-        "apiVersion": "kueue.x-k8s.io/v1beta2",
+        "apiVersion": "kueue.x-k8s.io/v1beta1",
         "kind": "Workload",
         "metadata": {
             "name": name,

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-APART = ("--mount", "--uts", "--pid", "--fork", "--kill-child", "--propagation", "private")
+APART = ("--mount", "--uts", "--propagation", "private")
 
 
 @dataclass(frozen=True)
@@ -59,18 +59,28 @@ class Sandbox:
             words: the command.
             folder: where it begins.
         """
-        steps = [
-            "path=$PATH; PATH=/usr/sbin:/usr/bin:/sbin:/bin",
-            *_root(self.root, self.mounts, self.visible),
-            f"mount --bind {_q(self.hosts)} {_q(self.root)}/etc/hosts",
+        kept = [_tool("setpriv"), "--pdeathsig", "KILL"]
+        first = [
+            f"mount -t proc proc {_q(self.root)}/proc",
             f"hostname {shlex.quote(self.name)}",
-            "PATH=$path",
+            "PATH=$path; unset path",
             "printf s >&0; exec </dev/null",
             f'exec {_tool("chroot")} {_q(self.root)} /bin/sh -c \'cd "$0" && exec "$@"\' '
             f"{shlex.quote(folder)} {shlex.join(words)}",
         ]
-        script = "\n".join(["set -e", *steps])
-        return [_tool("setpriv"), "--pdeathsig", "KILL", *unsharing(), "/bin/sh", "-c", script]
+        quiet = "exec 4>&2 2>/dev/null"  # a shell says of a child that it was killed
+        waiting = f"{quiet}; {shlex.join([*kept, *_shell(first)])} 2>&4 4>&-; exit $?"
+        steps = [
+            "export path=$PATH PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+            *_root(self.root, self.mounts, self.visible),
+            f"mount --bind {_q(self.hosts)} {_q(self.root)}/etc/hosts",
+            f"exec unshare --pid {shlex.join(_shell([waiting]))}",
+        ]
+        return [*kept, *unsharing(), *_shell(steps)]
+
+
+def _shell(steps: Sequence[str]) -> list[str]:
+    return ["/bin/sh", "-c", "\n".join(["set -e", *steps])]
 
 
 def _tool(name: str) -> str:
@@ -83,7 +93,12 @@ def unsharing() -> tuple[str, ...]:
     if all(shutil.which(name) for name in ("unshare", "setpriv", "chroot", "mount")):
         for who in ((), ("--map-root-user",)):
             words = (_tool("unshare"), *who, *APART)
-            if subprocess.run([*words, "true"], check=False, capture_output=True).returncode == 0:
+            if (
+                subprocess.run(
+                    [*words, "unshare", "--pid", "true"], check=False, capture_output=True
+                ).returncode
+                == 0
+            ):
                 return words
     return ()
 
@@ -138,7 +153,7 @@ def _made_anew(folder: Path, root: Path) -> Iterable[str]:
         if entry.is_symlink():
             yield f"ln -s {shlex.quote(str(entry.readlink()))} {_q(place)}"
         elif entry == Path("/proc"):
-            yield f"mkdir {_q(place)} && mount -t proc proc {_q(place)}"
+            yield f"mkdir {_q(place)}"
         elif entry.is_dir():
             yield f"mkdir {_q(place)} && mount --rbind {_q(entry)} {_q(place)}"
         elif entry.is_file():

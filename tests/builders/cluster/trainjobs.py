@@ -16,6 +16,7 @@ from builders.cluster.kinds import (
     with_condition,
 )
 from builders.cluster.pace import Pace
+from builders.cluster.progress import told_where
 
 STEP = "trainer.kubeflow.org/trainjob-ancestor-step"
 SOURCE = "trainer-trainjob-controller"
@@ -42,7 +43,9 @@ def torch_distributed(image: str = "pytorch/pytorch:2.9.1-cuda12.8-cudnn9-runtim
     }
 
 
-def reconcile(train: Object, runtime: Object | None, jobset: Object | None, pace: Pace) -> Wanted:
+def reconcile(
+    train: Object, runtime: Object | None, jobset: Object | None, *, pace: Pace, address: str = ""
+) -> Wanted:
     """What is to be done for a TrainJob.
 
     Args:
@@ -50,6 +53,7 @@ def reconcile(train: Object, runtime: Object | None, jobset: Object | None, pace
         runtime: that it refers to; None where there is none.
         jobset: of its name, if it made one.
         pace: of the cluster's time.
+        address: where its containers post how far they are; nowhere where it is empty.
     """
     wanted = Wanted()
     if leaving(train) or holds(train, "Complete") or holds(train, "Failed"):
@@ -67,7 +71,7 @@ def reconcile(train: Object, runtime: Object | None, jobset: Object | None, pace
         _say(status, "Failed", "TrainingRuntimeNotSupported", message)
         wanted.changes.append(Note(train, "TrainingRuntimeNotSupported", message, SOURCE, warning=True))
     elif jobset is None and runtime is not None:
-        wanted.changes.append(Create(made_by(train, _jobset(train, runtime))))
+        wanted.changes.append(Create(made_by(train, _jobset(train, runtime, address))))
     elif jobset is not None and not leaving(jobset):
         if bool(jobset["spec"].get("suspend")) != suspended:
             wanted.changes.append(Patch("JobSet", key_of(jobset), {"spec": {"suspend": suspended}}))
@@ -107,7 +111,7 @@ def _report(jobset: Object, status: Object) -> None:
         status["jobsStatus"] = copy.deepcopy(jobs)
 
 
-def _jobset(train: Object, runtime: Object) -> Object:
+def _jobset(train: Object, runtime: Object, address: str) -> Object:
     namespace, name = key_of(train)
     template = copy.deepcopy(runtime["spec"]["template"])
     for patch in train["spec"].get("runtimePatches") or []:
@@ -118,6 +122,8 @@ def _jobset(train: Object, runtime: Object) -> Object:
         labels = replicated["template"].get("metadata", {}).get("labels", {})
         if labels.get(STEP) == "trainer":
             _train(name, replicated, trainer, policy)
+            if address:
+                told_where(replicated["template"]["spec"]["template"]["spec"], address)
     meta = template.get("metadata") or {}
     return {
         "apiVersion": "jobset.x-k8s.io/v1alpha2",

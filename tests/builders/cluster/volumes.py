@@ -1,36 +1,38 @@
 """A pod's volumes as folders: empty ones, claims that outlive pods, secrets, config maps, pods' fields."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from builders.cluster.environment import Read, content, field_of
 from builders.cluster.kinds import Object, key_of
-
-OWN_TOKEN = "kube-api-access"
 
 
 class MountError(Exception):
     """A volume that cannot be set up, in the kubelet's words."""
 
 
-def prepared(pod: Object, folder: Path, claims: Path, read: Read) -> dict[str, Path]:
+def prepared(pod: Object, places: tuple[Path, Path], read: Read, token: Callable[[], str]) -> dict[str, Path]:
     """Folders of a pod's volumes by their names.
 
     Args:
         pod: as it is.
-        folder: for volumes that go with the pod.
-        claims: where claims have folders.
+        places: for volumes that go with the pod, and for claims.
         read: what reads secrets and config maps.
+        token: what gives a token of the pod's account.
     Raises:
         MountError: something that is not optional is not there.
     """
     return {
-        volume["name"]: _folder(volume, pod, (folder / volume["name"], claims), read)
+        volume["name"]: _folder(volume, pod, places, (read, token))
         for volume in pod["spec"].get("volumes") or []
     }
 
 
-def _folder(volume: Object, pod: Object, places: tuple[Path, Path], read: Read) -> Path:
-    folder, claims = places
+def _folder(
+    volume: Object, pod: Object, places: tuple[Path, Path], sources: tuple[Read, Callable[[], str]]
+) -> Path:
+    folder, claims = places[0] / volume["name"], places[1]
+    read, token = sources
     claim = volume.get("persistentVolumeClaim")
     if claim:
         folder = claims / key_of(pod)[0] / claim["claimName"]
@@ -52,7 +54,7 @@ def _folder(volume: Object, pod: Object, places: tuple[Path, Path], read: Read) 
         elif "downwardAPI" in source:
             _write_fields(folder, source["downwardAPI"], pod)
         elif "serviceAccountToken" in source:
-            (folder / source["serviceAccountToken"].get("path", "token")).write_text("token")
+            (folder / source["serviceAccountToken"].get("path", "token")).write_text(token())
     return folder
 
 

@@ -15,10 +15,11 @@ from aiohttp import web
 from builders.kube.access import AUTHENTICATED, account_user
 from builders.kube.calls import Call, User
 from builders.kube.certificates import server_context
-from builders.kube.cluster import ADMIN, Cluster
+from builders.kube.cluster import ADMIN, SYSTEM, Cluster
 from builders.kube.custom import INSTALLED
 from builders.kube.faults import Faults
 from builders.kube.logs import Logs
+from builders.kube.objects import Writer
 from builders.kube.server import Server
 from builders.kube.store import Object
 from builders.kube.watching import Watch
@@ -42,7 +43,7 @@ class KubernetesApi:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="kubernetes-api", daemon=True)
         self._thread.start()
-        self.cluster = self._run(lambda: Cluster(custom))
+        self.cluster = self.act(lambda: Cluster(custom))
         self.server = Server(self.cluster)
         self.port = self.plain_port = 0
         self._context = server_context(folder)
@@ -72,6 +73,11 @@ class KubernetesApi:
     @property
     def logs(self) -> Logs:
         return self.cluster.logs
+
+    @property
+    def system(self) -> Writer:
+        """Who writes as the cluster itself."""
+        return SYSTEM
 
     @property
     def audit(self) -> list[Call]:
@@ -107,19 +113,19 @@ class KubernetesApi:
 
     def put(self, *items: Object) -> list[Object]:
         """Create objects as the administrator, without a request."""
-        return self._run(lambda: [self.cluster.put(item) for item in items])
+        return self.act(lambda: [self.cluster.put(item) for item in items])
 
     def all(self, resource: str) -> list[Object]:
         """Every object of a kind, as ``jobs.batch``."""
-        return self._run(lambda: self.cluster.store.all(resource))
+        return self.act(lambda: self.cluster.store.all(resource))
 
     def get(self, resource: str, name: str, namespace: str = "") -> Object | None:
         """One object, or None."""
-        return self._run(lambda: self.cluster.store.get(resource, (namespace, name)))
+        return self.act(lambda: self.cluster.store.get(resource, (namespace, name)))
 
     def compact(self) -> None:
         """Forget all changes up to now: what goes on from an earlier version is told 410."""
-        self._run(self.cluster.store.compact)
+        self.act(self.cluster.store.compact)
 
     def expire_watches(self) -> int:
         """Tell every open watch that its version is too old, and forget the changes; how many there were."""
@@ -136,7 +142,7 @@ class KubernetesApi:
 
     def watches(self) -> list[Call]:
         """Requests whose watches are open."""
-        return self._run(lambda: [watch.call for watch in self.server.watches])
+        return self.act(lambda: [watch.call for watch in self.server.watches])
 
     def stop(self) -> None:
         """No one answers any more, as when the server is down; objects stay for ``start``."""
@@ -147,11 +153,17 @@ class KubernetesApi:
         self._wait(self._open())
 
     def close(self) -> None:
-        """End it for good."""
+        """End it for good.
+
+        Raises:
+            ExceptionGroup: it failed at some request, by a fault of its own.
+        """
         self.stop()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+        if self.server.crashes:
+            raise ExceptionGroup("the Kubernetes API failed", self.server.crashes)
 
     def _with_watches(self, act: Callable[[Watch], None]) -> int:
         def each() -> int:
@@ -160,7 +172,7 @@ class KubernetesApi:
                 act(watch)
             return len(watches)
 
-        return self._run(each)
+        return self.act(each)
 
     async def _open(self) -> None:
         self._runner = web.ServerRunner(web.Server(self.server.handle), shutdown_timeout=0.1)
@@ -183,8 +195,8 @@ class KubernetesApi:
     def _wait(self, coroutine: Any) -> None:
         asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(30)
 
-    def _run(self, act: Callable[[], T]) -> T:
-        """Do something in the API's thread."""
+    def act(self, act: Callable[[], T]) -> T:
+        """Do something in the API's thread, and give what came of it."""
         future: concurrent.futures.Future[T] = concurrent.futures.Future()
 
         def run() -> None:

@@ -26,9 +26,9 @@ class Cluster:
 
     def __init__(self, custom: Iterable[str] = tuple(INSTALLED)) -> None:
         self.store, self.kinds, self.validation = Store(), Kinds(), Validation()
-        self.objects = Objects(self.store, self.kinds, self.validation)
-        self.deletion = self.objects.deletion
         self.access, self.faults, self.logs = Access(self.store), Faults(), Logs()
+        self.objects = Objects(self.store, self.kinds, self.validation, self.access)
+        self.deletion = self.objects.deletion
         self.definitions = Definitions(self.kinds, self.validation)
         self.openapi = OpenApi(self.kinds, self.validation)
         self.store.every_change.append(self._follow)

@@ -113,9 +113,8 @@ class Definitions:
 
 
 def _check(kind: Kind, schema: Schema) -> Check:
-    model = MODELS.get(kind.kind) if kind.group in (JOBSET_GROUP, TRAINER) else None
-    if model:
-        return lambda item: kept_whole(defaulted(kind, copy.deepcopy(item)), model)
+    if kind.group in (JOBSET_GROUP, TRAINER) and kind.kind in MODELS:
+        return lambda item: kept_whole(_filled(kind, item), kind.kind)
     own = _closed({**schema, "properties": {**schema.get("properties", {}), **_COMMON}})
     return lambda item: faults(item, own)
 
@@ -127,8 +126,22 @@ _COMMON: dict[str, Schema] = {
 }
 
 
+def _filled(kind: Kind, item: Object) -> Object:
+    """With what the webhook fills in, which it does before the schema is looked at."""
+    try:
+        return defaulted(kind, copy.deepcopy(item))
+    except (AttributeError, KeyError, TypeError):
+        return item
+
+
 def _closed(schema: Schema) -> Schema:
-    """A structural schema as it is served: what it does not name is not kept."""
-    if "additionalProperties" in schema or schema.get("x-kubernetes-preserve-unknown-fields"):
-        return schema
-    return {**schema, "additionalProperties": False}
+    """A structural schema as it is served: what it does not name is not kept, at any depth."""
+    result = dict(schema)
+    for name in ("items", "additionalProperties"):
+        if isinstance(schema.get(name), dict):
+            result[name] = _closed(schema[name])
+    if "properties" in schema:
+        result["properties"] = {name: _closed(inner) for name, inner in schema["properties"].items()}
+        if "additionalProperties" not in schema and not schema.get("x-kubernetes-preserve-unknown-fields"):
+            result["additionalProperties"] = False
+    return result

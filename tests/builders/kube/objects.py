@@ -4,6 +4,7 @@ import copy
 from dataclasses import dataclass
 from typing import Any
 
+from builders.kube.access import Access
 from builders.kube.admission import Admission
 from builders.kube.calls import User
 from builders.kube.deletion import Deletion, finished
@@ -39,9 +40,9 @@ class Writer:
 class Objects:
     """What may be done with objects, whoever asks; rights are looked at before."""
 
-    def __init__(self, store: Store, kinds: Kinds, validation: Validation) -> None:
+    def __init__(self, store: Store, kinds: Kinds, validation: Validation, access: Access) -> None:
         self.store, self.kinds, self.validation = store, kinds, validation
-        self.admission = Admission(store)
+        self.admission = Admission(store, access)
         self.deletion = Deletion(store, kinds)
         self.managers = Managers(validation)
 
@@ -91,15 +92,14 @@ class Objects:
             item["metadata"]["managedFields"] = managers
         if writer.dry_run:
             return item
-        stored = self.store.put(kind.resource, item)
-        self.admission.created(kind, stored)
-        return stored
+        return self.store.put(kind.resource, item)
 
     def _made(self, kind: Kind, namespace: str, given: Object, writer: Writer) -> Object:
         item = defaulted(kind, prepared(kind, born(given, kind, namespace), None))
         self.admission.create(kind, item, writer.user)
         if found := [*metadata_causes(item, kind), *causes(kind, item, None)]:
             raise invalid(item["metadata"].get("name", ""), kind.group, kind.kind, found)
+        self.admission.accept(kind, item)
         return item
 
     def update(

@@ -19,6 +19,7 @@ from builders.kube.selectors import selector
 from builders.kube.status import ApiError, bad_request, method_not_allowed, no_such_path
 from builders.kube.store import Object
 from builders.kube.subresources import asked, subresource
+from builders.kube.tables import is_wanted, table
 from builders.kube.watching import Watch
 
 YES = ("true", "1", "True")
@@ -34,6 +35,7 @@ class Server:
         self.bookmark_seconds = 60.0
         self.watches: set[Watch] = set()
         self.audit: list[Call] = []
+        self.crashes: list[Exception] = []
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """One request, whatever becomes of it."""
@@ -45,6 +47,9 @@ class Server:
             if request.transport:
                 request.transport.abort()
             return web.Response()
+        except Exception as error:
+            self.crashes.append(error)
+            raise
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         query = dict(request.query)
@@ -75,12 +80,17 @@ class Server:
             raise method_not_allowed(call.resource, call.group)
         if call.verb == "watch":
             return await self.watch(request, kind, call)
-        if call.verb == "get":
-            return answer(self.cluster.objects.get(kind, call.namespace, call.name))
-        if call.verb == "list":
-            return answer(listed(self.cluster.store, kind, self._chosen(kind, call), call.query))
+        if call.verb in ("get", "list"):
+            return answer(self._read(kind, call, request.headers.get("Accept", "")))
         body = decoded(await request.read(), request.headers.get("Content-Type", ""))
         return self.write(kind, call, user, body, request.headers)
+
+    def _read(self, kind: Kind, call: Call, accept: str) -> Object:
+        if call.verb == "get":
+            found = self.cluster.objects.get(kind, call.namespace, call.name)
+            return table(kind, [found], {}) if is_wanted(accept) else found
+        found = listed(self.cluster.store, kind, self._chosen(kind, call), call.query)
+        return table(kind, found["items"], found["metadata"]) if is_wanted(accept) else found
 
     def _chosen(self, kind: Kind, call: Call) -> Any:
         query = call.query

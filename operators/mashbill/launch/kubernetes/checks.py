@@ -12,10 +12,10 @@ from mashbill.errors import ConfigError, MashbillError
 from mashbill.launch.backend import Order
 from mashbill.launch.kubernetes.connection import Connection, Place, Refused, as_error, connection_to
 from mashbill.launch.kubernetes.kinds import Kind
+from mashbill.launch.kubernetes.looking import KUEUE, KUEUE_VERSIONS
 from mashbill.launch.kubernetes.objects import Object, at
 from mashbill.launch.kubernetes.rights import Right, rights_of
 
-KUEUE = "kueue.x-k8s.io/v1beta2"
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _PAGE = "500"
 _LOG = logging.getLogger(__name__)
@@ -95,9 +95,11 @@ def _things(connection: Connection, takes: LaunchConfig, kind: Kind) -> Iterator
 
 def _queue(connection: Connection, queue: str) -> Iterator[MashbillError]:
     place = connection.place
-    if not _serves(connection, KUEUE):
+    version = next((v for v in KUEUE_VERSIONS if _serves(connection, f"{KUEUE}/{v}")), None)
+    path = f"/apis/{KUEUE}/{version}/namespaces/{place.namespace}/localqueues/{queue}"
+    if version is None:
         yield ConfigError("queue", f"Kueue ({KUEUE}) is not installed in {place.server}", "leave queue out")
-    elif _is_there(connection, f"/apis/{KUEUE}/namespaces/{place.namespace}/localqueues/{queue}") is False:
+    elif _is_there(connection, path) is False:
         mend = f"name one of: kubectl get localqueues -n {place.namespace}"
         yield ConfigError("queue", f"there is no local queue {queue} in {place}", mend)
 

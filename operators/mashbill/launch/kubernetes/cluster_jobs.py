@@ -5,7 +5,7 @@ finds the name taken compares the token. What else is made for a job belongs to 
 """
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.util import find_spec
 
@@ -29,7 +29,7 @@ from mashbill.launch.kubernetes.looking import (
     log_query,
     pods_path,
     removal,
-    workload_query,
+    workload_queries,
 )
 from mashbill.launch.kubernetes.objects import Object, annotation, at, name_of, rank_of
 from mashbill.launch.kubernetes.states import GONE, Seen, failing, state_of, suspended
@@ -185,15 +185,15 @@ class ClusterJobs:
             return None
         seen = Seen(self.kind, job, self._pods(connection, handle), datetime.now(UTC))
         events: list[Object] = []
-        workload = None
+        workloads: list[Object] = []
         if seen.tells_by_events:
             path = f"/api/v1/namespaces/{handle.place['namespace']}/events"
             for query in events_of(seen):
                 events += self._listed(connection, path, query)
         if suspended(job):
-            path, query = workload_query(handle)
-            workload = next(iter(self._listed(connection, path, query, needed=False)), None)
-        return Seen(self.kind, job, seen.pods, seen.now, events, workload)
+            for path, query in workload_queries(handle):
+                workloads += self._listed(connection, path, query, needed=False)
+        return replace(seen, events=events, workload=next(iter(workloads), None))
 
     def _pods(self, connection: Connection, handle: Handle) -> list[Object]:
         found = self._listed(connection, pods_path(handle), by_name(handle))

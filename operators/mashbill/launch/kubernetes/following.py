@@ -15,7 +15,7 @@ from mashbill.launch.backend import TOKEN, Handle, JobState
 from mashbill.launch.kubernetes.async_connection import AsyncConnection, is_no_answer
 from mashbill.launch.kubernetes.connection import Place, Refused, another_cluster, as_error, no_answer
 from mashbill.launch.kubernetes.kinds import Kind
-from mashbill.launch.kubernetes.looking import WORDS_LINES, events_of, log_query, removal, workload_query
+from mashbill.launch.kubernetes.looking import WORDS_LINES, events_of, log_query, removal, workload_queries
 from mashbill.launch.kubernetes.objects import NAME, Object, annotation, at, label, name_of
 from mashbill.launch.kubernetes.states import GONE, Seen, failing, state_of, suspended
 from mashbill.launch.kubernetes.streams import Stream
@@ -165,8 +165,9 @@ class Follower:
             found = [thing for query in events_of(seen) for thing in await self._listed(path, query)]
             seen = replace(seen, events=found)
         if suspended(job):
-            path, query = workload_query(handle)
-            seen = replace(seen, workload=next(iter(await self._listed(path, query)), None))
+            queries = workload_queries(handle)
+            workloads = [thing for path, query in queries for thing in await self._listed(path, query)]
+            seen = replace(seen, workload=next(iter(workloads), None))
         return seen
 
     async def _listed(self, path: str, query: Mapping[str, str]) -> list[Object]:

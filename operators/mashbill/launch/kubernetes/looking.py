@@ -11,6 +11,7 @@ from mashbill.launch.kubernetes.states import Seen
 WORDS_LINES = 40
 """Of the log of the pod that a job failed by."""
 MOST_EVENTS = "200"
+KUEUE, KUEUE_VERSIONS = "kueue.x-k8s.io", ("v1beta2", "v1beta1")
 
 
 def pods_path(handle: Handle) -> str:
@@ -36,10 +37,11 @@ def events_of(seen: Seen) -> Iterator[dict[str, str]]:
         yield {"fieldSelector": selector, "limit": MOST_EVENTS}
 
 
-def workload_query(handle: Handle) -> tuple[str, dict[str, str]]:
-    """Path and query of Kueue's workload of a job."""
-    path = f"/apis/kueue.x-k8s.io/v1beta2/namespaces/{handle.place['namespace']}/workloads"
-    return path, {"labelSelector": f"kueue.x-k8s.io/job-uid={handle.uid}"}
+def workload_queries(handle: Handle) -> Iterator[tuple[str, dict[str, str]]]:
+    """Paths and queries of Kueue's workload of a job, by the versions that clusters serve."""
+    for version in KUEUE_VERSIONS:
+        path = f"/apis/{KUEUE}/{version}/namespaces/{handle.place['namespace']}/workloads"
+        yield path, {"labelSelector": f"{KUEUE}/job-uid={handle.uid}"}
 
 
 def log_query(kind: Kind, lines: int) -> dict[str, str]:

@@ -154,7 +154,7 @@ def _failure(seen: Seen, log: str) -> Failure:
     if reason == "DeadlineExceeded":
         return Failure(name_of(seen.job), "", None, f"ran longer than it may: {message}")
     if pod is None:
-        said = waiting.not_started((), seen.events)
+        said = waiting.last_warning(seen.events)
         return Failure(name_of(seen.job), "", None, ": ".join(w for w in (reason, message, said) if w))
     failure = with_log(failure_of(pod), log)
     restarts = _after_restarts(seen)

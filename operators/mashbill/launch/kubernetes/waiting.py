@@ -77,8 +77,15 @@ def not_started(pods: Iterable[Object], events: Sequence[Object]) -> str:
             return f"{_who(pod)} on {at(pod, 'spec', 'nodeName') or 'no machine'} waits" + (
                 f": {words}" if words else ""
             )
-    found = next(iter(_warnings(events)), None)
-    return "" if found is None else f"{found.get('reason')}: {_brief(found.get('message'))}"
+    return last_warning(events)
+
+
+def last_warning(events: Iterable[Object]) -> str:
+    """What the cluster warned of last; of a Job of pods, rather than of what made that."""
+    found = _warnings(events)
+    of_jobs = [event for event in found if at(event, "involvedObject", "kind") == "Job"]
+    last = next(iter(of_jobs or found), None)
+    return "" if last is None else f"{last.get('reason')}: {_brief(last.get('message'))}"
 
 
 def in_queue(workload: Object | None) -> str:

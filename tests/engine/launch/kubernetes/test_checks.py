@@ -156,7 +156,7 @@ def test_a_queue_without_kueue_is_named(monkeypatch: pytest.MonkeyPatch) -> None
     with kubernetes_api(custom=()) as bare:
         monkeypatch.setenv("KUBECONFIG", str(bare.kubeconfig))
         (line,) = check(queue="research")
-    assert line.startswith("queue: Kueue (kueue.x-k8s.io/v1beta2) is not installed")
+    assert line.startswith("queue: Kueue (kueue.x-k8s.io) is not installed")
 
 
 def test_a_runtime_that_is_not_there_is_named(api: KubernetesApi) -> None:
