@@ -1,5 +1,5 @@
 {{- define "mashbill.fullname" -}}
-{{- if contains .Chart.Name .Release.Name }}{{ .Release.Name | trunc 50 | trimSuffix "-" }}{{ else }}{{ printf "%s-%s" .Release.Name .Chart.Name | trunc 50 | trimSuffix "-" }}{{ end }}
+{{- if contains .Chart.Name .Release.Name }}{{ .Release.Name | trunc 40 | trimSuffix "-" }}{{ else }}{{ printf "%s-%s" .Release.Name .Chart.Name | trunc 40 | trimSuffix "-" }}{{ end }}
 {{- end }}
 
 {{- define "mashbill.labels" -}}
@@ -10,93 +10,36 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end }}
 
-{{- define "mashbill.serviceAccount" -}}
-{{- if .Values.serviceAccount.name }}{{ .Values.serviceAccount.name }}{{ else if .Values.serviceAccount.create }}{{ include "mashbill.fullname" . }}{{ else }}default{{ end }}
+{{- define "mashbill.airflowAccount" -}}
+{{- with .Values.serviceAccounts.airflow }}{{ .name | default (printf "%s-airflow" (include "mashbill.fullname" $)) }}{{ end }}
+{{- end }}
+
+{{- define "mashbill.airflowNamespace" -}}
+{{- .Values.serviceAccounts.airflow.namespace | default .Release.Namespace }}
+{{- end }}
+
+{{- define "mashbill.jobsAccount" -}}
+{{- with .Values.serviceAccounts.jobs }}{{ .name | default (printf "%s-jobs" (include "mashbill.fullname" $)) }}{{ end }}
 {{- end }}
 
 {{- define "mashbill.image" -}}
-{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- with .Values.image }}{{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}{{ end }}
 {{- end }}
 
 {{- define "mashbill.claim" -}}
 {{ .Values.artifacts.volume.existingClaim | default (printf "%s-artifacts" (include "mashbill.fullname" .)) }}
 {{- end }}
 
-{{- define "mashbill.environment" -}}
-- name: OMP_NUM_THREADS
-  value: "1"
-{{- with .Values.artifacts.s3.endpointUrl }}
-- name: AWS_ENDPOINT_URL
-  value: {{ . | quote }}
-{{- end }}
-{{- with .Values.artifacts.s3.region }}
-- name: AWS_REGION
-  value: {{ . | quote }}
-{{- end }}
+{{- /* Ports outside that pods may reach: those of values, and that at which the store of artifacts answers. */}}
+{{- define "mashbill.ports" -}}
+{{- $url := urlParse .Values.artifacts.s3.endpointUrl }}
+{{- $port := regexFind ":[0-9]+$" $url.host | trimPrefix ":" | default (ternary "80" "443" (eq $url.scheme "http")) }}
+{{- $ports := list }}
+{{- range append .Values.networkPolicies.ports $port }}{{ $ports = append $ports (toString .) }}{{ end }}
+{{- $ports | uniq | join ", " }}
 {{- end }}
 
-{{- /* What a pod that runs mashbill mounts, whoever starts it. */}}
-{{- define "mashbill.volumeMounts" -}}
-- name: shared-memory
-  mountPath: /dev/shm
-{{- if .Values.configs }}
-- name: configs
-  mountPath: /opt/mashbill/configs
-  readOnly: true
-{{- end }}
-{{- if .Values.artifacts.volume.enabled }}
-- name: artifacts
-  mountPath: {{ .Values.artifacts.volume.mountPath }}
-{{- end }}
-{{- end }}
-
-{{- define "mashbill.volumes" -}}
-- name: shared-memory
-  emptyDir:
-    medium: Memory
-    sizeLimit: {{ .Values.worker.sharedMemory }}
-{{- if .Values.configs }}
-- name: configs
-  configMap:
-    name: {{ include "mashbill.fullname" . }}-configs
-{{- end }}
-{{- if .Values.artifacts.volume.enabled }}
-- name: artifacts
-  persistentVolumeClaim:
-    claimName: {{ include "mashbill.claim" . }}
-{{- end }}
-{{- end }}
-
-{{- define "mashbill.container" -}}
-image: {{ include "mashbill.image" . | quote }}
-imagePullPolicy: {{ .Values.image.pullPolicy }}
-env:
-  {{- include "mashbill.environment" . | nindent 2 }}
-{{- with .Values.artifacts.s3.credentialsSecret }}
-envFrom:
-  - secretRef:
-      name: {{ . }}
-{{- end }}
-resources:
-  {{- toYaml .Values.worker.resources | nindent 2 }}
-volumeMounts:
-  {{- include "mashbill.volumeMounts" . | nindent 2 }}
-{{- end }}
-
-{{- define "mashbill.placement" -}}
-serviceAccountName: {{ include "mashbill.serviceAccount" . }}
-{{- with .Values.imagePullSecrets }}
-imagePullSecrets:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with .Values.worker.nodeSelector }}
-nodeSelector:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with .Values.worker.tolerations }}
-tolerations:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-volumes:
-  {{- include "mashbill.volumes" . | nindent 2 }}
+{{- /* Namespaces of whoever reads configs and the template: the release's, and Airflow's. */}}
+{{- define "mashbill.namespaces" -}}
+{{- list .Release.Namespace (include "mashbill.airflowNamespace" .) | uniq | toJson }}
 {{- end }}

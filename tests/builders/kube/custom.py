@@ -43,12 +43,12 @@ _ALL = (
     _definition(TRAINER, "v1alpha1", "TrainJob", any_object()),
     _definition(TRAINER, "v1alpha1", "TrainingRuntime", any_object()),
     _definition(TRAINER, "v1alpha1", "ClusterTrainingRuntime", any_object(), cluster=True),
-    _definition(KUEUE_GROUP, "v1beta1", "LocalQueue", KUEUE["LocalQueue"], short=("queue", "queues", "lq")),
-    _definition(KUEUE_GROUP, "v1beta1", "ClusterQueue", KUEUE["ClusterQueue"], cluster=True, short=("cq",)),
+    _definition(KUEUE_GROUP, "v1beta2", "LocalQueue", KUEUE["LocalQueue"], short=("queue", "queues", "lq")),
+    _definition(KUEUE_GROUP, "v1beta2", "ClusterQueue", KUEUE["ClusterQueue"], cluster=True, short=("cq",)),
     _definition(
-        KUEUE_GROUP, "v1beta1", "ResourceFlavor", KUEUE["ResourceFlavor"], cluster=True, short=("rf",)
+        KUEUE_GROUP, "v1beta2", "ResourceFlavor", KUEUE["ResourceFlavor"], cluster=True, short=("rf",)
     ),
-    _definition(KUEUE_GROUP, "v1beta1", "Workload", KUEUE["Workload"], short=("wl",)),
+    _definition(KUEUE_GROUP, "v1beta2", "Workload", KUEUE["Workload"], short=("wl",)),
     _definition("ray.io", "v1", "RayCluster", RAY["RayCluster"]),
     _definition("ray.io", "v1", "RayJob", RAY["RayJob"]),
 )

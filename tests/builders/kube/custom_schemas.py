@@ -1,6 +1,6 @@
 """Schemas of Kueue's and KubeRay's custom resources, as far as launching jobs meets them.
 
-The fields' names and types are those of Kueue v1beta1 and KubeRay v1; pod templates are checked by
+The fields' names and types are those of Kueue v1beta2 and KubeRay v1; pod templates are checked by
 Kubernetes' own schema.
 """
 
