@@ -86,7 +86,7 @@ def _training(case: Case, arguments: argparse.Namespace) -> Any:
         micro_batch_sequences=case.micro,
         precision="bf16",
         zero_stage=STAGES[case.way],
-        compile=case.compile,  # type: ignore[arg-type]
+        compile=case.compile,
         recompute_every=case.recompute,
         document_masking=bool(case.documents),
         processes_per_node=1,

@@ -50,6 +50,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", help=f"values, the base first; by default {default}")
     parser.add_argument("--steps", type=int, default=12, help="measured, after two that warm up")
     parser.add_argument("--accumulate", type=int, default=8, help="micro-batches of a step")
+    parser.add_argument("--longest", type=float, default=240.0, help="seconds of a case")
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
     parser.add_argument("--peak-tflops", type=float, help="of a card that is not known")
     parser.add_argument("--small", action="store_true", help="a tiny model, and nothing is kept")
@@ -93,8 +94,8 @@ def cases(arguments: argparse.Namespace) -> Iterator[Case]:
     base = {name: given[0] for name, given in values.items()}
     others = ({**base, name: value} for name, given in values.items() for value in given[1:])
     for one in itertools.chain([base], others):
-        counts = {name: int(one[name]) for name in ("micro", "recompute", "documents")}
-        yield Case(**{**one, **counts})
+        micro, recompute, documents = (int(one[name]) for name in ("micro", "recompute", "documents"))
+        yield Case(one["shape"], one["way"], one["compile"], micro, recompute, documents)
 
 
 def compare(page: Page, arguments: argparse.Namespace) -> None:
@@ -102,7 +103,7 @@ def compare(page: Page, arguments: argparse.Namespace) -> None:
     page.table(COLUMNS)
     found: dict[Case, Figures] = {}
     for case in cases(arguments):
-        figures = apart(case)
+        figures = apart(case, arguments.longest)
         if "trouble" in figures:
             page.row([case.words, str(figures["trouble"]), "-", "-", "-"])
             continue
@@ -142,13 +143,17 @@ def say_ratios(page: Page, found: dict[Case, Figures]) -> None:
         )
 
 
-def apart(case: Case) -> Figures:
-    """One measurement in a process of its own; what went wrong, where something did."""
+def apart(case: Case, longest_seconds: float) -> Figures:
+    """One measurement in a process of its own; or, as trouble, why there is none: the others go on."""
     command = [sys.executable, __file__, *sys.argv[1:], "--one", json.dumps(case.__dict__)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=longest_seconds)
+    except subprocess.TimeoutExpired:
+        return {"trouble": f"not done in {longest_seconds:g} s"}
     line = next((line for line in done.stdout.splitlines() if line.startswith("FIGURES")), None)
     if line is None:
-        sys.exit(f"{case.words} failed:\n{done.stderr[-2_000:]}")
+        print(f"{case.words} failed:\n{done.stderr[-2_000:]}", file=sys.stderr)
+        return {"trouble": "failed"}
     figures: Figures = json.loads(line.removeprefix("FIGURES"))
     return figures
 
