@@ -169,6 +169,14 @@ def compare(
     return ratio
 
 
+def require_gpu(instead: str) -> None:
+    """End with a line where there is no GPU; it says what may be done instead."""
+    import torch
+
+    if not torch.cuda.is_available():
+        sys.exit(f"{Path(sys.argv[0]).stem}: there is no GPU here; run it where there is one, or {instead}")
+
+
 def peak_bytes() -> int:
     """Most memory this process has held since it began to run its program; the system's count of resources
     would include that of the process it was forked from."""

@@ -24,6 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from measure import require_gpu
 from page import ROOT, Page
 
 WAYS = {
@@ -48,6 +49,9 @@ def main() -> None:
     if arguments.way:
         globals()[f"train_{arguments.way}"](arguments)
         return
+    if arguments.device == "cuda":
+        require_gpu("leave --device out")
+    settings(arguments)  # ends here where the tokens are missing
     ways = ["plain", "processes", "bf16", "ours"] if arguments.device == "cpu" else ["plain", "alone", "ours"]
     figures: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
     for _ in range(arguments.repeats):

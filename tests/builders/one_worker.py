@@ -67,9 +67,16 @@ def two_laws() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     }
 
 
-def train(folder: Path, store: TokenStore, *, initial: Path | None = None, **settings: object) -> Trained:
+def train(
+    folder: Path,
+    store: TokenStore,
+    *,
+    initial: Path | None = None,
+    saved_at: str = "",
+    **settings: object,
+) -> Trained:
     """Run the worker to its end."""
-    code, said = ended(started(folder, store, initial=initial, **settings))
+    code, said = ended(started(folder, store, initial=initial, saved_at=saved_at, **settings))
     assert code == 0, said[-4_000:]
     return Trained(store, folder)
 
@@ -80,6 +87,7 @@ def started(
     schedule: Schedule = SCHEDULE,
     *,
     initial: Path | None = None,
+    saved_at: str = "",
     **settings: object,
 ) -> "subprocess.Popen[str]":
     """Start the worker as torchrun would, alone, where a compilation of DeepSpeed's was killed before."""
@@ -95,7 +103,7 @@ def started(
         tokens=str(store.folder),
         scratch=str(folder / "scratch"),
         output=str(folder / "output"),
-        checkpoints=str(folder / "scratch"),
+        checkpoints=saved_at or str(folder / "scratch"),
         copies=str(folder / "copies"),
         accelerator="cpu",
         initial=str(initial) if initial else None,

@@ -46,7 +46,12 @@ class Held:
     code: str = "InternalError"
 
 
-Fault = Refused | Cut | Late | Held
+@dataclass(frozen=True)
+class Gone:
+    """Nothing: the connection ends, and what was asked for is not done."""
+
+
+Fault = Refused | Cut | Late | Held | Gone
 Faults = Callable[[str, str], Fault | None]
 """The fault of a request, given its kind and the path that it is about, or None."""
 
@@ -139,6 +144,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.proxy.asked[kind] += 1
         if fault is not None:
             self.proxy.met[kind, type(fault).__name__] += 1
+        if isinstance(fault, Gone):
+            self.close_connection = True
+            return
         if isinstance(fault, Refused):
             words = ERROR.format(fault.code, "it is refused").encode()
             self._answer(fault.status, {"Content-Type": "application/xml"}, words)

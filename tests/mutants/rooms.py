@@ -17,8 +17,14 @@ CLOSEST = {
     "proxies": ("proxies", "search"),
     "tokens": ("tokens",),
     "training": ("training",),
+    "evaluation": ("evaluation",),
+    "forecast": ("forecast", "search"),
+    "launch": ("launch", "training"),
     "models/measurement.py": ("models", "proxies", "quality"),
     "models/optimisation.py": ("models", "proxies", "training"),
+    "models/attention.py": ("models",),
+    "models/sizes.py": ("models", "training"),
+    "models/schedules.py": ("models", "training"),
     "dedup": ("dedup",),
 }
 """Rooms and modules of the package, each with the folders of ``tests/engine`` that are closest to it."""

@@ -11,9 +11,10 @@ from mashbill.artifacts import open_store
 from mashbill.cli.answers import say, warn
 from mashbill.cli.run import run_up_to
 from mashbill.config import PipelineConfig, load_config, parse_overrides
-from mashbill.errors import DataError
+from mashbill.errors import DataError, RunError
 from mashbill.mixtures import Forecast
 from mashbill.mixtures.forecast import FinalLoss
+from mashbill.storage import LOCAL, scheme_of
 
 SHOWN_STEPS = 8
 TASK_COLUMNS = ("loss", "error")
@@ -75,13 +76,15 @@ def forecast_words(found: Forecast) -> Iterator[Any]:
 
 
 def finished_forecast(config: PipelineConfig, parameters: int) -> Forecast | None:
-    """The newest forecast of a model of this size and budget, where artifacts are on this machine: a recipe
-    is looked at without a network."""
-    if "://" in config.artifacts or "://" in config.resolve(config.artifacts):
+    """The newest forecast of a model of this size and budget, where there are artifacts that can be looked
+    at."""
+    artifacts = config.resolve(config.artifacts)
+    if scheme_of(artifacts) == LOCAL and not Path(artifacts).is_dir():
         return None
-    if not Path(config.resolve(config.artifacts)).is_dir():
+    try:
+        made = open_store(config).newest("forecast")
+    except RunError:
         return None
-    made = open_store(config).newest("forecast")
     if made is None:
         return None
     found, training = Forecast.read(made), config.training

@@ -10,7 +10,7 @@ from mashbill.cli.answers import show
 from mashbill.cli.forecast import finished_forecast, forecast_words
 from mashbill.cli.mixture_options import read_tokens
 from mashbill.config import PipelineConfig, load_config, parse_overrides
-from mashbill.errors import ConfigError, DataError, Problems
+from mashbill.errors import ConfigError, DataError, Problems, RunError
 from mashbill.storage import LOCAL, scheme_of
 
 if TYPE_CHECKING:
@@ -29,11 +29,14 @@ def print_dry_run(path: Path, assignments: list[str], available: Path | None, *,
     from mashbill.training.dry_run import dry_run
 
     config = load_config(path, parse_overrides(assignments))
-    found = dry_run(config, known_of(config, available))
-    foreseen = finished_forecast(config, found.figures.parameters) if found.figures else None
+    known = known_of(config, available)
+    found = dry_run(config, known)
+    foreseen = None
+    if found.figures and not known.unseen:
+        foreseen = finished_forecast(config, found.figures.parameters)
     if as_json:
-        values = asdict(found)
-        figures = values.pop("figures") or {}
+        values, figures = asdict(found), found.figures.model_dump() if found.figures else {}
+        del values["figures"]
         said = {"forecast": foreseen.as_json()} if foreseen else {}
         print(json.dumps({**figures, **values, **said}))  # noqa: T201
     else:
@@ -45,7 +48,8 @@ def print_dry_run(path: Path, assignments: list[str], available: Path | None, *,
 
 
 def known_of(config: PipelineConfig, available: Path | None) -> "Known":
-    """What is there of tokens and mixture: of a file, else of artifacts on this machine.
+    """What is there of tokens and mixture: of a file, else of artifacts, wherever they are; where a store
+    cannot be looked at, that is told.
 
     Raises:
         DataError: the file, or an artifact, will not do.
@@ -54,13 +58,23 @@ def known_of(config: PipelineConfig, available: Path | None) -> "Known":
 
     if available is not None:
         return Known(tokens=read_available(available, config.mixture_names))
-    artifacts = config.resolve(config.artifacts)
-    if scheme_of(artifacts) != LOCAL or not Path(artifacts, "tokenize").is_dir():
-        return Known()
+    if scheme_of(config.resolve(config.artifacts)) == LOCAL:
+        return _known_of_artifacts(config)
+    try:
+        return _known_of_artifacts(config)
+    except (ConfigError, RunError) as error:
+        return Known(unseen=f"what is there of tokens is left open, as it cannot be looked at: {error}")
+
+
+def _known_of_artifacts(config: PipelineConfig) -> "Known":
+    from mashbill.artifacts import open_store
     from mashbill.mixtures import Choice
     from mashbill.stages import finished_stages
     from mashbill.tokens import TokenStore
+    from mashbill.training.dry_run import Known
 
+    if not open_store(config).manifests("tokenize"):
+        return Known()
     done = finished_stages(config)
     if "tokenize" not in done:
         return Known()
@@ -92,7 +106,7 @@ def _show(path: Path, config: PipelineConfig, found: "DryRun") -> None:
         _show_columns("what is read of each domain", _domain_rows(found))
     micro = config.training.micro_batch_sequences
     _show_columns(f"memory of a rank, micro-batches of {micro} sequences", _memory_rows(config, found))
-    for words in found.idle:
+    for words in (*found.idle, *filter(None, [found.unseen])):
         show(f"note: {words}")
     for setting, words in found.found.items():
         show(f"checked: {setting}: {words}")

@@ -11,7 +11,10 @@ class CheckpointsConfig(Section):
 
     keep: HowItRuns[int] = Field(2, ge=1, description="Last checkpoints that are kept.")
     milestone_steps: HowItRuns[int] = Field(
-        0, ge=0, description="Steps between checkpoints that are kept to the end; 0 keeps none."
+        0,
+        ge=0,
+        description="Steps between checkpoints that are kept to the end, and then as Hugging Face folders "
+        "beside the model; 0 keeps none.",
     )
     retries: HowItRuns[int] = Field(
         3, ge=0, description="Times that a save is tried again, with growing pauses, before it has failed."

@@ -17,11 +17,15 @@ Location = Annotated[str, PROTECTED]
 """A path or an address: of files, models, or machines. Whoever starts a run may not change it by that, unless
 the DAG's author lets them (``config/protected.py``)."""
 HOW = "how it runs"
+LATER = "later"
 Setting = TypeVar("Setting")
 HowItRuns = Annotated[Setting, HOW]
 """A setting of where and how work is done, which changes what is computed by no more than the order in which
 numbers are added up: no part of a result's identity (docs/decisions/0019-how-it-runs.md)."""
 
+Later = Annotated[Setting, LATER]
+"""A setting that came after results were made, and at its default changes nothing of how they are: there it
+is no part of a result's identity, so that those stay."""
 
 Settings = dict[str, Any]
 """Settings as JSON values, by name: they are hashed, and kept in manifests."""
@@ -54,7 +58,11 @@ def _computed(value: Any, dumped: Any) -> Any:
         fields = type(value).model_fields
         settling = value.settled_by() if isinstance(value, Section) else frozenset()
         kept = (name for name in dumped if name in settling or not is_how_it_runs(fields[name]))
-        return {name: _computed(getattr(value, name), dumped[name]) for name in kept}
+        values = {name: getattr(value, name) for name in kept}
+        unsaid = {
+            n for n, given in values.items() if LATER in fields[n].metadata and given == fields[n].default
+        }
+        return {name: _computed(given, dumped[name]) for name, given in values.items() if name not in unsaid}
     if isinstance(value, Mapping):
         pairs = zip(value.values(), dumped.items(), strict=True)
         return {key: _computed(inner, plain) for inner, (key, plain) in pairs}

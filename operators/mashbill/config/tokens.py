@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from mashbill.config.section import Location, Section
+from mashbill.config.section import Later, Location, Section
 
 
 class TokensConfig(Section):
@@ -18,6 +18,13 @@ class TokensConfig(Section):
         "tokenizer has, or <|endoftext|> where one is trained.",
     )
     vocabulary: int = Field(4_096, ge=300, le=1_000_000, description="Tokens of the trained vocabulary.")
+    least_uses: Later[int] = Field(
+        0,
+        ge=0,
+        description="Uses in training text below which a token of a byte-pair tokenizer is dropped from the "
+        "vocabulary, and its text spelt with those it is made of; 1 drops what is not used at all. Text is "
+        "then tokenized twice; 0 keeps all tokens.",
+    )
     training_bytes: int = Field(
         20_000_000, ge=10_000, description="Text the tokenizer is trained on, in bytes."
     )

@@ -17,7 +17,7 @@ from mashbill.evaluation.check import tasks_folder
 from mashbill.evaluation.model import bits_by_set, load_exported, logit_difference, write_samples
 from mashbill.evaluation.record import Evaluation, MeasuredModel, TaskScores, told_of
 from mashbill.evaluation.scores import differences
-from mashbill.mixtures import Choice, ScheduleChoice
+from mashbill.mixtures import Choice, Recipes, ScheduleChoice
 from mashbill.mixtures.choice import CHOSEN, NATURAL
 from mashbill.models.huggingface import MODELS
 from mashbill.tokens import TokenStore
@@ -48,7 +48,7 @@ def measure_model(run: StageRun) -> Counts:
     name, settings = str(run.part), run.config.evaluation
     folder, store = run.inputs["train"].folder(f"{MODELS}/{name}"), TokenStore(run.inputs["tokenize"])
     run.progress(0.0, "measuring bits per byte")
-    bits = bits_by_set(folder, store, settings)
+    bits = bits_by_set(folder, store, settings, apart=_read_apart(run.inputs["train"], name))
     theirs, tokenizer = load_exported(folder)
     difference = logit_difference(folder, theirs, store.validation(store.set_names[0]).tokens)
     samples = write_samples(theirs, tokenizer, settings.prompts, count=settings.generate_tokens)
@@ -94,6 +94,12 @@ def evaluate(run: StageRun) -> Counts:
     _write_examples(scores, run.output / EXAMPLES)
     bits = {f"bits_per_byte_{name}": round(value, 4) for name, value in measured.items()}
     return {**bits, "gain_measured": gain, **figures(scores)}
+
+
+def _read_apart(trained: Artifact, name: str) -> bool:
+    """Whether a model read documents apart when it was trained."""
+    recipes = Recipes.read(trained).root if trained.has(Recipes.FILE) else {}
+    return name in recipes and recipes[name].document_masking
 
 
 def _gain(measured: Mapping[str, float], of: str, over: str) -> float | None:

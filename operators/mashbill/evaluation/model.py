@@ -49,12 +49,24 @@ def load_exported(folder: Path) -> tuple[Any, Any]:
         raise DataError(str(folder), what, "give a Hugging Face folder with safetensors") from error
 
 
-def bits_by_set(folder: Path, store: TokenStore, settings: EvaluationConfig) -> dict[str, float]:
-    """Bits per byte of every validation set."""
-    device = device_of(settings)
+def bits_by_set(
+    folder: Path, store: TokenStore, settings: EvaluationConfig, *, apart: bool = False
+) -> dict[str, float]:
+    """Bits per byte of every validation set.
+
+    Args:
+        folder: of the model.
+        store: the sets.
+        settings: where the model runs.
+        apart: whether documents are kept apart, as they were when the model was trained.
+    """
+    device, end_of_text = device_of(settings), store.end_of_text if apart else None
     model = load_model(folder).to(device)
     sets = map(store.validation, store.set_names)
-    return {one.name: bits_per_byte(model, one.tokens, one.bytes, device=device) for one in sets}
+    return {
+        one.name: bits_per_byte(model, one.tokens, one.bytes, device=device, end_of_text=end_of_text)
+        for one in sets
+    }
 
 
 def logit_difference(folder: Path, theirs: Any, tokens: np.ndarray) -> float:

@@ -2,6 +2,7 @@
 the error."""
 
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -22,6 +23,8 @@ PROGRESS = "progress.json"
 LOG = "torchrun.log"
 KEEP_ALIVE_SECONDS, KEEP_ALIVE_ATTEMPTS = 2, 3
 """Between the signs of life of a node, and how many may be missed before the others go on without it."""
+ROOM_FOR_WORDS = 16_384
+"""Bytes that a disk must have free for the words of those that fail to be in the log."""
 ASKED_TO_END, PAUSED = "asked-to-end", "paused"
 """Files beside the log: by the first the processes are asked to end, by the second they say that they have
 saved, and are to go on later."""
@@ -69,6 +72,11 @@ def torchrun(
         step = (scratch / PAUSED).read_text()
         raise PausedError("training", f"was asked to end and saved at step {step}", "run again to go on")
     if child.exit_code:
+        if shutil.disk_usage(scratch).free < ROOM_FOR_WORDS:
+            what = (
+                "lies on a disk that is full, and the training ended, which may have found no room for words"
+            )
+            raise RunError(str(scratch), what, "free the disk; rerun to resume from the last checkpoint")
         raise RunError(
             "torchrun",
             f"exited with {child.exit_code}: {child.last_words()}",

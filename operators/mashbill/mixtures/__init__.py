@@ -10,7 +10,7 @@ from mashbill.mixtures.limits import epoch_ceiling, within_ceiling
 from mashbill.mixtures.loader import MixtureLoader
 from mashbill.mixtures.mixture import LossTable, MixtureTable
 from mashbill.mixtures.plan import MixturePlan
-from mashbill.mixtures.recipe import Recipe, RecipeNumber, Recipes
+from mashbill.mixtures.recipe import Budget, Recipe, RecipeNumber, Recipes
 from mashbill.mixtures.rounds import Round, Rounds
 from mashbill.mixtures.schedule import Schedule, ScheduleTable
 from mashbill.mixtures.schedule_choice import ScheduleChoice
@@ -21,6 +21,7 @@ from mashbill.mixtures.validation import Validation
 __all__ = [
     "BaselineMixtures",
     "Batches",
+    "Budget",
     "Choice",
     "Decision",
     "Forecast",

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from mashbill.artifacts import Progress
 from mashbill.errors import DataError
+from mashbill.models.attention import Documents
 from mashbill.models.huggingface import know_own_models
 from mashbill.models.optimisation import resolve_precision
 from mashbill.models.stack import Stack
@@ -23,7 +24,14 @@ from mashbill.models.transformer import Transformer
 TOKENS_A_BATCH = 4_096
 
 
-def bits_per_byte(model: Transformer, tokens: np.ndarray, text_bytes: int, *, device: str = "cpu") -> float:
+def bits_per_byte(
+    model: Transformer,
+    tokens: np.ndarray,
+    text_bytes: int,
+    *,
+    device: str = "cpu",
+    end_of_text: int | None = None,
+) -> float:
     """Bits per byte of a token stream.
 
     Args:
@@ -31,10 +39,12 @@ def bits_per_byte(model: Transformer, tokens: np.ndarray, text_bytes: int, *, de
         tokens: [tokens] ids, end-of-text after each document.
         text_bytes: UTF-8 bytes of the text they stand for.
         device: where the model is.
+        end_of_text: keeps documents apart, as training did: each is read as if it were alone, and, as of a
+            stream, all but its first token are predicted; without it the stream is one text.
     """
     was_training = model.training
     model.eval()
-    nats = _nats(model, tokens, torch.device(device), members=1)
+    nats = _nats(model, tokens, torch.device(device), members=1, end_of_text=end_of_text)
     model.train(was_training)
     return float(nats) / math.log(2) / text_bytes
 
@@ -48,10 +58,15 @@ def stacked_bits_per_byte(
 
 @torch.no_grad()
 def _nats(
-    model: Transformer | Stack, tokens: np.ndarray, device: torch.device, *, members: int
+    model: Transformer | Stack,
+    tokens: np.ndarray,
+    device: torch.device,
+    *,
+    members: int,
+    end_of_text: int | None = None,
 ) -> torch.Tensor:
     """The cross-entropy of a stream, a value a model: every token is predicted once, in windows of the
-    context."""
+    context, or of documents that are kept apart all but their first."""
     context = model.shape.context
     stream = torch.from_numpy(np.asarray(tokens, np.int64)).to(device)
     windows = (len(stream) - 1) // context
@@ -60,18 +75,19 @@ def _nats(
     whole = windows * context
     inputs, targets = stream[:whole].view(windows, context), stream[1 : whole + 1].view(windows, context)
     rows = max(1, TOKENS_A_BATCH // (context * members))
+    cuts = [
+        (inputs[start : start + rows], targets[start : start + rows]) for start in range(0, windows, rows)
+    ]
+    if whole < len(stream) - 1:
+        cuts.append((stream[None, whole:-1], stream[None, whole + 1 :]))
     with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-        for start in range(0, windows, rows):
-            losses = model.token_losses(inputs[start : start + rows], targets[start : start + rows])
+        for given, wanted in cuts:
+            if end_of_text is None:
+                losses = model.token_losses(given, wanted)
+            else:
+                assert isinstance(model, Transformer), "a stack reads no documents apart"
+                losses = model.token_losses(given, wanted, Documents.of(given, end_of_text))
             total = total + losses.double().sum((-1, -2)).cpu()
-        if whole < len(stream) - 1:
-            total = (
-                total
-                + model.token_losses(stream[None, whole:-1], stream[None, whole + 1 :])
-                .double()
-                .sum((-1, -2))
-                .cpu()
-            )
     return total
 
 

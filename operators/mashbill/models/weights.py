@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from mashbill.errors import DataError
+from mashbill.errors import DataError, RunError, one_line
 from mashbill.models.folder import MEND, read_json, refuse_cut_short
 
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -23,13 +23,20 @@ def write_weights(
         tensors: contiguous, on the CPU.
         folder: where.
         max_shard_bytes: bytes of tensors in a file at most; a larger tensor has a file of its own.
+    Raises:
+        RunError: the disk does not take them.
     """
     from huggingface_hub import split_torch_state_dict_into_shards
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     split = split_torch_state_dict_into_shards(dict(tensors), max_shard_size=max_shard_bytes)
     for name, held in split.filename_to_tensors.items():
-        save_file({one: tensors[one] for one in held}, folder / name, metadata={"format": "pt"})
+        try:
+            save_file({one: tensors[one] for one in held}, folder / name, metadata={"format": "pt"})
+        except SafetensorError as error:
+            what = f"cannot be written ({one_line(error)})"
+            raise RunError(str(folder / name), what, "free the disk and rerun") from error
     if split.is_sharded:
         index = {"metadata": split.metadata, "weight_map": split.tensor_to_filename}
         (folder / INDEX).write_text(json.dumps(index, indent=2, sort_keys=True), encoding="utf-8")

@@ -90,6 +90,7 @@ class Facts:
 
     Attributes:
         name: of the pipeline; stages: what each did; domains: how each fared.
+        continued: model that the final training went on from, if it did.
         choice, schedule, decision, validation, forecast, evaluation, recipes, events: records of the later
             stages.
         rejected, lost, filters, held_out, clusters, duplicates, samples, quality: what curation kept and
@@ -101,6 +102,7 @@ class Facts:
     name: str
     stages: Sequence[Mapping[str, Any]]
     domains: Sequence[Row]
+    continued: str | None
     choice: Choice
     schedule: ScheduleChoice
     decision: Decision
@@ -171,6 +173,7 @@ def gather(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> Facts:
         name=config.name,
         stages=[_stage(name, artifact) for name, artifact in inputs.items()],
         domains=_domains(config, inputs, choice),
+        continued=config.training.initial,
         choice=choice,
         schedule=ScheduleChoice.read(inputs["schedule"]),
         decision=Decision.read(inputs["gate"]),

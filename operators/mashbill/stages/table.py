@@ -222,7 +222,7 @@ _TRAINING = (
         needs=MACHINES,
         durable=True,
         external="mashbill.training.initial:initial_identity",
-        version=3,
+        version=4,
     ),
     Stage(
         name="evaluate",
@@ -235,7 +235,7 @@ _TRAINING = (
         parts="mashbill.evaluation.evaluate:evaluate_parts",
         run_part="mashbill.evaluation.evaluate:measure_model",
         needs=A_GPU,
-        version=2,
+        version=3,
     ),
 )
 
@@ -245,7 +245,7 @@ _REPORT = Stage(
     sections=WHOLE,
     inputs=tuple(row.name for row in (*_CURATION, *_MIXTURE, *_TRAINING)),
     run="mashbill.reports.report:report",
-    version=3,
+    version=4,
 )
 
 _ROWS = {"curation": _CURATION, "mixture": _MIXTURE, "training": (*_TRAINING, _REPORT)}

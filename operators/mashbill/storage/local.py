@@ -153,8 +153,14 @@ class LocalStorage:
         """Remove a folder, out of the way first so that no reader sees half of it."""
         place = self.place(key)
         if place.exists():
-            trash = self.workspace() / f"discarded-{os.getpid()}-{os.urandom(4).hex()}"
-            place.rename(trash)
+            name = f"discarded-{os.getpid()}-{os.urandom(4).hex()}"
+            trash = self.workspace() / name
+            try:
+                place.rename(trash)
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+                trash = place.rename(place.with_name(f".{name}"))  # another disk is mounted here
             shutil.rmtree(trash)
 
     def refuse_unusable(self, where: str) -> None:

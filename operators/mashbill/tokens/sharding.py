@@ -44,6 +44,7 @@ class TokenJob:
         config: share and bound of the validation text.
         seed: of the split.
         max_domain_bytes: text tokenized of each set, in bytes; None means all.
+        tokenizer: key of the tokenizer.
     """
 
     output: Output
@@ -54,6 +55,7 @@ class TokenJob:
     config: TokensConfig
     seed: int
     max_domain_bytes: int | None
+    tokenizer: str = TOKENIZER
 
 
 @dataclass(frozen=True)
@@ -173,8 +175,20 @@ def _written(job: TokenJob, piece: Piece, record: str) -> TokenizedPart:
 def _write_piece(job: TokenJob, piece: Piece, writers: dict[str, ShardWriter]) -> Unknown:
     """Send each document to its split; validation documents past the bound train, or are left out of a
     reference."""
-    tokenizer, encoder = _encoder(job)
-    held, unknown = piece.held_before, Unknown(job.unknown)
+    tokenizer, encoder = encoder_of(job)
+    unknown = Unknown(job.unknown)
+    for batch, sizes, chosen in documents_of(job, piece):
+        encoded = encoder.encode(batch["text"])
+        unknown.look(tokenizer, batch["text"], encoded)
+        for split, mask in (("validation", chosen), ("train", ~chosen)):
+            if split in writers:
+                writers[split].write(encoded, int(sizes[mask].sum()), np.flatnonzero(mask))
+    return unknown
+
+
+def documents_of(job: TokenJob, piece: Piece) -> Iterator[tuple[pa.RecordBatch, np.ndarray, np.ndarray]]:
+    """Documents of a partition in batches, with [documents] bytes of text and whether each validates."""
+    held = piece.held_before
     for batch in _within(job, piece):
         sizes = _sizes(batch)
         chosen = _validating(batch, piece.share, job.seed)
@@ -182,12 +196,7 @@ def _write_piece(job: TokenJob, piece: Piece, writers: dict[str, ShardWriter]) -
         before = np.concatenate([[held], after[:-1]])
         held = int(after[-1]) if len(after) else held
         chosen &= before < job.config.max_validation_bytes
-        encoded = encoder.encode(batch["text"])
-        unknown.look(tokenizer, batch["text"], encoded)
-        for split, mask in (("validation", chosen), ("train", ~chosen)):
-            if split in writers:
-                writers[split].write(encoded, int(sizes[mask].sum()), np.flatnonzero(mask))
-    return unknown
+        yield batch, sizes, chosen
 
 
 def _within(job: TokenJob, piece: Piece) -> Iterator[pa.RecordBatch]:
@@ -200,10 +209,10 @@ def _within(job: TokenJob, piece: Piece) -> Iterator[pa.RecordBatch]:
         yield batch
 
 
-def _encoder(job: TokenJob) -> tuple[Any, Encoder]:
+def encoder_of(job: TokenJob) -> tuple[Any, Encoder]:
     """The tokenizer, and an encoder that this thread alone uses; it keeps its table from partition to
     partition."""
-    content = job.shared.read(TOKENIZER)
+    content = job.shared.read(job.tokenizer)
     if getattr(_mine, "content", None) != content:
         tokenizer = tokenizer_of(content)
         _mine.content, _mine.pair = content, (tokenizer, Encoder(tokenizer))

@@ -6,6 +6,7 @@ import tempfile
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from mashbill.tokens.sharding import (
 from mashbill.tokens.shards import INDEX, NO_TOKENS, TOKENIZER, write_index
 from mashbill.tokens.tokenizer import end_of_text_id, load_tokenizer, train_tokenizer
 from mashbill.tokens.unknown import Unknown, drops_unknown, unknown_id
+from mashbill.tokens.used import WHOLE, shrink
 from mashbill.tokens.vocabulary import vocabulary_size
 
 log = logging.getLogger(__name__)
@@ -94,16 +96,24 @@ def write_token_store(
     with tempfile.TemporaryDirectory(dir=into.folder) as passing:
         kept = shared or open_storage(passing, Path(passing))
         progress(0.0, "training the tokenizer" if tokenizer_path is None else "loading the tokenizer")
-        tokenizer = _tokenizer(documents, config, tokenizer_path, shared=kept, engine=on)
-        job = _job(tokenizer, config, seed=seed, output=into, shared=kept, max_domain_bytes=max_domain_bytes)
+        key = WHOLE if config.least_uses else TOKENIZER
+        tokenizer = _tokenizer(documents, config, tokenizer_path, shared=kept, engine=on, key=key)
+        how = partial(
+            _job, config=config, seed=seed, output=into, shared=kept, max_domain_bytes=max_domain_bytes
+        )
         given = ((documents, "domain"), (references, "reference"))
         everything = [SetOfDocuments(n, kind, parts) for sets, kind in given for n, parts in sets.items()]
+        effect: Counts = {}
+        if config.least_uses:
+            effect = shrink(replace(how(tokenizer), tokenizer=WHOLE), everything, on, progress=progress)
+            tokenizer = tokenizer_of(kept.read(TOKENIZER))
+        job = how(tokenizer)
         sets, unknown = _tokenize(job, everything, on, progress=progress)
         with into.writing(TOKENIZER) as path:
             path.write_bytes(kept.read(TOKENIZER))
     vocabulary = vocabulary_size(tokenizer)
     write_index(into.folder, vocabulary, job.dtype, end_of_text=job.end_of_text, sets=sets)
-    return {**_summary(sets, vocabulary), **unknown.counts()}
+    return {**_summary(sets, vocabulary), **unknown.counts(), **effect}
 
 
 def _tokenizer(
@@ -113,16 +123,17 @@ def _tokenizer(
     *,
     shared: Storage,
     engine: EngineConfig,
+    key: str,
 ) -> Any:
     """The tokenizer that was given, or is trained unless a killed attempt has; tasks find it where they all
-    reach it."""
-    if not shared.exists(TOKENIZER):
+    reach it, at a key."""
+    if not shared.exists(key):
         tokenizer = train_tokenizer(documents, config, engine) if given is None else load_tokenizer(given)
         end_of_text_id(tokenizer, given, config.end_of_text)
         made = shared.passing() / f"{uuid.uuid4().hex}.json"
         tokenizer.save(str(made))
-        shared.put(made, TOKENIZER)
-    tokenizer = tokenizer_of(shared.read(TOKENIZER))
+        shared.put(made, key)
+    tokenizer = tokenizer_of(shared.read(key))
     if drops_unknown(tokenizer):
         what = "%s drops characters that it does not know, and bits per byte don't count them"
         log.warning(what, given)
@@ -134,8 +145,8 @@ def _tokenizer(
 
 def _job(
     tokenizer: Any,
-    config: TokensConfig,
     *,
+    config: TokensConfig,
     seed: int,
     output: Output,
     shared: Storage,

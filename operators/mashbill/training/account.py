@@ -2,9 +2,11 @@
 far it is."""
 
 import csv
+import io
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from mashbill.launch.torchrun import PROGRESS
 from mashbill.mixtures.forecast import Band
 from mashbill.training.metrics import Metrics, StepRecord, over_ranks
 from mashbill.training.pace import Pace
+from mashbill.training.patient_file import PatientFile
 
 log = logging.getLogger(__name__)
 CURVE, EVALUATIONS, SAVES, EVENTS = "curve.csv", "evaluations.csv", "saves.csv", "events.jsonl"
@@ -50,6 +53,7 @@ class Account:
         self.band: Band | None = None
         self.target: Mapping[str, float] = {}
         self.outside = False
+        self.files: dict[str, PatientFile] = {}
 
     def hold_against(self, band: Band | None, target: Mapping[str, float]) -> None:
         """Watch whether training stays within a forecast.
@@ -104,7 +108,8 @@ class Account:
                 **_memory(),
             )
             self.metrics.stepped(record)
-        self.progress(step / self.pace.steps, self.pace.words(step, loss))
+        with suppress(OSError):  # where the disk is full, which others tell
+            self.progress(step / self.pace.steps, self.pace.words(step, loss))
 
     def evaluated(self, step: int, values: Mapping[str, float]) -> None:
         """Bits per byte of each set were measured."""
@@ -140,8 +145,7 @@ class Account:
         self._note(step, kind, words)
 
     def _note(self, step: int, kind: str, words: str) -> None:
-        with (self.folder / EVENTS).open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step, "kind": kind, "words": words}) + "\n")
+        self._file(EVENTS).add(json.dumps({"step": step, "kind": kind, "words": words}))
 
     def saved(self, step: int, *, stalled: float, seconds: float) -> None:
         """A checkpoint is there.
@@ -159,31 +163,35 @@ class Account:
         if not self.keeps:
             return
         for name in (CURVE, EVALUATIONS, SAVES):
-            path = self.folder / name
-            if path.exists():
-                head, *rows = path.read_text().splitlines()
-                kept = [row for row in rows if int(row.split(",")[0]) <= step]
-                path.write_text("\n".join([head, *kept]) + "\n")
+            self._file(name).keep_while(lambda row: int(row.split(",")[0]) <= step)
         if self.metrics is None:
             self.metrics = Metrics(self.folder, self.settings, name=self.folder.name, step=step)
         else:
             self.metrics.back_to(step)
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write what is left, and tell what there is no room for."""
+        for file in self.files.values():
+            file.settle()
         if self.metrics is not None:
             self.metrics.close()
 
     def _add(self, name: str, head: Sequence[str], row: Sequence[Any]) -> None:
         if not self.keeps:
             return
-        path = self.folder / name
-        new = not path.exists()
-        with path.open("a", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            if new:
-                writer.writerow(head)
-            writer.writerow(row)
+        self._file(name).add(_row(row), _row(head))
+
+    def _file(self, name: str) -> PatientFile:
+        if name not in self.files:
+            self.files[name] = PatientFile(self.folder / name, log.warning, headed=name != EVENTS)
+        return self.files[name]
+
+
+def _row(values: Sequence[Any]) -> str:
+    """A row of CSV, without its end."""
+    written = io.StringIO()
+    csv.writer(written, lineterminator="").writerow(values)
+    return written.getvalue()
 
 
 def _memory() -> dict[str, int]:

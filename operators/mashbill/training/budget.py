@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mashbill.config import PipelineConfig, TrainingConfig
 from mashbill.errors import ConfigError
+from mashbill.mixtures import Budget
 from mashbill.models.sizes import flops_per_token, memory_per_rank, parameter_count
 from mashbill.tokens.tokenizer import expected_vocabulary
 from mashbill.training.hardware import expected_cost, expected_seconds, machine
@@ -19,35 +20,6 @@ CHECKPOINT_BYTES = 12
 EXPORT_BYTES = 4
 ROUNDING = 1.01
 """A domain may be read this much more often than max_epochs, as steps are whole."""
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """A recipe's figures, known before anything is trained.
-
-    Attributes:
-        parameters: embeddings among them.
-        flops_per_token: forward and backward.
-        training_flops: of the whole run.
-        memory_per_rank_bytes: weights, gradients and optimiser by ZeRO stage, before activations.
-        world_size: processes.
-        steps: optimiser steps.
-        batch_tokens: tokens of a global batch.
-        gradient_accumulation: micro-batches a process and step.
-        tokens_by_domain: tokens read of each domain.
-        epochs_by_domain: times each domain is read, where what there is of it is known.
-    """
-
-    parameters: int
-    flops_per_token: float
-    training_flops: float
-    memory_per_rank_bytes: dict[str, int]
-    world_size: int
-    steps: int
-    batch_tokens: int
-    gradient_accumulation: int
-    tokens_by_domain: dict[str, int]
-    epochs_by_domain: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -79,7 +51,7 @@ class Storage:
 
     Attributes:
         checkpoint_bytes: of one checkpoint; checkpoints: that are kept at once.
-        export_bytes: of the exported model; total_bytes: of all.
+        export_bytes: of an exported model; total_bytes: of all, with an export of each milestone.
     """
 
     checkpoint_bytes: int
@@ -94,7 +66,7 @@ def forecast(
     available_tokens: Mapping[str, int] | None = None,
     mixture: Mapping[str, float] | None = None,
     vocabulary: int | None = None,
-) -> Forecast:
+) -> Budget:
     """What the training section amounts to.
 
     Args:
@@ -116,7 +88,7 @@ def figures(
     available_tokens: Mapping[str, int] | None = None,
     mixture: Mapping[str, float] | None = None,
     vocabulary: int | None = None,
-) -> Forecast:
+) -> Budget:
     """As ``forecast``, however often a domain is repeated.
 
     Raises:
@@ -133,7 +105,7 @@ def figures(
     numbers = numbers_of(training)
     steps, batch_tokens = int(numbers["steps"].value), int(numbers["batch_tokens"].value)
     tokens = {d: round(mixture.get(d, 0.0) * steps * batch_tokens) for d in domains}
-    return Forecast(
+    return Budget(
         parameters=parameters,
         flops_per_token=per_token,
         training_flops=per_token * steps * batch_tokens,
@@ -169,7 +141,7 @@ def memory_by_stage(training: TrainingConfig, vocabulary: int) -> dict[str, Memo
     return {f"zero {s}": memory_of(training, vocabulary, zero_stage=s) for s in ZERO_STAGES}
 
 
-def expense(training: TrainingConfig, found: Forecast) -> Expense | None:
+def expense(training: TrainingConfig, found: Budget) -> Expense | None:
     """Time and cost of one model; None where no hardware is named."""
     planned, mfu, price = machine(training.hardware), training.hardware.mfu, training.hardware.price
     if planned is None:
@@ -188,15 +160,20 @@ def expense(training: TrainingConfig, found: Forecast) -> Expense | None:
     )
 
 
-def storage(training: TrainingConfig, found: Forecast) -> Storage:
-    """Disk that one model takes: checkpoints that are kept at once, and the export."""
+def storage(training: TrainingConfig, found: Budget) -> Storage:
+    """Disk that one model takes: checkpoints that are kept at once, and exports of it and its milestones."""
     one, export = CHECKPOINT_BYTES * found.parameters, EXPORT_BYTES * found.parameters
-    kept = kept_checkpoints(training, found.steps)
-    return Storage(one, kept, export, one * kept + export)
+    kept, exports = kept_checkpoints(training, found.steps), 1 + milestones(training, found.steps)
+    return Storage(one, kept, export, one * kept + export * exports)
 
 
 def kept_checkpoints(training: TrainingConfig, steps: int) -> int:
     """Checkpoints that lie on disk at the end of a run."""
-    taken, every = (steps - 1) // training.checkpoint_steps, training.checkpoints.milestone_steps
-    milestones = (steps - 1) // math.lcm(every, training.checkpoint_steps) if every else 0
-    return min(taken, training.checkpoints.keep) + milestones
+    taken = (steps - 1) // training.checkpoint_steps
+    return min(taken, training.checkpoints.keep) + milestones(training, steps)
+
+
+def milestones(training: TrainingConfig, steps: int) -> int:
+    """Checkpoints that are kept to the end of a run, and exported then."""
+    every = training.checkpoints.milestone_steps
+    return (steps - 1) // math.lcm(every, training.checkpoint_steps) if every else 0

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from mashbill.artifacts import Part, Record
-from mashbill.errors import DamagedError, DataError, one_line
+from mashbill.errors import DamagedError, DataError, RunError, one_line
 from mashbill.storage import Storage, damaged, sha256_of
 from mashbill.training.fragments import KINDS, WEIGHT, Fragment, Values
 from mashbill.training.guard import GuardState
@@ -71,7 +71,12 @@ def file_name(rank: int, world: int) -> str:
 
 
 def write_fragments(fragments: Sequence[Fragment], path: Path) -> SavedFile:
-    """Write what a process holds to a local file; what is to be known of it."""
+    """Write what a process holds to a local file; what is to be known of it.
+
+    Raises:
+        RunError: the disk does not take it.
+    """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     tensors = {
@@ -79,7 +84,10 @@ def write_fragments(fragments: Sequence[Fragment], path: Path) -> SavedFile:
         for fragment in fragments
         for kind in KINDS
     }
-    save_file(tensors, path)
+    try:
+        save_file(tensors, path)
+    except SafetensorError as error:
+        raise RunError(str(path), f"cannot be written ({one_line(error)})", "free the disk") from error
     named = [(fragment.name, fragment.start, fragment.size) for fragment in fragments]
     return SavedFile(
         name=path.name, bytes=path.stat().st_size, sha256=sha256_of(path), fragments=sorted(named)
@@ -260,7 +268,7 @@ class Checkpoints:
         """Remove all but some, and what saves that were not finished left of steps before the last kept."""
         last = max(kept, default=0)
         folders = {key.split("/")[1] for key in self.storage.keys(FOLDER) if key.count("/") >= 2}
-        for folder in sorted(folders):
+        for folder in sorted(name for name in folders if name[STEP].isdigit()):
             step = int(folder[STEP])
             if step not in kept and step < last:
                 self.storage.discard(f"{FOLDER}/{folder}")

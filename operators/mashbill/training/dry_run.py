@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from mashbill.config import PipelineConfig
 from mashbill.config.check import Check
 from mashbill.errors import ConfigError, MashbillError
+from mashbill.mixtures import Budget
 from mashbill.tokens import TokenStore
 from mashbill.tokens.tokenizer import expected_vocabulary
 from mashbill.training.amounts import size
 from mashbill.training.budget import (
     Expense,
-    Forecast,
     Storage,
     check_epochs,
     expense,
@@ -37,11 +37,13 @@ class Known:
         tokens: training tokens of each domain, where they are known.
         mixture: weight of each domain, where it was chosen.
         vocabulary: tokens of the tokenizer, where there is one.
+        unseen: why it was not looked at, where it could not be.
     """
 
     tokens: Mapping[str, int] | None = None
     mixture: Mapping[str, float] | None = None
     vocabulary: int | None = None
+    unseen: str = ""
 
     @classmethod
     def of_shards(cls, store: TokenStore, mixture: Mapping[str, float] | None) -> "Known":
@@ -77,9 +79,10 @@ class DryRun:
         found: what checks found in order, by setting.
         idle: fields that are set and do nothing.
         problems: that would stop the training.
+        unseen: why what is there was not looked at, where it could not be.
     """
 
-    figures: Forecast | None
+    figures: Budget | None
     numbers: dict[str, Figure]
     non_embedding_parameters: int
     memory: dict[str, Memory]
@@ -88,6 +91,7 @@ class DryRun:
     found: dict[str, str]
     idle: list[str]
     problems: list[Problem]
+    unseen: str
 
 
 def dry_run(config: PipelineConfig, known: Known) -> DryRun:
@@ -112,7 +116,7 @@ def dry_run(config: PipelineConfig, known: Known) -> DryRun:
     for check in (*check_recipe(config), *check_launch(config), *_check_shards(config, known)):
         look(check.setting, check.look)
     numbers: dict[str, Figure] = {}
-    amounts: Forecast | None = None
+    amounts: Budget | None = None
     try:
         numbers = numbers_of(training)
         amounts = figures(config, available_tokens=known.tokens, mixture=known.mixture, vocabulary=vocabulary)
@@ -132,6 +136,7 @@ def dry_run(config: PipelineConfig, known: Known) -> DryRun:
         found=found,
         idle=idle_fields(with_own_table(config)) if not problems else [],
         problems=problems,
+        unseen=known.unseen,
     )
 
 

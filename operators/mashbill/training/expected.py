@@ -4,16 +4,16 @@ import logging
 
 from mashbill.artifacts import StageRun, open_store
 from mashbill.errors import MashbillError
-from mashbill.mixtures import Forecast
+from mashbill.mixtures import Budget, Forecast
 from mashbill.mixtures.choice import CHOSEN
 from mashbill.mixtures.forecast import Band
-from mashbill.training.budget import Forecast as Figures
 
 log = logging.getLogger(__name__)
 
 
-def expected_band(run: StageRun, name: str, figures: Figures) -> Band | None:
-    """The band of the newest forecast that was made of this run; None where there is none.
+def expected_band(run: StageRun, name: str, figures: Budget) -> Band | None:
+    """The band of the newest forecast that was made of this run; None where there is none, or where training
+    goes on from other weights, which a forecast knows nothing of.
 
     It changes nothing of what is trained, so it is no input of the stage: a run goes on where there is none,
     or where it cannot be read.
@@ -23,7 +23,7 @@ def expected_band(run: StageRun, name: str, figures: Figures) -> Band | None:
         name: of the mixture.
         figures: of the recipe.
     """
-    if name != CHOSEN:
+    if name != CHOSEN or run.config.training.initial:
         return None
     try:
         found = _newest_of(run.inputs["mix"].address, run)

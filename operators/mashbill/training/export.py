@@ -1,13 +1,18 @@
 """A checkpoint of a training as a Hugging Face folder, while the training goes on."""
 
+import logging
 import math
+import shutil
 from pathlib import Path
 
+from mashbill.errors import DamagedError
 from mashbill.models.huggingface import save_weights
 from mashbill.storage import open_storage
-from mashbill.training.checkpoint import FOLDER, Checkpoints
+from mashbill.training.checkpoint import FOLDER, NAME, Checkpoints
 from mashbill.training.fragments import WEIGHT
 from mashbill.training.job import Job
+
+log = logging.getLogger(__name__)
 
 
 def training_of(folder: Path) -> Path | None:
@@ -19,16 +24,17 @@ def training_of(folder: Path) -> Path | None:
     return None
 
 
-def export_checkpoint(training: Path, output: Path) -> int:
-    """Write the last checkpoint of a training as a Hugging Face folder; the steps it was taken after.
+def export_checkpoint(training: Path, output: Path, step: int | None = None) -> int:
+    """Write a checkpoint of a training as a Hugging Face folder; the steps it was taken after.
 
     Args:
         training: its scratch folder.
         output: folder to write, made where it is missing.
+        step: of the checkpoint; without it the last.
     Raises:
         DataError: what it was told cannot be read, or the checkpoint is damaged.
     """
-    job, step = Job.read(training), last_step(training)
+    job, step = Job.read(training), last_step(training) if step is None else step
     store, checkpoint = job.token_store(), _checkpoints(training).at(step)
     checkpoint.check(checkpoint.record.files)
     weights = {
@@ -44,6 +50,29 @@ def export_checkpoint(training: Path, output: Path) -> int:
         end_of_text=store.end_of_text,
     )
     return step
+
+
+def export_milestones(training: Path, output: Path) -> list[int]:
+    """Write the milestones of a training, each as a Hugging Face folder named by its step; what is damaged is
+    told and left out.
+
+    Args:
+        training: its scratch folder.
+        output: folder of the folders.
+    Returns:
+        Their steps.
+    """
+    every, exported = Job.read(training).training.checkpoints.milestone_steps, []
+    for step in sorted(_checkpoints(training).steps()):
+        if not every or step % every:
+            continue
+        try:
+            export_checkpoint(training, output / NAME.format(step), step)
+            exported.append(step)
+        except DamagedError as error:
+            shutil.rmtree(output / NAME.format(step), ignore_errors=True)
+            log.warning("the milestone of step %d is left out: %s", step, error)
+    return exported
 
 
 def last_step(training: Path) -> int:

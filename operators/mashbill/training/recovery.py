@@ -2,6 +2,7 @@
 wrong."""
 
 import math
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,9 +65,12 @@ class Recovery:
             RunError: too many failed one after the other.
         """
         for saved in self.saver.news():
+            if saved.retried:
+                self.account.event(saved.step, "checkpoint retried", saved.retried)
             if saved.trouble:
                 words = f"the checkpoint of step {saved.step} failed and training went on: {saved.trouble}"
                 self.account.event(saved.step, "checkpoint failed", words)
+                self.saver.refuse_more_failures(saved)
             else:
                 self.account.saved(saved.step, stalled=saved.stalled, seconds=saved.seconds)
 
@@ -77,7 +81,13 @@ class Recovery:
         return self.saver.failed == 0
 
     def save(self) -> None:
-        """Begin a checkpoint."""
+        """Begin a checkpoint, once the one before has ended.
+
+        Raises:
+            RunError: too many failed one after the other.
+        """
+        since = time.monotonic()
+        self.settle()
         step, batches, rollbacks = self.course.step, self.course.batches, self.course.rollbacks
         guard = self.guard.state()
 
@@ -94,7 +104,7 @@ class Recovery:
                 files=files,
             )
 
-        self.saver.begin(step, list(held(self.engine.engine)), describe)
+        self.saver.begin(step, list(held(self.engine.engine)), describe, since=since)
 
     def resume(self) -> None:
         """Go on from the last checkpoint that is whole, if there is one; what is wrong with others is told.
@@ -113,6 +123,7 @@ class Recovery:
 
     def _begin_at(self, step: int) -> None:
         """Go on after a step; checkpoints of later ones, which are damaged, count for nothing any more."""
+        self.saver.good = step or None
         if self.rank == 0:
             self.saver.checkpoints.forget_after(step)
         self.account.resumed(step)

@@ -5,20 +5,23 @@ A save that fails is tried again with growing pauses. One that failed for good i
 training goes on without it, until too many failed one after the other.
 """
 
+import logging
 import queue
 import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 
 from mashbill.config.final_run import CheckpointsConfig
 from mashbill.errors import MashbillError, RunError, one_line
+from mashbill.storage import LOCAL
 from mashbill.training.checkpoint import (
     CheckpointRecord,
     Checkpoints,
@@ -29,6 +32,8 @@ from mashbill.training.checkpoint import (
 from mashbill.training.fragments import Fragment
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
+Result = TypeVar("Result")
+log = logging.getLogger(__name__)
 Describe = Callable[[list[SavedFile]], CheckpointRecord]
 """The record of a checkpoint, given what the processes wrote."""
 
@@ -42,12 +47,14 @@ class Saved:
         stalled: seconds that training stood still for it: the copy, and the end of the save before.
         seconds: from then to its end.
         trouble: why there is none, where it failed.
+        retried: times that it was tried again, and why, where it was.
     """
 
     step: int
     stalled: float
     seconds: float
     trouble: str | None = None
+    retried: str = ""
 
 
 class Saver:
@@ -57,6 +64,9 @@ class Saver:
         checkpoints: where they go.
         settings: what is kept, and how often a save is tried.
         folder: local, for files on their way.
+
+    Attributes:
+        good: step of the last checkpoint that is whole, as far as it is known.
     """
 
     def __init__(self, checkpoints: Checkpoints, settings: CheckpointsConfig, folder: Path) -> None:
@@ -67,21 +77,22 @@ class Saver:
         self.ended: queue.Queue[Saved] = queue.Queue()
         self.thread: threading.Thread | None = None
         self.failed = 0
+        self.good: int | None = None
 
-    def begin(self, step: int, fragments: Sequence[Fragment], describe: Describe) -> None:
-        """Copy what this process holds, and write it while training goes on.
+    def begin(self, step: int, fragments: Sequence[Fragment], describe: Describe, *, since: float) -> None:
+        """Copy what this process holds, and write it while training goes on; the save before has ended.
 
         Args:
             step: of the checkpoint.
             fragments: what this process holds.
             describe: makes the record, in the first process.
+            since: when training stood still for it, by the monotonic clock.
         """
-        started = time.monotonic()
-        self.wait()
+        assert self.thread is None, "wait for the save before"
         copied = [self._copied(fragment) for fragment in fragments]
         if torch.cuda.is_available():
             torch.cuda.current_stream().synchronize()
-        stalled = time.monotonic() - started
+        stalled = time.monotonic() - since
         self.thread = threading.Thread(
             target=self._save, args=(step, copied, describe), kwargs={"stalled": stalled}, daemon=True
         )
@@ -94,22 +105,29 @@ class Saver:
             self.thread = None
 
     def news(self) -> list[Saved]:
-        """How saves ended since the last call.
-
-        Raises:
-            RunError: too many failed one after the other.
-        """
+        """How saves ended since the last call."""
         found = []
         while not self.ended.empty():
             one = self.ended.get()
             self.failed = self.failed + 1 if one.trouble else 0
+            self.good = self.good if one.trouble else one.step
             found.append(one)
-            if self.failed >= self.settings.failures:
-                last = self.checkpoints.last()
-                rest = f"the last good one is of step {last}" if last is not None else "there is no good one"
-                what = f"failed {self.failed} times one after the other ({one.trouble}); {rest}"
-                raise RunError("checkpoint", what, "mend the storage, and run again to go on from there")
         return found
+
+    def refuse_more_failures(self, last: Saved) -> None:
+        """End a training whose checkpoints fail.
+
+        Args:
+            last: save that failed.
+        Raises:
+            RunError: too many failed one after the other.
+        """
+        if self.failed >= self.settings.failures:
+            good = (
+                "there is no good one" if self.good is None else f"the last good one is of step {self.good}"
+            )
+            what = f"failed {self.failed} times one after the other ({last.trouble}); {good}"
+            raise RunError("checkpoint", what, "mend the storage, and run again to go on from there")
 
     def _copied(self, fragment: Fragment) -> Fragment:
         """A copy in memory that the next save uses again; pinned, where it comes from a GPU."""
@@ -123,23 +141,37 @@ class Saver:
         return Fragment(fragment.name, fragment.start, values)
 
     def _save(self, step: int, fragments: Sequence[Fragment], describe: Describe, *, stalled: float) -> None:
-        started = time.monotonic()
+        started, retries = time.monotonic(), Retries(self.settings.retries, f"the checkpoint of step {step}")
         mine: SavedFile | str
         try:
-            mine = self._tried(lambda: self._put(step, fragments))
-        except (MashbillError, OSError) as error:
+            mine = retries.tried(lambda: self._put(step, fragments))
+        except Exception as error:  # whatever it is: a thread that died would leave the others waiting
             mine = one_line(error)
         told: list[Any] = [None] * self.world
-        dist.all_gather_object(told, mine, group=self.group)
-        wrong = next((one for one in told if isinstance(one, str)), None)
-        end: list[str | None] = [wrong]
+        dist.all_gather_object(told, (mine, retries.words), group=self.group)
+        written, tries = zip(*told, strict=True)
+        wrong = next((one for one in written if isinstance(one, str)), None)
+        end: list[str | None] = [wrong, next(filter(None, tries), "")]
         if wrong is None and self.rank == 0:
             try:
-                self._tried(lambda: self._name(step, describe(told)))
-            except (MashbillError, OSError) as error:
-                end = [one_line(error)]
+                retries.tried(lambda: self._name(step, describe(list(written))))
+            except Exception as error:  # as above
+                end[0] = one_line(error)
+            end[1] = end[1] or retries.words
         dist.broadcast_object_list(end, src=0, group=self.group)
-        self.ended.put(Saved(step, stalled, time.monotonic() - started, end[0]))
+        if end[0] is not None:
+            self._clear(step)
+        self.ended.put(Saved(step, stalled, time.monotonic() - started, end[0], end[1] or ""))
+
+    def _clear(self, step: int) -> None:
+        """Remove what a save that failed has left, here and, on a disk, where it was to be: the next needs
+        that room."""
+        shutil.rmtree(self.folder / f"saving-{self.rank}", ignore_errors=True)
+        storage, key = self.checkpoints.storage, self.checkpoints.key(step)
+        if self.rank == 0 and storage.scheme == LOCAL:
+            with suppress(OSError):
+                if not storage.exists(f"{key}/{CheckpointRecord.FILE}"):
+                    storage.discard(key)
 
     def _put(self, step: int, fragments: Sequence[Fragment]) -> SavedFile:
         """Write this process's file and hand it to the storage."""
@@ -163,13 +195,35 @@ class Saver:
         milestones = [one for one in steps if every and one % every == 0]
         self.checkpoints.forget([*steps[: self.settings.keep], *milestones])
 
-    def _tried(self, act: Callable[[], Any]) -> Any:
-        """What an act returns, tried again with growing pauses where it fails."""
+
+class Retries:
+    """Tries what may fail again, with growing pauses, and tells.
+
+    Args:
+        times: that it is tried again.
+        what: it is, in words.
+
+    Attributes:
+        words: how often it was tried again, and what was wrong first; empty where it never was.
+    """
+
+    def __init__(self, times: int, what: str) -> None:
+        self.times, self.what, self.count, self.words = times, what, 0, ""
+
+    def tried(self, act: Callable[[], Result]) -> Result:
+        """What an act returns."""
         pause = FIRST_PAUSE_SECONDS
-        for _ in range(self.settings.retries):
+        for _ in range(self.times):
             try:
                 return act()
-            except (MashbillError, OSError):
+            except (MashbillError, OSError) as error:
+                self._tell(one_line(error), pause)
                 time.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
         return act()
+
+    def _tell(self, why: str, pause: float) -> None:
+        log.warning("%s: %s; trying again in %g s", self.what, why, pause)
+        self.count += 1
+        first = self.words.partition(": ")[2] or why
+        self.words = f"{self.what} was tried again {self.count} times: {first}"

@@ -21,16 +21,19 @@ from mashbill.training.budget import forecast
 from mashbill.training.deepspeed_settings import with_own_table
 from mashbill.training.events import Events, events_of
 from mashbill.training.expected import expected_band
+from mashbill.training.export import export_milestones
 from mashbill.training.initial import initial_folder
 from mashbill.training.job import Job
 from mashbill.training.numbers import numbers_of
 from mashbill.training.recipe import deepspeed_config, settled
 
 log = logging.getLogger(__name__)
+MILESTONES = "milestones"
 TABLES = ("curve", "evaluations")
 CURVES, EVALUATIONS = "curves.csv", "evaluations.csv"
 OUTPUTS = {
     f"{MODELS}/": "one Hugging Face folder a mixture",
+    f"{MILESTONES}/": "one a mixture and milestone of its training, where training.checkpoints asks for them",
     CURVES: "loss by step",
     EVALUATIONS: "bits per byte of every set on the way",
     Recipes.FILE: "what each model was trained on, and how",
@@ -93,19 +96,22 @@ def run_train_part(run: StageRun) -> Counts:
     if (run.scratch / EVENTS).exists():
         shutil.copyfile(run.scratch / EVENTS, run.output / EVENTS)
     recipe = Recipe(
-        **asdict(figures),
+        **figures.model_dump(),
         mixture=mixture,
         phases=phases_of(followed),
         numbers={n: RecipeNumber(**asdict(f)) for n, f in numbers_of(config.training).items()},
         deepspeed=deepspeed_config(training),
         versions=_versions(),
+        **({"document_masking": True} if training.document_masking else {}),
     )
     recipe.write(run.output)
+    milestones = export_milestones(run.scratch, run.output / MILESTONES)
     return {
         "steps": figures.steps,
         "tokens": figures.steps * figures.batch_tokens,
         "parameters": figures.parameters,
         "loss": _last_loss(run),
+        **({"milestones": len(milestones)} if milestones else {}),
     }
 
 
@@ -116,6 +122,8 @@ def collect_models(run: StageRun) -> Counts:
     recipes = {}
     for name, part in run.parts.items():
         shutil.copytree(part.folder("model"), run.output / MODELS / name)
+        if part.names(MILESTONES):
+            shutil.copytree(part.folder(MILESTONES), run.output / MILESTONES / name)
         recipes[name] = Recipe.read(part)
     Recipes(recipes).write(run.output)
     events_of(run.parts).write(run.output)

@@ -4,12 +4,13 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
 
-from mashbill.errors import MashbillError
+from mashbill.errors import MashbillError, RunError, one_line
 from mashbill.launch.child import end_with
 from mashbill.launch.torchrun import ASKED_TO_END, PAUSED
 from mashbill.mixtures import MixtureLoader, Schedule
@@ -110,9 +111,13 @@ class Worker:
         self.watch.stop()
 
     def _bits_per_byte(self) -> Mapping[str, float]:
-        """Bits per byte of every set; every rank computes them, as ZeRO 3 needs all ranks in each forward."""
+        """Bits per byte of every set, documents apart where training keeps them so; every rank computes them,
+        as ZeRO 3 needs all ranks in each forward."""
+        apart = self.store.end_of_text if self.training.document_masking else None
         return {
-            name: bits_per_byte(self.engine.module, found.tokens, found.bytes, device=str(self.device))
+            name: bits_per_byte(
+                self.engine.module, found.tokens, found.bytes, device=str(self.device), end_of_text=apart
+            )
             for name, found in ((name, self.store.validation(name)) for name in self.store.set_names)
         }
 
@@ -143,10 +148,15 @@ def main() -> None:
     except MashbillError as error:
         log.error("%s: %s", type(error).__name__, error)
         code = error.exit_code
+    except OSError as error:
+        mend = "mend that (is a disk full?), and run again to go on from the last checkpoint"
+        log.error("RunError: %s", RunError("training", f"cannot go on ({one_line(error)})", mend))
+        code = RunError.exit_code
     except Exception:
         log.exception("training failed")
         code = 1
-    sys.stdout.flush()
+    with suppress(OSError):  # the disk of the log may be full
+        sys.stdout.flush()
     os._exit(code)  # gloo's threads now and then abort an orderly end, and everything is on disk
 
 

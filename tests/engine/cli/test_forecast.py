@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from builders.corpus import corpus_config
 from builders.forecasts import FINAL, write_forecast
+from builders.small_training import small_training
 from mashbill.cli import recipe
 from mashbill.cli.forecast import finished_forecast, forecast_words, read_pairs
 from mashbill.config import PipelineConfig
@@ -15,21 +15,10 @@ from mashbill.mixtures import Forecast
 from mashbill.models.sizes import parameter_count
 from mashbill.training.budget import forecast as figures
 
-TRAINING = """
-[tokens]
-vocabulary = 300
-[training]
-model = { layers = 2, width = 32, heads = 2, kv_heads = 2, feed_forward = 64, context = 32 }
-tokens = 64_000
-batch_sequences = 16
-micro_batch_sequences = 8
-learning_rate = 1e-3
-"""
-
 
 @pytest.fixture
 def config(tmp_path: Path) -> PipelineConfig:
-    return corpus_config(tmp_path, {"a": "a.jsonl", "b": "b.jsonl"}, {"r": "r.jsonl"}, TRAINING)
+    return small_training(tmp_path)
 
 
 def foretold(config: PipelineConfig, **changes: object) -> Forecast:

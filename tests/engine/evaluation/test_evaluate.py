@@ -22,7 +22,7 @@ from mashbill.evaluation.check import check_tasks, task_identity
 from mashbill.evaluation.evaluate import evaluate, evaluate_parts, measure_model
 from mashbill.evaluation.model import load_exported, logit_difference
 from mashbill.evaluation.record import Evaluation
-from mashbill.mixtures import Prediction, Schedule, ScheduleChoice
+from mashbill.mixtures import Prediction, Recipe, Recipes, Schedule, ScheduleChoice
 from mashbill.mixtures.schedule_choice import phases_of
 from mashbill.models.huggingface import save_model
 from mashbill.models.transformer import Transformer
@@ -123,6 +123,35 @@ def test_models_are_measured_as_their_tables_say_and_gains_have_their_signs(
     assert facts["predicted"] == {"chosen": 3.0, "natural": 3.0, "scheduled": 2.5}
     assert counts["gain_measured"] == facts["gain_measured"]
     assert counts["bits_per_byte_natural"] == round(facts["measured"]["natural"], 4)
+
+
+def test_a_model_that_read_documents_apart_is_measured_so(store: TokenStore, tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    nothing: dict[str, float] = {}
+    numbers = {"parameters": 1, "world_size": 1, "steps": 1, "batch_tokens": 1, "gradient_accumulation": 1}
+    flops = {"flops_per_token": 1.0, "training_flops": 1.0}
+    by_name = (
+        "memory_per_rank_bytes",
+        "tokens_by_domain",
+        "epochs_by_domain",
+        "mixture",
+        "numbers",
+        "deepspeed",
+    )
+    given = {**numbers, **flops, **dict.fromkeys((*by_name, "versions"), nothing), "phases": []}
+    masked = Recipe.model_validate({**given, "document_masking": True})
+    Recipes({"scheduled": masked, "chosen": Recipe.model_validate(given)}).write(tmp_path / "train")
+    run = evaluated(store, tmp_path, ("chosen", "scheduled"), generate_tokens=0)
+    measured(run)
+    models = json.loads((run.output / "evaluation.json").read_text())["models"]
+    for name, first_tokens_count in (("chosen", True), ("scheduled", False)):
+        for held in SETS:
+            tokens = store.validation(held).tokens
+            pairs = np.stack([tokens[:-1], tokens[1:]], 1)
+            counted = pairs[first_tokens_count | (pairs[:, 0] != store.end_of_text)]
+            bits = -np.log2(TABLES[name][counted[:, 0], counted[:, 1]]).sum() / (BYTES_A_TOKEN * len(tokens))
+            assert models[name]["bits_per_byte"][held] == pytest.approx(bits, rel=5e-3)
+            assert first_tokens_count or len(counted) < len(pairs)
 
 
 def test_what_was_not_trained_has_no_gain(store: TokenStore, tmp_path: Path) -> None:

@@ -1,10 +1,13 @@
 """Documents that are packed into a sequence are to a model what each is alone."""
 
+import math
+
 import pytest
 import torch
 
 from mashbill.config import ModelShape
 from mashbill.models.attention import Documents
+from mashbill.models.measurement import bits_per_byte
 from mashbill.models.transformer import Transformer
 
 END, VOCABULARY = 7, 50
@@ -34,6 +37,35 @@ def packed(lengths: list[int], seed: int = 0) -> torch.Tensor:
         text[-1] = END
         parts.append(text)
     return torch.cat(parts)
+
+
+def nats_alone(model: Transformer, text: torch.Tensor) -> float:
+    """The cross-entropy of all tokens of a text but the first, read by itself."""
+    if len(text) < 2:
+        return 0.0
+    with torch.no_grad():
+        logarithms = model(text[None, :-1])[0].double().log_softmax(-1)
+    return -float(logarithms.gather(1, text[1:, None]).sum())
+
+
+@pytest.mark.parametrize("lengths", [[1, 2, 30, 70, 5, 1, 64, 40], [500], [64, 64, 64], [3] * 1_500])
+def test_bits_of_documents_kept_apart_are_those_of_each_alone(lengths: list[int]) -> None:
+    model, tokens = large(SHAPES[0]), packed(lengths)
+    context, nats, first = model.shape.context, 0.0, 0
+    for length in lengths:  # what of a document is in another window is read by itself
+        start, end = first, first + length
+        while start < end:
+            cut = min(end, (start // context + 1) * context)
+            nats += nats_alone(
+                model, tokens[start : min(cut + 1, end)]
+            )  # and the token after it is predicted
+            start = cut
+        first = end
+    expected = nats / math.log(2) / 1_000
+    measured = bits_per_byte(model, tokens.numpy(), 1_000, end_of_text=END)
+    assert measured == pytest.approx(expected, rel=0.02)
+    if len(lengths) > 4:
+        assert bits_per_byte(model, tokens.numpy(), 1_000) > 1.02 * measured
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -12,7 +12,7 @@ from mashbill.reports import figures
 from mashbill.reports.report import TEMPLATES
 
 
-def page(measured: dict[str, float], **changes: Any) -> str:
+def page(measured: dict[str, float], continued: str | None = None, **changes: Any) -> str:
     """What the report says of a forecast, in one line."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
@@ -20,7 +20,10 @@ def page(measured: dict[str, float], **changes: Any) -> str:
     environment.filters["thousands"] = lambda value: f"{value:,.0f}"
     drawn = {"forecast": "<svg/>"}
     text = environment.get_template("forecast.html").render(
-        forecast=forecast_of(**changes), evaluation={"measured": measured}, figures=drawn
+        forecast=forecast_of(**changes),
+        evaluation={"measured": measured},
+        figures=drawn,
+        continued=continued,
     )
     return " ".join(re.sub("<[^>]*>", " ", text).split())
 
@@ -38,6 +41,12 @@ def test_what_weakens_it_is_said_and_escaped() -> None:
     said = page({}, cautions=("far <b>out",), unknown=("other weights", "other text"))
     assert "Far &lt;b&gt;out." in said
     assert "A forecast cannot know: other weights; other text." in said
+
+
+def test_a_training_that_went_on_from_other_weights_is_told_beside_it() -> None:
+    said = page({}, continued="s3://models/<first>")
+    assert "went on from the weights of s3://models/&lt;first&gt;, which no run of the forecast knew" in said
+    assert "went on from" not in page({}, continued=None)
 
 
 def test_a_refusal_is_said_and_what_was_switched_off_is_not() -> None:

@@ -139,6 +139,38 @@ def test_second_run_reuses_everything(resumed: Resumed) -> None:
     assert again.stderr.count("reused") == len(json.loads(again.stdout))
 
 
+def test_a_training_goes_on_from_an_earlier_runs_model_and_the_report_says_what_no_forecast_knows(
+    resumed: Resumed,
+) -> None:
+    def ran(*assignments: str) -> dict[str, Path]:
+        sets = [part for one in assignments for part in ("--set", one)]
+        done = subprocess.run(
+            [*command(resumed.home, "all"), *sets], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return {name: Path(stage["address"]) for name, stage in json.loads(done.stdout).items()}
+
+    def losses(stages: dict[str, Path]) -> pd.Series:
+        curves = pd.read_csv(stages["train"] / "curves.csv")
+        return curves[curves["mixture"] == "chosen"]["loss"].reset_index(drop=True)
+
+    first = ran()
+    model = first["train"] / "models" / "chosen"
+    again = ran(f"training.initial={model}", "training.learning_rate=1e-3")
+    assert {name for name in first if first[name] != again[name]} >= {
+        "forecast",
+        "train",
+        "evaluate",
+        "report",
+    }
+    assert [first[name] for name in ("tokenize", "sweep")] == [again[name] for name in ("tokenize", "sweep")]
+    before, after = losses(first), losses(again)
+    assert abs(after[0] - before.iloc[-1]) < 0.5 * (before[0] - before.iloc[-1])
+    said = " ".join((again["report"] / "report.html").read_text().split())
+    assert f"went on from the weights of {model}, which no run of the forecast knew" in said
+    assert "A forecast cannot know: a start from other weights" in said
+
+
 def test_report_tells_of_few_models_and_of_what_repeats_the_reference(resumed: Resumed) -> None:
     result = subprocess.run(command(resumed.home, "all"), capture_output=True, text=True, check=True)
     stages = json.loads(result.stdout)

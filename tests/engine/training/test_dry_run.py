@@ -1,6 +1,7 @@
 """The dry run: TinyLlama's figures, what would stop a training, and fields that do nothing."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,13 @@ NOTHING = Known()
 def config(folder: Path, *lines: str, extra: str = "") -> PipelineConfig:
     settings = "\n".join([LARGE, *lines, extra])
     return corpus_config(folder, {"a": "a.jsonl", "b": "b.jsonl"}, extra=settings)
+
+
+def write_texts(folder: Path) -> None:
+    """Two domains and a reference."""
+    kinds = {"a": "The number {0} comes before the next.", "b": "{0} times {0} is more.", "r": "A text, {0}."}
+    for name, words in kinds.items():
+        write_jsonl(folder / f"{name}.jsonl", [words.format(i) for i in range(300)])
 
 
 def look(folder: Path, *lines: str, extra: str = "", known: Known = NOTHING) -> DryRun:
@@ -90,6 +98,39 @@ def test_a_person_reads_the_same_figures() -> None:
         "Step Law",
     ):
         assert words in " ".join(done.stdout.split()).replace(" │ │ │ ", " "), words
+
+
+@pytest.mark.slow
+def test_artifacts_in_a_store_tell_tokens_and_epochs_as_those_on_disk_do(root: str, tmp_path: Path) -> None:
+    write_texts(tmp_path)
+    found = []
+    for artifacts in (str(tmp_path / "artifacts"), root):
+        made = corpus_config(tmp_path, {"a": "a.jsonl", "b": "b.jsonl"}, {"r": "r.jsonl"}, UP_TO_TOKENS)
+        made = made.model_copy(update={"artifacts": artifacts})
+        assert known_of(made, None) == Known()
+        run_stages(made, "tokenize")
+        found.append(known_of(made, None))
+    assert found[0] == found[1]
+    assert found[0].tokens is not None
+    assert found[0].tokens["a"] > found[0].tokens["b"]
+    amounts = dry_run(made, found[1]).figures
+    assert amounts is not None
+    epochs = {d: amounts.tokens_by_domain[d] / tokens for d, tokens in found[0].tokens.items()}
+    assert amounts.epochs_by_domain == pytest.approx(epochs)
+
+
+@pytest.mark.parametrize("bucket", ["nowhere", None])
+def test_a_store_that_cannot_be_looked_at_is_told_and_stops_no_dry_run(
+    bucket: str | None, root: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if bucket is None:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+        monkeypatch.setattr("mashbill.storage.retries.TRIES", 1)
+    given = config(tmp_path).model_copy(update={"artifacts": f"s3://{bucket or root[5:]}/at-all"})
+    known = known_of(given, None)
+    assert known.tokens is None
+    assert known.unseen.startswith("what is there of tokens is left open, as it cannot be looked at: s3://")
+    assert dry_run(given, known) == replace(dry_run(given, NOTHING), unseen=known.unseen)
 
 
 def test_problems_are_told_all_at_once_a_line_each(tmp_path: Path) -> None:
@@ -191,9 +232,7 @@ def test_a_field_that_does_nothing_says_with_what_it_would(tmp_path: Path) -> No
 
 @pytest.mark.slow
 def test_what_was_made_on_this_machine_is_known(tmp_path: Path) -> None:
-    kinds = {"a": "The number {0} comes before the next.", "b": "{0} times {0} is more.", "r": "A text, {0}."}
-    for name, words in kinds.items():
-        write_jsonl(tmp_path / f"{name}.jsonl", [words.format(i) for i in range(300)])
+    write_texts(tmp_path)
     made = corpus_config(tmp_path, {"a": "a.jsonl", "b": "b.jsonl"}, {"r": "r.jsonl"}, UP_TO_TOKENS)
     assert known_of(made, None) == NOTHING
     store = TokenStore(run_stages(made, "tokenize")["tokenize"])

@@ -4,35 +4,40 @@ from pathlib import Path
 
 import pytest
 
-from builders.corpus import corpus_config
+from builders.small_training import small_training
 from mashbill.config import PipelineConfig
 from mashbill.errors import ConfigError
 from mashbill.training.budget import forecast
 from mashbill.training.recipe import deepspeed_config
 
-SETTINGS = """
-[tokens]
-vocabulary = 500
-[training]
-model = { layers = 2, width = 32, heads = 4, kv_heads = 2, feed_forward = 48, context = 64, tied = false }
-tokens = 10_300
-batch_sequences = 16
-micro_batch_sequences = 2
-processes_per_node = 2
-nodes = 2
-max_epochs = 2.0
-gradient_clip = 0.7
-weight_decay = 0.2
-learning_rate = 2e-3
-precision = "fp32"
-zero_stage = 2
-"""
+SHAPE = {
+    "layers": 2,
+    "width": 32,
+    "heads": 4,
+    "kv_heads": 2,
+    "feed_forward": 48,
+    "context": 64,
+    "tied": False,
+}
+SETTINGS = {
+    "model": SHAPE,
+    "tokens": 10_300,
+    "micro_batch_sequences": 2,
+    "processes_per_node": 2,
+    "nodes": 2,
+    "max_epochs": 2.0,
+    "gradient_clip": 0.7,
+    "weight_decay": 0.2,
+    "learning_rate": 2e-3,
+    "precision": "fp32",
+    "zero_stage": 2,
+}
 AVAILABLE = {"a": 6_000, "b": 4_000}
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> PipelineConfig:
-    return corpus_config(tmp_path, {"a": "a.jsonl", "b": "b.jsonl"}, extra=SETTINGS)
+    return small_training(tmp_path, vocabulary=500, **SETTINGS)
 
 
 def test_figures_are_those_worked_out_by_hand(config: PipelineConfig) -> None:

@@ -17,6 +17,9 @@ from builders.checkout import TESTS
 from builders.corpus import run_stage
 from builders.final_training import losses, prepare, with_training
 from mashbill.artifacts import Artifact
+from mashbill.config.final_run import CheckpointsConfig
+from mashbill.models.measurement import bits_per_byte
+from mashbill.tokens import TokenStore
 
 pytestmark = pytest.mark.slow
 
@@ -121,3 +124,30 @@ def test_a_scheduled_model_reads_phase_after_phase(
         middle, end = list(csv.DictReader(file))
     learnt = {name: float(middle[name]) - float(end[name]) for name in ("a", "b")}
     assert learnt["b"] > learnt["a"]  # b comes in the second half
+
+
+def test_milestones_stay_with_the_model_as_it_was_at_their_steps(
+    prepared: tuple[Path, dict[str, Artifact]], tmp_path: Path
+) -> None:
+    from mashbill.models.huggingface import load_model
+
+    folder, inputs = prepared
+    kept = CheckpointsConfig(keep=1, milestone_steps=10)
+    settings = {"mixtures": ("chosen", "natural"), "processes_per_node": 1, "document_masking": True}
+    config = with_training(folder, tmp_path / "milestones", checkpoints=kept, **settings)
+    artifact = run_stage(config, "train", inputs)
+    store = TokenStore(inputs["tokenize"])
+    with (artifact.path / "evaluations.csv").open() as file:
+        rows = {row["mixture"]: row for row in csv.DictReader(file) if row["step"] == "10"}
+    assert rows.keys() == {"chosen", "natural"}
+    for name, row in rows.items():
+        (milestone,) = (artifact.path / "milestones" / name).iterdir()
+        assert milestone.name == "step0000000010"
+        model = load_model(milestone)
+        for held_out in store.set_names:
+            found = store.validation(held_out)
+            apart = bits_per_byte(model, found.tokens, found.bytes, end_of_text=store.end_of_text)
+            assert float(row[held_out]) == pytest.approx(apart, rel=1e-4)
+            if found.documents > 1:
+                assert apart != pytest.approx(bits_per_byte(model, found.tokens, found.bytes), rel=1e-3)
+    assert not list(tmp_path.rglob("checkpoint.json")), "what a training goes on from goes when it is there"
