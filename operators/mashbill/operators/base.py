@@ -13,9 +13,11 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowFailException
 
-from mashbill.artifacts import open_store
+from mashbill.alone import ALONE, AloneWork, arguments_of
+from mashbill.artifacts import Artifact, open_store
 from mashbill.config import PipelineConfig, load_config
 from mashbill.errors import ConfigError, DataError
+from mashbill.operators.plain import is_template, takes_arguments
 from mashbill.stages import STAGES, StageJob
 
 MAPPED = 1_024
@@ -26,6 +28,8 @@ Overrides = Mapping[str, Any] | Sequence[Any]
 class StageOperator(BaseOperator):
     """Run one stage, unless its result is there; returns the artifact's address.
 
+    It takes a pipeline's config, or the stage's own arguments and no config at all, never both.
+
     Args:
         config: path of a TOML config file (templated).
         overrides: settings by dotted key that win over the file's, or a sequence of such; None values are
@@ -34,34 +38,41 @@ class StageOperator(BaseOperator):
             sections; not templated, so that the DAG's author says it.
         inputs: addresses of the input artifacts by stage, as upstream operators return them (templated).
         force: make the result anew even if it is there (templated).
+        arguments: the stage's own arguments by name, in place of a config (templated).
     """
 
     stage: ClassVar[str] = ""
-    template_fields: Collection[str] = ("config", "overrides", "inputs", "force")
+    template_fields: Collection[str] = ("config", "overrides", "inputs", "force", "arguments")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"arguments": "json"}
     template_ext: Sequence[str] = ()
     ui_color = "#f3e3d3"
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.stage in ALONE:
+            takes_arguments(cls)
 
     def __init__(
         self,
         *,
-        config: str,
+        config: str | None = None,
         overrides: Overrides | None = None,
         allow: Collection[str] = (),
         inputs: Mapping[str, Any] | None = None,
         force: bool = False,
+        arguments: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.config, self.overrides, self.allow = config, overrides or {}, tuple(allow)
         self.inputs, self.force = dict(inputs or {}), force
+        self.arguments = {name: value for name, value in (arguments or {}).items() if value is not None}
+        self._check_form()
 
     def execute(self, context: Any) -> Any:
         """Run the stage; counts that are numbers go to XCom under ``counts``."""
         with final_errors():
-            job = self.job()
-            if self.force:
-                job.discard()
-            artifact = job.run()
+            artifact = self._run()
         counts = {
             key: value
             for key, value in artifact.manifest.counts.items()
@@ -71,19 +82,63 @@ class StageOperator(BaseOperator):
         context["ti"].xcom_push(key="counts", value=counts)
         return artifact.address
 
+    def _run(self) -> Artifact:
+        if self.config is None:
+            return self.alone().run(force=bool(self.force))
+        job = self.job()
+        if self.force:
+            job.discard()
+        return job.run()
+
     def job(self) -> StageJob:
         """The stage with its config and inputs."""
+        if self.config is None:
+            return self.alone().job
         config = self.pipeline_config()
         store = open_store(config)
         stage = STAGES[self.stage]
         opened = {name: store.open(self.inputs[name]) for name in stage.inputs if name in self.inputs}
         return StageJob(stage, config, opened, progress=self._log_progress)
 
+    def alone(self) -> AloneWork:
+        """The stage with its own arguments, rendered."""
+        return AloneWork(self.stage, self.arguments, self._who, progress=self._log_progress)
+
     def pipeline_config(self) -> PipelineConfig:
         """The config with the overrides."""
         layers = [self.overrides] if isinstance(self.overrides, Mapping) else list(self.overrides)
         merged = {key: value for layer in layers for key, value in (layer or {}).items() if value is not None}
-        return load_config(self.config, merged, allow=self.allow)
+        return load_config(self.config or "", merged, allow=self.allow)
+
+    @property
+    def _who(self) -> str:
+        return f"{type(self).__name__} {self.task_id}"
+
+    def _check_form(self) -> None:
+        """Refuse both forms at once, or neither, and what of the arguments will not do, as far as it is said
+        in the DAG's file."""
+        if self.config is not None:
+            if self.arguments:
+                what = f"is given beside config, as a plain argument ({', '.join(self.arguments)})"
+                mend = "give a config, or plain arguments and no config"
+                raise ConfigError(f"{self._who}: {next(iter(self.arguments))}", what, mend)
+            return
+        beside = [name for name in ("overrides", "inputs", "allow") if getattr(self, name)]
+        if beside:
+            mend = "give config too, or plain arguments alone"
+            raise ConfigError(f"{self._who}: {beside[0]}", "goes with a config, and none is given", mend)
+        row = ALONE.get(self.stage)
+        if row is None:
+            raise ConfigError(f"{self._who}: config", "is required and missing", "give a pipeline's config")
+        arguments = arguments_of(row)
+        arguments.refuse_unknown(tuple(self.arguments), self._who)
+        said = {name: value for name, value in self.arguments.items() if not is_template(value)}
+        whole = len(said) == len(self.arguments)
+        missing = {name for name, one in arguments.by_name.items() if one.required} - self.arguments.keys()
+        if missing:
+            name = next(name for name in arguments.by_name if name in missing)
+            raise ConfigError(f"{self._who}: {name}", "is required and missing", "give it, or a config")
+        arguments.check(said, self._who, rendered=whole)
 
     def _log_progress(self, done: float, words: str) -> None:
         self.log.info("%3.0f%% %s", 100 * done, words)
@@ -97,8 +152,8 @@ class ListParts(StageOperator):
     """
 
     def __init__(self, *, stage: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
         self.stage = stage  # type: ignore[misc]
+        super().__init__(**kwargs)
 
     def execute(self, context: Any) -> list[str] | list[list[str]]:
         """Name the parts."""
@@ -123,11 +178,11 @@ class RunPart(StageOperator):
         part: name of the part, or names (templated).
     """
 
-    template_fields: Collection[str] = ("config", "overrides", "inputs", "part")
+    template_fields: Collection[str] = ("config", "overrides", "inputs", "part", "arguments")
 
     def __init__(self, *, stage: str, part: str | Sequence[str], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
         self.stage, self.part = stage, part  # type: ignore[misc]
+        super().__init__(**kwargs)
 
     def execute(self, context: Any) -> str:
         """Run the parts whose results are not there."""
