@@ -39,7 +39,7 @@ print(json.dumps([found, [part_label(names) for names in found[0][:2]]]))
 """
 BATCHES = """
 import json
-from mashbill.operators.base import in_batches
+from mashbill.operators.parts import in_batches
 names = [f"group-{i:04d}" for i in range(1_100)]
 print(json.dumps([in_batches(names, most) for most in (1, 7, 1_024, 1_100, 5_000)]))
 """

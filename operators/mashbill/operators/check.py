@@ -5,8 +5,9 @@ from typing import Any
 
 from airflow.sdk import BaseOperatorLink
 
-from mashbill.operators.base import StageOperator, final_errors
+from mashbill.operators.base import StageOperator
 from mashbill.operators.connections import s3_access
+from mashbill.operators.failures import final_errors
 from mashbill.stages import STAGES
 
 

@@ -18,8 +18,9 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from mashbill.artifacts import open_store
 from mashbill.operators.answer_trigger import EarlierAnswer
-from mashbill.operators.base import Overrides, config_with, final_errors
+from mashbill.operators.base import Overrides, config_with
 from mashbill.operators.connections import s3_access
+from mashbill.operators.failures import final_errors
 
 ASKED = "mashbill_asked"
 TRIES = 3

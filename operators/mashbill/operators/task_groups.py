@@ -17,9 +17,10 @@ from airflow.sdk import TaskGroup
 from mashbill.config.launch import LaunchConfig
 from mashbill.errors import ConfigError
 from mashbill.operators.assets import PipelineAssets
-from mashbill.operators.base import ListParts, Overrides, RunPart, StageOperator
+from mashbill.operators.base import Overrides, StageOperator
 from mashbill.operators.check import CheckConfig
 from mashbill.operators.gate import ApproveTraining, AskWhereInDoubt, Gate, TellForecast
+from mashbill.operators.parts import ListParts, RunPart
 from mashbill.operators.resources import ALL, Resources, launched, refuse_unknown, resources_of
 from mashbill.stages import GROUPS, STAGES
 
