@@ -32,7 +32,7 @@ def stages() -> list[str]:
         lines.append(f"- reads: {', '.join(stage.inputs) or 'the sources'}")
         lines.append(f"- config: {', '.join(f'`[{s}]`' for s in stage.sections) or 'none'}")
         if stage.parts:
-            at_once = "one at a time" if stage.placement.one_at_a_time else "side by side"
+            at_once = "one at a time" if stage.needs.one_at_a_time else "side by side"
             lines.append(f"- splits into parts, run {at_once}")
         lines += [f"- writes `{path}`: {words}" for path, words in stage.outputs.items()] + [""]
     return lines

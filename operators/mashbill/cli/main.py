@@ -140,6 +140,27 @@ def join(
 
 
 @app.command(
+    epilog="Example: mashbill part train chosen --run s3://lake/artifacts/runs/0123456789abcdef.json"
+)
+def part(
+    stage: Annotated[str, typer.Argument(help="Stage that the run is of.")],
+    parts: Annotated[
+        list[str] | None, typer.Argument(help="Parts to make, one after the other; without any the stage.")
+    ] = None,
+    run: Annotated[
+        str, typer.Option("--run", help="Address of the config and inputs, as jobs are submitted with it.")
+    ] = ...,  # type: ignore[assignment]
+    record: Annotated[
+        str | None, typer.Option(help="Key of the job's record, where it tells how it gets on.")
+    ] = None,
+) -> None:
+    """Make parts of a stage, unless they are there, as a job elsewhere does."""
+    from mashbill.cli.part import make_parts
+
+    make_parts(stage, parts or [], run, record)
+
+
+@app.command(
     epilog="Example: mashbill evaluate models/chosen models/natural --config my.toml --tasks arc_easy"
 )
 def evaluate(

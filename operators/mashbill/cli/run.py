@@ -11,10 +11,12 @@ from rich.table import Table
 
 from mashbill.artifacts import Artifact, file_in, read_progress
 from mashbill.cli.answers import show
+from mashbill.cli.elsewhere import refuse_under_way, run_shown
 from mashbill.config import PipelineConfig, load_config, parse_overrides
 from mashbill.errors import RunError
 from mashbill.stages import STAGES, StageJob, finished_stages, run_stage_here, stages_up_to
 from mashbill.stages.check import check_config, refuse_problems
+from mashbill.stages.elsewhere import Elsewhere
 from mashbill.stages.join import join
 from mashbill.stages.repair import run_in_order
 
@@ -53,6 +55,7 @@ def run_up_to(
         if job.stage.name == "train":
             _pass_gate(done["gate"], approve=approve)
         if force and job.stage.name == last:
+            refuse_under_way(job)
             job.discard()
         return _run(job)
 
@@ -140,9 +143,13 @@ def _run(job: StageJob) -> Artifact:
         transient=True,
         disable=not console.is_terminal,
     ) as bars:
-        shown = _StageBars(job, bars)
-        job.progress = shown.progress
-        artifact = run_stage_here(job, shown.refresh)
+        elsewhere = Elsewhere.of(job)
+        if elsewhere is None:
+            shown = _StageBars(job, bars)
+            job.progress = shown.progress
+            artifact = run_stage_here(job, shown.refresh)
+        else:
+            artifact = run_shown(elsewhere, bars, console)
     words = ", ".join(
         f"{key} {value:,}"
         for key, value in artifact.manifest.counts.items()

@@ -6,6 +6,7 @@ from mashbill.config.engine import EngineConfig
 from mashbill.config.evaluation import EvaluationConfig
 from mashbill.config.filters import FiltersConfig
 from mashbill.config.forecast import ForecastConfig
+from mashbill.config.launch import LaunchConfig
 from mashbill.config.load import ProxyRun, load_config, load_proxy_run, parse_overrides
 from mashbill.config.model import BlockShape, ModelShape
 from mashbill.config.pipeline import PipelineConfig
@@ -41,6 +42,7 @@ __all__ = [
     "ForecastConfig",
     "GateConfig",
     "LadderConfig",
+    "LaunchConfig",
     "MixConfig",
     "ModelShape",
     "Optimisation",

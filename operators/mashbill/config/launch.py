@@ -72,6 +72,14 @@ class RayJobConfig(Section):
     workers: int = Field(1, ge=0, description="Worker pods of a RayJob's cluster, beside its head.")
 
 
+class LocalConfig(Section):
+    """How jobs of this machine are kept."""
+
+    folder: Location = Field(
+        ".mashbill-jobs", description="Folder for logs and marks of jobs; relative to the home."
+    )
+
+
 class SSHConfig(Section):
     """Which hosts a job goes to."""
 
@@ -111,6 +119,7 @@ class LaunchConfig(Section):
         {}, description="Variables of the processes, such as NCCL's; nothing secret, as they are stored."
     )
     port: int = Field(29_400, ge=1, le=65_535, description="Port at which the nodes of a job meet.")
+    local: LocalConfig = Field(LocalConfig(), description="How jobs of this machine are kept.")
     kubernetes: KubernetesConfig = Field(KubernetesConfig(), description="How pods are made and placed.")
     ray: RayJobConfig = Field(RayJobConfig(), description="Which Ray cluster.")
     ssh: SSHConfig = Field(SSHConfig(), description="Which hosts.")

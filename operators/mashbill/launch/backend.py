@@ -17,6 +17,8 @@ NODE, NODES, RENDEZVOUS = "MASHBILL_NODE", "MASHBILL_NODES", "MASHBILL_RENDEZVOU
 TOKEN = "mashbill.dev/token"  # noqa: S105 - the annotation that says whose a job is; no secret
 PAUSED_EXIT = 75
 """Exit code of work that was asked to end and has saved: it is no failure, and is to go on later."""
+FINAL_EXIT = 2
+"""Exit code of work that failed by its settings or its data: to start it again cannot help."""
 
 Phase = Literal["queued", "starting", "running", "paused", "succeeded", "failed", "gone"]
 ENDED: frozenset[Phase] = frozenset({"succeeded", "failed", "gone"})
@@ -30,7 +32,7 @@ class Order:
         name: of the job; lowercase letters, digits and dashes, at most 48 of them.
         token: tells this order from every other.
         command: what every node runs; it learns from ``NODE`` which one it is.
-        environment: variables of the command.
+        environment: variables of the command; those of ``takes`` are among them.
         takes: nodes, GPUs, memory, image and whatever else its backend needs.
         labels: what the job is found by: stage, part, run.
     """
@@ -41,6 +43,27 @@ class Order:
     takes: LaunchConfig
     environment: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
+
+    def text(self) -> str:
+        """As JSON, in one line."""
+        return json.dumps(
+            {
+                "name": self.name,
+                "token": self.token,
+                "command": self.command,
+                "takes": self.takes.model_dump(mode="json"),
+                "environment": dict(self.environment),
+                "labels": dict(self.labels),
+            },
+            sort_keys=True,
+        )
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """From what ``text`` gave."""
+        values = json.loads(text)
+        takes, command = LaunchConfig.model_validate(values.pop("takes")), tuple(values.pop("command"))
+        return cls(takes=takes, command=command, **values)
 
 
 @dataclass(frozen=True)
@@ -114,6 +137,17 @@ class JobState:
     def ended(self) -> bool:
         """Whether it will not change any more."""
         return self.phase in ENDED
+
+    def text(self) -> str:
+        """As JSON, in one line."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """From what ``text`` gave."""
+        values = json.loads(text)
+        failure = values.pop("failure")
+        return cls(failure=None if failure is None else Failure(**failure), **values)
 
 
 class Backend(Protocol):

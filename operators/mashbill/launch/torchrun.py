@@ -33,7 +33,9 @@ class PausedError(RunError):
     exit_code = 75
 
 
-def torchrun(module: str, job: Path, training: TrainingConfig, *, scratch: Path, progress: Progress) -> None:
+def torchrun(
+    module: str, job: Path, training: TrainingConfig, *, name: str, scratch: Path, progress: Progress
+) -> None:
     """Run a module on every process of this node until it ends.
 
     Args:
@@ -41,16 +43,17 @@ def torchrun(module: str, job: Path, training: TrainingConfig, *, scratch: Path,
             ``PROGRESS`` beside the log.
         job: the job's JSON file.
         training: processes, nodes, rendezvous, restarts.
-        scratch: folder of the log and the progress file.
+        name: by which processes of several nodes know that they belong together.
+        scratch: this node's folder of the log and the progress file.
         progress: called with what the progress file says, twice a second.
     Raises:
         ConfigError: several nodes have no place to meet.
         PausedError: this process got a SIGTERM, and the workers have saved.
         RunError: the workers failed more often than they may restart.
     """
-    for name in (ASKED_TO_END, PAUSED):
-        (scratch / name).unlink(missing_ok=True)
-    meeting = None if training.nodes == 1 else Meeting.of(training, f"{scratch.parent.name}-{scratch.name}")
+    for mark in (ASKED_TO_END, PAUSED):
+        (scratch / mark).unlink(missing_ok=True)
+    meeting = None if training.nodes == 1 else Meeting.of(training, name)
     arguments = [*_arguments(training, meeting), "-m", module, str(job)]
     environment = _environment(training, meeting)
     child = start_module("torch.distributed.run", arguments, scratch / LOG, environment=environment)

@@ -85,7 +85,7 @@ class StageTaskGroup(TaskGroup):
                 task_id=f"{name}_part",
                 stage=name,
                 map_index_template="{{ part }}",
-                max_active_tis_per_dagrun=1 if stage.placement.one_at_a_time else None,
+                max_active_tis_per_dagrun=1 if stage.needs.one_at_a_time else None,
                 **settings,
             ).expand(part=parts.output)
             whole = operator_of(name)(

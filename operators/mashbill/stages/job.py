@@ -3,7 +3,9 @@
 import logging
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import mashbill
 from mashbill.artifacts import (
@@ -89,13 +91,23 @@ class StageJob:
             RunError: it reads the parts before it, and one is missing.
         """
         done = self.store.reused(self.stage.name, self.fingerprint, part)
-        return done or self._make(part, self._parts_before(part) if self.stage.placement.in_order else {})
+        return done or self._make(part, self._parts_before(part) if self.stage.needs.in_order else {})
+
+    def node_folder(self, part: str | None) -> Path:
+        """The folder of this node, of those that work on a part, for what it writes on the way; several nodes
+        may have theirs on one disk."""
+        folder = self.store.scratch_folder(self.stage.name, self.fingerprint, part)
+        node = self.config.training.node
+        own = folder / f"node-{node}" if node else folder
+        own.mkdir(exist_ok=True)
+        return own
 
     def help_with(self, part: str) -> None:
         """Do this machine's share of a part that another machine makes; nothing is committed here."""
         output = self.store.output(self.stage.name, self.fingerprint, part)
         try:
             given = self._given(output, progress=self.progress or quiet, part=part, parts={})
+            given = replace(given, scratch=self.node_folder(part))
             with Copies.under(scratch_of(self.config)).held_within():
                 self.stage.load_run(part=True)(given)
         finally:

@@ -42,11 +42,20 @@ def join(config: PipelineConfig, node: int, tell: Callable[[str], None]) -> None
         raise RunError("train", what, "start the first node, or wait until it trains, and join again")
     job = job_of(STAGES["train"], config, done)
     for part in job.part_names():
-        _help(job, part, tell)
+        help_until_there(job, part, tell)
 
 
-def _help(job: StageJob, part: str, tell: Callable[[str], None]) -> None:
-    """Work on a part until it is there, again where the nodes lost one another."""
+def help_until_there(job: StageJob, part: str, tell: Callable[[str], None]) -> None:
+    """Work on a part that the first node makes until it is there, again where the nodes lost one another.
+
+    Args:
+        job: its stage, whose config says which node this is.
+        part: its name.
+        tell: called with what is happening.
+    Raises:
+        PausedError: this machine was asked to end; the training has saved.
+        RunError: the nodes did not meet, or the first node gave up.
+    """
     for attempt in range(job.config.training.max_restarts + 1):
         if job.find_part(part) is not None:
             tell(f"{part} is there")

@@ -59,11 +59,20 @@ def run_stage_here(job: StageJob, refresh: Callable[[], None]) -> Artifact:
         job: the stage, ready to run.
         refresh: called several times a second while workers run, to show what their progress files say.
     """
-    return job.run(partial(_run_parts, refresh=refresh))
+    return job.run(partial(run_parts_here, refresh=refresh))
 
 
-def _run_parts(job: StageJob, parts: list[str], refresh: Callable[[], None]) -> None:
-    if job.stage.placement.one_at_a_time:
+def run_parts_here(job: StageJob, parts: list[str], refresh: Callable[[], None]) -> None:
+    """Run parts on this machine, in worker processes where they may run side by side.
+
+    Args:
+        job: their stage.
+        parts: names of those whose results are not there.
+        refresh: called several times a second while workers run.
+    Raises:
+        RunError: worker processes were killed again and again.
+    """
+    if job.stage.needs.one_at_a_time:
         for part in parts:
             job.run_part(part)
         return
@@ -112,7 +121,7 @@ def _spread(job: StageJob, parts: list[str], refresh: Callable[[], None]) -> Non
 
 def gpus_for(job: StageJob) -> list[str]:
     """GPUs that the stage's parts are spread over, one each; none where they are for the cores."""
-    if not job.stage.placement.gpu or job.config.proxy.device == "cpu":
+    if job.stage.needs.share != "gpu" or job.config.proxy.device == "cpu":
         return []
     import torch
 

@@ -11,7 +11,7 @@ from typing import Any, cast
 from mashbill.artifacts import Artifact, Counts, StageRun
 from mashbill.config import PipelineConfig
 from mashbill.config.check import Check, Checks
-from mashbill.launch.placement import CORES, Placement
+from mashbill.launch.needs import A_CORE, Needs
 
 Run = Callable[[StageRun], Counts]
 Parts = Callable[[PipelineConfig, Mapping[str, Artifact]], list[str]]
@@ -38,7 +38,7 @@ class Stage:
         identified: sections of which it reads a little, where ``earlier`` or ``external`` identifies a thing:
             of these the fingerprint holds only what that function puts into the identity, so it puts there
             all that is read. Where it identifies nothing, the stage does not see them.
-        placement: what a part takes of a machine, and whether parts run side by side.
+        needs: what a part needs of machines, and whether parts run side by side.
         durable: whether what it keeps while it runs lies in the store, as another machine may go on from it.
         version: version of its algorithm and output.
     """
@@ -54,7 +54,7 @@ class Stage:
     external: str | None = None
     earlier: str | None = None
     identified: tuple[str, ...] = ()
-    placement: Placement = CORES
+    needs: Needs = A_CORE
     durable: bool = False
     version: int = 1
 

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from mashbill.config import PipelineConfig
 from mashbill.config.view import ALWAYS_HELD, HOW_IT_RUNS
 from mashbill.errors import ConfigError
-from mashbill.launch.placement import IN_ORDER, ONE_GPU, WHOLE_MACHINE
+from mashbill.launch.needs import A_GPU, IN_ORDER, MACHINES
 from mashbill.stages.stage import Stage
 
 TARGET = ("mix", "corpus", "selection")
@@ -56,7 +56,7 @@ _CURATION = (
         run="mashbill.proxies.bootstrap:collect_bootstrap",
         parts="mashbill.proxies.bootstrap:bootstrap_parts",
         run_part="mashbill.proxies.bootstrap:run_bootstrap_part",
-        placement=ONE_GPU,
+        needs=A_GPU,
         external="mashbill.proxies.bootstrap:family_identity",
         version=6,
     ),
@@ -113,7 +113,7 @@ _MIXTURE = (
         run="mashbill.proxies.sweep:collect_sweep",
         parts="mashbill.proxies.sweep:sweep_parts",
         run_part="mashbill.proxies.sweep:run_sweep_part",
-        placement=ONE_GPU,
+        needs=A_GPU,
         version=3,
     ),
     Stage(
@@ -124,7 +124,7 @@ _MIXTURE = (
         run="mashbill.search.rounds:collect_rounds",
         parts="mashbill.search.rounds:round_names",
         run_part="mashbill.search.rounds:run_round",
-        placement=IN_ORDER,
+        needs=IN_ORDER,
         version=3,
     ),
     Stage(
@@ -136,7 +136,7 @@ _MIXTURE = (
         run="mashbill.proxies.ladder:collect_ladder",
         parts="mashbill.proxies.ladder:ladder_parts",
         run_part="mashbill.proxies.ladder:train_rung",
-        placement=ONE_GPU,
+        needs=A_GPU,
         version=2,
     ),
     Stage(
@@ -156,7 +156,7 @@ _MIXTURE = (
         run="mashbill.proxies.baselines:collect_baselines",
         parts="mashbill.proxies.baselines:baseline_parts",
         run_part="mashbill.proxies.baselines:run_baseline",
-        placement=ONE_GPU,
+        needs=A_GPU,
         version=4,
     ),
     Stage(
@@ -185,7 +185,7 @@ _MIXTURE = (
         run="mashbill.proxies.validation:collect_validation",
         parts="mashbill.proxies.validation:validation_parts",
         run_part="mashbill.proxies.validation:train_again",
-        placement=ONE_GPU,
+        needs=A_GPU,
         version=2,
     ),
     Stage(
@@ -208,7 +208,7 @@ _TRAINING = (
         run="mashbill.search.forecast:collect_forecast",
         parts="mashbill.search.forecast:forecast_parts",
         run_part="mashbill.search.forecast:train_forecast_part",
-        placement=ONE_GPU,
+        needs=A_GPU,
     ),
     Stage(
         name="train",
@@ -219,7 +219,7 @@ _TRAINING = (
         run="mashbill.training.train:collect_models",
         parts="mashbill.training.train:train_parts",
         run_part="mashbill.training.train:run_train_part",
-        placement=WHOLE_MACHINE,
+        needs=MACHINES,
         durable=True,
         external="mashbill.training.initial:initial_identity",
         version=3,
@@ -234,7 +234,7 @@ _TRAINING = (
         run="mashbill.evaluation.evaluate:evaluate",
         parts="mashbill.evaluation.evaluate:evaluate_parts",
         run_part="mashbill.evaluation.evaluate:measure_model",
-        placement=ONE_GPU,
+        needs=A_GPU,
         version=2,
     ),
 )

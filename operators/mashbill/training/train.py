@@ -78,7 +78,14 @@ def run_train_part(run: StageRun) -> Counts:
     for words in earlier_attempts(run.scratch, job):
         log.warning("train, %s: %s", name, words)
     job.write(run.scratch)
-    torchrun(WORKER, run.scratch / Job.FILE, config.training, scratch=run.scratch, progress=run.progress)
+    torchrun(
+        WORKER,
+        run.scratch / Job.FILE,
+        config.training,
+        name=run.files.key.replace("/", "-") or name,
+        scratch=run.scratch,
+        progress=run.progress,
+    )
     if config.training.node:
         return {}  # the first node has it all
     for table in TABLES:

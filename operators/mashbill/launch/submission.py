@@ -1,0 +1,123 @@
+"""Submitting work once, whatever is killed: whoever comes after takes up the job that is there.
+
+The steps are: an intention in the store, the job, its handle in the store. Whoever finds an intention without
+a handle submits the same order again, of which a backend makes one job; whoever finds a handle asks how the
+job is. A new attempt is begun where the last is known to have ended and its result is not there.
+"""
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from mashbill.errors import RunError
+from mashbill.launch.backend import Backend, Handle, JobState, Order
+from mashbill.launch.records import Attempt, Work
+from mashbill.launch.registry import backend_named
+from mashbill.storage import Storage
+
+Ordered = Callable[[int, str], Order]
+"""Given the number of an attempt and its token, what is to be submitted."""
+BackendOf = Callable[[Order], Backend]
+CANCELLED = JobState("gone", "was cancelled")
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """A job that was submitted, by whomever.
+
+    Attributes:
+        attempt: its record.
+        handle: what its backend knows it by.
+    """
+
+    attempt: Attempt
+    handle: Handle
+
+    def as_json(self) -> Mapping[str, Any]:
+        """Plain values, by which another process that reaches the store finds it again."""
+        return {"key": self.attempt.key, "handle": self.handle.text()}
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any], storage: Storage) -> Self:
+        """From what ``as_json`` gave.
+
+        Args:
+            values: plain values.
+            storage: where its record is.
+        """
+        return cls(Attempt(storage, values["key"]), Handle.of(values["handle"]))
+
+
+def submit_or_take_up(
+    work: Work, *, ordered: Ordered, done: Callable[[], bool], backend_of: BackendOf
+) -> Submitted | None:
+    """The job that does a piece of work: the one that is there and has not ended, else a new one.
+
+    Args:
+        work: its records.
+        ordered: makes the order of an attempt.
+        done: whether the work's result is there.
+        backend_of: the backend of an order.
+    Returns:
+        None where the result is there.
+    Raises:
+        ConfigError: the backend refuses it for good.
+        RunError: the backend does not answer, or the job was cancelled at once.
+    """
+    while True:
+        attempts = work.attempts()
+        running = take_up(attempts[-1], backend_of) if attempts else None
+        if running is not None or done():
+            return running
+        number = attempts[-1].number + 1 if attempts else 1
+        work.begin(number, ordered(number, uuid.uuid4().hex))  # or another did, whose job is taken up
+
+
+def take_up(attempt: Attempt, backend_of: BackendOf) -> Submitted | None:
+    """The job of an attempt, submitted if that is still to be done; None where it has ended.
+
+    Raises:
+        ConfigError: the backend refuses it for good.
+        RunError: the backend does not answer, or the job was cancelled at once.
+    """
+    if attempt.end is not None:
+        return None
+    handle, order = attempt.handle, attempt.order
+    backend = backend_of(order)
+    if handle is None:
+        handle = backend.submit(order)
+        attempt.keep_handle(handle)
+        if attempt.end is not None:  # it was cancelled meanwhile
+            backend.cancel(handle)
+            what = "was cancelled as it was submitted"
+            raise RunError(f"job {handle.name}", what, "run again for a new attempt")
+        return Submitted(attempt, handle)
+    state = backend.state(handle)
+    if not state.ended:
+        return Submitted(attempt, handle)
+    attempt.keep_end(state)
+    return None
+
+
+def cancel(attempt: Attempt, backend_of: BackendOf) -> None:
+    """End the job of an attempt, also one whose submission is under way.
+
+    Raises:
+        RunError: the backend does not answer.
+    """
+    if attempt.end is not None:
+        return
+    backend = backend_of(attempt.order)
+    handle = attempt.handle or backend.submit(attempt.order)  # the one that is there, if there is one
+    backend.cancel(handle)
+    attempt.keep_end(CANCELLED)
+
+
+def backend_of(order: Order) -> Backend:
+    """The backend that an order is for.
+
+    Raises:
+        ConfigError: what it needs is not installed.
+    """
+    return backend_named(order.takes.backend)
