@@ -24,6 +24,8 @@ from mashbill.stages.table import stage_named
 from mashbill.storage import open_storage, scratch_here
 
 RUNS = "runs"
+ON_RAY = frozenset({"ray", "rayjob"})
+"""Backends whose job is a driver on a Ray cluster: its stage spreads partitions over that."""
 DIGITS = 16
 MEND = "give the address that the job was submitted with"
 
@@ -83,6 +85,8 @@ def given_run(address: str, stage: str, **running: Any) -> StageJob:
     except ValidationError as error:
         raise config_error(address, error) from error
     training = config.training.model_copy(update=running.pop("training", {}))
+    if stage in config.launch and config.launch[stage].backend in ON_RAY:
+        running["engine"] = config.engine.model_copy(update={"runner": "ray", "ray_address": "auto"})
     config = config.model_copy(update={**running, "training": training})
     store = open_store(config)
     inputs = {name: store.open(f"{root}/{key}") for name, key in values["inputs"].items()}
