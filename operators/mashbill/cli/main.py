@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from mashbill.cli import mixtures, proxies, tasks
+from mashbill.cli import jobs, mixtures, proxies, tasks
 from mashbill.cli.run import describe_stages, run_pipeline
 from mashbill.errors import MashbillError, one_line
 
@@ -44,6 +44,7 @@ app = typer.Typer(
 app.add_typer(mixtures.app, name="mixtures")
 app.add_typer(proxies.app, name="proxies")
 app.add_typer(tasks.app, name="tasks")
+app.add_typer(jobs.app, name="jobs")
 
 ConfigOption = Annotated[Path, typer.Option("--config", help="TOML config file.", show_default=False)]
 SetOption = Annotated[
@@ -144,12 +145,12 @@ def join(
 )
 def part(
     stage: Annotated[str, typer.Argument(help="Stage that the run is of.")],
-    parts: Annotated[
-        list[str] | None, typer.Argument(help="Parts to make, one after the other; without any the stage.")
-    ] = None,
     run: Annotated[
-        str, typer.Option("--run", help="Address of the config and inputs, as jobs are submitted with it.")
-    ] = ...,  # type: ignore[assignment]
+        str, typer.Option("--run", help="Address of the config and inputs, which jobs are submitted with.")
+    ],
+    parts: Annotated[
+        list[str] | None, typer.Argument(help="Parts to make; without any the whole stage.")
+    ] = None,
     record: Annotated[
         str | None, typer.Option(help="Key of the job's record, where it tells how it gets on.")
     ] = None,
@@ -157,7 +158,7 @@ def part(
     """Make parts of a stage, unless they are there, as a job elsewhere does."""
     from mashbill.cli.part import make_parts
 
-    make_parts(stage, parts or [], run, record)
+    make_parts(stage, parts or [], run, record=record)
 
 
 @app.command(

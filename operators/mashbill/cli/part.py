@@ -5,7 +5,7 @@ import os
 from mashbill.stages.part import run_given
 
 
-def make_parts(stage: str, parts: list[str], run: str, record: str | None) -> None:
+def make_parts(stage: str, parts: list[str], run: str, *, record: str | None) -> None:
     """Make parts, or a whole stage, and print where they are."""
     from mashbill.launch.node import Node
 

@@ -4,10 +4,12 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from mashbill.config.section import Location, Name, Section
+from mashbill.config.section import PROTECTED, Location, Name, Section
 
 Backend = Literal["local", "job", "jobset", "trainjob", "ray", "rayjob", "ssh"]
 KUBERNETES = frozenset({"job", "jobset", "trainjob", "rayjob"})
+Kept = Annotated[Name, PROTECTED]
+"""A name of what a job may see or load, which whoever starts a run may not change either."""
 Amount = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$")]
 """A quantity as Kubernetes writes it: 500m, 16, 64Gi."""
 
@@ -15,7 +17,7 @@ Amount = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti
 class VolumeConfig(Section):
     """A volume claim that pods see."""
 
-    claim: Name = Field(description="Name of the PersistentVolumeClaim.")
+    claim: Kept = Field(description="Name of the PersistentVolumeClaim.")
     path: Location = Field(description="Where the containers see it.")
     read_only: bool = Field(False, description="Whether it may only be read.")
 
@@ -28,8 +30,8 @@ class KubernetesConfig(Section):
     )
     namespace: Location | None = Field(None, description="Namespace; without it the context's, or the pod's.")
     service_account: Location | None = Field(None, description="Service account of the pods.")
-    pull_secrets: tuple[Name, ...] = Field((), description="Secrets that images are pulled with.")
-    environment_from: tuple[Name, ...] = Field(
+    pull_secrets: tuple[Kept, ...] = Field((), description="Secrets that images are pulled with.")
+    environment_from: tuple[Kept, ...] = Field(
         (), description="Secrets whose keys are variables of the containers, as those of S3."
     )
     volumes: tuple[VolumeConfig, ...] = Field((), description="Volume claims that pods see.")
@@ -57,7 +59,7 @@ class KubernetesConfig(Section):
     template: Location | None = Field(
         None, description="YAML file of a pod template of one's own, merged under what is made here."
     )
-    runtime: Name = Field("torch-distributed", description="Training runtime that a TrainJob refers to.")
+    runtime: Kept = Field("torch-distributed", description="Training runtime that a TrainJob refers to.")
 
 
 class RayJobConfig(Section):
@@ -115,7 +117,7 @@ class LaunchConfig(Section):
     max_jobs: int = Field(
         32, ge=1, description="Jobs that the parts of a stage share at most, each runs its own in turn."
     )
-    environment: dict[str, str] = Field(
+    environment: dict[str, Location] = Field(
         {}, description="Variables of the processes, such as NCCL's; nothing secret, as they are stored."
     )
     port: int = Field(29_400, ge=1, le=65_535, description="Port at which the nodes of a job meet.")

@@ -33,6 +33,9 @@ from mashbill.config.training import SCHEDULED, TrainingConfig
 from mashbill.config.validation import ValidationConfig
 from mashbill.errors import ConfigError
 
+TRAIN = "train"
+"""The stage that several machines may work at."""
+
 
 class PipelineConfig(Section):
     """Everything a run is determined by."""
@@ -113,6 +116,7 @@ class PipelineConfig(Section):
                 f"known: {', '.join(sorted(known))}"
             ) from error
         self._folders_are_local()
+        self._training_is_as_it_is_launched()
         self._sets_have_names_of_their_own()
         self._filters_know_their_sets()
         self._baselines_are_mixtures()
@@ -129,6 +133,26 @@ class PipelineConfig(Section):
         for name, given in (("root", self.root), ("scratch", self.scratch)):
             if "://" in given:
                 raise ValueError(f"{name} is {given}, an address; give a local folder")
+
+    def _training_is_as_it_is_launched(self) -> None:
+        """Have nodes and processes be the same in ``launch.train`` and in ``training``, wherever they were
+        said."""
+        takes = self.launch.get(TRAIN)
+        if takes is None:
+            return
+        launched, trained = takes.model_fields_set, self.training.model_fields_set
+        for ours, theirs in (("nodes", "nodes"), ("processes", "processes_per_node")):
+            one, other = getattr(takes, ours), getattr(self.training, theirs)
+            if ours in launched and theirs in trained and one not in {None, other}:
+                raise ValueError(
+                    f"launch.{TRAIN}.{ours} is {one} and training.{theirs} {other}; leave the latter out"
+                )
+        nodes = takes.nodes if "nodes" in launched else self.training.nodes
+        processes = takes.processes or takes.gpus or self.training.processes_per_node
+        update = {"nodes": nodes, "processes_per_node": processes}
+        self.__dict__["training"] = self.training.model_copy(update=update)
+        takes = takes.model_copy(update={"nodes": nodes, "processes": processes})
+        self.__dict__["launch"] = {**self.launch, TRAIN: takes}
 
     def _sets_have_names_of_their_own(self) -> None:
         bins = [

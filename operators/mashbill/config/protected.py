@@ -7,7 +7,7 @@ item of a list.
 """
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -73,9 +73,20 @@ def _values(model: type[BaseModel], raw: Any, at: str = "") -> Iterator[tuple[st
         if name in raw and is_protected(field):
             yield f"{at}{name}", raw[name]
         for inner in _sections(field.annotation):
-            value = raw.get(name)
-            if isinstance(value, list | tuple):
-                for i, item in enumerate(value):
-                    yield from _values(inner, item, f"{at}{name}[{i}].")
-            else:
-                yield from _values(inner, value, f"{at}{name}.")
+            for place, value in _items(field.annotation, raw.get(name), f"{at}{name}"):
+                yield from _values(inner, value, f"{place}.")
+
+
+def _items(annotation: Any, value: Any, at: str) -> Iterator[tuple[str, Any]]:
+    """The sections that a value holds, by name: itself, those of a list, or those of a table, by its keys."""
+    if isinstance(value, list | tuple):
+        yield from ((f"{at}[{i}]", item) for i, item in enumerate(value))
+    elif isinstance(value, Mapping) and _is_table(annotation):
+        yield from ((f"{at}.{key}", item) for key, item in value.items())
+    else:
+        yield at, value
+
+
+def _is_table(annotation: Any) -> bool:
+    """Whether what a type describes is found by keys of the user's own."""
+    return get_origin(annotation) is dict or any(map(_is_table, get_args(annotation)))

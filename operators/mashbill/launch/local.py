@@ -38,7 +38,7 @@ from mashbill.storage import refuse_unwritable
 LOOK_SECONDS = 0.5
 KEPT_SECONDS = 7 * 86_400
 """How long the folder of a job that has ended is kept."""
-LAST_LINES = 15
+LAST_LINES, MARGIN_SECONDS = 15, 5.0
 
 
 class LocalBackend:
@@ -79,9 +79,9 @@ class LocalBackend:
         ended = read_ended(folder)
         if (folder / CANCELLED).exists() and not runs:
             return JobState("gone", "was cancelled")
-        if ended is not None and ended.code == 0:
+        if ended is not None and not runs and ended.code == 0:
             return JobState("succeeded")
-        if ended is not None:
+        if ended is not None and not runs:
             message = "was asked to end and has saved" if ended.code == PAUSED_EXIT else ""
             return self._failed(handle, ended.why, node=ended.node, code=ended.code, message=message)
         if runs:
@@ -107,14 +107,12 @@ class LocalBackend:
             return
         (folder / CANCELLED).touch()
         supervisor = json.loads((folder / STARTED).read_text())["pid"]
-        until = time.monotonic() + GRACE_SECONDS + 5
-        with suppress(ProcessLookupError):
-            os.kill(supervisor, signal.SIGTERM)
-        while _runs(folder) and time.monotonic() < until:
-            time.sleep(LOOK_SECONDS / 5)
-        for session in _sessions(folder):
-            with suppress(ProcessLookupError):
-                os.killpg(session, signal.SIGKILL)
+        sessions = _sessions(folder)
+        led = supervisor in sessions or not sessions
+        _signal([supervisor] if led else sessions, signal.SIGTERM)
+        if not (_ends(folder, GRACE_SECONDS + MARGIN_SECONDS) and led):
+            _signal(sessions, signal.SIGKILL)
+            _ends(folder, MARGIN_SECONDS)
 
     def logs(self, handle: Handle, rank: int = 0, lines: int = 100) -> str:
         """The last lines of a node."""
@@ -205,6 +203,22 @@ def _sessions(folder: Path) -> list[int]:
             if (status.st_dev, status.st_ino) == (lock.st_dev, lock.st_ino):
                 found.add(os.getsid(int(descriptor.parts[2])))
     return sorted(found - {os.getsid(0)})
+
+
+def _ends(folder: Path, seconds: float) -> bool:
+    """Whether a job ends within a time."""
+    until = time.monotonic() + seconds
+    while _runs(folder):
+        if time.monotonic() > until:
+            return False
+        time.sleep(LOOK_SECONDS / 5)
+    return True
+
+
+def _signal(groups: list[int], number: signal.Signals) -> None:
+    for group in groups:
+        with suppress(ProcessLookupError):
+            os.killpg(group, number)
 
 
 def _restarts(folder: Path) -> int:

@@ -18,7 +18,7 @@ from mashbill.storage.owned import passing
 
 RECORDS = "jobs"
 """Folder of the store that records lie in, by stage, fingerprint and work."""
-ORDER, HANDLE, END = "order.json", "handle.json", "end.json"
+ORDER, HANDLE, END, UNWANTED = "order.json", "handle.json", "end.json", "unwanted"
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,15 @@ class Attempt:
         """How it ended; None where nobody has seen that."""
         text = self.read(END)
         return None if text is None else JobState.of(text)
+
+    @property
+    def unwanted(self) -> bool:
+        """Whether someone wants it to end."""
+        return self.storage.exists(f"{self.key}/{UNWANTED}")
+
+    def keep_unwanted(self) -> None:
+        """Keep that it is to end."""
+        self.write(UNWANTED, "")
 
     def keep_handle(self, handle: Handle) -> None:
         """Keep what it was submitted as."""
@@ -101,7 +110,11 @@ class Work:
             for key in self.storage.keys(self.key)
             if key.endswith(f"/{ORDER}") and (number := key.split("/")[-2]).isdigit()
         )
-        return [Attempt(self.storage, f"{self.key}/{number}") for number in numbers]
+        return [self.attempt(number) for number in numbers]
+
+    def attempt(self, number: int) -> Attempt:
+        """The attempt of that number."""
+        return Attempt(self.storage, f"{self.key}/{number}")
 
     def begin(self, number: int, order: Order) -> bool:
         """Write that an order is going to be submitted; False where another wrote so before."""

@@ -71,7 +71,9 @@ def submit_or_take_up(
         if running is not None or done():
             return running
         number = attempts[-1].number + 1 if attempts else 1
-        work.begin(number, ordered(number, uuid.uuid4().hex))  # or another did, whose job is taken up
+        if work.begin(number, ordered(number, uuid.uuid4().hex)):  # else another did, whose job is taken up
+            attempt = work.attempt(number)
+            return _submitted(attempt, backend_of(attempt.order))
 
 
 def take_up(attempt: Attempt, backend_of: BackendOf) -> Submitted | None:
@@ -83,19 +85,15 @@ def take_up(attempt: Attempt, backend_of: BackendOf) -> Submitted | None:
     """
     if attempt.end is not None:
         return None
-    handle, order = attempt.handle, attempt.order
-    backend = backend_of(order)
-    if handle is None:
-        handle = backend.submit(order)
-        attempt.keep_handle(handle)
-        if attempt.end is not None:  # it was cancelled meanwhile
-            backend.cancel(handle)
-            what = "was cancelled as it was submitted"
-            raise RunError(f"job {handle.name}", what, "run again for a new attempt")
-        return Submitted(attempt, handle)
-    state = backend.state(handle)
+    backend = backend_of(attempt.order)
+    if attempt.unwanted:
+        _end_for_good(attempt, backend)
+        return None
+    handle = attempt.handle
+    submitted = _submitted(attempt, backend) if handle is None else Submitted(attempt, handle)
+    state = backend.state(submitted.handle)
     if not state.ended:
-        return Submitted(attempt, handle)
+        return submitted
     attempt.keep_end(state)
     return None
 
@@ -104,12 +102,26 @@ def cancel(attempt: Attempt, backend_of: BackendOf) -> None:
     """End the job of an attempt, also one whose submission is under way.
 
     Raises:
-        RunError: the backend does not answer.
+        RunError: the backend does not answer; whoever takes the job up ends it.
     """
-    if attempt.end is not None:
-        return
-    backend = backend_of(attempt.order)
-    handle = attempt.handle or backend.submit(attempt.order)  # the one that is there, if there is one
+    if attempt.end is None:
+        attempt.keep_unwanted()
+        _end_for_good(attempt, backend_of(attempt.order))
+
+
+def _submitted(attempt: Attempt, backend: Backend) -> Submitted:
+    """Submit what an attempt is to do, and keep what it was submitted as."""
+    handle = backend.submit(attempt.order)
+    attempt.keep_handle(handle)
+    if attempt.unwanted:
+        _end_for_good(attempt, backend)
+        what = "was cancelled as it was submitted"
+        raise RunError(f"job {handle.name}", what, "run again for a new attempt")
+    return Submitted(attempt, handle)
+
+
+def _end_for_good(attempt: Attempt, backend: Backend) -> None:
+    handle = attempt.handle or backend.submit(attempt.order)  # the job that is there, if there is one
     backend.cancel(handle)
     attempt.keep_end(CANCELLED)
 

@@ -136,9 +136,8 @@ class Supervisor:
 
     def _signal(self, number: signal.Signals) -> None:
         for node in self.nodes:
-            if node.poll() is None:
-                with suppress(ProcessLookupError):
-                    os.killpg(node.pid, number)
+            with suppress(ProcessLookupError):  # what a node started may live longer than it
+                os.killpg(node.pid, number)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         del number, frame

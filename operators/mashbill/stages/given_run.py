@@ -8,6 +8,7 @@ with other files outside, refuses instead of making another.
 import hashlib
 import json
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,14 +65,13 @@ def root_of(address: str) -> str:
     return root
 
 
-def given_run(address: str, stage: str, **running: Any) -> StageJob:
+def given_run(address: str, stage: str, *, training: Mapping[str, Any] | None = None) -> StageJob:
     """The stage that a run is of, with its config and inputs.
 
     Args:
         address: what ``keep_run`` gave.
         stage: its name.
-        running: settings of ``training`` or of the config that say how it runs here, by name; those of
-            ``training`` as a mapping.
+        training: settings of ``training`` that say how it runs here, by name.
     Raises:
         ConfigError: the address is none of a run of that stage, or this machine would make another result.
         DataError: it is damaged.
@@ -84,10 +84,11 @@ def given_run(address: str, stage: str, **running: Any) -> StageJob:
         config = PipelineConfig.model_validate({**values["config"], "artifacts": root})
     except ValidationError as error:
         raise config_error(address, error) from error
-    training = config.training.model_copy(update=running.pop("training", {}))
+    training = config.training.model_copy(update=training or {})
+    engine = config.engine
     if stage in config.launch and config.launch[stage].backend in ON_RAY:
-        running["engine"] = config.engine.model_copy(update={"runner": "ray", "ray_address": "auto"})
-    config = config.model_copy(update={**running, "training": training})
+        engine = engine.model_copy(update={"runner": "ray", "ray_address": "auto"})
+    config = config.model_copy(update={"training": training, "engine": engine, **_places(config)})
     store = open_store(config)
     inputs = {name: store.open(f"{root}/{key}") for name, key in values["inputs"].items()}
     job = StageJob(stage_named(stage), config, inputs)
@@ -99,6 +100,11 @@ def given_run(address: str, stage: str, **running: Any) -> StageJob:
         mend = "use an image of that version, and have the files outside the store that it reads be the same"
         raise ConfigError(f"stage {stage}", what, mend)
     return job
+
+
+def _places(config: PipelineConfig) -> dict[str, str]:
+    """Where a machine works that has not the config's root: where it was started."""
+    return {} if Path(config.root).is_dir() else {"scratch": str(Path.cwd() / ".mashbill")}
 
 
 def _read(address: str) -> dict[str, Any]:

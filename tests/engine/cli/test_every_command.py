@@ -103,6 +103,11 @@ GOOD: dict[str, dict[str, str]] = {
         "--tasks": "one,two",
     },
     "join": {"--config": "config.toml", "--node": "1", "--set": "training.nodes=2"},
+    "part": {"stage": "ingest", "--run": "artifacts/runs/0123456789abcdef.json"},
+    "jobs list": {"--config": "config.toml"},
+    "jobs follow": {"name": "none", "--config": "config.toml"},
+    "jobs logs": {"name": "none", "--config": "config.toml"},
+    "jobs cancel": {"name": "none", "--config": "config.toml"},
     "tasks fetch": {
         "--output": "new/tasks",
         "--package": "package.whl",
@@ -123,8 +128,8 @@ GOOD: dict[str, dict[str, str]] = {
 
 LONG = {"forecast"}
 """Runs a dozen stages."""
-APART = {"join"}
-"""Does its work beside another machine, in training/test_two_nodes.py."""
+APART = {"join", "part", "jobs follow", "jobs logs", "jobs cancel"}
+"""One works beside another machine, in training/test_two_nodes.py, the others on jobs, in test_jobs.py."""
 SMALL_FINAL = """
 [quality]
 classifier = "c.bin"
@@ -289,7 +294,7 @@ def test_no_command_shows_a_traceback_for_an_output_that_cannot_be_written(
         assert "Traceback" not in said
 
 
-@pytest.mark.parametrize("words", [*COMMANDS, "", "mixtures", "proxies", "tasks"])
+@pytest.mark.parametrize("words", [*COMMANDS, "", "mixtures", "proxies", "tasks", "jobs"])
 def test_help_says_what_it_means_brackets_and_all(
     words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

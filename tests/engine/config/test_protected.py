@@ -148,3 +148,58 @@ def test_every_setting_that_speaks_of_files_or_addresses_is_protected() -> None:
     told = {re.sub(r"^corpus\.(references|evaluations)\.", "corpus.domains.", name) for name in told}
     assert told == set(NO_PLACES)
     assert {"root", "artifacts", "scratch", "tokens.tokenizer"} <= set(protected_settings(PipelineConfig))
+
+
+JOB = {"backend": "job", "image": "registry.example/mashbill:1"}
+LAUNCHED = """
+[launch.train]
+backend = "job"
+image = "registry.example/mashbill:1"
+"""
+
+
+@pytest.mark.parametrize(
+    "overrides, named",
+    [
+        ({"launch.train.image": "evil"}, "launch.train.image"),
+        ({"launch.train": {**JOB, "image": "evil"}}, "launch.train.image"),
+        ({"launch": {"train": {**JOB, "image": "evil"}}}, "launch.train.image"),
+        ({"launch": {}}, "launch.train.image"),
+        ({"launch.sweep": JOB}, "launch.sweep.image"),
+        ({"launch.train.environment.LD_PRELOAD": "/tmp/evil.so"}, "launch.train.environment"),
+        ({"launch.train.kubernetes.template": "/tmp/pod.yaml"}, "launch.train.kubernetes.template"),
+        ({"launch.train.kubernetes.context": "other"}, "launch.train.kubernetes.context"),
+        (
+            {"launch.train.kubernetes": {"service_account": "admin"}},
+            "launch.train.kubernetes.service_account",
+        ),
+        ({"launch.train.kubernetes.environment_from": ["root"]}, "launch.train.kubernetes.environment_from"),
+        (
+            {"launch.train.kubernetes.volumes": [{"claim": "others", "path": "/lake"}]},
+            "launch.train.kubernetes.volumes[0].claim",
+        ),
+        ({"launch.train.local.folder": "/etc"}, "launch.train.local.folder"),
+        ({"launch.train.ssh.hosts": ["evil"]}, "launch.train.ssh.hosts"),
+        ({"launch.train.ray.address": "http://evil"}, "launch.train.ray.address"),
+    ],
+)
+def test_what_a_job_runs_sees_and_writes_to_is_protected_in_each_stages_table(
+    overrides: Mapping[str, Any], named: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(CONFIG + LAUNCHED)
+    with pytest.raises(ConfigError, match=re.escape(f"overrides: {named}: is a path or an address")):
+        load_config(path, overrides, allow=())
+    load_config(path, json.loads(json.dumps(overrides)), allow=["launch"])
+
+
+def test_how_much_a_job_takes_may_be_overridden(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(CONFIG + LAUNCHED)
+    overrides = {"launch.train.nodes": 4, "launch.train.gpus": 8, "launch.train.queue": "research"}
+    launched = load_config(path, overrides, allow=())
+    assert (launched.launch["train"].nodes, launched.launch["train"].image) == (4, JOB["image"])
+    one = {"launch.train.image": "other"}
+    assert load_config(path, one, allow=["launch.train.image"]).launch["train"].image == "other"
+    with pytest.raises(ConfigError, match=r"launch\.train\.image"):
+        load_config(path, one, allow=["launch.sweep", "launch.train.kubernetes"])

@@ -63,7 +63,8 @@ NOT_FILES = {
 
 
 def test_no_setting_that_takes_a_path_is_forgotten_here() -> None:
-    assert set(protected_settings(PipelineConfig)) == CASES.keys() | NOT_FILES.keys()
+    named = {name for name in protected_settings(PipelineConfig) if not name.startswith("launch.")}
+    assert named == CASES.keys() | NOT_FILES.keys()  # those of launch are where stages run
 
 
 def given_by(artifact: Artifact) -> list[object]:

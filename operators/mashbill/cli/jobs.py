@@ -1,0 +1,122 @@
+"""``mashbill jobs``: what runs elsewhere, listed, followed, read and ended."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from mashbill.artifacts import open_store
+from mashbill.cli.answers import bars_here, say
+from mashbill.cli.mixture_options import JsonOption
+from mashbill.config import load_config, parse_overrides
+from mashbill.storage import Storage
+
+app = typer.Typer(
+    help="Stages and parts that run elsewhere, as [launch.STAGE] of a config sends them there.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+ConfigOption = Annotated[Path, typer.Option("--config", help="TOML config file.", show_default=False)]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="section.key=value", help="Override a setting; may be repeated."),
+]
+NameArgument = Annotated[str, typer.Argument(help="Name of the job, as mashbill jobs list shows it.")]
+
+
+@app.command("list", epilog="Example: mashbill jobs list --config dags/configs/demo.toml")
+def list_(
+    config: ConfigOption,
+    set_: SetOption = None,
+    all_: Annotated[bool, typer.Option("--all", help="Those that have ended too.")] = False,
+    json_: JsonOption = False,
+) -> None:
+    """List the jobs of the config's artifact store, and how each is."""
+    from mashbill.stages.jobs import known_jobs
+
+    jobs = list(known_jobs(_storage(config, set_)))
+    shown = [job for job in jobs if all_ or job.state is None or not job.state.ended]
+    table = Table("job", "stage", "parts", "backend", "state")
+    for job in shown:
+        table.add_row(job.order.name, job.stage, ", ".join(job.parts), job.order.takes.backend, job.words)
+    rows = [
+        {
+            "name": job.order.name,
+            "stage": job.stage,
+            "parts": job.parts,
+            "attempt": job.attempt.number,
+            "backend": job.order.takes.backend,
+            "phase": None if job.state is None else job.state.phase,
+            "words": job.words,
+            "done": None if job.progress is None else job.progress.done,
+            "record": f"{job.attempt.storage.root}/{job.attempt.key}",
+        }
+        for job in shown
+    ]
+    ended = len(jobs) - len(shown)
+    say(json_, rows, table, *([f"and {ended} that have ended, which --all shows"] if ended else []))
+
+
+@app.command(epilog="Example: mashbill jobs follow train-chosen-1a2b3c4d-1 --config my.toml")
+def follow(
+    name: NameArgument, config: ConfigOption, set_: SetOption = None, json_: JsonOption = False
+) -> None:
+    """Wait for a job to end, and show how far it is; its error is this command's."""
+    from mashbill.cli.elsewhere import JobBars
+    from mashbill.stages.following import failure_of
+    from mashbill.stages.following import follow as follow_all
+    from mashbill.stages.jobs import attempt_named, submitted_job
+
+    submitted = submitted_job(attempt_named(_storage(config, set_), name))
+    with bars_here("{task.fields[name]}", "{task.percentage:>3.0f}%", "{task.fields[words]}") as bars:
+        shown = JobBars(bars, Console(stderr=True, markup=False))
+        (state,) = asyncio.run(follow_all([submitted], shown.seen))
+    error = failure_of(submitted, state)
+    if error is not None:
+        raise error
+    say(json_, {"name": name, "phase": state.phase}, f"{name}: {state.phase}")
+
+
+@app.command(epilog="Example: mashbill jobs logs train-chosen-1a2b3c4d-1 --config my.toml --node 1")
+def logs(
+    name: NameArgument,
+    config: ConfigOption,
+    set_: SetOption = None,
+    node: Annotated[int, typer.Option(min=0, help="Which node's, from 0.")] = 0,
+    lines: Annotated[int, typer.Option(min=1, help="How many lines, from the end.")] = 100,
+) -> None:
+    """Print the last lines that a node of a job said, with those of all its processes."""
+    from mashbill.stages.jobs import attempt_named, said_by
+
+    print(said_by(attempt_named(_storage(config, set_), name), node, lines))  # noqa: T201
+
+
+@app.command(epilog="Example: mashbill jobs cancel train-chosen-1a2b3c4d-1 --config my.toml")
+def cancel(
+    name: NameArgument,
+    config: ConfigOption,
+    set_: SetOption = None,
+    forget: Annotated[
+        bool, typer.Option(help="Of a job whose machine or cluster is no more: note that it has ended.")
+    ] = False,
+    json_: JsonOption = False,
+) -> None:
+    """End a job, with whatever it started; what it finished is kept."""
+    from mashbill.launch.submission import CANCELLED, backend_of
+    from mashbill.launch.submission import cancel as cancel_attempt
+    from mashbill.stages.jobs import attempt_named
+
+    attempt = attempt_named(_storage(config, set_), name)
+    if forget:
+        attempt.keep_end(CANCELLED)
+    else:
+        cancel_attempt(attempt, backend_of)
+    phase = attempt.end.phase if attempt.end is not None else "gone"
+    say(json_, {"name": name, "phase": phase}, f"{name}: {'forgotten' if forget else 'ended'}")
+
+
+def _storage(path: Path, assignments: list[str] | None) -> Storage:
+    return open_store(load_config(path, parse_overrides(assignments or []))).storage

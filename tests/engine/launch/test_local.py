@@ -1,0 +1,222 @@
+"""Jobs on this machine are processes that outlive whoever submitted them, begin once and end whole."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builders.processes import processes_about
+from mashbill.config import LaunchConfig
+from mashbill.errors import ConfigError, RunError
+from mashbill.launch.backend import Handle, JobState, Order
+from mashbill.launch.local import LocalBackend
+
+MEETING = """
+import os, socket, sys
+from pathlib import Path
+host, port = os.environ["MASHBILL_RENDEZVOUS"].split(":")
+number, of = int(os.environ["MASHBILL_NODE"]), int(os.environ["MASHBILL_NODES"])
+if number == 0:
+    with socket.create_server((host, int(port))) as server:
+        met = sorted(int(server.accept()[0].recv(9)) for _ in range(of - 1))
+    Path(sys.argv[1], "met").write_text(str(met))
+else:
+    while True:
+        try:
+            with socket.create_connection((host, int(port))) as one:
+                one.send(str(number).encode())
+            break
+        except ConnectionRefusedError:
+            pass
+"""
+WAITS = """
+import subprocess, sys, signal
+from pathlib import Path
+stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN)"
+stubborn += "; print(1, flush=True); time.sleep(600)"
+child = subprocess.Popen([sys.executable, "-c", stubborn, sys.argv[1]], stdout=subprocess.PIPE)
+child.stdout.readline()
+Path(sys.argv[1], "begun").touch()
+signal.pause()
+"""
+COUNTS = """
+import os, sys
+from pathlib import Path
+with Path(sys.argv[1], "runs").open("a") as file:
+    file.write(os.environ["MASHBILL_NODE"])
+print("these are the last words", flush=True)
+if len(sys.argv) > 3 and os.environ["MASHBILL_NODE"] != sys.argv[3]:
+    import signal
+    signal.pause()
+code = int(sys.argv[2])
+os.kill(os.getpid(), -code) if code < 0 else sys.exit(code)
+"""
+SUBMITS = """
+import sys
+from pathlib import Path
+from mashbill.launch.backend import Order
+from mashbill.launch.local import LocalBackend
+print(LocalBackend().submit(Order.of(Path(sys.argv[1]).read_text())).text())
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The home of whoever submits."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    return tmp_path
+
+
+def order(home: Path, script: str, *arguments: object, token: str = "ours", **takes: Any) -> Order:
+    """A script to be run on some nodes."""
+    path = home / "script.py"
+    path.write_text(script)
+    command = (sys.executable, str(path), str(home), *map(str, arguments))
+    return Order("job-1", token, command, LaunchConfig(**takes))
+
+
+def until(handle: Handle, wanted: Callable[[JobState], bool] = lambda state: state.ended) -> JobState:
+    """The first state of a job that will do."""
+
+    async def wait() -> JobState:
+        async for state in LocalBackend().watch(handle):
+            if wanted(state):
+                return state
+        raise AssertionError
+
+    return asyncio.run(asyncio.wait_for(wait(), 120))
+
+
+def test_a_job_outlives_whoever_submitted_it_and_is_found_by_what_was_kept(home: Path) -> None:
+    (home / "order").write_text(order(home, COUNTS, 0).text())
+    told = subprocess.run(
+        [sys.executable, "-c", SUBMITS, home / "order"], capture_output=True, text=True, check=True
+    )
+    handle = Handle.of(told.stdout)
+    assert until(handle) == JobState("succeeded")
+    assert LocalBackend().logs(handle) == "these are the last words"
+    assert not processes_about(home)
+
+
+def test_nodes_know_which_they_are_and_meet(home: Path) -> None:
+    handle = LocalBackend().submit(order(home, MEETING, nodes=3))
+    assert until(handle) == JobState("succeeded")
+    assert (home / "met").read_text() == "[1, 2]"
+
+
+@pytest.mark.parametrize(
+    "code, restarts, why",
+    [
+        (1, 2, "exit code 1"),
+        (2, 0, "exit code 2"),
+        (75, 0, "exit code 75"),
+        (-signal.SIGKILL, 2, "was killed, as for a lack of memory"),
+        (-signal.SIGSEGV, 2, "ended by SIGSEGV"),
+    ],
+)
+def test_what_failed_is_started_again_unless_that_cannot_help(
+    code: int, restarts: int, why: str, home: Path
+) -> None:
+    state = until(LocalBackend().submit(order(home, COUNTS, code, max_restarts=2)))
+    assert (home / "runs").read_text() == "0" * (restarts + 1)
+    assert state.phase == "failed"
+    assert state.failure is not None
+    assert (state.failure.rank, state.failure.exit_code, state.failure.why) == (0, code, why)
+    assert state.failure.last_words.endswith("these are the last words")
+
+
+def test_the_node_that_fails_is_named_and_the_others_end_with_it(home: Path) -> None:
+    state = until(LocalBackend().submit(order(home, COUNTS, 3, 1, nodes=3, max_restarts=0)))
+    assert state.failure is not None
+    assert (state.failure.rank, state.failure.where, state.failure.exit_code) == (1, "node 1", 3)
+    assert not processes_about(home)
+
+
+def test_a_job_that_takes_too_long_is_ended_and_says_so(home: Path) -> None:
+    handle = LocalBackend().submit(order(home, COUNTS, 0, 9, time_limit_seconds=1))
+    failure = until(handle).failure
+    assert failure is not None
+    assert failure.why == "ran for longer than 1 s"
+    assert not processes_about(home)
+
+
+def test_who_cancels_ends_the_whole_tree_also_what_will_not_end(home: Path) -> None:
+    backend = LocalBackend()
+    handle = backend.submit(order(home, WAITS))
+    until(handle, lambda state: (home / "begun").exists())
+    backend.cancel(handle)
+    assert backend.state(handle) == JobState("gone", "was cancelled")
+    assert not processes_about(home)
+    backend.cancel(handle)
+
+
+def test_a_job_whose_supervisor_was_killed_runs_as_long_as_a_node_does(home: Path) -> None:
+    backend = LocalBackend()
+    handle = backend.submit(order(home, WAITS))
+    until(handle, lambda state: (home / "begun").exists())
+    started = json.loads(Path(handle.place["folder"], "started.json").read_text())
+    os.kill(started["pid"], signal.SIGKILL)
+    assert backend.state(handle).phase == "running"
+    backend.cancel(handle)
+    assert backend.state(handle).phase == "gone"
+    assert not processes_about(home)
+
+
+def test_a_job_that_was_killed_whole_has_failed_and_is_not_begun_again(home: Path) -> None:
+    backend, wanted = LocalBackend(), order(home, WAITS)
+    handle = backend.submit(wanted)
+    until(handle, lambda state: (home / "begun").exists())
+    for process in processes_about(home):
+        os.kill(process, signal.SIGKILL)
+    state = until(handle)
+    assert state.failure is not None
+    assert state.failure.why == "its processes were killed, or the machine was restarted"
+    assert backend.state(backend.submit(wanted)).phase == "failed"
+
+
+def test_of_many_that_submit_an_order_at_once_one_makes_the_job(home: Path) -> None:
+    (home / "order").write_text(order(home, COUNTS, 0).text())
+    command = [sys.executable, "-c", SUBMITS, home / "order"]
+    each = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    told = {process.communicate()[0] for process in each}
+    (handle,) = map(Handle.of, told)
+    assert until(handle) == JobState("succeeded")
+    assert (home / "runs").read_text() == "0"
+
+
+def test_a_job_of_that_name_is_another_orders_as_long_as_it_runs(home: Path) -> None:
+    backend = LocalBackend()
+    first = backend.submit(order(home, WAITS, token="first"))
+    until(first, lambda state: (home / "begun").exists())
+    with pytest.raises(ConfigError, match=r"job job-1: runs on this machine for another order"):
+        backend.submit(order(home, COUNTS, 0, token="second"))
+    backend.cancel(first)
+    second = backend.submit(order(home, COUNTS, 0, token="second"))
+    assert until(second) == JobState("succeeded")
+    assert backend.state(first).phase == "gone"
+
+
+def test_a_job_of_another_machine_is_not_taken_for_gone(home: Path) -> None:
+    elsewhere = Handle("local", "job-1", "ours", "1-1", {"host": "another", "folder": str(home)})
+    with pytest.raises(RunError, match=r"job job-1: runs on another, and this is "):
+        LocalBackend().state(elsewhere)
+
+
+def test_a_command_that_is_not_there_is_the_jobs_failure(home: Path) -> None:
+    wanted = Order("job-1", "ours", ("no-such-command",), LaunchConfig())
+    failure = until(LocalBackend().submit(wanted)).failure
+    assert failure is not None
+    assert "no-such-command" in failure.why
+
+
+def test_the_folder_of_jobs_is_looked_at_before_any_is_submitted(home: Path) -> None:
+    (home / "home").write_text("")
+    (problem,) = LocalBackend().check(LaunchConfig())
+    assert problem.startswith("local.folder: ")

@@ -1,0 +1,206 @@
+"""Work is submitted once: whoever is killed, whenever, and however many submit it at once."""
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from builders.memory_cluster import (
+    Cluster,
+    ClusterBackend,
+    Killed,
+    Step,
+    SteppedStorage,
+    Turns,
+    killed_at,
+    nothing,
+)
+from mashbill.config import LaunchConfig
+from mashbill.errors import RunError
+from mashbill.launch.backend import Failure, JobState, Order
+from mashbill.launch.records import Work
+from mashbill.launch.submission import Submitted, cancel, submit_or_take_up
+
+KEY = "jobs/train/0123456789abcdef/chosen"
+STEPS = 24
+"""More than a submission takes."""
+Event = Literal["nothing", "runs", "fails", "vanishes", "succeeds"]
+kills = st.integers(0, STEPS)
+events = st.sampled_from(["nothing", "runs", "fails", "vanishes", "succeeds"])
+
+
+@dataclass
+class World:
+    """A disk, a cluster, and whether the result is there."""
+
+    disk: Path
+    cluster: Cluster = field(default_factory=Cluster)
+    done: bool = False
+
+    def work(self, step: Step = nothing) -> Work:
+        return Work(SteppedStorage(self.disk, step), KEY)
+
+    def submit(self, step: Step = nothing) -> Submitted | None:
+        """Submit the work, as a process of its own."""
+        backend = ClusterBackend(self.cluster, step)
+        return submit_or_take_up(
+            self.work(step),
+            ordered=lambda number, token: Order(f"train-{number}", token, ("run",), LaunchConfig()),
+            done=lambda: self.done,
+            backend_of=lambda order: backend,
+        )
+
+    def found(self, step: Step = nothing) -> Mapping[str, Any]:
+        """What is kept of the job that does the work."""
+        submitted = self.submit(step)
+        assert submitted is not None
+        return submitted.as_json()
+
+    def cancel(self, step: Step = nothing) -> None:
+        """End what was submitted last, as a process of its own."""
+        backend = ClusterBackend(self.cluster, step)
+        for attempt in self.work(step).attempts()[-1:]:
+            cancel(attempt, lambda order: backend)
+
+    def happens(self, event: Event) -> None:
+        """Something becomes of the jobs that are there."""
+        for name in self.cluster.alive:
+            if event == "vanishes":
+                self.cluster.remove(name)
+            elif event == "fails":
+                self.cluster.states[name] = JobState("failed", failure=Failure("pod", "node", 0, "OOMKilled"))
+            elif event == "succeeds":
+                self.cluster.states[name], self.done = JobState("succeeded"), True
+            elif event == "runs":
+                self.cluster.states[name] = JobState("running")
+
+
+@contextmanager
+def world() -> Iterator[World]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield World(Path(folder))
+
+
+@given(st.lists(kills, max_size=5))
+def test_however_often_submitters_are_killed_there_is_one_job(killed: list[int]) -> None:
+    with world() as it:
+        for number in killed:
+            with suppress(Killed):
+                it.submit(killed_at(number))
+        submitted = it.submit()
+        assert it.cluster.made == ["train-1"]
+        assert submitted is not None
+        assert submitted.handle.uid == it.cluster.uids["train-1"]
+        assert it.found() == submitted.as_json()
+
+
+@pytest.mark.parametrize("number", range(1, STEPS))
+def test_a_submitter_killed_at_any_step_leaves_a_job_that_is_taken_up(number: int) -> None:
+    with world() as it:
+        with suppress(Killed):
+            it.submit(killed_at(number))
+        it.happens("runs")
+        assert it.submit() is not None
+        assert it.cluster.made == ["train-1"]
+
+
+@given(
+    st.lists(
+        st.tuples(kills, st.sampled_from(["nothing", "runs", "fails", "vanishes", "succeeds"])), max_size=6
+    )
+)
+def test_no_two_jobs_do_the_same_work_at_once_and_none_does_what_is_done(
+    story: list[tuple[int, Event]],
+) -> None:
+    with world() as it:
+        for number, event in story:
+            made, done = len(it.cluster.made), it.done
+            with suppress(Killed):
+                it.submit(killed_at(number))
+            assert not done or len(it.cluster.made) == made
+            it.happens(event)
+        assert max(it.cluster.at_once, default=0) <= 1
+        assert (it.submit() is None) == it.done
+        assert it.done or len(it.cluster.alive) == 1
+
+
+@given(st.lists(st.integers(0, 1), max_size=2 * STEPS), kills)
+def test_of_two_that_submit_at_once_one_wins_and_the_other_takes_up_its_job(
+    order: list[int], killed: int
+) -> None:
+    with world() as it:
+        turns = Turns(order)
+        one, other = turns.step_of(0), turns.step_of(1)
+        dies = killed_at(killed)
+
+        def step() -> None:
+            one()
+            dies()
+
+        def first() -> None:
+            with suppress(Killed):
+                it.submit(step)
+
+        found: list[Mapping[str, Any]] = []
+        turns.run(first, lambda: found.append(it.found(other)))
+        assert it.cluster.made == ["train-1"]
+        assert found == [it.found()]
+
+
+@given(st.lists(st.integers(0, 1), max_size=2 * STEPS), st.sampled_from([0, 5, 9, 11]))
+def test_who_cancels_while_another_submits_leaves_no_job_that_nobody_knows(
+    order: list[int], killed: int
+) -> None:
+    with world() as it:
+        if killed:
+            with suppress(Killed):
+                it.submit(killed_at(killed))
+        turns = Turns(order)
+        one, other = turns.step_of(0), turns.step_of(1)
+
+        def submit() -> None:
+            with suppress(RunError):
+                it.submit(one)
+
+        turns.run(submit, lambda: it.cancel(other))
+        for name in it.cluster.alive:
+            last = it.work().attempts()[-1]
+            assert last.order.name == name
+            assert last.end is None
+        assert len(it.cluster.alive) <= 1
+
+
+@given(kills)
+def test_a_cancellation_that_was_killed_is_finished_by_whoever_comes_next(killed: int) -> None:
+    with world() as it:
+        it.submit()
+        with suppress(Killed):
+            it.cancel(killed_at(killed))
+        asked = it.work().attempts()[0].unwanted
+        it.submit()
+        assert it.cluster.alive == (["train-2"] if asked else ["train-1"])
+
+
+def test_a_job_of_that_name_with_another_uid_is_not_taken_for_ours() -> None:
+    with world() as it:
+        first = it.submit()
+        assert first is not None
+        it.cluster.remove("train-1")
+        it.cluster.make(Order("train-1", "another's", ("run",), LaunchConfig()))
+        second = it.submit()
+        assert second is not None
+        assert (second.handle.name, second.handle.token) != (first.handle.name, first.handle.token)
+
+
+def test_what_is_kept_of_a_job_finds_it_again_from_another_process() -> None:
+    with world() as it:
+        submitted = it.submit()
+        assert submitted is not None
+        again = Submitted.of(submitted.as_json(), it.work().storage)
+        assert (again.handle, again.attempt.order) == (submitted.handle, submitted.attempt.order)
