@@ -39,6 +39,9 @@ LOOK_SECONDS = 0.5
 KEPT_SECONDS = 7 * 86_400
 """How long the folder of a job that has ended is kept."""
 LAST_LINES, MARGIN_SECONDS = 15, 5.0
+NOT_ITS_BUSINESS = "AIRFLOW"
+"""How names of variables begin that a job does not get from whoever submits it: Airflow's hold its database
+and its secrets."""
 
 
 class LocalBackend:
@@ -155,7 +158,14 @@ def _made(folder: Path, order: Order) -> str:
 def _start(folder: Path) -> None:
     """Start what runs the job; it is there when this comes back."""
     command = [sys.executable, "-m", "mashbill.launch.supervisor", str(folder)]
-    ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    ended = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={name: value for name, value in os.environ.items() if not name.startswith(NOT_ITS_BUSINESS)},
+    )
     if ended.returncode or not (folder / STARTED).exists():
         what = f"cannot be started ({one_line(Exception(ended.stderr))})"
         raise RunError(f"job {folder.name}", what, "run again")

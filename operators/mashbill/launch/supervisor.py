@@ -98,7 +98,7 @@ class Supervisor:
                         stdout=log,
                         stderr=log,
                         cwd=self.folder,
-                        env={**os.environ, "PATH": here, **self.order.environment, **told},
+                        env={**os.environ, "PATH": here, **told, **self.order.environment},
                         start_new_session=True,
                         pass_fds=(self.lock,),
                     )

@@ -198,6 +198,7 @@ class StageOperator(StageLineage, RunsElsewhere, BaseOperator):
             name = next(name for name in arguments.by_name if name in missing)
             raise ConfigError(f"{self._who}: {name}", "is required and missing", "give it, or a config")
         arguments.check(said, self._who, rendered=whole)
+
     def _log_progress(self, done: float, words: str) -> None:
         self.log.info("%3.0f%% %s", 100 * done, words)
 

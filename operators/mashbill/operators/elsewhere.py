@@ -22,8 +22,9 @@ from mashbill.operators.failures import final_errors
 from mashbill.operators.jobs_trigger import ERROR, STATES, JobsEnded
 from mashbill.stages.elsewhere import Elsewhere
 from mashbill.stages.following import Seen, failure_of, follow
+from mashbill.storage import scratch_of
 
-Jobs = list[dict[str, Any]]
+Jobs = list[dict[str, str]]
 """Submitted jobs as plain values, as the triggerer and Airflow's store keep them."""
 
 
@@ -66,8 +67,7 @@ class RunsElsewhere(ResumableJobMixin):
         if not jobs:
             return self.finish(context, elsewhere)
         plain = self._told(jobs)
-        root = elsewhere.job.store.storage.root
-        trigger = JobsEnded(root, plain, aws_conn_id=self.aws_conn_id)
+        trigger = JobsEnded(plain, aws_conn_id=self.aws_conn_id)
         self.defer(trigger=trigger, method_name=self.resume.__name__, kwargs={"jobs": plain})  # type: ignore[attr-defined]
         return None
 
@@ -131,10 +131,11 @@ class RunsElsewhere(ResumableJobMixin):
     def _told(self, jobs: Sequence[Submitted]) -> Jobs:
         for one in jobs:
             self.log.info("waiting for job %s (%s)", one.handle.name, one.handle.backend)
-        return [dict(one.as_json()) for one in jobs]
+        return [one.as_json() for one in jobs]
 
     def _jobs(self, elsewhere: Elsewhere, jobs: Jobs) -> list[Submitted]:
-        return [Submitted.of(one, elsewhere.job.store.storage) for one in jobs]
+        scratch = scratch_of(elsewhere.job.config)
+        return [Submitted.of(one, scratch) for one in jobs]
 
     def _tell(self, seen: Seen) -> None:
         done = 0.0 if seen.progress is None else seen.progress.done

@@ -3,7 +3,7 @@
 import asyncio
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,11 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
 from mashbill.errors import MashbillError
+from mashbill.launch.records import HANDLE
 from mashbill.launch.submission import Submitted, backend_of, cancel
 from mashbill.operators.connections import s3_access
 from mashbill.stages.following import Seen, follow
-from mashbill.storage import Storage, open_storage, scratch_here
+from mashbill.storage import scratch_here
 
 STATES, ERROR = "states", "error"
 EVERY_SECONDS = 10.0
@@ -26,7 +27,6 @@ class JobsEnded(BaseTrigger):
     """Fire when all of some jobs have ended, with how each did.
 
     Args:
-        root: artifact store with the jobs' records.
         jobs: submitted jobs as plain values.
         aws_conn_id: Airflow's connection to the store; None is the triggerer's identity.
         every_seconds: between looks at how far a job is.
@@ -34,19 +34,17 @@ class JobsEnded(BaseTrigger):
 
     def __init__(
         self,
-        root: str,
-        jobs: Sequence[dict[str, Any]],
+        jobs: Sequence[Mapping[str, str]],
         aws_conn_id: str | None = None,
         every_seconds: float = EVERY_SECONDS,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.root, self.jobs, self.aws_conn_id = root, list(jobs), aws_conn_id
+        self.jobs, self.aws_conn_id = list(jobs), aws_conn_id
         self.every_seconds = every_seconds
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Where its class is, and its arguments."""
         arguments = {
-            "root": self.root,
             "jobs": self.jobs,
             "aws_conn_id": self.aws_conn_id,
             "every_seconds": self.every_seconds,
@@ -69,15 +67,16 @@ class JobsEnded(BaseTrigger):
             await asyncio.to_thread(cancel, job.attempt, backend_of)
 
     async def _submitted(self) -> list[Submitted]:
-        storage = await sync_to_async(self._storage, thread_sensitive=False)()
-        return [Submitted.of(one, storage) for one in self.jobs]
+        return await sync_to_async(self._opened, thread_sensitive=False)()
 
-    def _storage(self) -> Storage:
-        """The store, opened with the connection's credentials, which it keeps."""
+    def _opened(self) -> list[Submitted]:
+        """The jobs, their store opened with the connection's credentials, which it keeps."""
+        scratch = scratch_here(Path(tempfile.gettempdir()) / "mashbill")
         with _opening, s3_access(self.aws_conn_id):
-            storage = open_storage(self.root, scratch_here(Path(tempfile.gettempdir()) / "mashbill"))
-            storage.exists("jobs")
-            return storage
+            found = [Submitted.of(one, scratch) for one in self.jobs]
+            for one in found:
+                one.attempt.read(HANDLE)
+            return found
 
     def _tell(self, seen: Seen) -> None:
         done = 0.0 if seen.progress is None else seen.progress.done

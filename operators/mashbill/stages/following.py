@@ -76,7 +76,11 @@ async def watched(
 
 
 async def follow(
-    jobs: Sequence[Submitted], seen: Callable[[Seen], None], *, backend_of: BackendOf = backend_of
+    jobs: Sequence[Submitted],
+    seen: Callable[[Seen], None],
+    *,
+    backend_of: BackendOf = backend_of,
+    every: float = EVERY_SECONDS,
 ) -> list[JobState]:
     """Wait for jobs to end.
 
@@ -84,12 +88,13 @@ async def follow(
         jobs: to be waited for.
         seen: called with each, as it changes.
         backend_of: gives the backend of an order.
+        every: seconds between looks at how far a job is.
     Returns:
         How each ended.
     """
 
     async def one(submitted: Submitted) -> JobState:
-        async for now in watched(submitted, backend_of=backend_of):
+        async for now in watched(submitted, backend_of=backend_of, every=every):
             seen(now)
             last = now.state
         return last

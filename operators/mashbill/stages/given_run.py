@@ -25,6 +25,8 @@ from mashbill.stages.table import stage_named
 from mashbill.storage import open_storage, scratch_here
 
 RUNS = "runs"
+ON_RAY = frozenset({"ray", "rayjob"})
+"""Backends whose job is a driver on a Ray cluster: its stage spreads partitions over that."""
 DIGITS = 16
 MEND = "give the address that the job was submitted with"
 
@@ -82,8 +84,10 @@ def given_run(address: str, stage: str, *, training: Mapping[str, Any] | None = 
         config = PipelineConfig.model_validate({**values["config"], "artifacts": root})
     except ValidationError as error:
         raise config_error(address, error) from error
-    here = config.training.model_copy(update=training or {})
-    config = config.model_copy(update={"training": here, **_places(config)})
+    here, engine = config.training.model_copy(update=training or {}), config.engine
+    if stage in config.launch and config.launch[stage].backend in ON_RAY:
+        engine = engine.model_copy(update={"runner": "ray", "ray_address": "auto"})
+    config = config.model_copy(update={"training": here, "engine": engine, **_places(config)})
     store = open_store(config)
     inputs = {name: store.open(f"{root}/{key}") for name, key in values["inputs"].items()}
     job = StageJob(stage_named(stage), config, inputs)

@@ -1,0 +1,175 @@
+"""Jobs on a running Ray cluster, by its job API: one driver a job, which spreads its partitions over the
+cluster."""
+
+import asyncio
+import shlex
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from mashbill.config.launch import LaunchConfig
+from mashbill.errors import ConfigError, RunError, one_line
+from mashbill.launch.amounts import number_of
+from mashbill.launch.backend import (
+    NODE,
+    NODES,
+    PAUSED_EXIT,
+    TOKEN,
+    Failure,
+    Handle,
+    JobState,
+    Order,
+    Phase,
+)
+
+FIRST_LOOK_SECONDS, LONGEST_LOOK_SECONDS = 1.0, 15.0
+PATIENCE_SECONDS = 1_800.0
+"""How long a cluster may be out of reach while a job is watched."""
+LAST_LINES = 15
+PHASES: dict[str, Phase] = {
+    "PENDING": "queued",
+    "RUNNING": "running",
+    "STOPPED": "gone",
+    "SUCCEEDED": "succeeded",
+    "FAILED": "failed",
+}
+
+
+class RayBackend:
+    """A running Ray cluster."""
+
+    name = "ray"
+
+    def check(self, takes: LaunchConfig) -> list[str]:
+        """Whether its job API answers, and takes jobs of one driver."""
+        found = []
+        if takes.nodes > 1:
+            found.append("nodes: a Ray job has one driver, which spreads its own work; leave nodes out")
+        try:
+            _client(takes.ray.address or "").list_jobs()
+        except (ConfigError, RunError) as error:
+            found.append(str(error))
+        except RuntimeError as error:
+            found.append(
+                f"ray.address: {takes.ray.address} refuses to list jobs ({one_line(error)}); mend it"
+            )
+        return found
+
+    def submit(self, order: Order) -> Handle:
+        """Submit an order, unless it was."""
+        address = order.takes.ray.address or ""
+        client = _client(address)
+        there = _details(client, order.name)
+        if there is None:
+            _submit(client, order)
+            there = _details(client, order.name)
+        if there is None:
+            raise RunError(f"job {order.name}", "was removed as soon as it was there", "run again")
+        if there.metadata.get(TOKEN) != order.token:
+            what = f"is on {address} for another order"
+            raise ConfigError(f"job {order.name}", what, "wait for it, or stop and delete it")
+        # a job that is deleted and submitted anew has another token
+        return Handle(self.name, order.name, order.token, uid=order.token, place={"address": address})
+
+    def state(self, handle: Handle) -> JobState:
+        """How a job is."""
+        client = _client(handle.place["address"])
+        found = _details(client, handle.name)
+        if found is None or found.metadata.get(TOKEN) != handle.token:
+            return JobState("gone", "was removed from the cluster")
+        phase, message = PHASES[str(found.status.value)], one_line(Exception(found.message or ""))
+        if phase == "gone":
+            return JobState("gone", "was stopped")
+        if phase != "failed":
+            return JobState(phase, message if phase == "queued" else "")
+        code = found.driver_exit_code
+        words = "\n".join(client.get_job_logs(handle.name).splitlines()[-LAST_LINES:])
+        why = f"exit code {code}" if code is not None else message or found.error_type or "failed"
+        node = f"Ray node {found.driver_node_id[:8]}" if found.driver_node_id else ""
+        said = "was asked to end and has saved" if code == PAUSED_EXIT else ""
+        return JobState("failed", said, Failure("driver", node, 0, why=why, exit_code=code, last_words=words))
+
+    async def watch(self, handle: Handle) -> AsyncIterator[JobState]:
+        """States as they change; it looks with growing pauses, as the job API has no watch."""
+        before, pause, since = None, FIRST_LOOK_SECONDS, time.monotonic()
+        while before is None or not before.ended:
+            try:
+                now = await asyncio.to_thread(self.state, handle)
+            except RunError:
+                if time.monotonic() - since > PATIENCE_SECONDS:
+                    raise
+            else:
+                since = time.monotonic()
+                if now != before:
+                    pause = FIRST_LOOK_SECONDS
+                    yield now
+                before = now
+                if now.ended:
+                    return
+            await asyncio.sleep(pause)
+            pause = min(1.5 * pause, LONGEST_LOOK_SECONDS)
+
+    def cancel(self, handle: Handle) -> None:
+        """Stop a job."""
+        if not self.state(handle).ended:
+            _client(handle.place["address"]).stop_job(handle.name)
+
+    def logs(self, handle: Handle, rank: int = 0, lines: int = 100) -> str:
+        """The last lines of the driver."""
+        if rank or self.state(handle).phase == "gone":
+            return ""
+        said = _client(handle.place["address"]).get_job_logs(handle.name)
+        return "\n".join(said.splitlines()[-lines:])
+
+
+def _client(address: str) -> Any:
+    """A client of a cluster's job API.
+
+    Raises:
+        RunError: it does not answer.
+    """
+    from ray.job_submission import JobSubmissionClient
+
+    try:
+        return JobSubmissionClient(address)
+    except (ConnectionError, RuntimeError) as error:
+        what = f"no Ray job API answers at {address} ({one_line(error)})"
+        raise RunError("ray.address", what, "start the cluster, or correct it") from error
+
+
+def _details(client: Any, name: str) -> Any:
+    """What the cluster tells of a job; None where there is none.
+
+    Raises:
+        RunError: it does not answer.
+    """
+    import requests
+
+    try:
+        return client.get_job_info(name)
+    except requests.RequestException as error:
+        what = f"the Ray job API does not answer ({one_line(error)})"
+        raise RunError("ray.address", what, "mend the cluster, and run again") from error
+    except RuntimeError as error:
+        if "404" in str(error):
+            return None
+        raise RunError(f"job {name}", f"cannot be looked at ({one_line(error)})", "run again") from error
+
+
+def _submit(client: Any, order: Order) -> None:
+    """Submit; where another try of the same order was faster, that is the job."""
+    takes = order.takes
+    try:
+        client.submit_job(
+            submission_id=order.name,
+            entrypoint=shlex.join(order.command),
+            runtime_env={"env_vars": {**order.environment, NODE: "0", NODES: "1"}},
+            metadata={TOKEN: order.token, **order.labels},
+            entrypoint_num_cpus=number_of(takes.cpus) if takes.cpus else None,
+            entrypoint_num_gpus=takes.gpus or None,
+            entrypoint_memory=int(number_of(takes.memory)) if takes.memory else None,
+        )
+    except RuntimeError as error:
+        if _details(client, order.name) is None:
+            what = f"was refused ({one_line(error)})"
+            raise RunError(f"job {order.name}", what, "look at the cluster, and run again") from error

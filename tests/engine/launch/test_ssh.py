@@ -1,0 +1,152 @@
+"""Jobs on hosts reached by SSH: a node each, started once, followed over broken connections, ended together.
+
+The hosts are real SSH servers on addresses of this machine, with homes of their own; what they run are
+processes.
+"""
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from builders.ssh_hosts import SSHHost, ssh_hosts
+from mashbill.config import LaunchConfig
+from mashbill.errors import ConfigError, RunError
+from mashbill.launch.backend import Handle, JobState, Order
+from mashbill.launch.registry import backend_named
+
+SAYS = "import os; print(*(os.environ['MASHBILL_' + n] for n in ('NODE', 'NODES', 'RENDEZVOUS')))"
+WAITS = "import pathlib, time\nwhile not pathlib.Path.home().joinpath('go').exists(): time.sleep(0.05)"
+FAILS_ON_ONE = (
+    "import os, sys, time\nif os.environ['MASHBILL_NODE'] == '1': sys.exit('no GPU here')\ntime.sleep(600)"
+)
+BACKEND = backend_named("ssh")
+
+
+@pytest.fixture
+def hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[SSHHost]]:
+    source = str(Path(__file__).parents[3] / "operators")
+    monkeypatch.setenv("HOME", str(tmp_path / "me"))
+    with ssh_hosts(tmp_path, 2, {"PYTHONPATH": source}) as found:
+        yield found
+
+
+def order(hosts: list[SSHHost], code: str, token: str = "one", restarts: int = 0) -> Order:
+    takes = LaunchConfig.model_validate(
+        {
+            "backend": "ssh",
+            "nodes": len(hosts),
+            "max_restarts": restarts,
+            "ssh": {"hosts": [host.name for host in hosts], "python": sys.executable},
+        }
+    )
+    return Order("mashbill-train-chosen", token, (sys.executable, "-c", code), takes)
+
+
+def followed(handle: Handle) -> list[JobState]:
+    async def follow() -> list[JobState]:
+        return [state async for state in BACKEND.watch(handle)]
+
+    return asyncio.run(asyncio.wait_for(follow(), 60))
+
+
+def test_every_host_runs_one_node_and_knows_which_it_is_and_where_they_meet(hosts: list[SSHHost]) -> None:
+    handle = Handle.of(BACKEND.submit(order(hosts, SAYS)).text())
+    assert followed(handle)[-1].phase == "succeeded"
+    meeting = f"{hosts[0].name.partition('@')[2].partition(':')[0]}:29400"
+    assert BACKEND.logs(handle, 0).split() == ["0", "2", meeting]
+    assert BACKEND.logs(handle, 1).split() == ["1", "2", meeting]
+
+
+def test_an_order_that_is_submitted_twice_is_one_job(hosts: list[SSHHost]) -> None:
+    first = BACKEND.submit(order(hosts, WAITS))
+    again = BACKEND.submit(order(hosts, WAITS))
+    assert (first.uid, first.place) == (again.uid, again.place)
+    with pytest.raises(ConfigError, match="another order"):
+        BACKEND.submit(order(hosts, WAITS, token="another"))
+    assert BACKEND.state(first).phase == "running"
+    BACKEND.cancel(first)
+    assert BACKEND.state(first).phase == "gone"
+
+
+def test_an_order_that_came_to_one_host_alone_is_completed_by_the_next_try(hosts: list[SSHHost]) -> None:
+    whole, lost = order(hosts, WAITS), hosts[1].name
+    away = whole.takes.model_copy(
+        update={"ssh": whole.takes.ssh.model_copy(update={"hosts": (hosts[0].name, "me@127.0.1.2:1")})}
+    )
+    with pytest.raises(RunError, match=r"127\.0\.1\.2.*does not answer"):
+        BACKEND.submit(Order(whole.name, whole.token, whole.command, away))
+    handle = BACKEND.submit(whole)
+    assert json.loads(handle.place["hosts"])[1] == lost
+    assert BACKEND.state(handle).phase == "running"
+    for host in hosts:
+        (host.home / "go").touch()
+    assert followed(handle)[-1].phase == "succeeded"
+
+
+def test_following_goes_on_where_connections_break_off(hosts: list[SSHHost]) -> None:
+    handle = BACKEND.submit(order(hosts, WAITS))
+
+    async def follow() -> list[str]:
+        phases = []
+        async for state in BACKEND.watch(handle):
+            phases.append(state.phase)
+            if len(phases) == 1:
+                for host in hosts:
+                    await asyncio.to_thread(host.drop)
+                    (host.home / "go").touch()
+        return phases
+
+    assert asyncio.run(asyncio.wait_for(follow(), 60)) == ["running", "succeeded"]
+
+
+def test_a_node_that_fails_ends_the_others_and_is_named_with_its_last_words(hosts: list[SSHHost]) -> None:
+    handle = BACKEND.submit(order(hosts, FAILS_ON_ONE))
+    state = followed(handle)[-1]
+    assert state.phase == "failed"
+    assert state.failure is not None
+    assert (state.failure.rank, state.failure.exit_code) == (1, 1)
+    assert "127.0.1.2" in state.failure.where
+    assert "no GPU here" in state.failure.last_words
+    assert [node.phase for node in _alone(handle)] == ["gone", "failed"]
+
+
+def _alone(handle: Handle) -> list[JobState]:
+    from mashbill.launch.ssh import _nodes
+
+    return [asyncio.run(node.state()) for node in _nodes(handle)]
+
+
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        ({"python": "python-of-no-host"}, "install mashbill there, or set ssh.python"),
+        ({"hosts": ["me@127.0.1.1:1", "me@127.0.1.2:1"]}, "does not answer"),
+        ({"identity": "no-such-key"}, "ssh.identity: no-such-key is not there"),
+    ],
+)
+def test_what_will_not_do_is_told_before_anything_is_submitted(
+    hosts: list[SSHHost], change: dict[str, object], says: str
+) -> None:
+    takes = order(hosts, SAYS).takes
+    assert BACKEND.check(takes) == []
+    wrong = takes.model_copy(update={"ssh": takes.ssh.model_copy(update=change)})
+    found = BACKEND.check(wrong)
+    assert len(found) == len(hosts)
+    assert all(says in line for line in found)
+
+
+def test_hosts_that_are_not_known_or_do_not_let_us_in_are_refused(
+    hosts: list[SSHHost], tmp_path: Path
+) -> None:
+    takes = order(hosts, SAYS).takes
+    (hosts[1].home / "authorized_keys").write_text("")
+    known = tmp_path / "me" / ".ssh" / "known_hosts"
+    known.write_text("\n".join(known.read_text().splitlines()[1:]))
+    first, second = BACKEND.check(takes)
+    assert "is not among the known hosts" in first
+    assert "ssh-keyscan" in first
+    del second
