@@ -64,6 +64,10 @@ class Home:
     def submitted(self) -> list[str]:
         return sorted(path.name for path in self.jobs.glob("[!.]*"))
 
+    def told_by_triggerer(self) -> str:
+        logs = (self.folder / "airflow" / "logs").rglob("*.log.trigger*")
+        return "".join(path.read_text() for path in logs)
+
     def artifacts(self) -> list[dict[str, Any]]:
         manifests = (self.folder / "artifacts" / "ingest").glob("*/manifest.json")
         return [json.loads(path.read_text()) for path in manifests]
@@ -127,6 +131,7 @@ def test_a_deferred_task_that_is_failed_by_hand_ends_its_job(home: Home) -> None
         run = server.trigger("deferred", {})
         wait_until(lambda: state(server, "deferred", run) == "deferred")
         (job,) = home.submitted()
+        wait_until(lambda: "ingest-whole" in home.told_by_triggerer())
         server.call("PATCH", f"dags/deferred/dagRuns/{run}/taskInstances/ingest", {"new_state": "failed"})
         wait_until((home.jobs / job / "ended.json").exists)
     assert home.artifacts() == []
