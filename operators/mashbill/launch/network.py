@@ -3,20 +3,33 @@
 import socket
 import struct
 import sys
+import time
 
+ASK_AGAIN_SECONDS = 1.0
 SIOCGIFADDR = 0x8915
 NAME_BYTES = 15
 
 
-def address_towards(host: str, port: int) -> str:
+def address_towards(host: str, port: int, *, patience: float = 0.0) -> str:
     """This machine's address on the way to another; nothing is sent.
 
+    Args:
+        host, port: of the other.
+        patience: seconds for which a name that nobody knows yet is asked for again: a pod's is known when it
+            has its address, and the nodes of a job start when they can.
     Raises:
         OSError: there is no way.
     """
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way:
-        way.connect((host, port))
-        return str(way.getsockname()[0])
+    until = time.monotonic() + patience
+    while True:
+        try:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way:
+                way.connect((host, port))
+                return str(way.getsockname()[0])
+        except socket.gaierror:
+            if time.monotonic() >= until:
+                raise
+        time.sleep(ASK_AGAIN_SECONDS)
 
 
 def interface_of(address: str) -> str | None:

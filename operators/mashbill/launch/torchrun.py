@@ -125,7 +125,8 @@ class Meeting:
         if not host or not port.isdigit():
             raise ConfigError(field, f"{training.rendezvous} is no host and port", mend)
         try:
-            address = training.address or address_towards(host, int(port))
+            patience = training.meeting_seconds
+            address = training.address or address_towards(host, int(port), patience=patience)
         except OSError as error:
             what = f"there is no way to {host} ({error})"
             raise RunError(field, what, "mend the name or the network, or set training.address") from error
