@@ -101,7 +101,7 @@ class LaunchConfig(Section):
         description="local: this machine. job, jobset, trainjob: Kubernetes. ray: a running Ray cluster's "
         "job API. rayjob: a Ray cluster made by KubeRay. ssh: hosts.",
     )
-    nodes: int = Field(1, ge=1, description="Nodes of a job; more than one is for train.")
+    nodes: int = Field(1, ge=1, description="Nodes of a job, for ssh one a host; more are for train.")
     processes: int | None = Field(
         None,
         ge=1,
@@ -135,6 +135,9 @@ class LaunchConfig(Section):
             raise ValueError(f"backend is {self.backend} and image is not set; name one that has mashbill")
         if self.backend == "ray" and not self.ray.address:
             raise ValueError("backend is ray and ray.address is not set; name the cluster's job API")
+        if self.backend == "ssh" and self.ssh.hosts and "nodes" not in self.model_fields_set:
+            self.__dict__["nodes"] = len(self.ssh.hosts)
+            self.__pydantic_fields_set__.add("nodes")
         if self.backend == "ssh" and len(self.ssh.hosts) != self.nodes:
             raise ValueError(
                 f"backend is ssh with {len(self.ssh.hosts)} hosts for {self.nodes} nodes; name one a node"

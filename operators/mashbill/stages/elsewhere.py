@@ -136,7 +136,11 @@ class Elsewhere:
     def _order(self, parts: Sequence[str], work: str, number: int, token: str) -> Order:
         stage, address, record = self.job.stage.name, keep_run(self.job), f"{work}/{number}"
         command = ("mashbill", "part", stage, *parts, "--run", address, "--record", record)
-        labels = {STAGE: stage, PART: _label(parts)[:LONGEST_LABEL], FINGERPRINT: self.job.fingerprint[:16]}
+        labels = {
+            STAGE: stage,
+            PART: _label(parts)[:LONGEST_LABEL].rstrip("-_."),
+            FINGERPRINT: self.job.fingerprint[:16],
+        }
         return Order(
             _name(f"{self.job.store.storage.root}/{record}"),
             token,

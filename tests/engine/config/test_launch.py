@@ -34,6 +34,7 @@ def ranks(config: PipelineConfig) -> tuple[Any, ...]:
         ("[launch.train]\nnodes = 3\n[training]\nnodes = 3", (3, 2)),
         ("[launch.train]\ngpus = 8\n[training]\nprocesses_per_node = 4", (1, 8)),
         ("[launch.train]", (1, 2)),
+        ('[launch.train]\nbackend = "ssh"\nssh = { hosts = ["a", "b", "c"] }', (3, 2)),
     ],
 )
 def test_nodes_and_processes_are_the_same_wherever_they_are_said(
@@ -48,6 +49,11 @@ def test_nodes_and_processes_are_the_same_wherever_they_are_said(
     "text, words",
     [
         ("[launch.train]\nnodes = 4\n[training]\nnodes = 2", "launch.train.nodes is 4 and training.nodes 2"),
+        ('[launch.train]\nbackend = "ssh"', "ssh with 0 hosts for 1 nodes; name one a node"),
+        (
+            '[launch.train]\nbackend = "ssh"\nnodes = 2\nssh = { hosts = ["a"] }',
+            "ssh with 1 hosts for 2 nodes; name one a node",
+        ),
         (
             "[launch.train]\nprocesses = 4\n[training]\nprocesses_per_node = 2",
             "launch.train.processes is 4 and training.processes_per_node 2",
