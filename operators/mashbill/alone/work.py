@@ -9,11 +9,14 @@ from os import getuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from pydantic import ValidationError
+
 from mashbill.alone.arguments import OUTPUT, arguments_of
 from mashbill.alone.given import Given
 from mashbill.alone.table import ALONE
 from mashbill.artifacts import Artifact, Progress, Published
-from mashbill.config import LaunchConfig
+from mashbill.config import LaunchConfig, PipelineConfig
+from mashbill.config.wrong import config_error
 from mashbill.errors import MashbillError, Problems
 from mashbill.stages import STAGES, StageJob
 from mashbill.stages.check import check_config
@@ -44,7 +47,7 @@ class AloneWork:
         progress: Progress | None = None,
     ) -> None:
         self.stage, self.who, self.progress = STAGES[stage], who, progress
-        self.launch = {} if launch is None else {stage: launch}
+        self.launch = launch
         self.row = ALONE[stage]
         self.arguments = arguments_of(self.row)
         self.arguments.check(values, who)
@@ -63,12 +66,18 @@ class AloneWork:
             module, _, name = self.row.make.partition(":")
             make = cast("Callable[[Given], Ready]", getattr(import_module(module), name))
             ready = make(Given(self.arguments, self.values, self.who, self._fixed))
-            config = ready.config.model_copy(update={"launch": self.launch})
+            config = ready.config if self.launch is None else self._sent(ready.config, self.launch)
             job = StageJob(self.stage, config, ready.inputs, progress=self.progress)
             problems = [finding.problem for finding in check_config(config, [self.stage])]
             if any(problems):
                 raise next(filter(None, problems))
             return job
+
+    def _sent(self, config: PipelineConfig, launch: LaunchConfig) -> PipelineConfig:
+        try:
+            return config.sent(self.stage.name, launch)
+        except ValidationError as error:
+            raise config_error(f"{self.who}: launch", error) from error
 
     def run(self, *, force: bool = False) -> Artifact:
         """The result, published; made anew where it is not there, or ``force`` says so."""

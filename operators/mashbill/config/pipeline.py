@@ -273,6 +273,20 @@ class PipelineConfig(Section):
                 "mix.target", "is empty and corpus.references too", "name a target or add a reference set"
             )
 
+    def sent(self, stage: str, takes: LaunchConfig) -> Self:
+        """This config with a stage sent elsewhere.
+
+        Raises:
+            ValidationError: it cannot be sent so.
+        """
+        values = self.model_dump(exclude_unset=True)
+        if TRAIN in self.launch:  # they are what that says
+            values["training"] = {
+                k: v for k, v in values["training"].items() if k not in {"nodes", "processes_per_node"}
+            }
+        launch = {**values.get("launch", {}), stage: takes.model_dump(exclude_unset=True)}
+        return type(self).model_validate({**values, "launch": launch})
+
     def resolve(self, path: str) -> str:
         """An absolute path or address: relative ones start from the root."""
         return path if "://" in path else str(Path(self.root, path))

@@ -167,7 +167,10 @@ class StageOperator(StageLineage, RunsElsewhere, BaseOperator):
         config = config_with(self.config or "", self.overrides, self.allow)
         if self.launch is None:
             return config
-        return config.model_copy(update={"launch": {**config.launch, self.stage: self.launch}})
+        try:
+            return config.sent(self.stage, self.launch)
+        except ValidationError as error:
+            raise config_error(f"{self._who}: launch", error) from error
 
     @property
     def _who(self) -> str:
