@@ -9,7 +9,7 @@ import re
 
 from mashbill.config.launch import KubernetesConfig, LaunchConfig
 from mashbill.errors import ConfigError
-from mashbill.launch.backend import NODE, NODES, RENDEZVOUS, TOKEN, Order
+from mashbill.launch.backend import ADDRESS, NODE, NODES, RENDEZVOUS, TOKEN, Order
 from mashbill.launch.kubernetes.objects import INDEX, MANAGED_BY, NAME, OURS, Object
 
 CONTAINER = "mashbill"
@@ -106,8 +106,12 @@ def environment(order: Order, meet_at: str) -> list[Object]:
     if order.takes.nodes > 1:
         plain[RENDEZVOUS] = f"{meet_at}:{order.takes.port}"
     index = {"fieldRef": {"fieldPath": f"metadata.annotations['{INDEX}']"}}
-    return [{"name": NODE, "valueFrom": index}] + [
-        {"name": name, "value": literal(value)} for name, value in plain.items() if name != NODE
+    own = {"fieldRef": {"fieldPath": "status.podIP"}}
+    told = [{"name": NODE, "valueFrom": index}, {"name": ADDRESS, "valueFrom": own}]
+    return told + [
+        {"name": name, "value": literal(value)}
+        for name, value in plain.items()
+        if name not in {NODE, ADDRESS}
     ]
 
 
