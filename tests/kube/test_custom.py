@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from kubernetes import client
+from kubernetes import client, watch
 
 from builders.kube import kubernetes_api
 from builders.kube.clients import client_of, refusal
@@ -54,6 +54,23 @@ def test_queues_are_kept_and_their_fields_checked(custom: client.CustomObjectsAp
     assert (
         refusal(custom.create_namespaced_custom_object, *QUEUES, "default", "localqueues", stopped)[0] == 422
     )
+
+
+def test_both_versions_of_a_group_are_of_the_same_objects(custom: client.CustomObjectsApi) -> None:
+    local = {"apiVersion": "kueue.x-k8s.io/v1beta2", "kind": "LocalQueue", "metadata": {"name": "research"}}
+    newer, older = ((QUEUES[0], version, "default", "localqueues") for version in ("v1beta2", "v1beta1"))
+    custom.create_namespaced_custom_object(*newer, {**local, "spec": {"clusterQueue": "a"}})
+    read = custom.get_namespaced_custom_object(*older, "research")
+    assert (read["apiVersion"], read["spec"]) == ("kueue.x-k8s.io/v1beta1", {"clusterQueue": "a"})
+    custom.patch_namespaced_custom_object(*older, "research", {"spec": {"clusterQueue": "b"}})
+    (item,) = custom.list_namespaced_custom_object(*newer)["items"]
+    assert (item["apiVersion"], item["spec"]) == ("kueue.x-k8s.io/v1beta2", {"clusterQueue": "b"})
+    version = item["metadata"]["resourceVersion"]
+    custom.patch_namespaced_custom_object(*newer, "research", {"spec": {"clusterQueue": "c"}})
+    stream = watch.Watch().stream(
+        custom.list_namespaced_custom_object, *older, resource_version=version, timeout_seconds=1
+    )
+    assert [event["object"]["apiVersion"] for event in stream] == ["kueue.x-k8s.io/v1beta1"]
 
 
 def test_ray_job_is_checked_down_to_its_pods(custom: client.CustomObjectsApi) -> None:
