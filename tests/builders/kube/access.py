@@ -3,6 +3,7 @@
 import base64
 import itertools
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,8 @@ from builders.kube.store import Object, Store
 MASTERS, AUTHENTICATED = "system:masters", "system:authenticated"
 ANONYMOUS = User("system:anonymous", ("system:unauthenticated",))
 ROLES = ("roles", "clusterroles", "rolebindings", "clusterrolebindings")
+BEARER = re.compile(r"^bearer ", re.IGNORECASE)
+"""What comes before a token; the client in a pod writes it small."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ class Access:
         """
         if not header:
             return ANONYMOUS
-        user = self._tokens.get(header.removeprefix("Bearer ").strip())
+        user = self._tokens.get(BEARER.sub("", header).strip())
         if user is None or not self._is_there(user):
             raise ApiError(401, "Unauthorized", "Unauthorized")
         return user
