@@ -147,6 +147,26 @@ def test_kind_is_served_as_long_as_it_is_defined(custom: client.CustomObjectsApi
     assert refusal(custom.list_namespaced_custom_object, *place)[0] == 404
 
 
+def test_bounds_and_defaults_of_a_definition_hold(custom: client.CustomObjectsApi) -> None:
+    place = ("mashbill.dev", "v1", "default", "barrels")
+    litres = {"type": "integer", "minimum": 1, "maximum": 300}
+    wood = {"type": "string", "default": "oak", "pattern": "^[a-z]+$"}
+    staves = {"type": "array", "items": {"type": "string"}, "minItems": 1}
+    spec = {"type": "object", "default": {}, "properties": {"litres": litres, "wood": wood, "staves": staves}}
+    definitions = client.ApiextensionsV1Api(custom.api_client)
+    definitions.create_custom_resource_definition(definition(type="object", properties={"spec": spec}))
+    barrel = {"apiVersion": "mashbill.dev/v1", "kind": "Barrel", "metadata": {"name": "a"}}
+    assert custom.create_namespaced_custom_object(*place, barrel)["spec"] == {"wood": "oak"}
+    for given, words in (
+        ({"litres": 0}, "spec.litres in body should be greater than or equal to 1"),
+        ({"litres": 301}, "spec.litres in body should be less than or equal to 300"),
+        ({"wood": "Oak"}, "spec.wood in body should match '^[a-z]+$'"),
+        ({"staves": []}, "spec.staves in body should have at least 1 items"),
+    ):
+        told = refusal(custom.create_namespaced_custom_object, *place, {**barrel, "spec": given})
+        assert (told[0], told[2].partition(words)[1]) == (422, words)
+
+
 @pytest.mark.parametrize("without", ["jobsets.jobset.x-k8s.io", "trainjobs.trainer.kubeflow.org"])
 def test_cluster_may_lack_what_is_to_be_installed(without: str) -> None:
     from builders.kube.custom import INSTALLED
