@@ -50,7 +50,7 @@ class AsyncConnection:
         self, method: str, path: str, *, query: Mapping[str, Any] | None = None, body: Object | None = None
     ) -> str:
         """One request whose answer is a text, as ``call``."""
-        async with await self._answer(method, path, query, body, ANSWER_SECONDS) as answer:
+        async with await self._answer(method, path, query=query, body=body) as answer:
             return (await answer.read()).decode(errors="replace")
 
     async def lines(
@@ -62,7 +62,7 @@ class AsyncConnection:
             path, query: of the request.
             silence: seconds without a byte after which nobody is there any more.
         """
-        async with await self._answer("GET", path, query, None, silence) as answer:
+        async with await self._answer("GET", path, query=query, silence=silence) as answer:
             rest = b""
             async for chunk in answer.content.iter_any():
                 *whole, rest = (rest + chunk).split(b"\n")
@@ -90,7 +90,13 @@ class AsyncConnection:
             await asyncio.sleep(TLS_SECONDS)
 
     async def _answer(
-        self, method: str, path: str, query: Mapping[str, Any] | None, body: Object | None, silence: float
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None,
+        body: Object | None = None,
+        silence: float = ANSWER_SECONDS,
     ) -> Any:
         """An answer whose body is still to be read; a token that has run out is fetched anew, once."""
         for again in (True, False):

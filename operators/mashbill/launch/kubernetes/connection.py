@@ -164,17 +164,17 @@ class Connection:
     ) -> str:
         """One request whose answer is a text, as ``call``."""
         asked = list((query or {}).items())
-        status, data = self._request(method, path, asked, body)
+        status, data = self._request(method, path, asked=asked, body=body)
         if status == 401:  # a token that has run out is fetched anew
             self.close()
             self._log_in()
-            status, data = self._request(method, path, asked, body)
+            status, data = self._request(method, path, asked=asked, body=body)
         if not 200 <= status < 300:
             raise Refused(status, data)
         return data.decode(errors="replace")
 
     def _request(
-        self, method: str, path: str, asked: list[tuple[str, Any]], body: Object | None
+        self, method: str, path: str, *, asked: list[tuple[str, Any]], body: Object | None
     ) -> tuple[int, bytes]:
         from urllib3 import Timeout
         from urllib3.exceptions import HTTPError
