@@ -3,8 +3,8 @@
     python benchmarks/watched_pods.py [--jobs 2000] [--seconds 30] [--changes 10]
 
 A Kubernetes API of the tests, in a process of its own, has so many jobs of a pod each. All are followed in
-one event loop: first while nothing happens, then while some pods a second change. The figure is the share of a
-core that the following process takes; the API's is not in it.
+one event loop: first while nothing happens, then while some pods a second change. The figure is the share of
+a core that the following process takes; the API's is not in it.
 """
 
 import argparse

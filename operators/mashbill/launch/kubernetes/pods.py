@@ -13,6 +13,8 @@ from mashbill.launch.backend import ADDRESS, NODE, NODES, RENDEZVOUS, TOKEN, Ord
 from mashbill.launch.kubernetes.objects import INDEX, MANAGED_BY, NAME, OURS, Object
 
 CONTAINER = "mashbill"
+DISK = "MASHBILL_SCRATCH"
+"""Variable that says where a machine's own disk is."""
 SCRATCH, TEMPORARY, SHARED_MEMORY = "/scratch", "/tmp", "/dev/shm"  # noqa: S108 - paths of a pod's own volumes
 QUEUE = "kueue.x-k8s.io/queue-name"
 REQUIRED_TOPOLOGY = "kueue.x-k8s.io/podset-required-topology"
@@ -101,7 +103,7 @@ def resources(takes: LaunchConfig) -> Object:
 
 def environment(order: Order, meet_at: str) -> list[Object]:
     """Variables of the container, as a list of Kubernetes'."""
-    plain = {"HOME": TEMPORARY, **order.takes.environment, **order.environment}
+    plain = {"HOME": TEMPORARY, DISK: SCRATCH, **order.takes.environment, **order.environment}
     plain[NODES] = str(order.takes.nodes)
     if order.takes.nodes > 1:
         plain[RENDEZVOUS] = f"{meet_at}:{order.takes.port}"
