@@ -86,3 +86,28 @@ def test_a_job_set_of_two_nodes_trains_what_two_processes_train(c: Cluster, tmp_
     assert losses(made) == losses(StageJob(STAGES["train"], plain, inputs).run())
     assert re.search(r"step \d+ of \d+, loss \d", "".join(seen.words for seen in found))
     assert all(log_of(found[-1].submitted.attempt, node) for node in range(2))
+
+
+def test_a_training_that_loses_a_pod_is_started_again_and_goes_on(c: Cluster, tmp_path: Path) -> None:
+    inputs = prepare(lake(c))
+    long: dict[str, Any] = {"mixtures": ("chosen",), "tokens": 102_400, "max_epochs": 1_000}
+    plain = with_training(lake(c), tmp_path / "plain", processes_per_node=2, **long)
+    config = with_training(lake(c), lake(c) / "store", processes_per_node=1, nodes=2, **long)
+    given = in_one_store(config, inputs)
+    takes = {"backend": "jobset", "nodes": 2, "processes": 1}
+    job = StageJob(STAGES["train"], launched(c, config, "train", **takes), given)
+    killed: list[str] = []
+    words: list[str] = []
+
+    def kill_one(seen: Seen) -> None:
+        words.append(seen.words)
+        step = re.search(r"step (\d+) of", seen.words)
+        if step is not None and int(step[1]) > 10 and not killed:
+            killed.append(c.pods(seen.submitted.handle.name)[-1]["metadata"]["name"])
+            c.kill(killed[0])
+
+    made = run_elsewhere(elsewhere(job), kill_one)
+    assert killed
+    assert any("restart" in told for told in words), words
+    assert losses(made) == losses(StageJob(STAGES["train"], plain, inputs).run())
+    assert len(list((lake(c) / "store" / "jobs").glob("train/*/chosen/*"))) == 1
