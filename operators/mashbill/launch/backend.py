@@ -13,7 +13,9 @@ from typing import Literal, Protocol, Self
 from mashbill.config.launch import LaunchConfig
 
 NODE, NODES, RENDEZVOUS = "MASHBILL_NODE", "MASHBILL_NODES", "MASHBILL_RENDEZVOUS"
-"""Variables of each node's command: which it is, from 0, of how many, and where they meet."""
+ADDRESS = "MASHBILL_ADDRESS"
+"""Variables of each node's command: which it is, from 0, of how many, and where they meet; and, where its
+backend knows it, the address by which the others reach it."""
 TOKEN = "mashbill.dev/token"  # noqa: S105 - the annotation that says whose a job is; no secret
 PAUSED_EXIT = 75
 """Exit code of work that was asked to end and has saved: it is no failure, and is to go on later."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from mashbill.errors import ConfigError
-from mashbill.launch.backend import NODE, NODES, RENDEZVOUS
+from mashbill.launch.backend import ADDRESS, NODE, NODES, RENDEZVOUS
 
 NUMBERS = (NODE, "PET_NODE_RANK", "JOB_COMPLETION_INDEX")
 COUNTS = (NODES, "PET_NNODES")
@@ -23,11 +23,13 @@ class Node:
         number: which, from 0; the first leads.
         of: how many there are.
         rendezvous: host:port of the first, where they meet; None where there is none.
+        address: by which the others reach it; None is that of the interface towards the first.
     """
 
     number: int = 0
     of: int = 1
     rendezvous: str | None = None
+    address: str | None = None
 
     @classmethod
     def told(cls, environment: Mapping[str, str]) -> Self:
@@ -42,7 +44,7 @@ class Node:
             raise ConfigError(NODE, what, f"number them from 0, and say in {NODES} how many there are")
         host, port = (environment.get(f"{TRAINER}MASTER_{name}") for name in ("ADDR", "PORT"))
         met = environment.get(RENDEZVOUS) or (f"{host}:{port}" if host and port and of > 1 else None)
-        return cls(number, of, met)
+        return cls(number, of, met, environment.get(ADDRESS) or None)
 
     @classmethod
     def here(cls, environment: MutableMapping[str, str] = os.environ) -> Self:

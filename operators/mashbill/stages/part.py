@@ -72,8 +72,13 @@ def _job(address: str, stage: str, node: Node) -> StageJob:
     if node.of > 1 and not stage_named(stage).needs.nodes:
         what = f"is run on {node.of} nodes, and knows one"
         raise ConfigError(f"stage {stage}", what, f"leave nodes out of [launch.{stage}]")
-    where = {"nodes": node.of, "node": node.number, "rendezvous": node.rendezvous} if node.of > 1 else {}
-    return given_run(address, stage, training=where)
+    where = {
+        "nodes": node.of,
+        "node": node.number,
+        "rendezvous": node.rendezvous,
+        "address": node.address,
+    }
+    return given_run(address, stage, training=where if node.of > 1 else {})
 
 
 def _refuse_unknown(job: StageJob, parts: Sequence[str]) -> None:

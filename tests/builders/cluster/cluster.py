@@ -154,6 +154,15 @@ class Cluster(View):
         address = self._kubelet.addresses.node
         self.api.patch("Node", ("", machine.name), {"status": machine.status(address)}, under="/status")
 
+    def drain_node(self, name: str) -> None:
+        """Ask all pods of a node to go, and let it have no new ones, as before it is repaired."""
+        self.api.patch("Node", ("", name), {"spec": {"unschedulable": True}})
+        for pod in occupying(name, self.api.all("Pod")):
+            namespace, own = key_of(pod)
+            meta = {"name": own, "namespace": namespace}
+            body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": meta}
+            self.api.post("Pod", key_of(pod), body, under="/eviction")
+
     def lose_node(self, name: str) -> None:
         """Have a node die: what ran there is dead at once, and the API learns of it only by its silence."""
 

@@ -148,6 +148,27 @@ def test_of_several_reasons_the_one_that_began_it_is_told(
     assert "\n" not in str(error)
 
 
+def test_where_results_are_objects_of_a_bucket_the_bucket_is_all_that_is_shared(
+    tmp_path: Path, home: Path, root: str
+) -> None:
+    config = small(tmp_path).model_copy(update={"artifacts": root})
+    found: list[Seen] = []
+    job = job_of(STAGES["ingest"], launched(config, "ingest"), {})
+    made = run_elsewhere(elsewhere(job), found.append)
+    assert made.address.startswith(f"{root}/ingest/")
+    attempt = found[-1].submitted.attempt
+    assert attempt.order.command[4].startswith(f"{root}/runs/")
+    end, told = attempt.end, progress_of(attempt)
+    assert end == JobState("succeeded")
+    assert told is not None
+    assert "starting" in (log_of(attempt, 0) or "")
+    again = Submitted.of(found[-1].submitted.as_json(), tmp_path / "other")
+    assert again.attempt.end == end
+    job.discard()
+    assert run_elsewhere(elsewhere(job), nobody).fingerprint == made.fingerprint
+    assert len(jobs_in(home)) == 2
+
+
 def test_a_machine_that_would_make_another_result_refuses(tmp_path: Path) -> None:
     config = small(tmp_path)
     address = keep_run(job_of(STAGES["ingest"], config, {}))

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,9 @@ from mashbill.launch.kubernetes.connection import (
 )
 from mashbill.launch.kubernetes.objects import Object
 
+TLS_SECONDS = 0.1
+"""That the event loop has to take leave of a server: what closes an aiohttp session does not wait for it."""
+
 
 class AsyncConnection:
     """The API of one namespace, within one event loop.
@@ -28,6 +31,8 @@ class AsyncConnection:
     def __init__(self, place: Place) -> None:
         self.place = place
         self._client: Any = None
+        self._retired: list[Any] = []
+        self._logging_in = asyncio.Lock()
 
     async def call(
         self, method: str, path: str, *, query: Mapping[str, Any] | None = None, body: Object | None = None
@@ -45,17 +50,19 @@ class AsyncConnection:
         self, method: str, path: str, *, query: Mapping[str, Any] | None = None, body: Object | None = None
     ) -> str:
         """One request whose answer is a text, as ``call``."""
-        async with await self._answer(method, path, query, body, ANSWER_SECONDS) as answer:
+        async with await self._answer(method, path, query=query, body=body) as answer:
             return (await answer.read()).decode(errors="replace")
 
-    async def lines(self, path: str, *, query: Mapping[str, Any], silence: float) -> AsyncIterator[bytes]:
+    async def lines(
+        self, path: str, *, query: Mapping[str, Any], silence: float
+    ) -> AsyncGenerator[bytes, None]:
         """The lines of an answer that goes on, as they come.
 
         Args:
             path, query: of the request.
             silence: seconds without a byte after which nobody is there any more.
         """
-        async with await self._answer("GET", path, query, None, silence) as answer:
+        async with await self._answer("GET", path, query=query, silence=silence) as answer:
             rest = b""
             async for chunk in answer.content.iter_any():
                 *whole, rest = (rest + chunk).split(b"\n")
@@ -75,12 +82,21 @@ class AsyncConnection:
 
     async def close(self) -> None:
         """End its connections."""
-        if self._client is not None:
-            client, self._client = self._client, None
+        clients = [*self._retired, *([self._client] if self._client else [])]
+        self._client, self._retired = None, []
+        for client in clients:
             await client.close()
+        if clients:
+            await asyncio.sleep(TLS_SECONDS)
 
     async def _answer(
-        self, method: str, path: str, query: Mapping[str, Any] | None, body: Object | None, silence: float
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None,
+        body: Object | None = None,
+        silence: float = ANSWER_SECONDS,
     ) -> Any:
         """An answer whose body is still to be read; a token that has run out is fetched anew, once."""
         for again in (True, False):
@@ -100,31 +116,40 @@ class AsyncConnection:
             said = await answer.read()
             answer.release()
             if answer.status == 401 and again:
-                await self.close()
+                self._retire(client)
                 continue
             raise Refused(answer.status, said)
         raise AssertionError("not reached")
 
-    async def _logged_in(self) -> Any:
-        if self._client is None:
-            from kubernetes_asyncio import config
-            from kubernetes_asyncio.client import ApiClient, Configuration
+    def _retire(self, client: Any) -> None:
+        """Use a client no more; what others ask by it just now goes on."""
+        if self._client is client:
+            self._client = None
+            self._retired.append(client)
 
-            made = type.__call__(Configuration)
-            try:
-                if self.place.context == IN_CLUSTER:
-                    config.load_incluster_config(client_configuration=made)
-                else:
-                    path = os.environ.get("KUBECONFIG") or None
-                    await config.load_kube_config(
-                        config_file=path, context=self.place.context, client_configuration=made
-                    )
-            except config.ConfigException as error:
-                what = f"{self.place.context} can't be used ({one_line(error, 120)})"
-                raise ConfigError("kubernetes.context", what, "set KUBECONFIG") from error
-            self.place = replace(self.place, server=str(made.host).rstrip("/"))
-            self._client = ApiClient(made)
-        return self._client
+    async def _logged_in(self) -> Any:
+        async with self._logging_in:
+            if self._client is None:
+                self._client = await self._new_client()
+            return self._client
+
+    async def _new_client(self) -> Any:
+        from kubernetes_asyncio import config
+        from kubernetes_asyncio.client import ApiClient, Configuration
+
+        made = type.__call__(Configuration)
+        try:
+            if self.place.context == IN_CLUSTER:
+                config.load_incluster_config(client_configuration=made)
+            else:
+                path = os.environ.get("KUBECONFIG") or None
+                context = self.place.context
+                await config.load_kube_config(config_file=path, context=context, client_configuration=made)
+        except config.ConfigException as error:
+            what = f"{self.place.context} can't be used ({one_line(error, 120)})"
+            raise ConfigError("kubernetes.context", what, "set KUBECONFIG") from error
+        self.place = replace(self.place, server=str(made.host).rstrip("/"))
+        return ApiClient(made)
 
 
 def is_no_answer(error: BaseException) -> bool:

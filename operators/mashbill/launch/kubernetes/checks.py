@@ -22,7 +22,7 @@ _LOG = logging.getLogger(__name__)
 Made = Callable[[Order], Object]
 
 
-def problems(backend: str, kind: Kind, takes: LaunchConfig, manifest: Made) -> list[str]:
+def problems(backend: str, kind: Kind, takes: LaunchConfig, *, manifest: Made) -> list[str]:
     """What will not do, a line each.
 
     Args:

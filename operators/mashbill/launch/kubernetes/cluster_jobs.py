@@ -60,7 +60,7 @@ class ClusterJobs:
         """What will not do, a line each; nothing is submitted."""
         from mashbill.launch.kubernetes.checks import problems
 
-        return problems(self.name, self.kind, takes, self.manifest)
+        return problems(self.name, self.kind, takes, manifest=self.manifest)
 
     def submit(self, order: Order) -> Handle:
         """Submit an order, or take up the job that it was submitted as before.
@@ -104,7 +104,7 @@ class ClusterJobs:
         """States as they change, from the present one to the last."""
         from mashbill.launch.kubernetes.following import states
 
-        return states(self, handle)
+        return states(self.kind, handle)
 
     def cancel(self, handle: Handle) -> None:
         """Remove a job and its pods; nothing where it is gone.

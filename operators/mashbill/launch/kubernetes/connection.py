@@ -4,7 +4,6 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -17,6 +16,9 @@ from mashbill.launch.kubernetes.objects import Object
 CONNECT_SECONDS, ANSWER_SECONDS = 5, 30
 IN_CLUSTER = "in-cluster"
 """What the identity of a pod is called where a context of a kubeconfig is named otherwise."""
+MOST_KEPT = 8
+_KEPT: "dict[tuple[str, str, str, int], Connection]" = {}
+"""By context, namespace, kubeconfig and process: a fork has connections of its own."""
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
@@ -111,13 +113,18 @@ def as_error(refused: Refused, what: str, place: Place) -> MashbillError:
 
 def connection_to(place: Place) -> "Connection":
     """A connection that this process keeps: to make one may start a program that fetches a token."""
-    return _kept(place.context, place.namespace, os.environ.get("KUBECONFIG", ""), os.getpid())
+    key = (place.context, place.namespace, os.environ.get("KUBECONFIG", ""), os.getpid())
+    if key not in _KEPT:
+        if len(_KEPT) == MOST_KEPT:
+            forget_connections()
+        _KEPT[key] = Connection(place)
+    return _KEPT[key]
 
 
-@lru_cache(maxsize=8)
-def _kept(context: str, namespace: str, kubeconfig: str, process: int) -> "Connection":
-    del kubeconfig, process  # another kubeconfig, or a fork, has connections of its own
-    return Connection(Place(context, namespace))
+def forget_connections() -> None:
+    """Close what is kept."""
+    while _KEPT:
+        _KEPT.popitem()[1].close()
 
 
 class Connection:
@@ -157,16 +164,17 @@ class Connection:
     ) -> str:
         """One request whose answer is a text, as ``call``."""
         asked = list((query or {}).items())
-        status, data = self._request(method, path, asked, body)
+        status, data = self._request(method, path, asked=asked, body=body)
         if status == 401:  # a token that has run out is fetched anew
+            self.close()
             self._log_in()
-            status, data = self._request(method, path, asked, body)
+            status, data = self._request(method, path, asked=asked, body=body)
         if not 200 <= status < 300:
             raise Refused(status, data)
         return data.decode(errors="replace")
 
     def _request(
-        self, method: str, path: str, asked: list[tuple[str, Any]], body: Object | None
+        self, method: str, path: str, *, asked: list[tuple[str, Any]], body: Object | None
     ) -> tuple[int, bytes]:
         from urllib3 import Timeout
         from urllib3.exceptions import HTTPError
@@ -197,7 +205,8 @@ class Connection:
             raise
 
     def close(self) -> None:
-        """Give connections back."""
+        """End its connections."""
+        self.client.rest_client.pool_manager.clear()
         self.client.close()
 
 

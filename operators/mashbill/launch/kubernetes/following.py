@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from mashbill.launch.backend import TOKEN, Handle, JobState
@@ -20,9 +19,6 @@ from mashbill.launch.kubernetes.objects import NAME, Object, annotation, at, lab
 from mashbill.launch.kubernetes.states import GONE, Seen, failing, state_of, suspended
 from mashbill.launch.kubernetes.streams import Stream
 
-if TYPE_CHECKING:
-    from mashbill.launch.kubernetes.cluster_jobs import ClusterJobs
-
 PATIENCE_SECONDS = 900
 """How long a cluster may not answer before waiting for it is given up."""
 LOOK_AGAIN, LOOK_AGAIN_MOST = 5.0, 600.0
@@ -31,14 +27,14 @@ Key = tuple[Place, str, str]
 _FOLLOWERS: "WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Key, Follower]]" = WeakKeyDictionary()
 
 
-async def states(jobs: "ClusterJobs", handle: Handle) -> AsyncIterator[JobState]:
+async def states(kind: Kind, handle: Handle) -> AsyncIterator[JobState]:
     """States of a job as they change, from the present one to the last.
 
     Raises:
         ConfigError: jobs may not be watched.
         RunError: the cluster has not answered for longer than its patience.
     """
-    follower = Follower.of(Place(handle.place["context"], handle.place["namespace"]), jobs.kind)
+    follower = Follower.of(Place(handle.place["context"], handle.place["namespace"]), kind)
     last: JobState | None = None
     wait = LOOK_AGAIN
     news = follower.listen(handle.name)

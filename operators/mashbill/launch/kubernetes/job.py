@@ -6,7 +6,7 @@ from mashbill.launch.kubernetes.cluster_jobs import STRICT, ClusterJobs
 from mashbill.launch.kubernetes.connection import Connection, Refused, as_error
 from mashbill.launch.kubernetes.kinds import JOB
 from mashbill.launch.kubernetes.manifests import job, service
-from mashbill.launch.kubernetes.objects import MANAGED_BY, OURS, Object, at, label
+from mashbill.launch.kubernetes.objects import MANAGED_BY, OURS, Object, at, label, name_of
 
 
 class JobBackend(ClusterJobs):
@@ -34,7 +34,7 @@ class JobBackend(ClusterJobs):
         try:
             found = connection.found(f"{where}/{order.name}")
             if found is not None and _owner(found) != uid:
-                _remove_orphan(connection, f"{where}/{order.name}", found, order)
+                _remove_orphan(connection, f"{where}/{order.name}", found)
                 found = None
             if found is None:
                 connection.call("POST", where, query=STRICT, body=service(order, uid))
@@ -47,13 +47,14 @@ def _owner(found: Object) -> str:
     return str(owners[0].get("uid", ""))
 
 
-def _remove_orphan(connection: Connection, path: str, found: Object, order: Order) -> None:
+def _remove_orphan(connection: Connection, path: str, found: Object) -> None:
     """Remove the Service of an earlier job of that name, which the cluster has not got to yet."""
+    name = name_of(found)
     if label(found, MANAGED_BY) != OURS:
         what = f"{connection.place} has a service of that name that is another's"
-        raise ConfigError(f"service {order.name}", what, f"remove it: kubectl delete service {order.name}")
+        raise ConfigError(f"service {name}", what, f"remove it: kubectl delete service {name}")
     if at(found, "metadata", "deletionTimestamp"):
         what = "an earlier one is still being removed"
-        raise RunError(f"service {order.name}", what, "try again in a moment")
+        raise RunError(f"service {name}", what, "try again in a moment")
     uid = {"preconditions": {"uid": found["metadata"]["uid"]}}
     connection.call("DELETE", path, body={"apiVersion": "v1", "kind": "DeleteOptions", **uid})

@@ -9,10 +9,12 @@ import re
 
 from mashbill.config.launch import KubernetesConfig, LaunchConfig
 from mashbill.errors import ConfigError
-from mashbill.launch.backend import NODE, NODES, RENDEZVOUS, TOKEN, Order
+from mashbill.launch.backend import ADDRESS, NODE, NODES, RENDEZVOUS, TOKEN, Order
 from mashbill.launch.kubernetes.objects import INDEX, MANAGED_BY, NAME, OURS, Object
 
 CONTAINER = "mashbill"
+DISK = "MASHBILL_SCRATCH"
+"""Variable that says where a machine's own disk is."""
 SCRATCH, TEMPORARY, SHARED_MEMORY = "/scratch", "/tmp", "/dev/shm"  # noqa: S108 - paths of a pod's own volumes
 QUEUE = "kueue.x-k8s.io/queue-name"
 REQUIRED_TOPOLOGY = "kueue.x-k8s.io/podset-required-topology"
@@ -101,13 +103,17 @@ def resources(takes: LaunchConfig) -> Object:
 
 def environment(order: Order, meet_at: str) -> list[Object]:
     """Variables of the container, as a list of Kubernetes'."""
-    plain = {"HOME": TEMPORARY, **order.takes.environment, **order.environment}
+    plain = {"HOME": TEMPORARY, DISK: SCRATCH, **order.takes.environment, **order.environment}
     plain[NODES] = str(order.takes.nodes)
     if order.takes.nodes > 1:
         plain[RENDEZVOUS] = f"{meet_at}:{order.takes.port}"
     index = {"fieldRef": {"fieldPath": f"metadata.annotations['{INDEX}']"}}
-    return [{"name": NODE, "valueFrom": index}] + [
-        {"name": name, "value": literal(value)} for name, value in plain.items() if name != NODE
+    own = {"fieldRef": {"fieldPath": "status.podIP"}}
+    told = [{"name": NODE, "valueFrom": index}, {"name": ADDRESS, "valueFrom": own}]
+    return told + [
+        {"name": name, "value": literal(value)}
+        for name, value in plain.items()
+        if name not in {NODE, ADDRESS}
     ]
 
 

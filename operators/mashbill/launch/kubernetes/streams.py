@@ -6,6 +6,7 @@ import json
 import random
 import time
 from collections.abc import Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from mashbill.launch.kubernetes.async_connection import AsyncConnection, is_no_answer
@@ -101,10 +102,12 @@ class Stream:
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(WATCH_SECONDS + random.randrange(30)),
         }
-        async for line in self.connection.lines(self.path, query=query, silence=SILENCE_SECONDS):
-            if line.strip():
-                self._take(json.loads(line))
-                self._answered(pauses)
+        lines = self.connection.lines(self.path, query=query, silence=SILENCE_SECONDS)
+        async with aclosing(lines) as told:
+            async for line in told:
+                if line.strip():
+                    self._take(json.loads(line))
+                    self._answered(pauses)
 
     def _take(self, event: Object) -> None:
         thing = event["object"]

@@ -57,12 +57,17 @@ def merged(ours: Object, theirs: Object) -> Object:
 
 
 def _both(ours: Any, theirs: Any, path: str) -> Any:
+    def beneath(name: str) -> Any:
+        if theirs.get(name) is None:
+            return ours[name]
+        return _both(ours[name], theirs[name], f"{path}.{name}" if path else name)
+
     if isinstance(ours, dict) and isinstance(theirs, dict):
-        return {**theirs, **{name: _beneath(ours, theirs, name, path) for name in ours}}
+        return {**theirs, **{name: beneath(name) for name in ours}}
     name = path.rpartition(".")[2]
     if isinstance(ours, list) and isinstance(theirs, list):
         if name in _KEYS:
-            return _by_key(ours, theirs, path, _KEYS[name])
+            return _by_key(ours, theirs, path)
         if name in _JOINED:
             return [*ours, *(element for element in theirs if element not in ours)]
     if ours != theirs:
@@ -71,14 +76,9 @@ def _both(ours: Any, theirs: Any, path: str) -> Any:
     return ours
 
 
-def _beneath(ours: Object, theirs: Object, name: str, path: str) -> Any:
-    if theirs.get(name) is None:
-        return ours[name]
-    return _both(ours[name], theirs[name], f"{path}.{name}" if path else name)
-
-
-def _by_key(ours: list[Object], theirs: list[Object], path: str, key: str) -> list[Object]:
+def _by_key(ours: list[Object], theirs: list[Object], path: str) -> list[Object]:
     """Two lists of things that have a name, those of the same name merged; ours come first."""
+    key = _KEYS[path.rpartition(".")[2]]
     nameless = [element for element in theirs if not isinstance(element, dict) or key not in element]
     if nameless:
         raise ConfigError(WHERE, f"{path} has {nameless[0]!r} without {key}", f"give each its {key}")

@@ -5,6 +5,13 @@ from collections.abc import Iterator
 import pytest
 
 from builders.kube import KubernetesApi, kubernetes_api
+from mashbill.launch.kubernetes.connection import forget_connections
+
+
+@pytest.fixture(autouse=True)
+def connections() -> Iterator[None]:
+    yield
+    forget_connections()
 
 
 @pytest.fixture

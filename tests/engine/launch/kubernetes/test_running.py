@@ -19,7 +19,7 @@ from mashbill.launch.kubernetes.jobset import JobSetBackend
 from mashbill.launch.kubernetes.trainjob import TrainJobBackend
 
 pytestmark = pytest.mark.slow
-SECONDS = 30
+SECONDS = 90
 BACKENDS: dict[str, type[ClusterJobs]] = {
     "job": JobBackend,
     "jobset": JobSetBackend,
@@ -244,6 +244,7 @@ def test_a_queued_job_waits_runs_when_admitted_and_waits_again_when_preempted(
             c.preempt(jobs.kind.name, handle.name)
         elif state.phase == "queued" and did[-1:] == ["preempted"]:
             did.append("admitted again")
+            c.wait_until(lambda: not c.pods(handle.name))
             c.admit_queue("research")
 
     states = followed(jobs, handle, act)
