@@ -1,8 +1,9 @@
 """Settings of where stages run: ``[launch.train]`` sends one to a cluster, and no result depends on it."""
 
+import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from mashbill.config.section import PROTECTED, Location, Name, Section
 
@@ -12,6 +13,12 @@ Kept = Annotated[Name, PROTECTED]
 """A name of what a job may see or load, which whoever starts a run may not change either."""
 Amount = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$")]
 """A quantity as Kubernetes writes it: 500m, 16, 64Gi."""
+_SECRET = re.compile(
+    r"(^|_)(SECRET|PASSWORD|PASSWD|TOKEN|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY)(_|$)(?!.*(FILE|PATH|DIR|URI)$)",
+    re.I,
+)
+"""Names of variables whose values are nobody else's; those that say where such a value lies are not."""
+_WITH_PASSWORD = re.compile(r"://[^/@\s:]+:[^/@\s]+@")
 
 
 class VolumeConfig(Section):
@@ -128,6 +135,17 @@ class LaunchConfig(Section):
     kubernetes: KubernetesConfig = Field(KubernetesConfig(), description="How pods are made and placed.")
     ray: RayJobConfig = Field(RayJobConfig(), description="Which Ray cluster.")
     ssh: SSHConfig = Field(SSHConfig(), description="Which hosts.")
+
+    @field_validator("environment")
+    @classmethod
+    def _holds_no_secret(cls, given: dict[str, str]) -> dict[str, str]:
+        for name, value in given.items():
+            if _SECRET.search(name) or _WITH_PASSWORD.search(value):
+                raise ValueError(
+                    f"{name} is a secret, and what stands here is stored with the job; put it into a secret "
+                    "that kubernetes.environment_from names, or into the environment of the hosts"
+                )
+        return given
 
     @model_validator(mode="after")
     def _has_what_its_backend_needs(self) -> Self:
