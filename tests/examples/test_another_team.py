@@ -45,6 +45,8 @@ with DAG("mixtures", schedule=None):
 """
 CONFIG = """[filters]
 apply = []
+[deduplication]
+near = false
 [quality]
 positives = ["target"]
 [bootstrap]

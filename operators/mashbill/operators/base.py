@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any, ClassVar
 
-from airflow.sdk import BaseOperator, BaseOperatorLink
+from airflow.sdk import BaseOperator, BaseOperatorLink, ParamsDict
 from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowFailException
 
@@ -68,6 +68,7 @@ class StageOperator(StageLineage, BaseOperator):
         if self.asset is not None:
             kwargs["outlets"] = [*kwargs.get("outlets", ()), self.asset, whole(self.asset)]
         super().__init__(**kwargs)
+        self.params = own_params(self.params)
         self.config, self.overrides, self.allow = config, overrides or {}, tuple(allow)
         self.inputs, self.force, self.aws_conn_id = dict(inputs or {}), force, aws_conn_id
 
@@ -88,7 +89,7 @@ class StageOperator(StageLineage, BaseOperator):
         self.log.info("%s: %s %s", self.stage, made.address, made.counts)
         context["ti"].xcom_push(key="counts", value=dict(made.counts))
         if self.asset is not None:
-            tell_what_is_new(self, context, made, self.asset)
+            tell_what_is_new(self, context, made=made, asset=self.asset)
 
     def job(self) -> StageJob:
         """The stage with its config and inputs."""
@@ -167,6 +168,12 @@ class RunPart(StageOperator):
             self.read = tuple(job.inputs.values())
             self.made = tuple(job.run_part(name) for name in names)
         return self.made[-1].address
+
+
+def own_params(params: Any) -> ParamsDict:
+    """A task's params without those of its DAG, which it finds there all the same: a DAG's form would
+    otherwise be kept once more with each of its tasks."""
+    return ParamsDict.filter_params_by_source(ParamsDict(params), source="task")
 
 
 def in_batches(names: Sequence[str], most: int) -> list[list[str]]:

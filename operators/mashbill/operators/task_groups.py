@@ -17,7 +17,7 @@ from airflow.sdk import TaskGroup
 from mashbill.config.launch import LaunchConfig
 from mashbill.errors import ConfigError
 from mashbill.operators.assets import PipelineAssets
-from mashbill.operators.base import ListParts, Overrides, RunPart, StageOperator
+from mashbill.operators.base import ListParts, Overrides, RunPart, StageOperator, own_params
 from mashbill.operators.check import CheckConfig
 from mashbill.operators.gate import ApproveTraining, AskWhereInDoubt, Gate, TellForecast
 from mashbill.operators.resources import ALL, Resources, launched, refuse_unknown, resources_of
@@ -118,6 +118,7 @@ class StageTaskGroup(TaskGroup):
                 max_active_tis_per_dagrun=1 if stage.placement.one_at_a_time else None,
                 **settings,
             ).expand(part=parts.output)
+            one.params = own_params(one.params)
             whole = self._whole(name, {**settings, "trigger_rule": "none_failed"})
             one >> whole
         return whole.output
