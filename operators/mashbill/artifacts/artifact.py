@@ -2,7 +2,8 @@
 
 On a disk a file is there already. Of an artifact on S3 one file, the files under one prefix or, by ``path``,
 all are copied to this machine, each once. What is opened is checked against the manifest, once a process;
-looking for results reads manifests alone.
+looking for results reads manifests alone. An artifact may refer to files that lie elsewhere; who reads it
+notices nothing of that.
 """
 
 from dataclasses import dataclass, field
@@ -14,6 +15,11 @@ from mashbill.artifacts.sealed import SealedFile
 from mashbill.errors import DataError
 from mashbill.storage import Storage, part_of_a_copy, written_whole
 
+OUTSIDE = "outside.json"
+"""File of an artifact that says where its documents are, which are others' files."""
+WORK = ".mashbill"
+"""Folder beside a published result's files, in which it is made."""
+
 
 @dataclass(frozen=True)
 class Artifact:
@@ -23,11 +29,14 @@ class Artifact:
         storage: where it is.
         key: its place there.
         manifest: what it is and what it was made from.
+        origin: the storage and the place in it of the artifact whose files it refers to, where it has none
+            of its own.
     """
 
     storage: Storage
     key: str
     manifest: Manifest
+    origin: tuple[Storage, str] | None = None
     _folders: dict[str, Path] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
@@ -77,7 +86,7 @@ class Artifact:
             mend = f"rerun {self.manifest.stage} with this version"
             raise DataError(self.address, f"has no file {name}", mend)
         return SealedFile(
-            self.storage, f"{self._files}/{name}", entry.bytes, entry.sha256, self.address, entry.rows
+            self._storage, self._under(name), entry.bytes, entry.sha256, self.address, entry.rows
         )
 
     def folder(self, prefix: str) -> Path:
@@ -92,7 +101,7 @@ class Artifact:
         for name in self.names(prefix):
             self.file(name)
         if prefix not in self._folders:
-            place = self.storage.place(f"{self._files}/{prefix}" if prefix else self._files)
+            place = self._storage.place(self._under(prefix))
             self._refuse_strangers(place, f"{prefix}/" if prefix else "")
             self._folders[prefix] = place
         return self._folders[prefix]
@@ -101,26 +110,32 @@ class Artifact:
         """A local folder with all its files and its manifest, for another process: that opens it by its
         manifest (``place_at``), and checks what it reads."""
         for entry in self.manifest.files:
-            self.storage.fetch(f"{self._files}/{entry.path}", size=entry.bytes, sha256=entry.sha256)
-        place = self.storage.place(self._files)
+            self._storage.fetch(self._under(entry.path), size=entry.bytes, sha256=entry.sha256)
+        place = self._storage.place(self._under(""))
         if not (place / MANIFEST).exists():
+            own = self.manifest.model_copy(update={"attempt": "", "elsewhere": ""})
             with written_whole(place / MANIFEST) as part:
-                part.write_text(self.manifest.model_copy(update={"attempt": ""}).as_text())
+                part.write_text(own.as_text())
         return place
 
     def _refuse_strangers(self, place: Path, prefix: str) -> None:
         known = {*self._entries, MANIFEST}
         for path in sorted(place.rglob("*")):
             name = f"{prefix}{path.relative_to(place)}"
-            own = name in known or part_of_a_copy(name) in known
+            own = name in known or part_of_a_copy(name) in known or name.startswith(f"{WORK}/")
             if not own and (path.is_symlink() or not path.is_dir()):
                 what = f"is not in the manifest of {self.address}"
                 raise DataError(str(path), what, "take it out of the folder, or rerun the stage")
 
     @property
-    def _files(self) -> str:
-        """Key that its files are under."""
-        return f"{self.key}/{self.manifest.attempt}" if self.manifest.attempt else self.key
+    def _storage(self) -> Storage:
+        """Where its files are."""
+        return self.storage if self.origin is None else self.origin[0]
+
+    def _under(self, name: str) -> str:
+        """Key of one of its files, or of a folder of them."""
+        key = self.key if self.origin is None else self.origin[1]
+        return "/".join(part for part in (key, self.manifest.attempt, name) if part)
 
     @cached_property
     def _entries(self) -> dict[str, FileEntry]:

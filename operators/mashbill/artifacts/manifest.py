@@ -22,7 +22,8 @@ class FileEntry(BaseModel):
 
 
 class Manifest(BaseModel):
-    """Written last: no manifest, no artifact. Files lie under ``attempt``, which is empty on a disk."""
+    """Written last: no manifest, no artifact. Files lie under ``attempt``, which is empty on a disk; where
+    ``elsewhere`` gives an artifact's address, they are its files, which are referred to."""
 
     model_config = ConfigDict(frozen=True)
     stage: str
@@ -33,6 +34,7 @@ class Manifest(BaseModel):
     inputs: dict[str, str]
     counts: dict[str, Any]
     attempt: str = ""
+    elsewhere: str = ""
     files: tuple[FileEntry, ...] = ()
     started: str
     seconds: float

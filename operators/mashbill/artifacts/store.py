@@ -105,6 +105,17 @@ class ArtifactStore(Workplace):
                 f"{self.storage.root}/{output.key}", what, "rerun once nothing else runs"
             ) from None
 
+    def refer(self, manifest: Manifest) -> Artifact:
+        """Have an artifact that refers to the files of another, wherever that is.
+
+        Args:
+            manifest: what it is, with the other's files and address.
+        """
+        output = self.output(manifest.stage, manifest.fingerprint)
+        (output.folder / MANIFEST).write_text(manifest.as_text())
+        self.storage.commit(output.folder, output.key, MANIFEST)
+        return self._open(output.key)
+
     def tidy(self, made: Artifact) -> Artifact:
         """Remove what attempts at a result left that is no part of it; the result."""
         manifest = made.manifest
@@ -207,7 +218,11 @@ class ArtifactStore(Workplace):
         return key
 
     def _open(self, key: str) -> Artifact:
-        return Artifact(self.storage, key, self._manifest(key))
+        manifest = self._manifest(key)
+        if not manifest.elsewhere:
+            return Artifact(self.storage, key, manifest)
+        root, _, name = manifest.elsewhere.rpartition("/")
+        return Artifact(self.storage, key, manifest, (open_storage(root, self.scratch), name))
 
     def _manifest_if_made(self, key: str) -> Manifest | None:
         """The manifest of a key, or None."""

@@ -4,9 +4,13 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
+from pydantic_core import PydanticKnownError
 
 from mashbill.config.section import HowItRuns, Location, Name, Section, Share
+
+OF_A_PIPELINE = "a pipeline, which mixes domains"
+"""What a config is read for that is a file: then its domains are several. A stage alone may have one."""
 
 
 class Source(Section):
@@ -62,7 +66,7 @@ class Domain(Section):
 class CorpusConfig(Section):
     """Named domains of training text, and reference sets that are only ever measured on."""
 
-    domains: tuple[Domain, ...] = Field(min_length=2, description="Domains of training text.")
+    domains: tuple[Domain, ...] = Field(min_length=1, description="Domains of training text.")
     references: tuple[Domain, ...] = Field(
         (),
         description="Sets of text that are never trained on: targets of the mixture and measures of ability. "
@@ -88,13 +92,16 @@ class CorpusConfig(Section):
 
     @field_validator("domains", mode="before")
     @classmethod
-    def _are_several(cls, domains: Any) -> Any:
-        if isinstance(domains, list | tuple) and len(domains) == 1:
+    def _are_several(cls, domains: Any, given: ValidationInfo) -> Any:
+        if given.context != OF_A_PIPELINE or not isinstance(domains, list | tuple) or len(domains) > 1:
+            return domains
+        if domains:
             raise ValueError(
                 "has one domain, and a mixture is made of at least two; add another, or split this one by "
                 "its kinds of text"
             )
-        return domains
+        lengths = {"field_type": "Tuple", "min_length": 2, "actual_length": 0}
+        raise PydanticKnownError("too_short", lengths)
 
     @property
     def held_out(self) -> tuple[str, ...]:

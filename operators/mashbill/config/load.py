@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
+from mashbill.config.corpus import OF_A_PIPELINE
 from mashbill.config.pipeline import PipelineConfig
 from mashbill.config.protected import refuse_changes
 from mashbill.config.search import ProxyConfig, SweepConfig
@@ -49,7 +50,7 @@ def load_config(
     if isinstance(raw.get("root", "."), str) and "://" not in raw.get("root", "."):
         raw["root"] = str((path.parent / raw.get("root", ".")).resolve())
     try:
-        return PipelineConfig.model_validate(raw)
+        return PipelineConfig.model_validate(raw, context=OF_A_PIPELINE)
     except ValidationError as error:
         raise config_error(str(path), error) from error
 

@@ -49,13 +49,23 @@ def config_error(path: str, error: ValidationError) -> ConfigError:
         path: the file.
         error: what pydantic says.
     """
+    found = settings_errors(error.errors(), lambda field: f"{path}: {field}" if field else path)
+    return found[0] if len(found) == 1 else Problems(found)
+
+
+def settings_errors(errors: Sequence[ErrorDetails], where: Callable[[str], str]) -> list[ConfigError]:
+    """The errors of settings, one a setting.
+
+    Args:
+        errors: what pydantic says.
+        where: what a setting is called, given its dotted name.
+    """
     by_field: dict[str, list[ErrorDetails]] = {}
-    for one in error.errors():
+    for one in errors:
         if one["type"] == "too_short" and len(one["input"]) >= one["ctx"]["min_length"]:
             continue  # long enough, but that an entry is wrong, which is told
         by_field.setdefault(_field(one["loc"]), []).append(one)
-    found = [_wrong(f"{path}: {field}" if field else path, errors) for field, errors in by_field.items()]
-    return found[0] if len(found) == 1 else Problems(found)
+    return [_wrong(where(field), of_it) for field, of_it in by_field.items()]
 
 
 def _field(location: Sequence[int | str]) -> str:

@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 
 from mashbill.artifacts import Counts, Output, StageRun
 from mashbill.corpus.listing import told
-from mashbill.corpus.pieces import Piece, SetFiles, in_rows, pieces_of, sets_of, warn_of_heavy
+from mashbill.corpus.pieces import DocumentSet, Piece, SetFiles, in_rows, pieces_of, sets_of, warn_of_heavy
 from mashbill.corpus.repeated_ids import Left, losing_pieces, without_repeated
 from mashbill.corpus.set_account import SetAccount
 from mashbill.corpus.sources import all_sources, source_files
@@ -62,14 +62,8 @@ def ingest(run: StageRun) -> Counts:
         DataError: a domain has no document, or too many of its records were rejected.
     """
     passed, pieces = planned(run)
-    size = sum(piece.bytes for piece in pieces) // LEAST_RECORD_BYTES * KEY_BYTES
-    buckets = buckets_for(size, MEMORY_BYTES)
-    job = IngestJob(run.shared, run.config.corpus.partition_bytes, len(pieces), buckets)
-    accounts = {of: SetAccount(of, run.config.corpus) for of in sets_of(run.config)}
-    run.progress(0.0, f"reading {len(pieces):,} pieces")
-    taken = _everywhere(run, partial(take_piece, job), pieces, upto=0.8)
-    for piece, found in zip(pieces, taken, strict=True):
-        accounts[piece.of].take(piece, found)
+    job = job_for(run, pieces)
+    taken, accounts = taken_of(run, job, pieces)
     left: dict[int, Left] = {}
     if any(piece.compared for piece in pieces):
         run.progress(0.8, "comparing ids")
@@ -80,11 +74,30 @@ def ingest(run: StageRun) -> Counts:
         for number, what in left.items():
             accounts[pieces[number].of].lose(what.losses)
     written = list(_numbered(job, pieces, [left.get(i, found) for i, found in enumerate(taken)]))
-    _check(run, list(accounts.values()), [part for kind, part in written if kind == REJECTED])
+    check(run, list(accounts.values()), [part for kind, part in written if kind == REJECTED])
     run.progress(0.9, "putting the partitions into their places")
     for _ in spread(run.config.engine, partial(_adopt, run.files), written, output=run.files):
         pass
-    return _counts(accounts.values()) | {"passed_over": dict(passed)}
+    return counts_of(accounts.values()) | {"passed_over": dict(passed)}
+
+
+def job_for(run: StageRun, pieces: Sequence[Piece], *, keeps: bool = True) -> IngestJob:
+    """What the tasks have in common, with as many buckets as the ids may take."""
+    size = sum(piece.bytes for piece in pieces) // LEAST_RECORD_BYTES * KEY_BYTES
+    buckets = buckets_for(size, MEMORY_BYTES)
+    return IngestJob(run.shared, run.config.corpus.partition_bytes, len(pieces), buckets, keeps)
+
+
+def taken_of(
+    run: StageRun, job: IngestJob, pieces: Sequence[Piece]
+) -> tuple[list[Taken], dict[DocumentSet, SetAccount]]:
+    """What came of each piece, read by tasks, and the account of each set."""
+    accounts = {of: SetAccount(of, run.config.corpus) for of in sets_of(run.config)}
+    run.progress(0.0, f"reading {len(pieces):,} pieces")
+    taken = _everywhere(run, partial(take_piece, job), pieces, upto=0.8)
+    for piece, found in zip(pieces, taken, strict=True):
+        accounts[piece.of].take(piece, found)
+    return taken, accounts
 
 
 def planned(run: StageRun) -> tuple[Counter[str], list[Piece]]:
@@ -154,7 +167,7 @@ def _adopt(output: Output, given: tuple[Kind, Partition]) -> None:
     DocumentStore.into(output).adopt_partition(partition, kind)
 
 
-def _check(run: StageRun, accounts: Sequence[SetAccount], rejected: Iterable[Partition]) -> None:
+def check(run: StageRun, accounts: Sequence[SetAccount], rejected: Iterable[Partition]) -> None:
     """Say what was lost, and fail where that is too much; what was rejected is kept for who looks into it."""
     for account in accounts:
         account.warn()
@@ -169,7 +182,8 @@ def _check(run: StageRun, accounts: Sequence[SetAccount], rejected: Iterable[Par
     raise DataError(where, what + others, f"{mend} (all that is rejected: {run.scratch / REJECTED.name})")
 
 
-def _counts(accounts: Collection[SetAccount]) -> Counts:
+def counts_of(accounts: Collection[SetAccount]) -> Counts:
+    """What came, by set."""
     tally = Tally({a.name: a.flow for a in accounts if a.kind == DOCUMENTS})
     lost = {a.name: a.losses.summary() for a in accounts if a.losses.refused}
     other = sum((a.passed for a in accounts), Counter[str]())

@@ -83,11 +83,8 @@ def find_repeated(job: IngestJob, bucket: int) -> list[int]:
 def without_repeated(job: IngestJob, given: tuple[Piece, Taken]) -> Left:
     """Write the partitions of a piece anew that lose documents, and reject these."""
     piece, taken = given
-    rows = job.repeated.arrays(int(job.range_of(np.array(piece.number))))
-    here = np.flatnonzero(rows["piece"] == piece.number)
-    here = here[np.argsort(rows["place"][here])]
-    mine = {name: column[here] for name, column in rows.items()}
-    losses = _Losses(piece)
+    mine = repeated_in(job, piece)
+    losses = Losing(piece)
     start, changed = 0, dict[int, bool]()
     with job.writing(f"left/{piece.number:06}") as (store, written):
         for number, entry in enumerate(taken.documents):
@@ -110,7 +107,15 @@ def without_repeated(job: IngestJob, given: tuple[Piece, Taken]) -> Left:
     return Left(documents=tuple(documents), rejected=(*taken.rejected, *anew), losses=tuple(losses.by_file()))
 
 
-class _Losses:
+def repeated_in(job: IngestJob, piece: Piece) -> dict[str, np.ndarray]:
+    """The documents of a piece whose ids are taken, in order, by column."""
+    rows = job.repeated.arrays(int(job.range_of(np.array(piece.number))))
+    here = np.flatnonzero(rows["piece"] == piece.number)
+    here = here[np.argsort(rows["place"][here])]
+    return {name: column[here] for name, column in rows.items()}
+
+
+class Losing:
     """What a piece loses, gathered by file."""
 
     def __init__(self, piece: Piece) -> None:

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 
 from mashbill.artifacts import FileEntry, Output, SealedFile, telling
 from mashbill.artifacts.record import Part
+from mashbill.config import Source
 from mashbill.corpus.ahead import copied_ahead
 from mashbill.corpus.identities import keys_of, marks_of, with_ids
 from mashbill.corpus.losses import FileAccount
@@ -52,12 +53,14 @@ class IngestJob:
         shared: where they meet.
         partition_bytes: text of a partition.
         pieces: how many there are; buckets: that ids are sent to.
+        keeps: whether documents are written; else they are counted, and stay where they are.
     """
 
     shared: Storage
     partition_bytes: int
     pieces: int
     buckets: int
+    keeps: bool = True
 
     @property
     def ids(self) -> Exchange:
@@ -169,7 +172,7 @@ class PieceWriter:
     def take(self, part: FilePart) -> TakenPart:
         """Take in what a file, or a part of one, holds."""
         source = part.source
-        license_pair = json.dumps({"license": source.license})[1:-1]
+        license_pair = license_of(source)
         one_record = not part.file.folder and part.kind == "txt"
         account = FileAccount(part.file.address, part.file.bytes, one_record)
         found: set[str] = set()
@@ -242,17 +245,11 @@ class PieceWriter:
             self._send()
 
     def _keep(self, batch: pa.RecordBatch, source: str, license_pair: str) -> None:
-        count = len(batch)
-        extra = pc.coalesce(pc.binary_join_element_wise(", ", batch["metadata"], ""), "")
-        metadata = pc.binary_join_element_wise("{" + license_pair, extra, "}", "")
-        of_its_own = pc.match_substring(extra, LICENSE)  # no value has it: quotes in values are escaped
-        bare = pc.binary_join_element_wise("{", pc.coalesce(batch["metadata"], ""), "}", "")
-        metadata = pc.if_else(of_its_own, bare, metadata)
-        names = (self.piece.of.name, source)
-        columns = [batch["id"], *(pa.repeat(pa.scalar(name, pa.string()), count) for name in names)]
-        self.waiting.append(pa.record_batch([*columns, batch["text"], metadata], schema=DOCUMENT_SCHEMA))
+        self.documents += len(batch)
+        if not self.job.keeps:
+            return
+        self.waiting.append(as_documents(batch, self.piece.of.name, source, license_pair=license_pair))
         self.waiting_bytes += text_bytes(batch)
-        self.documents += count
         if self.waiting_bytes >= self.job.partition_bytes:
             self._flush()
 
@@ -262,6 +259,29 @@ class PieceWriter:
             self.store.write(table, self.piece.of.name, self.partitions, kind=self.piece.of.kind)
             self.partitions += 1
         self.waiting, self.waiting_bytes = [], 0
+
+
+def license_of(source: Source) -> str:
+    """A source's licence, as it stands in its documents' metadata."""
+    return json.dumps({"license": source.license})[1:-1]
+
+
+def as_documents(batch: pa.RecordBatch, domain: str, source: str, *, license_pair: str) -> pa.RecordBatch:
+    """Records with ids as documents.
+
+    Args:
+        batch: [documents] records.
+        domain: whose they are; source: address of their file.
+        license_pair: the source's licence, for those that have none of their own.
+    """
+    count = len(batch)
+    extra = pc.coalesce(pc.binary_join_element_wise(", ", batch["metadata"], ""), "")
+    metadata = pc.binary_join_element_wise("{" + license_pair, extra, "}", "")
+    of_its_own = pc.match_substring(extra, LICENSE)  # no value has it: quotes in values are escaped
+    bare = pc.binary_join_element_wise("{", pc.coalesce(batch["metadata"], ""), "}", "")
+    metadata = pc.if_else(of_its_own, bare, metadata)
+    names = (pa.repeat(pa.scalar(name, pa.string()), count) for name in (domain, source))
+    return pa.record_batch([batch["id"], *names, batch["text"], metadata], schema=DOCUMENT_SCHEMA)
 
 
 def rejected_rows(domain: str, source: str, rejected: Sequence[Rejected]) -> pa.Table:

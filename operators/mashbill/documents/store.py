@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from mashbill.artifacts import Artifact, Output
 from mashbill.documents.kinds import DOCUMENTS, Kind
+from mashbill.documents.outside import OutsideDocuments
 from mashbill.documents.partition import Partition
 
 PREFIX, SUFFIX = "part-", ".parquet"
@@ -48,7 +49,8 @@ class DocumentStore:
 
     def sets(self, kind: Kind = DOCUMENTS) -> tuple[str, ...]:
         """Names of the sets that have a partition, sorted."""
-        return tuple(sorted({file.parent.name for file in self._files(kind.name)}))
+        there = {file.parent.name for file in self._files(kind.name)}
+        return tuple(sorted(there | {part.domain for part in self._outside(kind)}))
 
     def partitions(self, *sets: str, kind: Kind = DOCUMENTS) -> list[Partition]:
         """Partitions of some sets, in the order of the sets, then of their numbers.
@@ -60,8 +62,13 @@ class DocumentStore:
         found = []
         for name in sets:
             parts = [self._partition(file) for file in self._files(f"{kind.name}/{name}")]
+            parts += [part for part in self._outside(kind) if part.domain == name]
             found += sorted(parts, key=lambda part: part.number)
         return found
+
+    def _outside(self, kind: Kind) -> Sequence[Partition]:
+        """Partitions that are in others' files."""
+        return self.artifact.outside(kind) if isinstance(self.artifact, OutsideDocuments) else ()
 
     def _files(self, folder: str) -> list[PurePath]:
         """Files of partitions under a folder, relative to the root."""
@@ -120,6 +127,9 @@ class DocumentStore:
         name = _file(part.domain, part.number, kind)
         if part.sealed is not None:
             self._output.adopt(part.sealed, name, rows=part.count())
+            return
+        if part.outside is not None:
+            self.write(part.read(), part.domain, part.number, kind=kind)
             return
         with self._output.writing(name, rows=part.count()) as path:
             shutil.copyfile(part.address, path)

@@ -9,10 +9,12 @@ from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any, ClassVar
 
-from airflow.sdk import BaseOperator, BaseOperatorLink, ParamsDict
+from airflow.sdk import BaseOperator, BaseOperatorLink
 from airflow.sdk.configuration import conf
+from airflow.sdk.definitions.param import ParamsDict
 from airflow.sdk.exceptions import AirflowFailException
 
+from mashbill.alone import ALONE, AloneWork, arguments_of
 from mashbill.artifacts import Artifact, open_store
 from mashbill.config import PipelineConfig, load_config
 from mashbill.errors import ConfigError, DataError
@@ -20,6 +22,7 @@ from mashbill.operators.assets import PipelineAssets, tell_what_is_new, whole
 from mashbill.operators.connections import s3_access
 from mashbill.operators.lineage import StageLineage
 from mashbill.operators.links import ArtifactLink
+from mashbill.operators.plain import is_template, takes_arguments
 from mashbill.stages import STAGES, StageJob, part_label
 from mashbill.stages.summary import ArtifactSummary
 
@@ -32,6 +35,8 @@ Overrides = Mapping[str, Any] | Sequence[Any]
 class StageOperator(StageLineage, BaseOperator):
     """Run one stage, unless its result is there; returns the artifact's address.
 
+    It takes a pipeline's config, or the stage's own arguments and no config at all, never both.
+
     Args:
         config: path of a TOML config file (templated).
         overrides: settings by dotted key that win over the file's, or a sequence of such; None values are
@@ -40,6 +45,7 @@ class StageOperator(StageLineage, BaseOperator):
             sections; not templated, so that the DAG's author says it.
         inputs: addresses of the input artifacts by stage, as upstream operators return them (templated).
         force: make the result anew even if it is there (templated).
+        arguments: the stage's own arguments by name, in place of a config (templated).
         assets: where given, the asset that the stage makes is among the task's outlets, and is told of when
             it is new.
         aws_conn_id: Airflow's connection to S3, whose credentials the stage finds in its environment; None is
@@ -47,19 +53,33 @@ class StageOperator(StageLineage, BaseOperator):
     """
 
     stage: ClassVar[str] = ""
-    template_fields: Collection[str] = ("config", "overrides", "inputs", "force", "aws_conn_id")
+    template_fields: Collection[str] = (
+        "config",
+        "overrides",
+        "inputs",
+        "force",
+        "arguments",
+        "aws_conn_id",
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {"arguments": "json"}
     operator_extra_links: Collection[BaseOperatorLink] = (ArtifactLink(),)
     template_ext: Sequence[str] = ()
     ui_color = "#f3e3d3"
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.stage in ALONE:
+            takes_arguments(cls)
+
     def __init__(
         self,
         *,
-        config: str,
+        config: str | None = None,
         overrides: Overrides | None = None,
         allow: Collection[str] = (),
         inputs: Mapping[str, Any] | None = None,
         force: bool = False,
+        arguments: Mapping[str, Any] | None = None,
         assets: PipelineAssets | None = None,
         aws_conn_id: str | None = None,
         **kwargs: Any,
@@ -71,15 +91,13 @@ class StageOperator(StageLineage, BaseOperator):
         self.params = own_params(self.params)
         self.config, self.overrides, self.allow = config, overrides or {}, tuple(allow)
         self.inputs, self.force, self.aws_conn_id = dict(inputs or {}), force, aws_conn_id
+        self.arguments = {name: value for name, value in (arguments or {}).items() if value is not None}
+        self._check_form()
 
     def execute(self, context: Any) -> Any:
         """Run the stage; counts that are numbers go to XCom under ``counts``."""
         with final_errors(), s3_access(self.aws_conn_id):
-            job = self.job()
-            if self.force:
-                job.discard()
-            artifact = job.run()
-        self.read = tuple(job.inputs.values())
+            artifact = self._run()
         self.tell(context, artifact)
         return artifact.address
 
@@ -91,17 +109,65 @@ class StageOperator(StageLineage, BaseOperator):
         if self.asset is not None:
             tell_what_is_new(self, context, made=made, asset=self.asset)
 
+    def _run(self) -> Artifact:
+        if self.config is None:
+            alone = self.alone()
+            artifact = alone.run(force=bool(self.force))
+            self.read = tuple(alone.job.inputs.values())
+            return artifact
+        job = self.job()
+        self.read = tuple(job.inputs.values())
+        if self.force:
+            job.discard()
+        return job.run()
+
     def job(self) -> StageJob:
         """The stage with its config and inputs."""
+        if self.config is None:
+            return self.alone().job
         config = self.pipeline_config()
         store = open_store(config)
         stage = STAGES[self.stage]
         opened = {name: store.open(self.inputs[name]) for name in stage.inputs if name in self.inputs}
         return StageJob(stage, config, opened, progress=self._log_progress)
 
+    def alone(self) -> AloneWork:
+        """The stage with its own arguments, rendered."""
+        return AloneWork(self.stage, self.arguments, self._who, progress=self._log_progress)
+
     def pipeline_config(self) -> PipelineConfig:
         """The config with the overrides."""
-        return config_with(self.config, self.overrides, self.allow)
+        return config_with(self.config or "", self.overrides, self.allow)
+
+    @property
+    def _who(self) -> str:
+        return f"{type(self).__name__} {self.task_id}"
+
+    def _check_form(self) -> None:
+        """Refuse both forms at once, or neither, and what of the arguments will not do, as far as it is said
+        in the DAG's file."""
+        if self.config is not None:
+            if self.arguments:
+                what = f"is given beside config, as a plain argument ({', '.join(self.arguments)})"
+                mend = "give a config, or plain arguments and no config"
+                raise ConfigError(f"{self._who}: {next(iter(self.arguments))}", what, mend)
+            return
+        beside = [name for name in ("overrides", "inputs", "allow") if getattr(self, name)]
+        if beside:
+            mend = "give config too, or plain arguments alone"
+            raise ConfigError(f"{self._who}: {beside[0]}", "goes with a config, and none is given", mend)
+        row = ALONE.get(self.stage)
+        if row is None:
+            raise ConfigError(f"{self._who}: config", "is required and missing", "give a pipeline's config")
+        arguments = arguments_of(row)
+        arguments.refuse_unknown(tuple(self.arguments), self._who)
+        said = {name: value for name, value in self.arguments.items() if not is_template(value)}
+        whole = len(said) == len(self.arguments)
+        missing = {name for name, one in arguments.by_name.items() if one.required} - self.arguments.keys()
+        if missing:
+            name = next(name for name in arguments.by_name if name in missing)
+            raise ConfigError(f"{self._who}: {name}", "is required and missing", "give it, or a config")
+        arguments.check(said, self._who, rendered=whole)
 
     def _log_progress(self, done: float, words: str) -> None:
         self.log.info("%3.0f%% %s", 100 * done, words)
@@ -122,8 +188,8 @@ class ListParts(StageOperator):
     operator_extra_links: Collection[BaseOperatorLink] = ()
 
     def __init__(self, *, stage: str, most: int | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
         self.stage, self.most = stage, most  # type: ignore[misc]
+        super().__init__(**kwargs)
 
     def execute(self, context: Any) -> list[str] | list[list[str]]:
         """Name the parts."""
@@ -152,12 +218,12 @@ class RunPart(StageOperator):
         part: name of the part, or names (templated).
     """
 
-    template_fields: Collection[str] = ("config", "overrides", "inputs", "part", "aws_conn_id")
+    template_fields: Collection[str] = ("config", "overrides", "inputs", "part", "arguments", "aws_conn_id")
     operator_extra_links: Collection[BaseOperatorLink] = ()
 
     def __init__(self, *, stage: str, part: str | Sequence[str], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
         self.stage, self.part = stage, part  # type: ignore[misc]
+        super().__init__(**kwargs)
 
     def execute(self, context: Any) -> str:
         """Run the parts whose results are not there."""

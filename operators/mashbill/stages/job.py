@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import mashbill
 from mashbill.artifacts import (
+    OUTSIDE,
     Artifact,
     Output,
     Progress,
@@ -47,7 +48,8 @@ class StageJob:
         *,
         progress: Progress | None = None,
     ) -> None:
-        self.stage, self.config, self.inputs, self.progress = stage, config, inputs, progress
+        self.stage, self.config, self.progress = stage, config, progress
+        self.inputs = {name: _ready(artifact, config) for name, artifact in inputs.items()}
         self.store = open_store(config)
         missing = [name for name in stage.inputs if name not in inputs]
         if missing:
@@ -213,3 +215,12 @@ class StageJob:
         return StageRun(
             self.view, self.inputs, output, scratch, shared, progress, part, parts, self._elsewhere
         )
+
+
+def _ready(artifact: Artifact, config: PipelineConfig) -> Artifact:
+    """An input, whose documents may be others' files."""
+    if not artifact.has(OUTSIDE):
+        return artifact
+    from mashbill.corpus.outside import with_documents
+
+    return with_documents(artifact, scratch_of(config))

@@ -1,0 +1,112 @@
+"""A stage that stands alone, from plain arguments to a result at a place of one's own."""
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from importlib import import_module
+from os import getuid
+from pathlib import Path
+from typing import Any, cast
+
+from mashbill.alone.arguments import OUTPUT, arguments_of
+from mashbill.alone.given import Given, Ready
+from mashbill.alone.table import ALONE
+from mashbill.artifacts import Artifact, Progress, Published
+from mashbill.errors import MashbillError, Problems
+from mashbill.stages import STAGES, StageJob
+from mashbill.stages.check import check_config
+from mashbill.storage import LOCAL, scheme_of, scratch_here
+
+
+class AloneWork:
+    """One run of a stage that stands alone.
+
+    Args:
+        stage: its name.
+        values: arguments by name, rendered.
+        who: the operator, for errors.
+        progress: called with the share done and a message.
+    """
+
+    def __init__(
+        self, stage: str, values: Mapping[str, Any], who: str, *, progress: Progress | None = None
+    ) -> None:
+        self.stage, self.who, self.progress = STAGES[stage], who, progress
+        self.row = ALONE[stage]
+        self.arguments = arguments_of(self.row)
+        self.arguments.check(values, who)
+        self.values = {name: value for name, value in values.items() if value is not None}
+
+    @cached_property
+    def job(self) -> StageJob:
+        """The stage with its config and inputs, ready to run whole or part by part.
+
+        Raises:
+            ConfigError: what is given will not do, or the output may not be written.
+            DataError: the data will not do.
+        """
+        with self._naming():
+            self.published.check(OUTPUT)
+            module, _, name = self.row.make.partition(":")
+            make = cast("Callable[[Given], Ready]", getattr(import_module(module), name))
+            ready = make(Given(self.arguments, self.values, self.who, self._fixed))
+            job = StageJob(self.stage, ready.config, ready.inputs, progress=self.progress)
+            problems = [finding.problem for finding in check_config(ready.config, [self.stage])]
+            if any(problems):
+                raise next(filter(None, problems))
+            return job
+
+    def run(self, *, force: bool = False) -> Artifact:
+        """The result, published; made anew where it is not there, or ``force`` says so."""
+        job, found = self.job, self.published.found()
+        with self._naming():
+            same = found is not None and found.fingerprint == job.fingerprint
+            if found is not None and same and not force and self.published.is_whole():
+                return found
+            if force:
+                job.discard()
+            return self.publish(job.run())
+
+    def publish(self, made: Artifact) -> Artifact:
+        """Have a result at the output; where it was made nothing is left of it."""
+        there = self.published.publish(made)
+        self.job.discard()
+        return there
+
+    @cached_property
+    def published(self) -> Published:
+        """The place of the output."""
+        return Published(self._absolute(str(self.values[OUTPUT])), Path(self._fixed["scratch"]))
+
+    @property
+    def _fixed(self) -> dict[str, Any]:
+        """Values of the config that no argument gives: the root is absolute, and results are made beside
+        where they will be."""
+        scratch = self.values.get("scratch") or f"{tempfile.gettempdir()}/mashbill-{getuid()}"
+        scratch = str(scratch_here(Path(self._absolute(scratch))))
+        work = Published(self._absolute(str(self.values[OUTPUT])), Path(scratch)).work
+        return {"root": self._absolute("."), "scratch": scratch, "artifacts": work}
+
+    def _absolute(self, given: str) -> str:
+        """A path as it is from the root that is given, or from where this process works."""
+        if scheme_of(given) != LOCAL:
+            return given
+        return str(Path(self.values.get("root") or ".", given).resolve())
+
+    @contextmanager
+    def _naming(self) -> Iterator[None]:
+        """Within the block errors name the operator, and arguments in place of settings."""
+        try:
+            yield
+        except MashbillError as error:
+            told = error.found if isinstance(error, Problems) else (error,)
+            named = [self._named(one) for one in told]
+            raise (named[0] if len(named) == 1 else Problems(named)) from error
+
+    def _named(self, error: MashbillError) -> MashbillError:
+        if error.where.startswith(self.who):
+            return error
+        setting, colon, rest = error.where.partition(": ")
+        where = f"{self.who}: {self.arguments.name_of(setting)}{colon}{rest}"
+        return type(error)(where, error.what, error.mend)
