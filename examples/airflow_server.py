@@ -161,6 +161,7 @@ class AirflowServer:
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(log_port),
             "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(trigger_port),
             "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
+            "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": str(REQUEST_SECONDS),
             "OMP_NUM_THREADS": "1",
         }
 

@@ -54,7 +54,7 @@ def _options() -> dict[str, Any]:
         "mapped_tasks": {
             "description": "Tasks that the parts of a stage are shared among at most, where a task group "
             "says nothing of it.",
-            "version_added": "0.2.0",
+            "version_added": "0.1.0",
             "type": "integer",
             "example": "64",
             "default": "32",

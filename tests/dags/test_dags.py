@@ -20,6 +20,8 @@ HEAVY = (
     "sklearn",
     "matplotlib",
     "deepspeed",
+    "openlineage",
+    "boto3",
 )
 PROBE = """
 import json, sys, time

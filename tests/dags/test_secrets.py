@@ -19,17 +19,18 @@ PATIENCE_SECONDS = 500
 KEY, SECRET, TOKEN = "AKIAPLANTED0KEY00001", "planted/secret+0123456789abcdefABCDEF00", "planted-token-77"
 BUCKET = "planted-lake"
 DAG = """
+from datetime import timedelta
 from airflow.sdk import DAG
 from mashbill.operators import CheckConfig, FilterDocuments, IngestDocuments
 
-asked = {{"config": {config!r}, "aws_conn_id": "lake"}}
+asked = {{"config": {config!r}, "aws_conn_id": "lake", "retries": 2, "retry_delay": timedelta(seconds=1)}}
 with DAG("lake", schedule=None):
     check = CheckConfig(task_id="check", stages=["ingest", "filter"], **asked)
     ingest = IngestDocuments(task_id="ingest", **asked)
     filtered = FilterDocuments(task_id="filter", inputs={{"ingest": ingest.output}}, **asked)
     gone = {{"ingest": "s3://planted-lake/artifacts/ingest/none"}}
-    check >> ingest >> FilterDocuments(task_id="fails", inputs=gone, retries=0, **asked)
-    IngestDocuments(task_id="no_connection", config={config!r}, aws_conn_id="none", retries=0)
+    check >> ingest >> FilterDocuments(task_id="fails", inputs=gone, **asked)
+    IngestDocuments(task_id="no_connection", config={config!r}, aws_conn_id="none", retries=2)
 """
 ENVIRONMENT = """
 import json, os
@@ -127,13 +128,17 @@ def lake(endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[La
                 time.sleep(0.5)
             states = {task["task_id"]: task["state"] for task in server.tasks("lake", run)}
             place = f"dags/lake/dagRuns/{run}/taskInstances"
-            lines = {
-                task: str(server.call("GET", f"{place}/{task}/logs/1?full_content=true")) for task in states
-            }
+            lines = {name: log_of(server, f"{place}/{name}") for name in states}
     listed = client.list_objects_v2(Bucket=BUCKET)["Contents"]
     objects = {one["Key"]: client.get_object(Bucket=BUCKET, Key=one["Key"])["Body"].read() for one in listed}
     yield Lake(home, states, objects, lines)
     assert processes_about(folder) == {}
+
+
+def log_of(server: AirflowServer, place: str) -> str:
+    """What the last try of a task said; nothing where there was none."""
+    tries = server.call("GET", place)["try_number"]
+    return str(server.call("GET", f"{place}/logs/{tries}?full_content=true")) if tries else ""
 
 
 @pytest.mark.airflow

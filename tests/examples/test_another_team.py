@@ -45,6 +45,8 @@ with DAG("mixtures", schedule=None):
 """
 CONFIG = """[filters]
 apply = []
+[deduplication]
+near = false
 [quality]
 positives = ["target"]
 [bootstrap]
@@ -81,11 +83,13 @@ class Started:
     Attributes:
         steps: runs of the consumers' DAGs after each step, by DAG: partition and result.
         events: of the assets after each step.
+        longest: what the DAG of plain tasks found.
         mix: address of the mixture.
     """
 
     steps: list[dict[str, list[tuple[str | None, Any]]]]
     events: list[list[dict[str, Any]]]
+    longest: dict[str, int]
     mix: str
 
 
@@ -117,7 +121,11 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
             wait_until(lambda wanted=dict(expected): all_ended(server, wanted))  # type: ignore[misc]
             steps.append({name: results(server, name) for name in expected})
             events.append(server.call("GET", "assets/events?limit=100&order_by=timestamp")["asset_events"])
-    yield Started(steps, events, mix)
+        run = server.trigger("engine_in_tasks", {"config": str(folder / "config.toml")})
+        wait_until(lambda: ended(server, "engine_in_tasks", run))
+        place = f"dags/engine_in_tasks/dagRuns/{run}/taskInstances/longest/xcomEntries/return_value"
+        longest = as_json(server.call("GET", place)["value"])
+    yield Started(steps, events, longest, mix)
     assert processes_about(folder) == {}
 
 
@@ -147,8 +155,13 @@ def results(server: AirflowServer, dag: str) -> list[tuple[str | None, Any]]:
         assert task["state"] == "success"
         place = f"dags/{dag}/dagRuns/{run['dag_run_id']}/taskInstances/{task['task_id']}"
         value = server.call("GET", f"{place}/xcomEntries/return_value")["value"]
-        found.append((run["partition_key"], json.loads(value) if isinstance(value, str) else value))
+        found.append((run["partition_key"], as_json(value)))
     return sorted(found, key=str)
+
+
+def as_json(value: Any) -> Any:
+    """A result, as Airflow tells it: in words, or as it was."""
+    return json.loads(value) if isinstance(value, str) else value
 
 
 def wait_until(reached: Callable[[], bool]) -> None:
@@ -197,3 +210,9 @@ def test_events_say_counts_fingerprint_and_address(started: Started) -> None:
         assert extra["counts"]
         assert Path(extra["address"]).name == extra["fingerprint"][: len(Path(extra["address"]).name)]
         assert event["partition_key"] in {None, *extra["partitions"]}
+
+
+@pytest.mark.airflow
+def test_tasks_of_ones_own_call_the_engine_between_stages(started: Started) -> None:
+    counted = {"web": 12, "papers": 13}
+    assert started.longest == {name: max(map(len, texts(name, count))) for name, count in counted.items()}

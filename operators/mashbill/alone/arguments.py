@@ -17,7 +17,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from mashbill.alone.row import Row
-from mashbill.config import PipelineConfig, Source
+from mashbill.config import CorpusConfig, PipelineConfig, Source
+from mashbill.config.launch import LaunchConfig
 from mashbill.config.section import Settings
 from mashbill.config.wrong import settings_errors
 from mashbill.errors import ConfigError, Problems
@@ -30,6 +31,7 @@ OF_SOURCES = "source"
 """Section that arguments of how files are read belong to: those of every source."""
 EVERYWHERE = ("root", "scratch", "scratch_bytes", "seed", "workers", "engine")
 """Settings outside the stages' sections that every stage takes."""
+LAUNCH = "Where the stage runs; without it on this machine."
 DOCUMENTS = ("documents", "references", "evaluations")
 CORPUS = ("domains", "references", "evaluations")
 """Inputs of documents, and the fields of the corpus that they are."""
@@ -100,7 +102,7 @@ class Arguments:
         ]
         found += self._wrong_inputs(given, who)
         try:
-            PipelineConfig.model_validate(self.raw(given, _names_of(given)))
+            PipelineConfig.model_validate(self.raw(given, self._sets_in(given)))
         except ValidationError as error:
             told = [one for one in error.errors() if self._is_known(one, rendered=rendered)]
             known = {one.where for one in found}
@@ -109,6 +111,12 @@ class Arguments:
         if found:
             raise found[0] if len(found) == 1 else Problems(found)
 
+    def _sets_in(self, given: Mapping[str, Any]) -> Settings:
+        """Sets of documents for a first look: those that are given, or a name alone."""
+        nothing = {"domains": [{"name": DOCUMENTS[0], "sources": [{"path": "."}]}]}
+        inputs = [one.name for one in self.row.inputs]
+        return {**nothing, **corpus_of({name: given.get(name) for name in inputs}, {})}
+
     def _wrong_inputs(self, given: Mapping[str, Any], who: str) -> Iterator[ConfigError]:
         for one in self.by_name.values():
             if one.setting or given.get(one.name) is None:
@@ -116,11 +124,15 @@ class Arguments:
             try:
                 _adapter(one.kind).validate_python(plain(given[one.name]))
             except ValidationError as error:
-                yield from settings_errors(error.errors()[:1], partial(_of_input, f"{who}: {one.name}"))
+                kinds = error.errors()  # of each kind that it may be
+                deepest = max(kinds, key=lambda one: len(one["loc"]))
+                yield from settings_errors([deepest], partial(_of_input, f"{who}: {one.name}"))
 
     def _is_known(self, error: ErrorDetails, *, rendered: bool) -> bool:
         """Whether an error stands whatever templates may give: what sections say of one another is known once
         all is rendered."""
+        if not error["loc"]:
+            return False  # what sections say of one another is known with the sets that there are
         within = len(error["loc"]) > 1 and error["type"] != "missing"
         of_section = error["type"] == "value_error" and len(error["loc"]) < 2
         return rendered or (within and not of_section)
@@ -131,24 +143,21 @@ class Arguments:
             rest = field.removeprefix(setting)
             if field.startswith(setting) and rest[:1] in {"", ".", "["}:
                 return f"{self.by_setting[setting].name}{rest}"
-        for name, of in (
-            ("documents", "domains"),
-            ("references", "references"),
-            ("evaluations", "evaluations"),
-        ):
+        for name, of in zip(DOCUMENTS, CORPUS, strict=True):
             if field.startswith(f"corpus.{of}"):
                 last = field.rpartition(".")[2]
-                return last if last in Source.model_fields and last != "path" else name
+                named = last if last in Source.model_fields and last != "path" else name
+                return named if named in self.by_name else next(iter(self.by_name))
         return field
 
-    def raw(self, given: Mapping[str, Any], corpus: Mapping[str, Any]) -> Settings:
+    def raw(self, given: Mapping[str, Any], corpus: Mapping[str, Any] | CorpusConfig) -> Settings:
         """A config's values, as a file would have them.
 
         Args:
             given: values of arguments by name.
             corpus: the sets of documents.
         """
-        values: dict[str, Any] = {"corpus": dict(corpus)}
+        values: dict[str, Any] = {"corpus": dict(corpus) if isinstance(corpus, Mapping) else corpus}
         for name, value in given.items():
             setting = self.by_name[name].setting
             if value is None or not setting or setting.startswith(f"{OF_SOURCES}."):
@@ -157,7 +166,9 @@ class Arguments:
             section = values
             for part in sections:
                 section = section.setdefault(part, {})
-            section[field] = plain(value, self.by_name[name].kind)
+            said = plain(value, self.by_name[name].kind)
+            both = isinstance(said, Mapping) and isinstance(section.get(field), Mapping)
+            section[field] = {**said, **section[field]} if both else said
         return values
 
     def sources(self, given: Mapping[str, Any]) -> Settings:
@@ -235,12 +246,6 @@ def _source(place: Any, sources: Mapping[str, Any]) -> dict[str, Any]:
     return {**sources, **(place if isinstance(place, Mapping) else {"path": place})}
 
 
-def _names_of(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Sets of documents for a first look: those that are given, or a name alone."""
-    nothing = {"domains": [{"name": DOCUMENTS[0], "sources": [{"path": "."}]}]}
-    return {**nothing, **corpus_of(given, {})}
-
-
 def _of_input(where: str, field: str) -> str:
     """What errors call a value within an input."""
     del field
@@ -270,6 +275,7 @@ def _arguments(row: Row) -> Iterator[Argument]:
                 yield _as_argument(name, f"{OF_SOURCES}.{name}", read_by)
     for name in EVERYWHERE:
         yield _setting(name, name)
+    yield Argument("launch", LaunchConfig, LAUNCH, f"launch.{row.stage}")
 
 
 def _setting(name: str, setting: str) -> Argument:

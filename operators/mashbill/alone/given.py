@@ -1,23 +1,31 @@
 """What a stage that stands alone is given, on its way to a config and artifacts."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pydantic import ValidationError
 
 import mashbill
-from mashbill.alone.arguments import Arguments
+from mashbill.alone.arguments import EVERYWHERE, Arguments
 from mashbill.artifacts import Artifact, ArtifactStore, Counts, Published, fingerprint, open_store
 from mashbill.artifacts.manifest import Manifest
-from mashbill.config import PipelineConfig
+from mashbill.config import CorpusConfig, PipelineConfig
 from mashbill.config.wrong import settings_errors
 from mashbill.errors import ConfigError, Problems
 from mashbill.storage import scratch_of
 
 VERSION = 1  # of what stands in for a stage's result
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A config and the artifacts that a stage reads."""
+
+    config: PipelineConfig
+    inputs: Mapping[str, Artifact]
 
 
 @dataclass(frozen=True)
@@ -42,7 +50,18 @@ class Given:
         """What errors call an argument."""
         return f"{self.who}: {name}"
 
-    def config(self, corpus: Mapping[str, Any]) -> PipelineConfig:
+    def having(self, values: Mapping[str, Any]) -> Self:
+        """The arguments with some others."""
+        return replace(self, values={**self.values, **values})
+
+    @property
+    def ground(self) -> PipelineConfig:
+        """The config of where things are, before anything is known of what there is."""
+        nothing = {"domains": [{"name": "documents", "sources": [{"path": "."}]}]}
+        values = {name: value for name, value in self.values.items() if name in EVERYWHERE}
+        return replace(self, values=values).config(nothing)
+
+    def config(self, corpus: Mapping[str, Any] | CorpusConfig) -> PipelineConfig:
         """The config, with its sets of documents.
 
         Args:
@@ -57,6 +76,24 @@ class Given:
             name = self.arguments.name_of
             found = settings_errors(error.errors(), lambda field: f"{self.who}: {name(field)}".rstrip(": "))
             raise (found[0] if len(found) == 1 else Problems(found)) from error
+
+    def made(self, name: str, config: PipelineConfig, *, holds: str, by: str) -> Artifact:
+        """What another operator wrote, at the address that an argument gives.
+
+        Args:
+            name: of the argument.
+            config: whose root relative paths start from.
+            holds: a file or folder that it has.
+            by: the operator that writes such.
+        Raises:
+            ConfigError: nothing of that kind is there.
+        """
+        address = str(self.values[name])
+        found = self.published(address, config)
+        if found is None or not (found.has(holds) or found.names(holds)):
+            kind = "is no result" if found is None else f"is a result of {found.manifest.stage}"
+            raise ConfigError(self.where(name), f"{address} {kind}", f"give the address that {by} wrote to")
+        return found
 
     def published(self, address: str, config: PipelineConfig) -> Artifact | None:
         """What another operator wrote at an address; None where nothing of that kind is there."""
@@ -107,11 +144,6 @@ def referring(config: PipelineConfig, stage: str, made: Artifact) -> Artifact:
     about = _manifest(stage, mark, made.manifest.counts)
     told = {"files": made.manifest.files, "attempt": made.manifest.attempt, "elsewhere": made.address}
     return store.refer(about.model_copy(update=told))
-
-
-def refuse(where: str, what: str, mend: str) -> ConfigError:
-    """The error of what is given."""
-    return ConfigError(where, what, mend)
 
 
 def _manifest(stage: str, mark: str, counts: Counts) -> Manifest:

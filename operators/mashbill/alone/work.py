@@ -7,12 +7,12 @@ from functools import cached_property
 from importlib import import_module
 from os import getuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from pydantic import ValidationError
 
 from mashbill.alone.arguments import OUTPUT, arguments_of
-from mashbill.alone.given import Given
+from mashbill.alone.given import Given, Ready
 from mashbill.alone.table import ALONE
 from mashbill.artifacts import Artifact, Progress, Published
 from mashbill.config import LaunchConfig, PipelineConfig
@@ -21,9 +21,6 @@ from mashbill.errors import MashbillError, Problems
 from mashbill.stages import STAGES, StageJob
 from mashbill.stages.check import check_config
 from mashbill.storage import LOCAL, scheme_of, scratch_here
-
-if TYPE_CHECKING:
-    from mashbill.alone.documents import Ready
 
 
 class AloneWork:
@@ -132,7 +129,7 @@ class AloneWork:
             raise (named[0] if len(named) == 1 else Problems(named)) from error
 
     def _named(self, error: MashbillError) -> MashbillError:
-        if error.where.startswith(f"{self.who}: "):
+        if error.where.startswith(self.who):
             return error
         setting, colon, rest = error.where.partition(": ")
         where = f"{self.who}: {self.arguments.name_of(setting)}{colon}{rest}"

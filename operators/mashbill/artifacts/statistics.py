@@ -21,7 +21,7 @@ def write_statistics(stage: str, counts: Mapping[str, Any], folder: Path) -> Non
     Raises:
         RunError: documents are unaccounted for.
     """
-    if "by_domain" not in counts:
+    if not counts.get("by_domain"):
         return
     import pyarrow as pa
     import pyarrow.parquet as pq

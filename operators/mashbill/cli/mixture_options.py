@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mashbill.errors import ConfigError, DataError
+from mashbill.errors import ConfigError
 
 if TYPE_CHECKING:
     from mashbill.regression.limits import Repeats
@@ -22,39 +22,6 @@ MostOption = Annotated[
     list[str] | None, typer.Option("--max", metavar="D=w", help="Most weight of a domain.")
 ]
 PriorOption = Annotated[Path | None, typer.Option(help="CSV with one mixture: the natural proportions.")]
-
-
-def read_tokens(path: Path) -> dict[str, float]:
-    """Tokens by domain from a CSV.
-
-    Raises:
-        DataError: a column is missing, a domain stands twice, or a number is none.
-    """
-    from mashbill.mixtures.mixture import read_frame
-
-    needed = "columns domain,tokens"
-    frame = read_frame(path, needed)
-    for column in ("domain", "tokens"):
-        if column not in frame:
-            raise DataError(str(path), f"has no column {column}", f"give a CSV with {needed}")
-    if frame.empty:
-        raise DataError(str(path), "has no rows", "add a row for each domain")
-    tokens: dict[str, float] = {}
-    for domain, amount in zip(frame["domain"].astype(str), frame["tokens"], strict=True):
-        where = f"{path}: domain {domain}"
-        if domain in tokens:
-            raise DataError(where, "stands twice", "keep one row a domain")
-        try:
-            tokens[domain] = float(amount)
-        except ValueError as error:
-            raise DataError(
-                where, f"has {amount!r:.40} for a number of tokens", "correct the cell"
-            ) from error
-        if not 0 < tokens[domain] < float("inf"):
-            raise DataError(
-                where, f"has {tokens[domain]:g} tokens", "give a number above 0 or leave the domain out"
-            )
-    return tokens
 
 
 def read_weights(given: list[str], option: str) -> dict[str, float]:
@@ -107,6 +74,7 @@ def read_repeats(available: Path | None, tokens: float | None, max_epochs: float
     Raises:
         ConfigError: one is given without the other, or an amount is not above 0.
     """
+    from mashbill.mixtures.amounts import read_amounts
     from mashbill.regression.limits import Repeats
 
     for option, amount in (("--tokens", tokens), ("--max-epochs", max_epochs)):
@@ -118,4 +86,4 @@ def read_repeats(available: Path | None, tokens: float | None, max_epochs: float
             raise ConfigError(given, f"limits repeats only with {lacking}", f"give {lacking} too")
         return None
     where = f"{available}: --max-epochs {max_epochs:g}"
-    return Repeats(read_tokens(available), tokens, max_epochs, where, str(available))
+    return Repeats(read_amounts(available), tokens, max_epochs, where, str(available))

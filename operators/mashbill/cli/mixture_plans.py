@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mashbill.cli.answers import check_output, say
-from mashbill.cli.mixture_options import JsonOption, read_repeats, read_tokens
+from mashbill.cli.mixture_options import JsonOption, read_repeats
 from mashbill.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -41,9 +41,10 @@ def plan(
     from mashbill.config import PlanConfig
     from mashbill.config.search import DESIGNS
     from mashbill.mixtures import MixtureTable, draw_mixtures
+    from mashbill.mixtures.amounts import read_amounts
 
     check_output(output)
-    have = read_tokens(domains)
+    have = read_amounts(domains)
     if len(have) < 2:
         raise DataError(str(domains), "has one domain, and mixtures take two", "add a row for each domain")
     if revised and reuse is None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from mashbill.cli.answers import show
 from mashbill.cli.forecast import finished_forecast, forecast_words
-from mashbill.cli.mixture_options import read_tokens
 from mashbill.config import PipelineConfig, load_config, parse_overrides
 from mashbill.errors import ConfigError, DataError, Problems, RunError
 from mashbill.storage import LOCAL, scheme_of
@@ -89,7 +88,9 @@ def read_available(path: Path, domains: Sequence[str]) -> dict[str, int]:
     Raises:
         DataError: the file is missing, lacks a domain, or has no number above 0 for one.
     """
-    tokens = read_tokens(path)
+    from mashbill.mixtures.amounts import read_amounts
+
+    tokens = read_amounts(path)
     missing = [domain for domain in domains if domain not in tokens]
     if missing:
         raise DataError(str(path), f"has no row of domain {missing[0]}", "add it")

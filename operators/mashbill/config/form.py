@@ -71,10 +71,10 @@ def _forms() -> Iterator[FieldForm]:
         if not is_protected(field):
             words = (field.description or name).rstrip(".")
             group = "The whole pipeline" if _section_of(field) is None else words
-            yield from _form(PipelineConfig, name, field, group)
+            yield from _form(PipelineConfig, name, field, group=group)
 
 
-def _form(model: type[BaseModel], key: str, field: FieldInfo, group: str) -> Iterator[FieldForm]:
+def _form(model: type[BaseModel], key: str, field: FieldInfo, *, group: str) -> Iterator[FieldForm]:
     """A setting and those within it; of a whole section those alone."""
     section, name = _section_of(field), key.rpartition(".")[2]
     if section is None or model is not PipelineConfig:
@@ -85,7 +85,7 @@ def _form(model: type[BaseModel], key: str, field: FieldInfo, group: str) -> Ite
         yield FieldForm(key, title, group, words, default, _values(schema), named)
     for inner, own in (section.model_fields if section else {}).items():
         if section and not is_protected(own):
-            yield from _form(section, f"{key}.{inner}", own, group)
+            yield from _form(section, f"{key}.{inner}", own, group=group)
 
 
 def _section_of(field: FieldInfo) -> type[BaseModel] | None:

@@ -87,7 +87,7 @@ def each_partition(asset: Asset, *names: str) -> PartitionedAssetTimetable:
     return PartitionedAssetTimetable(assets=asset)
 
 
-def tell_what_is_new(task: Any, context: Any, made: ArtifactSummary, asset: Asset) -> None:
+def tell_what_is_new(task: Any, context: Any, *, made: ArtifactSummary, asset: Asset) -> None:
     """Have Airflow tell an asset's events as the task succeeds: of what is new since the last event."""
     before = _told_last(asset)
     new = sorted(name for name, identity in made.partitions.items() if before.get(name) != identity)
@@ -95,7 +95,7 @@ def tell_what_is_new(task: Any, context: Any, made: ArtifactSummary, asset: Asse
         task.log.info("%s: nothing is new since the last event of the asset %s", made.stage, asset.name)
         task.outlets = [one for one in task.outlets if one not in (asset, whole(asset))]
         return
-    extra = event_extra(made)
+    extra = _extra(made)
     events = context["outlet_events"]
     events[asset].extra = extra
     events[asset].add_partitions(new)
@@ -103,7 +103,7 @@ def tell_what_is_new(task: Any, context: Any, made: ArtifactSummary, asset: Asse
     task.log.info("%s: the asset %s is new in %s", made.stage, asset.name, ", ".join(new))
 
 
-def event_extra(made: ArtifactSummary) -> dict[str, Any]:
+def _extra(made: ArtifactSummary) -> dict[str, Any]:
     """What an event says of the artifact."""
     return {
         "stage": made.stage,

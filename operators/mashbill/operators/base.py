@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 from airflow.sdk import BaseOperator, BaseOperatorLink
+from airflow.sdk.definitions.param import ParamsDict
 from pydantic import ValidationError
 
 from mashbill.alone import ALONE, AloneWork, arguments_of
@@ -94,6 +95,7 @@ class StageOperator(StageLineage, RunsElsewhere, BaseOperator):
         if self.asset is not None:
             kwargs["outlets"] = [*kwargs.get("outlets", ()), self.asset, whole(self.asset)]
         super().__init__(deferrable=deferrable, durable=durable, **kwargs)
+        self.params = own_params(self.params)
         self.config, self.overrides, self.allow = config, overrides or {}, tuple(allow)
         self.inputs, self.force, self.aws_conn_id = dict(inputs or {}), force, aws_conn_id
         self.arguments = {name: value for name, value in (arguments or {}).items() if value is not None}
@@ -144,7 +146,7 @@ class StageOperator(StageLineage, RunsElsewhere, BaseOperator):
         self.log.info("%s: %s %s", self.stage, made.address, made.counts)
         context["ti"].xcom_push(key="counts", value=dict(made.counts))
         if self.asset is not None:
-            tell_what_is_new(self, context, made, self.asset)
+            tell_what_is_new(self, context, made=made, asset=self.asset)
 
     def job(self) -> StageJob:
         """The stage with its config and inputs."""
@@ -204,6 +206,12 @@ class StageOperator(StageLineage, RunsElsewhere, BaseOperator):
 
     def _log_progress(self, done: float, words: str) -> None:
         self.log.info("%3.0f%% %s", 100 * done, words)
+
+
+def own_params(params: Any) -> ParamsDict:
+    """A task's params without those of its DAG, which it finds there all the same: a DAG's form would
+    otherwise be kept once more with each of its tasks."""
+    return ParamsDict.filter_params_by_source(ParamsDict(params), source="task")
 
 
 def config_with(config: str, overrides: Overrides, allow: Collection[str]) -> PipelineConfig:

@@ -18,7 +18,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from mashbill.artifacts import open_store
 from mashbill.operators.answer_trigger import EarlierAnswer
-from mashbill.operators.base import Overrides, config_with
+from mashbill.operators.base import Overrides, config_with, own_params
 from mashbill.operators.connections import s3_access
 from mashbill.operators.failures import final_errors
 
@@ -81,6 +81,7 @@ class AskWhereInDoubt(BaseBranchOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.params = own_params(self.params)
         self.config, self.overrides, self.allow = config, overrides or {}, tuple(allow)
         self.inputs, self.approval, self.go_on, self.asks = dict(inputs), approval, go_on, asks
         self.aws_conn_id = aws_conn_id
@@ -180,7 +181,7 @@ class ApproveTraining(ApprovalOperator):
         opened = {name: store.open(address) for name, address in given.items()}
         forecast = Forecast.read(opened["forecast"]) if "forecast" in opened else None
         choice, decision = Choice.read(opened["mix"]), Decision.read(opened["gate"])
-        return approval_text(choice, decision, forecast, tuple(given.values()))
+        return approval_text(choice, decision, forecast, where=tuple(given.values()))
 
 
 class TellForecast(BaseOperator):
@@ -193,6 +194,7 @@ class TellForecast(BaseOperator):
 
     def __init__(self, *, forecast: str, **kwargs: Any) -> None:
         super().__init__(**{"trigger_rule": "all_done", **kwargs})
+        self.params = own_params(self.params)
         self.forecast = forecast
 
     def execute(self, context: Any) -> str:

@@ -26,6 +26,7 @@ class StageLineage:
     """The lineage of an operator that runs a stage, or parts of one."""
 
     stage: ClassVar[str] = ""
+    config: str | None
     inputs: Mapping[str, Any]
     aws_conn_id: Any
     read: tuple[Artifact, ...] | None = None
@@ -52,20 +53,23 @@ class StageLineage:
     def _lineage(self, made: tuple[Artifact, ...] = ()) -> "OperatorLineage[Any, Any]":
         from airflow.providers.openlineage.extractors import OperatorLineage
 
-        config = self.pipeline_config()
+        config = self.pipeline_config() if self.config is not None else None
         return OperatorLineage(
             inputs=self._inputs(config),
             outputs=[_written(ArtifactSummary.of(artifact)) for artifact in made],
             run_facets=self._settings(config, made),
         )
 
-    def _inputs(self, config: PipelineConfig) -> list[Any]:
+    def _inputs(self, config: PipelineConfig | None) -> list[Any]:
         from openlineage.client.event_v2 import InputDataset
 
         if self.stage not in STAGES:
             return []
-        read = self._opened(config) if self.read is None else self.read
-        files = [InputDataset(*dataset_name(place)) for place in _files_read(self.stage, config)]
+        read, places = self.read or (), []
+        if config is not None:
+            read = self._opened(config) if self.read is None else self.read
+            places = _files_read(self.stage, config)
+        files = [InputDataset(*dataset_name(place)) for place in places]
         return [_artifact_read(ArtifactSummary.of(artifact)) for artifact in read] + files
 
     def _opened(self, config: PipelineConfig) -> tuple[Artifact, ...]:
@@ -75,21 +79,23 @@ class StageLineage:
             wanted = [self.inputs[name] for name in STAGES[self.stage].inputs if name in self.inputs]
             return tuple(store.open(address) for address in wanted)
 
-    def _settings(self, config: PipelineConfig, made: tuple[Artifact, ...]) -> dict[str, Any]:
+    def _settings(self, config: PipelineConfig | None, made: tuple[Artifact, ...]) -> dict[str, Any]:
         from mashbill.operators.run_facet import NAME, StageRunFacet
 
         if self.stage not in STAGES:
             return {}
         stage = STAGES[self.stage]
         last = made[-1].manifest if made else None
-        view = StageConfig.of(config, stage.sections, reader=f"stage {stage.name}")
+        settings = last.settings if last else {}
+        if not last and config is not None:
+            settings = StageConfig.of(config, stage.sections, reader=f"stage {stage.name}").settings()
         facet = StageRunFacet(
             stage=stage.name,
             part=(last.part or "") if last else "",
             fingerprint=last.fingerprint if last else "",
             stageVersion=stage.version,
             mashbill=mashbill.__version__,
-            settings=last.settings if last else view.settings(),
+            settings=settings,
             seconds=sum(artifact.manifest.seconds for artifact in made),
         )
         return {NAME: facet}

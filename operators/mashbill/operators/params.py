@@ -10,7 +10,7 @@ import os
 import tomllib
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from airflow.sdk import Param
 from airflow.sdk.configuration import conf
@@ -28,6 +28,13 @@ FORM = (
 )
 PRESETS = ("demo", "research", "1b")
 """Config files that come with the DAGs, first in the list."""
+
+
+class Shared(dict[str, Any]):
+    """A part of a schema that nobody changes: Airflow copies a DAG's params for each of its tasks."""
+
+    def __deepcopy__(self, memo: Any) -> Self:
+        return self
 
 
 def form(config: str, fields: tuple[str, ...] = FORM, *, allow: Collection[str] = ()) -> dict[str, Param]:
@@ -60,8 +67,8 @@ def form(config: str, fields: tuple[str, ...] = FORM, *, allow: Collection[str] 
         title="Other settings",
         description='By dotted key: {"quality.epochs": 5}. Paths and addresses are the file\'s alone.',
         section="Other settings",
-        properties=by_key,
-        patternProperties=by_pattern,
+        properties=Shared(by_key),
+        patternProperties=Shared(by_pattern),
         additionalProperties=False,
     )
     return params

@@ -35,7 +35,7 @@ class TaskResources:
     retries: int | None = None
     retry_delay: timedelta | None = None
 
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self) -> Mapping[str, Any]:
         """As an operator takes them."""
         given = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in given.items() if value is not None}
@@ -45,7 +45,7 @@ Resources = TaskResources | Mapping[str, TaskResources]
 """Of all tasks, or by stage; the name ``*`` stands for those that are not named."""
 
 
-def resources_of(stage: str, resources: Resources | None) -> dict[str, Any]:
+def resources_of(stage: str, resources: Resources | None) -> Mapping[str, Any]:
     """Arguments of a stage's tasks."""
     if resources is None or isinstance(resources, TaskResources):
         return resources.arguments() if resources else {}

@@ -17,7 +17,7 @@ from airflow.sdk import TaskGroup
 from mashbill.config.launch import LaunchConfig
 from mashbill.errors import ConfigError
 from mashbill.operators.assets import PipelineAssets
-from mashbill.operators.base import Overrides, StageOperator
+from mashbill.operators.base import Overrides, StageOperator, own_params
 from mashbill.operators.check import CheckConfig
 from mashbill.operators.gate import ApproveTraining, AskWhereInDoubt, Gate, TellForecast
 from mashbill.operators.parts import ListParts, RunPart
@@ -119,6 +119,7 @@ class StageTaskGroup(TaskGroup):
                 max_active_tis_per_dagrun=1 if stage.needs.one_at_a_time else None,
                 **settings,
             ).expand(part=parts.output)
+            one.params = own_params(one.params)
             whole = self._whole(name, {**settings, "trigger_rule": "none_failed"})
             one >> whole
         return whole.output

@@ -13,7 +13,7 @@ MILLION, BILLION = 1_000_000, 1_000_000_000
 
 
 def approval_text(
-    choice: Choice, decision: Decision, forecast: Forecast | None = None, where: Sequence[str] = ()
+    choice: Choice, decision: Decision, forecast: Forecast | None = None, *, where: Sequence[str] = ()
 ) -> str:
     """The page that the approval shows.
 

@@ -58,7 +58,7 @@ def collect_forecast(run: StageRun) -> Counts:
             planned, run.parts[planned.name], config, vocabulary=store.vocabulary
         )
     ]
-    if runs:
+    if runs and not np.isnan(choice.predicted.loss):  # as it is of a mixture that is given by hand
         runs.append(LadderRun(_sweeps(config, choice, store.vocabulary), None))
     found, refused = _predicted(runs, final, config)
     Forecast(

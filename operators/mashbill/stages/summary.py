@@ -69,8 +69,9 @@ class ArtifactSummary:
 def _partitions(artifact: Artifact, folder: str | None) -> dict[str, str]:
     manifest = artifact.manifest
     if manifest.stage in {CHOICE, MODELS}:
-        mixture = artifact.address if manifest.stage == CHOICE else manifest.inputs[CHOICE]
-        return {mixture.rpartition("/")[2]: artifact.fingerprint}
+        trained_on = manifest.inputs.get(CHOICE, "").rpartition("/")[2]
+        mixture = trained_on if manifest.stage == MODELS and trained_on else artifact.fingerprint[:DIGITS]
+        return {mixture: artifact.fingerprint}
     found: dict[str, list[FileEntry]] = {}
     held_out, binned = _held_out(manifest), manifest.settings.get("selection", {}).get("bins", 1) > 1
     for file in manifest.files:

@@ -54,7 +54,7 @@ class LocalStorage:
         """The bytes of one file; KeyError where there is none."""
         try:
             return self.place(key).read_bytes()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise KeyError(key) from None
 
     def exists(self, key: str) -> bool:

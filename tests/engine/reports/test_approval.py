@@ -37,7 +37,7 @@ def test_it_begins_with_the_gates_reason_and_shows_predictions_with_intervals(
     tmp_path: Path,
 ) -> None:
     text = approval_text(
-        choice(tmp_path / "m", {"web": 1.0}, {"web": 1.0}), decision(), None, ("s3://lake/mix",)
+        choice(tmp_path / "m", {"web": 1.0}, {"web": 1.0}), decision(), where=["s3://lake/mix"]
     )
     assert text.splitlines()[0] == f"**P{REASON[1:]}**"
     assert cells(text, "mixture") == [
