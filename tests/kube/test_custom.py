@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from kubernetes import client
+from kubernetes import client, watch
 
 from builders.kube import kubernetes_api
 from builders.kube.clients import client_of, refusal
@@ -54,6 +54,23 @@ def test_queues_are_kept_and_their_fields_checked(custom: client.CustomObjectsAp
     assert (
         refusal(custom.create_namespaced_custom_object, *QUEUES, "default", "localqueues", stopped)[0] == 422
     )
+
+
+def test_both_versions_of_a_group_are_of_the_same_objects(custom: client.CustomObjectsApi) -> None:
+    local = {"apiVersion": "kueue.x-k8s.io/v1beta2", "kind": "LocalQueue", "metadata": {"name": "research"}}
+    newer, older = ((QUEUES[0], version, "default", "localqueues") for version in ("v1beta2", "v1beta1"))
+    custom.create_namespaced_custom_object(*newer, {**local, "spec": {"clusterQueue": "a"}})
+    read = custom.get_namespaced_custom_object(*older, "research")
+    assert (read["apiVersion"], read["spec"]) == ("kueue.x-k8s.io/v1beta1", {"clusterQueue": "a"})
+    custom.patch_namespaced_custom_object(*older, "research", {"spec": {"clusterQueue": "b"}})
+    (item,) = custom.list_namespaced_custom_object(*newer)["items"]
+    assert (item["apiVersion"], item["spec"]) == ("kueue.x-k8s.io/v1beta2", {"clusterQueue": "b"})
+    version = item["metadata"]["resourceVersion"]
+    custom.patch_namespaced_custom_object(*newer, "research", {"spec": {"clusterQueue": "c"}})
+    stream = watch.Watch().stream(
+        custom.list_namespaced_custom_object, *older, resource_version=version, timeout_seconds=1
+    )
+    assert [event["object"]["apiVersion"] for event in stream] == ["kueue.x-k8s.io/v1beta1"]
 
 
 def test_ray_job_is_checked_down_to_its_pods(custom: client.CustomObjectsApi) -> None:
@@ -128,6 +145,26 @@ def test_kind_is_served_as_long_as_it_is_defined(custom: client.CustomObjectsApi
     )
     definitions.delete_custom_resource_definition(made.metadata.name)
     assert refusal(custom.list_namespaced_custom_object, *place)[0] == 404
+
+
+def test_bounds_and_defaults_of_a_definition_hold(custom: client.CustomObjectsApi) -> None:
+    place = ("mashbill.dev", "v1", "default", "barrels")
+    litres = {"type": "integer", "minimum": 1, "maximum": 300}
+    wood = {"type": "string", "default": "oak", "pattern": "^[a-z]+$"}
+    staves = {"type": "array", "items": {"type": "string"}, "minItems": 1}
+    spec = {"type": "object", "default": {}, "properties": {"litres": litres, "wood": wood, "staves": staves}}
+    definitions = client.ApiextensionsV1Api(custom.api_client)
+    definitions.create_custom_resource_definition(definition(type="object", properties={"spec": spec}))
+    barrel = {"apiVersion": "mashbill.dev/v1", "kind": "Barrel", "metadata": {"name": "a"}}
+    assert custom.create_namespaced_custom_object(*place, barrel)["spec"] == {"wood": "oak"}
+    for given, words in (
+        ({"litres": 0}, "spec.litres in body should be greater than or equal to 1"),
+        ({"litres": 301}, "spec.litres in body should be less than or equal to 300"),
+        ({"wood": "Oak"}, "spec.wood in body should match '^[a-z]+$'"),
+        ({"staves": []}, "spec.staves in body should have at least 1 items"),
+    ):
+        told = refusal(custom.create_namespaced_custom_object, *place, {**barrel, "spec": given})
+        assert (told[0], told[2].partition(words)[1]) == (422, words)
 
 
 @pytest.mark.parametrize("without", ["jobsets.jobset.x-k8s.io", "trainjobs.trainer.kubeflow.org"])

@@ -55,7 +55,7 @@ class Objects:
         item = self.store.get(kind.resource, (namespace if kind.namespaced else "", name))
         if item is None:
             raise not_found(name, kind.group, kind.plural)
-        return item
+        return kind.in_version(item)
 
     def create(
         self,
