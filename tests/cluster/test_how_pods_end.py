@@ -9,7 +9,7 @@ from kubernetes.config import new_client_from_config
 from builders.cluster import Cluster, Machine, cluster
 from builders.cluster.kinds import Object, condition, status_of
 from builders.cluster.nodes import GPU
-from builders.cluster.samples import pod, python
+from builders.cluster.samples import indexed, pod, python, template
 
 SAVES = """
 import signal, sys
@@ -200,3 +200,12 @@ def test_signals_reach_the_first_process(c: Cluster) -> None:
     seen(c, "train")
     c.kill("train", number=signal.SIGTERM)
     assert terminated(c.wait_for("Pod", "train", over))["exitCode"] == 75
+
+
+def test_pods_of_a_drained_node_are_disrupted_and_run_elsewhere(c: Cluster) -> None:
+    rule = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}
+    pods = template(python(SAVES))
+    c.create(indexed("train", pods, 1, backoffLimit=0, podFailurePolicy={"rules": [rule]}))
+    node = seen(c, "train")["spec"]["nodeName"]
+    c.drain_node(node)
+    c.wait_for("Pod", "train", lambda one: running(one) and one["spec"]["nodeName"] != node)

@@ -1,5 +1,6 @@
 """Jobs whose pods are processes: which failures count, what ends a Job, and what becomes of its pods."""
 
+import random
 import re
 from pathlib import Path
 
@@ -162,11 +163,31 @@ def test_pods_carry_the_labels_that_clients_find_them_by(c: Cluster) -> None:
         assert pod["spec"]["hostname"] == f"parts-{index}"
 
 
-def test_pods_are_made_and_counted_once_whatever_happens_to_connections(c: Cluster) -> None:
-    c.create(indexed("parts", template(python("import time; print(time.time())")), 12, backoffLimit=0))
-    for _ in range(6):
+@pytest.mark.parametrize("seed", range(3))
+def test_pods_are_made_and_counted_once_whatever_happens_to_connections(c: Cluster, seed: int) -> None:
+    luck = random.Random(seed)
+    faults = c.server.faults
+    lost = faults.drop(None, lambda call: call.verb != "watch" and luck.random() < 0.1, done=True)
+    faults.drop(None, lambda _: luck.random() < 0.05)
+    faults.refuse(503, None, lambda _: luck.random() < 0.05)
+    for at in range(6):
+        c.server.put(
+            indexed(f"parts-{at}", template(image="registry.k8s.io/pause:3.10"), 4, backoffLimit=0)
+            | {"metadata": named(at)}
+        )
         c.server.drop_watches()
+    for at in range(6):
+        for index in range(4):
+            c.wait_for("Pod", f"parts-{at}-{index}", lambda one: status_of(one).get("phase") == "Running")
+            c.finish(f"parts-{at}-{index}")
         c.server.expire_watches()
-    found = c.wait_for("Job", "parts", ended)
-    assert status_of(found)["succeeded"] == 12, status_of(found)
-    assert len(c.pods("parts")) == 12
+    for at in range(6):
+        found = c.wait_for("Job", f"parts-{at}", ended)
+        assert (status_of(found)["succeeded"], status_of(found).get("failed", 0)) == (4, 0)
+    assert lost.happened
+    faults.clear()
+    assert len(c.pods("parts")) == 24
+
+
+def named(at: int) -> Object:
+    return {"name": f"parts-{at}", "namespace": "default"}

@@ -2,6 +2,7 @@
 
 import json
 
+from builders.checkout import ROOT
 from builders.cluster import Cluster, Machine
 from builders.cluster.kinds import Object, status_of
 from builders.cluster.samples import claim, config_map, container, pod, python, secret
@@ -115,6 +116,19 @@ def test_one_file_of_a_config_map_in_a_folder_of_the_image_and_a_volume_to_be_re
     )
     c.create(pod("train", ["sh", "-c", script], spec=spec, volumeMounts=mounts))
     assert ran(c) == "seed = 1other\np.toml\nrefused\n"
+
+
+def test_a_read_only_root_can_be_written_into_nowhere_but_in_volumes(c: Cluster) -> None:
+    spec = {"volumes": [{"name": name, "emptyDir": {}} for name in ("tmp", "deep")]}
+    mounts = [{"name": "tmp", "mountPath": "/tmp"}, {"name": "deep", "mountPath": "/srv/a/b"}]
+    places = "/tmp /srv/a/b /srv/a /etc /root . $ROOT"
+    script = f"for p in {places}; do touch $p/new 2>/dev/null && echo $p; done; echo x >/dev/null"
+    closed = {"readOnlyRootFilesystem": True}
+    env = [{"name": "ROOT", "value": str(ROOT)}]
+    c.create(
+        pod("train", ["sh", "-c", script], spec=spec, volumeMounts=mounts, securityContext=closed, env=env)
+    )
+    assert ran(c) == "/tmp\n/srv/a/b\n"
 
 
 def test_a_working_folder_is_the_containers_own(c: Cluster) -> None:

@@ -73,6 +73,13 @@ def test_a_secret_that_is_not_there_and_a_key_that_it_lacks(c: Cluster) -> None:
     assert c.log("train") == "hidden\n"
 
 
+def test_an_image_of_root_where_that_is_forbidden(c: Cluster) -> None:
+    c.create(pod("train", image="busybox:1", spec={"securityContext": {"runAsNonRoot": True}}))
+    found = c.wait_for("Pod", "train", lambda one: waiting(one).get("reason") == "CreateContainerConfigError")
+    why = "container has runAsNonRoot and image will run as root"
+    assert waiting(found)["message"].startswith(f'{why} (pod: "train_default(')
+
+
 def test_a_config_map_that_no_one_made_for_a_volume(c: Cluster) -> None:
     volumes = [{"name": "pipeline", "configMap": {"name": "pipeline"}}]
     mounts = [{"name": "pipeline", "mountPath": "/etc/mashbill"}]

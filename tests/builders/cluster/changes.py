@@ -91,7 +91,7 @@ def difference(old: Object, new: Object) -> Object:
             within = difference(before, value)
             if within:
                 found[name] = within
-        elif before != value or name not in old:
+        elif before != value:
             found[name] = value
     return found
 

@@ -32,9 +32,12 @@ from builders.cluster.statuses import Run
 from builders.cluster.trainjobs import torch_distributed
 from builders.cluster.view import NAMESPACE, View
 from builders.kube.api import KubernetesApi, kubernetes_api
+from builders.kube.calls import Call
 from builders.processes import processes_about
 
 FILLER = "filler"
+CONTROLLERS = "system:kube-controller-manager"
+"""Who asks the API on behalf of the cluster: faults of its clients alone are those of other users."""
 
 
 class Cluster(View):
@@ -51,7 +54,8 @@ class Cluster(View):
     def __init__(self, server: KubernetesApi, folder: Path, pace: Pace) -> None:
         self.server, self.folder, self.pace = server, folder, pace
         self.kubeconfig = server.kubeconfig
-        api = Api(server.kubeconfig)
+        token = server.user_token(CONTROLLERS, "system:masters")
+        api = Api(server.kubeconfig_of(token, "controllers"))
         self.images: dict[str, Image] = known_images()
         self._admission = Admission()
         self._held: set[str] = set()
@@ -150,6 +154,15 @@ class Cluster(View):
         address = self._kubelet.addresses.node
         self.api.patch("Node", ("", machine.name), {"status": machine.status(address)}, under="/status")
 
+    def drain_node(self, name: str) -> None:
+        """Ask all pods of a node to go, and let it have no new ones, as before it is repaired."""
+        self.api.patch("Node", ("", name), {"spec": {"unschedulable": True}})
+        for pod in occupying(name, self.api.all("Pod")):
+            namespace, own = key_of(pod)
+            meta = {"name": own, "namespace": namespace}
+            body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": meta}
+            self.api.post("Pod", key_of(pod), body, under="/eviction")
+
     def lose_node(self, name: str) -> None:
         """Have a node die: what ran there is dead at once, and the API learns of it only by its silence."""
 
@@ -241,6 +254,11 @@ def _free(node: Object, pods: Sequence[Object]) -> dict[str, str]:
     for pod in pods:
         room.subtract(requests_of(pod))
     return {name: f"{amount}m" for name, amount in room.items() if amount > 0 and name != "pods"}
+
+
+def of_clients(call: Call) -> bool:
+    """Whether a call is not the cluster's own, for faults that its clients alone are to meet."""
+    return call.user != CONTROLLERS
 
 
 @contextlib.contextmanager

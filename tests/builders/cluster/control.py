@@ -42,6 +42,8 @@ WATCHED = (
     "Workload",
 )
 MEMORY_SECONDS = 0.25
+JOBS, JOBSETS = "kubernetes.io/job-controller", "jobset.sigs.k8s.io/jobset-controller"
+"""Who manages Jobs and JobSets that name no other."""
 MADE_BY = {"Job": "job", "JobSet": "jobset", "TrainJob": "trainjob"}
 
 
@@ -144,11 +146,13 @@ class Control:
         job = self.store.of("Job").get(key)
         if job is None:
             return Wanted([change for pod in self.store.all("Pod") for change in _freed(pod, key)])
+        if job["spec"].get("managedBy", JOBS) != JOBS:
+            return Wanted()
         return jobs.reconcile(job, self.store.owned("Pod", job), self.pace)
 
     def _jobset(self, key: Key) -> Wanted:
         jobset = self.store.of("JobSet").get(key)
-        if jobset is None:
+        if jobset is None or jobset["spec"].get("managedBy", JOBSETS) != JOBSETS:
             return Wanted()
         return jobsets.reconcile(jobset, self.store.owned("Job", jobset), self.store.of("Service"), self.pace)
 

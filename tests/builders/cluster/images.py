@@ -38,6 +38,7 @@ class Image:
         entrypoint: what a container without a command starts.
         environment: variables that the image has.
         folders: of this machine that its processes see wherever volumes are mounted.
+        user: that its processes are of, where a pod names none; 0 is root.
         secret: a pull secret without which the registry refuses it; empty where everybody may have it.
         idle: whether its containers start no process, and run until they are ended.
     """
@@ -45,11 +46,12 @@ class Image:
     entrypoint: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     folders: tuple[Path, ...] = ()
+    user: int = 1000
     secret: str = ""
     idle: bool = False
 
 
-def of_this_environment(*entrypoint: str, secret: str = "", **environment: str) -> Image:
+def of_this_environment(*entrypoint: str, user: int = 1000, secret: str = "", **environment: str) -> Image:
     """An image whose python, mashbill and torchrun are those that run the tests."""
     own = {
         "PATH": os.pathsep.join([str(BINARIES), "/usr/local/bin", "/usr/bin", "/bin"]),
@@ -60,7 +62,7 @@ def of_this_environment(*entrypoint: str, secret: str = "", **environment: str) 
         "LANG": "C.UTF-8",
     }
     folders = (ROOT, Path(sys.prefix), Path(sys.base_prefix))
-    return Image(entrypoint, own | environment, folders, secret)
+    return Image(entrypoint, own | environment, folders, user, secret)
 
 
 def known_images() -> dict[str, Image]:
@@ -69,8 +71,8 @@ def known_images() -> dict[str, Image]:
         "*pause*": Image(idle=True),
         "*mashbill*": of_this_environment(),
         "pytorch/*": of_this_environment(),
-        "python:*": of_this_environment("python"),
-        "busybox*": of_this_environment("sh"),
+        "python:*": of_this_environment("python", user=0),
+        "busybox*": of_this_environment("sh", user=0),
     }
 
 

@@ -20,7 +20,7 @@ from builders.cluster.names import Addresses, host_name
 from builders.cluster.pace import Pace
 from builders.cluster.quantities import memory_limit
 from builders.cluster.sandbox import Sandbox
-from builders.cluster.starting import is_there, mounts_of, not_there, with_address
+from builders.cluster.starting import check_user, is_there, mounts_of, not_there, with_address
 from builders.cluster.statuses import Run, pod_status
 from builders.cluster.volumes import MountError, prepared
 
@@ -238,6 +238,7 @@ class Kubelet:
                     pod, (run.folder / "volumes", claims), self._reader(pod), self._token(pod)
                 )
             image = self._image(pod, spec, container, wanted)
+            check_user(pod, spec, image)
             variables = environment_of(spec, with_address(pod, run), self._reader(pod))
         except MountError as error:
             wanted.changes.append(Note(pod, "FailedMount", str(error), SOURCE, warning=True))
@@ -291,5 +292,6 @@ class Kubelet:
         work = run.folder / "disk" / spec["name"]
         work.mkdir(parents=True, exist_ok=True)
         visible = (*image.folders, run.folder)
-        sandbox = Sandbox(run.folder / "root", hosts, host_name(pod), mounts, visible)
+        closed = bool((spec.get("securityContext") or {}).get("readOnlyRootFilesystem"))
+        sandbox = Sandbox(run.folder / "root", hosts, host_name(pod), mounts, visible, closed)
         container.start(sandbox, words, own, spec.get("workingDir") or str(work))

@@ -25,6 +25,8 @@ from builders.cluster.pace import Pace
 Result = TypeVar("Result")
 Work = tuple[str, Hashable]
 """A controller's name, and what it is to look at."""
+PASSING = (404, 409, 429, 500, 503, 504)
+"""Answers that another try can change: objects that came or went, a server that has trouble."""
 PATIENCE = 0.2
 """Seconds before what the API refused is tried again."""
 
@@ -204,7 +206,7 @@ class Loop:
             for change in wanted.changes:
                 self.carry_out(change)
         except ApiException as error:
-            if error.status not in (404, 409):
+            if error.status not in PASSING:
                 self.faults.append(f"{work}: {error.status} {error.body}")
             self.later(PATIENCE, work)
         except (HTTPError, OSError):

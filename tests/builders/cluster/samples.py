@@ -1,10 +1,12 @@
 """Objects that tests give to the cluster."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from builders.cluster.kinds import Object
 
+NUMBERS = itertools.count()
 IMAGE = "registry.example/mashbill:0.2"
 
 
@@ -116,3 +118,18 @@ def claim(name: str) -> Object:
     """A volume claim."""
     spec = {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}}
     return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name}, "spec": spec}
+
+
+def stored(thing: Object, **status: Any) -> Object:
+    """An object as an API has it, with a status."""
+    meta = {"namespace": "default", "uid": f"uid-{next(NUMBERS)}", **thing["metadata"]}
+    return {**thing, "metadata": meta, "status": status}
+
+
+def labelled(name: str, *, on: str = "", **spec: Any) -> Object:
+    """A pod of a job as the API has it, on a node or on none."""
+    one = stored(
+        pod(name, spec={**spec, **({"nodeName": on} if on else {})}), phase="Running" if on else "Pending"
+    )
+    one["metadata"]["labels"] = {"job": "train"}
+    return one

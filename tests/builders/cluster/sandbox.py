@@ -42,6 +42,7 @@ class Sandbox:
         name: its host name.
         mounts: its volumes.
         visible: folders that it sees whatever is mounted over what they lie in.
+        read_only: whether it may write nowhere but into its volumes.
     """
 
     root: Path
@@ -49,6 +50,7 @@ class Sandbox:
     name: str
     mounts: Sequence[Mount] = ()
     visible: Sequence[Path] = ()
+    read_only: bool = False
 
     def command(self, words: Sequence[str], folder: str) -> list[str]:
         """What starts a command in it, with the environment that it is started with itself.
@@ -74,6 +76,7 @@ class Sandbox:
             "export path=$PATH PATH=/usr/sbin:/usr/bin:/sbin:/bin",
             *_root(self.root, self.mounts, self.visible),
             f"mount --bind {_q(self.hosts)} {_q(self.root)}/etc/hosts",
+            *(_closed(self.root, self.mounts) if self.read_only else ()),
             f"exec unshare --pid {shlex.join(_shell([waiting]))}",
         ]
         return [*kept, *unsharing(), *_shell(steps)]
@@ -133,6 +136,19 @@ def _root(root: Path, mounts: Sequence[Mount], visible: Sequence[Path]) -> Itera
         if mount.read_only:
             yield f"mount -o remount,bind,ro {inside}"
         placed.append(target)
+
+
+def _closed(root: Path, mounts: Sequence[Mount]) -> Iterator[str]:
+    """Commands after which only volumes, and what the kernel has, can be written into.
+
+    What lies under a volume is listed too, and cannot be changed or seen.
+    """
+    volumes = [_inside(root, _resolved(one.target)) for one in mounts]
+    kernels = [f"{_q(root)}/{name}*" for name in ("proc", "dev", "sys")]
+    yield "while read -r _ place _; do case $place in"
+    yield f"{'|'.join([*volumes, *kernels])}) ;;"
+    yield f'{_q(root)}|{_q(root)}/*) mount -o remount,bind,ro "$place" 2>/dev/null || : ;;'
+    yield "esac; done </proc/self/mounts"
 
 
 def _inside(root: Path, path: Path) -> str:

@@ -4,11 +4,13 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from builders.cluster.environment import expanded
-from builders.cluster.kinds import Object, status_of
+from builders.cluster.environment import ConfigError, expanded
+from builders.cluster.images import Image
+from builders.cluster.kinds import Object, key_of, status_of, uid_of
 from builders.cluster.sandbox import Mount
 from builders.cluster.statuses import Run
 
+IS_ROOT = "container has runAsNonRoot and image will run as root"
 NOT_STARTED = (
     "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create "
     "failed: unable to start container process: error during container init: "
@@ -49,6 +51,20 @@ def mounts_of(spec: Object, run: Run, variables: Mapping[str, str]) -> list[Moun
 
 def _covers(mount: Mount, path: str) -> bool:
     return Path(path).is_relative_to(mount.target)
+
+
+def check_user(pod: Object, spec: Object, image: Image) -> None:
+    """See that a container is not root's where that is forbidden.
+
+    Raises:
+        ConfigError: it is.
+    """
+    wanted = {**(pod["spec"].get("securityContext") or {}), **(spec.get("securityContext") or {})}
+    if wanted.get("runAsNonRoot") and wanted.get("runAsUser", image.user) == 0:
+        namespace, name = key_of(pod)
+        where = f'(pod: "{name}_{namespace}({uid_of(pod)})", container: {spec["name"]})'
+        what = "container's runAsUser breaks non-root policy" if "runAsUser" in wanted else IS_ROOT
+        raise ConfigError(f"{what} {where}")
 
 
 def is_there(words: Sequence[str], path: str, mounts: Sequence[Mount]) -> bool:
