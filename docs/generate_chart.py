@@ -21,7 +21,7 @@ BEGIN, END = "<!-- rights: docs/generate_chart.py -->", "<!-- end -->"
 OF_JOBS = Right(
     "trainer.kubeflow.org", "trainjobs/status", ("patch",), ("trainjob",), "say how far a TrainJob is"
 )
-"""What the jobs' own pods may do, and all that they may."""
+"""What the jobs' own pods may do at most; no code of ours does it."""
 
 NAMED = {"secrets": " that values name", "namespaces": ", the release's own"}
 """Of what kinds a right is for objects of certain names only."""
@@ -119,6 +119,8 @@ def table_of_rights() -> list[str]:
         given = "rbac.backends" if right.needed else "rbac.looks"
         if right.scope == "cluster":
             given = "rbac.cluster"
+        if right is OF_JOBS:
+            given = "rbac.trainJobStatus"
         resource = f"`{name}`{NAMED.get(right.resource, '')}"
         backends = ", ".join(right.backends)
         verbs = ", ".join(right.verbs)

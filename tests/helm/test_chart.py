@@ -274,8 +274,12 @@ def test_a_wrong_value_is_refused_by_its_name(wrong: str, words: str) -> None:
             "serviceAccounts.airflow: create is false and name is empty; name",
         ),
         ("serviceAccounts.jobs.name=lab-mashbill-airflow", "jobs would have its rights; give it another"),
-        ("quota.requests\\.cpu=4", "quota: counts cpu, so that a pod which asks for none is refused; give"),
+        (
+            "quota.requests\\.cpu=4",
+            "quota: counts requests.cpu, so that a pod which says none is refused; give",
+        ),
         ("quota.memory=4Gi", "quota: counts memory, so that"),
+        ("quota.limits\\.cpu=4,limits.enabled=true", "limits.enabled and limits.limits.cpu"),
         (
             "pods.environment.AWS_SECRET_ACCESS_KEY=x",
             "pods.environment.AWS_SECRET_ACCESS_KEY: a secret would be",

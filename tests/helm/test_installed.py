@@ -24,7 +24,8 @@ from mashbill.launch.kubernetes.jobset import JobSetBackend
 from mashbill.launch.kubernetes.rights import RIGHTS
 
 pytestmark = pytest.mark.slow
-ALL_RIGHTS = ("--set", "rbac.cluster=true,artifacts.s3.credentialsSecret=aws")
+ALL_RIGHTS = ("--set", "rbac.cluster=true,rbac.trainJobStatus=true,artifacts.s3.credentialsSecret=aws")
+RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 KINDS = "configmap,serviceaccount,role,rolebinding,job,pvc,networkpolicy,quota,limits,localqueue,raycluster"
 EVERYBODY = {"selfsubjectaccessreviews", "selfsubjectrulesreviews", "selfsubjectreviews"}
 CONFIG = """
@@ -51,6 +52,12 @@ def here(tmp_path: Path) -> Iterator[Cluster]:
         pytest.skip("pods need namespaces of their own here: root, or a kernel that lets users have them")
     with cluster(tmp_path / "cluster", (Machine("node-a"), Machine("node-b"))) as found:
         yield found
+
+
+def restricted(api: KubernetesApi) -> None:
+    """Make the namespace, with the label that the notes give."""
+    metadata = {"name": NAMESPACE, "labels": RESTRICTED}
+    api.put({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
 
 
 def names(api: KubernetesApi, namespace: str = NAMESPACE) -> set[str]:
@@ -169,6 +176,7 @@ def test_kubectl_answers_single_questions(
 def test_airflow_s_account_submits_follows_and_ends_a_job(
     here: Cluster, backend: type[ClusterJobs], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    restricted(here.server)
     Releases(here.kubeconfig, tmp_path).install("lab", NAMESPACE, "--set", "rbac.cluster=true")
     token = here.server.account_token(NAMESPACE, "lab-mashbill-airflow")
     monkeypatch.setenv("KUBECONFIG", str(here.server.kubeconfig_of(token, "airflow", NAMESPACE)))
@@ -198,6 +206,7 @@ def test_airflow_s_account_submits_follows_and_ends_a_job(
 
 
 def test_helm_test_says_what_is_missing_and_passes_when_it_is_there(here: Cluster, tmp_path: Path) -> None:
+    restricted(here.server)
     releases = Releases(here.kubeconfig, tmp_path)
     (tmp_path / "lab.toml").write_text(CONFIG)
     volume = "artifacts.volume.enabled=true,rbac.backends={job}"
@@ -209,14 +218,83 @@ def test_helm_test_says_what_is_missing_and_passes_when_it_is_there(here: Cluste
     said = refused.stdout + refused.stderr
     assert "/opt/mashbill/artifacts may be written" in said
     assert "raw.jsonl" in said
-    mount = {"volumeMounts": [{"name": "artifacts", "mountPath": "/artifacts"}]}
-    claim = {"name": "artifacts", "persistentVolumeClaim": {"claimName": "lab-mashbill-artifacts"}}
-    line = '{"text": "some words"}'
-    write = pod(
-        "writer", ["sh", "-c", f"echo '{line}' > /artifacts/raw.jsonl"], spec={"volumes": [claim]}, **mount
+    test = here.server.get("pods", "lab-mashbill-test", NAMESPACE)
+    assert test is not None
+    [volume] = [c for c in test["spec"]["containers"] if c["name"] == "volume"]
+    words = ["sh", "-c", """echo '{"text": "some words"}' > /opt/mashbill/artifacts/raw.jsonl"""]
+    kept = (
+        "restartPolicy",
+        "serviceAccountName",
+        "securityContext",
+        "volumes",
+        "automountServiceAccountToken",
     )
-    write["metadata"]["namespace"] = NAMESPACE
-    here.create(write)
+    spec = {name: test["spec"][name] for name in kept}
+    writer = pod("writer", spec={**spec, "containers": [{**volume, "command": words, "args": []}]})
+    writer["metadata"]["namespace"] = NAMESPACE
+    here.create(writer)
     here.wait_for("Pod", "writer", lambda p: p["status"].get("phase") == "Succeeded", namespace=NAMESPACE)
     passed = releases.helm("test", "lab", "-n", NAMESPACE, "--logs", "--timeout", "120s")
     assert re.search(r"Phase:\s+Succeeded", passed)
+
+
+def test_all_pods_of_the_chart_are_admitted_where_only_restricted_ones_are(
+    api: KubernetesApi, tmp_path: Path
+) -> None:
+    restricted(api)
+    releases = Releases(api.kubeconfig, tmp_path)
+    releases.install("lab", NAMESPACE, *EVERYTHING)
+    job, cluster_ = api.get("jobs.batch", "lab-mashbill-1", NAMESPACE), api.all("rayclusters.ray.io")[0]
+    assert job is not None
+    groups = (cluster_["spec"]["headGroupSpec"], *cluster_["spec"]["workerGroupSpecs"])
+    for number, template in enumerate([job["spec"]["template"], *(group["template"] for group in groups)]):
+        spec = {**template["spec"]}
+        spec.pop("priorityClassName", None)
+        made = kubectl(
+            api,
+            "create",
+            "-f",
+            "-",
+            given={"apiVersion": "v1", "kind": "Pod", "metadata": placed(number), "spec": spec},
+        )
+        assert made.returncode == 0, made.stderr
+    spec["securityContext"]["runAsNonRoot"] = False
+    spec["containers"][0]["securityContext"]["capabilities"] = {}
+    refused = kubectl(
+        api,
+        "create",
+        "-f",
+        "-",
+        given={"apiVersion": "v1", "kind": "Pod", "metadata": placed(9), "spec": spec},
+    )
+    assert "violates PodSecurity" in refused.stderr
+
+
+def placed(number: int) -> dict[str, str]:
+    return {"name": f"pod-{number}", "namespace": NAMESPACE}
+
+
+def test_a_container_that_says_nothing_gets_the_defaults_and_the_quota_counts_them(
+    api: KubernetesApi, tmp_path: Path
+) -> None:
+    given = "limits.enabled=true,limits.requests.cpu=1,limits.maximum.memory=8Gi,quota.requests\\.cpu=2"
+    Releases(api.kubeconfig, tmp_path).install("lab", NAMESPACE, "--set", given)
+
+    def made(number: int, **resources: dict[str, str]) -> str:
+        container = {"name": "main", "image": "lab:1", "resources": resources}
+        pod = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": placed(number),
+            "spec": {"containers": [container]},
+        }
+        return kubectl(api, "create", "-f", "-", given=pod).stderr
+
+    assert made(1) == ""
+    first = api.get("pods", "pod-1", NAMESPACE)
+    assert first is not None
+    resources = first["spec"]["containers"][0]["resources"]
+    assert resources == {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"memory": "4Gi"}}
+    assert "maximum memory usage per Container is 8Gi" in made(2, limits={"memory": "9Gi"})
+    assert made(3, requests={"cpu": "1"}) == ""
+    assert "exceeded quota: lab-mashbill" in made(4)

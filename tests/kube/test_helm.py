@@ -48,14 +48,14 @@ def things(api: KubernetesApi, namespace: str) -> set[tuple[str, str]]:
 
 def test_our_chart_is_installed_changed_and_taken_away(api: KubernetesApi) -> None:
     done(api, "install", "lab", str(CHART), "-n", "lab", "--create-namespace", "--wait", "--timeout", "20s")
-    assert ("serviceaccounts", "lab-mashbill") in things(api, "lab")
-    worker = api.get("configmaps", "lab-mashbill-worker", "lab")
-    done(api, "upgrade", "lab", str(CHART), "-n", "lab", "--set", "worker.nodeSelector.pool=gpu")
-    changed = api.get("configmaps", "lab-mashbill-worker", "lab")
-    assert "pool: gpu" in changed["data"]["pod_template.yaml"]
+    assert ("serviceaccounts", "lab-mashbill-airflow") in things(api, "lab")
+    worker = api.get("configmaps", "lab-mashbill-jobs", "lab")
+    done(api, "upgrade", "lab", str(CHART), "-n", "lab", "--set", "pods.nodeSelector.pool=gpu")
+    changed = api.get("configmaps", "lab-mashbill-jobs", "lab")
+    assert "pool: gpu" in changed["data"]["pod.yaml"]
     assert changed["metadata"]["uid"] == worker["metadata"]["uid"]
     done(api, "rollback", "lab", "1", "-n", "lab")
-    assert api.get("configmaps", "lab-mashbill-worker", "lab")["data"] == worker["data"]
+    assert api.get("configmaps", "lab-mashbill-jobs", "lab")["data"] == worker["data"]
     revisions = [one["status"] for one in json.loads(done(api, "history", "lab", "-n", "lab", "-o", "json"))]
     assert revisions == ["superseded", "superseded", "deployed"]
     done(api, "uninstall", "lab", "-n", "lab")

@@ -79,9 +79,9 @@
 {{- end }}
 {{- end }}
 
-{{- /* What the jobs' own pods may do: say how far a TrainJob is. */}}
+{{- /* What the jobs' own pods may do: nothing, or say how far a TrainJob is. */}}
 {{- define "mashbill.jobsRules" -}}
-{{- if has "trainjob" .Values.rbac.backends }}
+{{- if .Values.rbac.trainJobStatus }}
 - apiGroups: [trainer.kubeflow.org]
   resources: [trainjobs/status]
   verbs: [patch]
