@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -28,7 +29,8 @@ class ProgressState:
 
 
 class ProgressFile:
-    """Writes progress to a file, at most twice a second, replacing it whole."""
+    """Writes progress to a file, at most twice a second, replacing it whole; on a disk that is full it stays
+    as it was, as no work ends for want of that."""
 
     def __init__(self, path: Path, interval_seconds: float = 0.5) -> None:
         self.path, self.interval_seconds = path, interval_seconds
@@ -41,7 +43,8 @@ class ProgressFile:
         if now - self.last < self.interval_seconds and done < 1:
             return
         self.last = now
-        write_json(self.path, asdict(ProgressState(min(max(done, 0.0), 1.0), message, time.time())))
+        with suppress(OSError):
+            write_json(self.path, asdict(ProgressState(min(max(done, 0.0), 1.0), message, time.time())))
 
     def remove(self) -> None:
         """Forget the progress: the work ended."""

@@ -6,7 +6,6 @@ import io
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -108,8 +107,7 @@ class Account:
                 **_memory(),
             )
             self.metrics.stepped(record)
-        with suppress(OSError):  # where the disk is full, which others tell
-            self.progress(step / self.pace.steps, self.pace.words(step, loss))
+        self.progress(step / self.pace.steps, self.pace.words(step, loss))
 
     def evaluated(self, step: int, values: Mapping[str, float]) -> None:
         """Bits per byte of each set were measured."""

@@ -157,11 +157,25 @@ def test_whatever_merges_there_are_text_whose_tokens_are_kept_is_encoded_as_it_w
         assert [after.encode(text).ids for text in texts] == [found.new_ids[row].tolist() for row in rows]
 
 
+def test_a_token_that_a_used_one_is_made_of_by_another_merge_than_its_first_stays(tmp_path: Path) -> None:
+    tokens = [END, "a", "b", "c", "d", "ab", "abc", "cd", "bc"]
+    merges = [("a", "b"), ("a", "bc"), ("ab", "c"), ("c", "d"), ("b", "c")]
+    tokenizer = Tokenizer(models.BPE({token: number for number, token in enumerate(tokens)}, merges))
+    tokenizer.add_special_tokens([END])
+    path, smaller = tmp_path / "whole.json", tmp_path / "smaller.json"
+    tokenizer.save(str(path))
+    ids = [*tokenizer.encode("abcd").ids, *tokenizer.encode("cd").ids]
+    compact_tokenizer(compact_to_used(np.bincount(ids, minlength=len(tokens)), 1, path), path, smaller)
+    after = Tokenizer.from_file(str(smaller))
+    assert tokenizer.encode("abcd").tokens == ["abc", "d"]
+    assert after.encode("abcd").tokens == ["abc", "d"]
+
+
 def test_letters_go_where_bytes_spell_them_and_what_stands_around_texts_keeps_its_place(
     tmp_path: Path,
 ) -> None:
     letters = ["▁", "a", "b", "é", "東", "ab", "▁ab"]
-    tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *letters]
+    tokens = [*(f"<0x{byte:02X}>" for byte in range(256)), *letters, "<unk>", "<s>", "</s>"]
     vocab = {token: number for number, token in enumerate(tokens)}
     model = models.BPE(vocab, [("a", "b"), ("▁", "ab")], unk_token="<unk>", byte_fallback=True, fuse_unk=True)
     tokenizer = Tokenizer(model)
@@ -169,7 +183,7 @@ def test_letters_go_where_bytes_spell_them_and_what_stands_around_texts_keeps_it
     tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace()])
     tokenizer.add_special_tokens(["<unk>", "<s>", "</s>"])
     described = json.loads(tokenizer.to_str())
-    around = {"type": "BertProcessing", "sep": ["</s>", 2], "cls": ["<s>", 1]}
+    around = {"type": "BertProcessing", "sep": ["</s>", vocab["</s>"]], "cls": ["<s>", vocab["<s>"]]}
     described["post_processor"] = {"type": "Sequence", "processors": [around]}
     path, smaller = tmp_path / "whole.json", tmp_path / "smaller.json"
     path.write_text(json.dumps(described))
@@ -178,7 +192,9 @@ def test_letters_go_where_bytes_spell_them_and_what_stands_around_texts_keeps_it
     after = Tokenizer.from_file(str(smaller))
     assert set(tokens) - after.get_vocab().keys() == {"東"}
     assert after.decode(after.encode("ab 東é", add_special_tokens=False).ids) == "ab 東é"
-    assert after.encode("ab").tokens == ["<s>", "▁ab", "</s>"]
+    around_one = ["<s>", "▁ab", "</s>"]
+    assert after.encode("ab").tokens == around_one
+    assert after.encode("ab").ids == [after.token_to_id(token) for token in around_one]
 
 
 def test_a_tokenizer_that_cannot_be_made_smaller_is_named_before_anything_runs(tmp_path: Path) -> None:

@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 
+from builders.corpus import run_stage, stage_job
 from builders.disks import PAGE, small_disk
+from builders.final_training import checkpoints_in, losses, prepare, with_training
 from builders.one_worker import STEPS, Trained, ended, events, started, train, two_laws
 from builders.proxy import Fault, Gone, Refused
 from builders.token_stores import write_store
 from mashbill.config.final_run import CheckpointsConfig
+from mashbill.errors import RunError
 from mashbill.storage import open_storage
 from mashbill.training.checkpoint import Checkpoints
 
@@ -80,6 +83,37 @@ def test_a_full_scratch_disk_stops_no_step_until_checkpoints_fail(
         again = train(tmp_path, undisturbed.store, saved_at=str(elsewhere), **settings)
         assert same(again, undisturbed)
         assert [row["step"] for row in again.table("evaluations")] == [STEPS // 2, STEPS]
+
+
+def test_a_disk_that_fills_up_under_two_processes_ends_the_stage_in_a_line_and_costs_no_step(
+    tmp_path: Path,
+) -> None:
+    steps = 240
+    settings = {
+        "tokens": steps * 8 * 32,
+        "checkpoint_steps": 20,
+        "max_epochs": 1_000,
+        "checkpoints": CheckpointsConfig(retries=0, failures=2),
+    }
+    inputs = prepare(tmp_path)
+    whole = losses(run_stage(with_training(tmp_path, tmp_path / "whole", **settings), "train", inputs))
+    with small_disk(tmp_path / "small", ROOMY) as disk:
+        job = stage_job(with_training(tmp_path, disk.folder, **settings), "train", inputs)
+        saved = checkpoints_in(job.store.scratch_folder("train", job.fingerprint, "chosen"))
+
+        def fill(share: float, words: str) -> None:
+            if (saved.last() or 0) >= 20 and not (disk.folder / "filler").exists():
+                disk.fill()
+
+        job.progress = fill
+        with pytest.raises(
+            RunError, match=r"^(torchrun: .*checkpoint: failed 2 times|.*lies on a disk that is full)"
+        ):
+            job.run()
+        assert (saved.last() or steps) < steps
+        disk.free()
+        job.progress = None
+        assert losses(job.run()) == whole
 
 
 def away_from(step: int, fault: Fault, requests: int | None = None) -> Callable[[str, str], Fault | None]:
