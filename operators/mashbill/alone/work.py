@@ -57,16 +57,19 @@ class AloneWork:
                 raise next(filter(None, problems))
             return job
 
+    def find(self) -> Artifact | None:
+        """The result where it is published already, whole; else None."""
+        job, found = self.job, self.published.found()
+        same = found is not None and found.fingerprint == job.fingerprint
+        return found if same and self.published.is_whole() else None
+
     def run(self, *, force: bool = False) -> Artifact:
         """The result, published; made anew where it is not there, or ``force`` says so."""
-        job, found = self.job, self.published.found()
+        job = self.job
         with self._naming():
-            same = found is not None and found.fingerprint == job.fingerprint
-            if found is not None and same and not force and self.published.is_whole():
-                return found
             if force:
                 job.discard()
-            return self.publish(job.run())
+            return (None if force else self.find()) or self.publish(job.run())
 
     def publish(self, made: Artifact) -> Artifact:
         """Have a result at the output; where it was made nothing is left of it."""

@@ -100,6 +100,10 @@ class StageOperator(BaseOperator):
         opened = {name: store.open(self.inputs[name]) for name in stage.inputs if name in self.inputs}
         return StageJob(stage, config, opened, progress=self._log_progress)
 
+    def _is_done(self) -> bool:
+        """Whether the result is there."""
+        return bool(self.alone().find() if self.config is None else self.job().find())
+
     def alone(self) -> AloneWork:
         """The stage with its own arguments, rendered."""
         return AloneWork(self.stage, self.arguments, self._who, progress=self._log_progress)
@@ -159,8 +163,7 @@ class ListParts(StageOperator):
         """Name the parts."""
         del context
         with final_errors():
-            job = self.job()
-            names = [] if job.find() else job.part_names()
+            names = [] if self._is_done() else self.job().part_names()
         most = conf.getint("core", "max_map_length", fallback=MAPPED)
         if len(names) <= most:
             return names
