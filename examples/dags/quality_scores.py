@@ -1,4 +1,4 @@
-"""Another team's DAG: their own files are scored in the middle of their own tasks."""
+"""Another team's DAG: their own files are scored, and their own task counts what is good."""
 
 from airflow.sdk import dag, task
 
@@ -7,25 +7,14 @@ from mashbill.operators import ScoreQuality
 
 @dag(schedule=None, params={"lake": "s3://lake", "classifier": "s3://models/edu.bin"})
 def quality_scores() -> None:
-    """Find what is new, score it, and keep what is good."""
-
-    @task
-    def newest(params: dict[str, str]) -> str:
-        return f"{params['lake']}/clean/*.parquet"
-
     @task
     def good(scores: str) -> int:
         import pyarrow.dataset as ds
 
         return ds.dataset(f"{scores}/scores").count_rows(filter=ds.field("margin") > 0)
 
-    scored = ScoreQuality(
-        task_id="score",
-        documents=newest(),
-        classifier="{{ params.classifier }}",
-        output="{{ params.lake }}/scores",
-        text_field="body",
-    )
+    files = {"documents": "{{ params.lake }}/clean/*.parquet", "output": "{{ params.lake }}/scores"}
+    scored = ScoreQuality(task_id="score", classifier="{{ params.classifier }}", text_field="body", **files)
     good(scored.output)
 
 
