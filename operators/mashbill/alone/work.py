@@ -18,6 +18,9 @@ from mashbill.stages import STAGES, StageJob
 from mashbill.stages.check import check_config
 from mashbill.storage import LOCAL, scheme_of, scratch_here
 
+NOTHING = (None, "None")
+"""What is not given: a template may give the word."""
+
 
 class AloneWork:
     """One run of a stage that stands alone.
@@ -35,8 +38,8 @@ class AloneWork:
         self.stage, self.who, self.progress = STAGES[stage], who, progress
         self.row = ALONE[stage]
         self.arguments = arguments_of(self.row)
-        self.arguments.check(values, who)
-        self.values = {name: value for name, value in values.items() if value is not None}
+        self.values = {name: value for name, value in values.items() if value not in NOTHING}
+        self.arguments.check(self.values, who)
 
     @cached_property
     def job(self) -> StageJob:
@@ -47,7 +50,7 @@ class AloneWork:
             DataError: the data will not do.
         """
         with self._naming():
-            self.published.check(OUTPUT)
+            self.published.check(OUTPUT, self.stage.name)
             module, _, name = self.row.make.partition(":")
             make = cast("Callable[[Given], Ready]", getattr(import_module(module), name))
             ready = make(Given(self.arguments, self.values, self.who, self._fixed))
