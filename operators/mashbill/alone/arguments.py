@@ -133,9 +133,8 @@ class Arguments:
         all is rendered."""
         if not error["loc"]:
             return False  # what sections say of one another is known with the sets that there are
-        within = len(error["loc"]) > 1 and error["type"] != "missing"
-        of_section = error["type"] == "value_error" and len(error["loc"]) < 2
-        return rendered or (within and not of_section)
+        of_section = error["type"] == "value_error" and len(error["loc"]) == 1
+        return rendered or not (of_section or error["type"] == "missing")
 
     def name_of(self, field: str) -> str:
         """What a dotted setting is called among the arguments."""

@@ -92,7 +92,11 @@ def for_validate(given: Given) -> Ready:
     config, tokens = config_of_shards(given)
     made = given.made("mixture", config, holds=Choice.FILE, by="ChooseMixture")
     refuse_strangers(
-        given, "mixture", list(Choice.read(made).mixture), TokenStore(tokens).domains, "the shards"
+        given,
+        "mixture",
+        list(Choice.read(made).mixture),
+        known=TokenStore(tokens).domains,
+        whose="the shards",
     )
     return Ready(config, {"tokenize": tokens, "mix": referring(config, "mix", made)})
 

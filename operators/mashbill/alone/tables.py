@@ -114,7 +114,7 @@ def table_of(given: Given, config: PipelineConfig, name: str, *, kind: type[Rows
 
 
 def refuse_strangers(
-    given: Given, name: str, domains: Sequence[str], known: Sequence[str], whose: str
+    given: Given, name: str, domains: Sequence[str], *, known: Sequence[str], whose: str
 ) -> None:
     """Refuse names of domains that something else lacks.
 

@@ -22,6 +22,9 @@ from mashbill.stages import STAGES, StageJob
 from mashbill.stages.check import check_config
 from mashbill.storage import LOCAL, scheme_of, scratch_here
 
+NOTHING = (None, "None")
+"""What is not given: a template may give the word."""
+
 
 class AloneWork:
     """One run of a stage that stands alone.
@@ -47,8 +50,8 @@ class AloneWork:
         self.launch = launch
         self.row = ALONE[stage]
         self.arguments = arguments_of(self.row)
-        self.arguments.check(values, who)
-        self.values = {name: value for name, value in values.items() if value is not None}
+        self.values = {name: value for name, value in values.items() if value not in NOTHING}
+        self.arguments.check(self.values, who)
 
     @cached_property
     def job(self) -> StageJob:
@@ -59,7 +62,7 @@ class AloneWork:
             DataError: the data will not do.
         """
         with self._naming():
-            self.published.check(OUTPUT)
+            self.published.check(OUTPUT, self.stage.name)
             module, _, name = self.row.make.partition(":")
             make = cast("Callable[[Given], Ready]", getattr(import_module(module), name))
             ready = make(Given(self.arguments, self.values, self.who, self._fixed))
@@ -70,27 +73,25 @@ class AloneWork:
                 raise next(filter(None, problems))
             return job
 
+    def find(self) -> Artifact | None:
+        """The result where it is published already, whole; else None."""
+        job, found = self.job, self.published.found()
+        same = found is not None and found.fingerprint == job.fingerprint
+        return found if same and self.published.is_whole() else None
+
+    def run(self, *, force: bool = False) -> Artifact:
+        """The result, published; made anew where it is not there, or ``force`` says so."""
+        job = self.job
+        with self._naming():
+            if force:
+                job.discard()
+            return (None if force else self.find()) or self.publish(job.run())
+
     def _sent(self, config: PipelineConfig, launch: LaunchConfig) -> PipelineConfig:
         try:
             return config.sent(self.stage.name, launch)
         except ValidationError as error:
             raise config_error(f"{self.who}: launch", error) from error
-
-    def run(self, *, force: bool = False) -> Artifact:
-        """The result, published; made anew where it is not there, or ``force`` says so."""
-        job, found = self.job, self.found()
-        with self._naming():
-            if found is not None and not force:
-                return found
-            if force:
-                job.discard()
-            return self.publish(job.run())
-
-    def found(self) -> Artifact | None:
-        """The result that is at the output, whole; None where there is none, or another."""
-        found = self.published.found()
-        same = found is not None and found.fingerprint == self.job.fingerprint
-        return found if same and self.published.is_whole() else None
 
     def publish(self, made: Artifact) -> Artifact:
         """Have a result at the output; where it was made nothing is left of it."""

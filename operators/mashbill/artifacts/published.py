@@ -18,6 +18,7 @@ from mashbill.errors import ConfigError, DataError
 from mashbill.storage import LOCAL, Storage, open_storage, scheme_of
 
 HIDDEN = "."
+OWN = "give an empty folder, or a new one"
 
 
 class Published:
@@ -39,25 +40,31 @@ class Published:
         """Where results are made before they are published: an artifact root."""
         return f"{self.address}/{WORK}"
 
-    def check(self, setting: str) -> None:
+    def check(self, setting: str, stage: str) -> None:
         """Refuse an address that nothing can be published at; it is tried.
 
         Args:
             setting: which names it, for the error.
+            stage: whose result is published.
         Raises:
-            ConfigError: it is a whole bucket, may not be written, or holds files that are no result.
+            ConfigError: it is a whole bucket, may not be written, or holds files that are no result, or one
+                of another stage.
         """
         if self.root.endswith(":/"):
             raise ConfigError(setting, f"{self.address} is a whole bucket", "name a folder in it")
         open_storage(self.address, self.scratch).refuse_unusable(setting)
-        if self.found() is not None:
+        there = self.found()
+        if there is not None and there.manifest.stage != stage:
+            what = f"{self.address} holds a result of {there.manifest.stage}, and not of {stage}"
+            raise ConfigError(setting, what, OWN)
+        if there is not None:
             return
         keys = [key.removeprefix(f"{self.name}/") for key in self._storage.keys(self.name)]
         begun = any(key.startswith(f"{WORK}/") for key in keys)
         strange = [key for key in keys if not key.startswith(HIDDEN)]
         if strange and not begun:
             what = f"{self.address} holds {strange[0]}, and no result"
-            raise ConfigError(setting, what, "give an empty folder, or a new one")
+            raise ConfigError(setting, what, OWN)
 
     def found(self) -> Artifact | None:
         """What is published there, or None."""

@@ -118,7 +118,7 @@ class StageOperator(StageLineage, RunsElsewhere, BaseOperator):
     def _execute_alone(self, context: Any) -> Any:
         work, force = self.alone(), bool(self.force)
         elsewhere = Elsewhere.of(work.job)
-        if elsewhere is None or (work.found() is not None and not force):
+        if elsewhere is None or (work.find() is not None and not force):
             return self._finished(context, work.job, work.run(force=force))
         return self.run_elsewhere(context, elsewhere)
 
@@ -157,6 +157,10 @@ class StageOperator(StageLineage, RunsElsewhere, BaseOperator):
         stage = STAGES[self.stage]
         opened = {name: store.open(self.inputs[name]) for name in stage.inputs if name in self.inputs}
         return StageJob(stage, config, opened, progress=self._log_progress)
+
+    def _is_done(self) -> bool:
+        """Whether the result is there."""
+        return bool(self.alone().find() if self.config is None else self.job().find())
 
     def alone(self) -> AloneWork:
         """The stage with its own arguments, rendered."""

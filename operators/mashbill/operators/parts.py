@@ -11,7 +11,7 @@ from mashbill.launch.submission import Submitted
 from mashbill.operators.base import StageOperator
 from mashbill.operators.connections import s3_access
 from mashbill.operators.failures import final_errors
-from mashbill.stages import StageJob, part_label
+from mashbill.stages import STAGES, StageJob, part_label
 from mashbill.stages.elsewhere import Elsewhere
 
 MAPPED, TASKS = 1_024, 32
@@ -41,13 +41,12 @@ class ListParts(StageOperator):
         """Name the parts."""
         del context
         with final_errors(), s3_access(self.aws_conn_id):
-            job = self.job()
-            names = [] if job.find() else job.part_names()
-        most = 1 if job.stage.needs.in_order else self._most()
+            names = [] if self._is_done() else self.job().part_names()
+        most = 1 if STAGES[self.stage].needs.in_order else self._most()
         if len(names) <= most:
             return names
         shared = in_batches(names, most)
-        self.log.info("%s parts of %s in %s tasks", len(names), job.stage.name, len(shared))
+        self.log.info("%s parts of %s in %s tasks", len(names), self.stage, len(shared))
         return shared
 
     def _most(self) -> int:

@@ -77,6 +77,10 @@ def _described(arguments: Any) -> Iterator[str]:
     yield "Args:"
     for one in arguments:
         yield f"    {one.name}: {_words(one)}"
+    yield from (
+        "",
+        "All of these are templated. XCom holds the address of the output, and numbers under ``counts``.",
+    )
 
 
 def _words(one: Argument) -> str:

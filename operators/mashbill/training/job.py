@@ -8,7 +8,7 @@ from pydantic import Field
 from mashbill.artifacts import ArtifactStore, Record
 from mashbill.config import TrainingConfig
 from mashbill.mixtures.forecast import Band
-from mashbill.storage import LOCAL, Copies, scheme_of
+from mashbill.storage import Copies
 from mashbill.tokens import TokenStore
 
 
@@ -53,7 +53,7 @@ class Job(Record):
         """The token shards; of those in a store each is fetched when it is read."""
         if self.copies_bytes is not None:
             Copies.under(Path(self.copies)).limit = self.copies_bytes
-        if scheme_of(self.tokens) == LOCAL:
+        if not self.store:
             return TokenStore(Path(self.tokens))
         return TokenStore(ArtifactStore(self.store, Path(self.copies)).open(self.tokens))
 

@@ -75,6 +75,28 @@ def test_a_model_is_trained_on_a_mixture_that_is_given_and_measured(lake: Lake, 
 
 
 @pytest.mark.slow
+def test_shards_in_a_bucket_are_read_there_by_every_process_of_a_training(
+    lake: Lake, root: str, tmp_path: Path
+) -> None:
+    remote = Lake(f"{root}/shards")
+    for path in (
+        p for p in Path(lake.root, "shards").rglob("*") if p.is_file() and ".mashbill" not in str(p)
+    ):
+        remote.put(str(path.relative_to(f"{lake.root}/shards")), path.read_bytes())
+    settings = {**TRAINING, "mixture": {"web": 0.25, "papers": 0.75}}
+    far = run_alone(
+        "train",
+        tokens=remote.root,
+        output=str(tmp_path / "far"),
+        scratch=str(tmp_path / "scratch"),
+        **settings,
+    )
+    near = run_alone("train", tokens=f"{lake.root}/shards", output=str(tmp_path / "near"), **settings)
+    weights = "models/chosen/model.safetensors"
+    assert far.file(weights).read_bytes() == near.file(weights).read_bytes()
+
+
+@pytest.mark.slow
 def test_a_forecast_is_made_of_a_mixture_that_nothing_predicted(lake: Lake) -> None:
     made = run_alone(
         "forecast",

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from builders.alone import Lake, classifier, lines_of, parquet_of, run_alone, texts
+from builders.corpus import folder_as_artifact
 from mashbill.classifiers import FastTextScorer
 from mashbill.errors import ConfigError, DataError, MashbillError
 
@@ -160,15 +161,24 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "a column of ids that is not there": ({"id_field": "uid"}, "id_field: no record"),
     "an output in a file": ({"output": "{lake}/clean/a.parquet/x"}, "output: "),
     "an output that holds other things": ({"output": "{lake}/clean"}, "output: {lake}/clean holds "),
+    "an output of another operator": ({"output": "{lake}/tokens"}, "holds a result of tokenize, and not"),
     "documents of no such kind": ({"documents": "ftp://lake/a"}, "documents"),
     "a number in words": ({"positive_label": 3}, "positive_label: is 3, where text is needed"),
 }
+
+
+def write_manifest(folder: Path, stage: str) -> None:
+    """What another operator published, as far as its manifest."""
+    folder.mkdir()
+    made = folder_as_artifact(stage, folder).manifest
+    (folder / "manifest.json").write_text(made.as_text())
 
 
 @pytest.mark.parametrize("case", BAD)
 def test_bad_input_gets_one_line_before_work(case: str, model: Path, tmp_path: Path) -> None:
     lake = Lake(str(tmp_path / "lake"))
     given = arguments(lake, model, tmp_path)
+    write_manifest(Path(lake.root, "tokens"), "tokenize")
     changed, words = BAD[case]
     changed = {k: v.format(lake=lake.root) if isinstance(v, str) else v for k, v in changed.items()}
     with pytest.raises((ConfigError, DataError)) as refused:
