@@ -19,6 +19,7 @@ SAFELY = {
 }
 """Calls that are safe with this argument alone."""
 IMPORTED_BY_NAME = {
+    "alone/work.py": "functions that the table of stages that stand alone names",
     "discovery.py": "modules of our own packages",
     "stages/stage.py": "functions that the table of stages names",
     "launch/registry.py": "backends of our own, by the names that the config knows",

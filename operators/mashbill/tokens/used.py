@@ -84,7 +84,7 @@ def count_piece(job: TokenJob, piece: Piece) -> Used:
     """What of the vocabulary the training text of a partition uses, unless a killed run has counted it."""
     key = f"used/{piece.of.name}/{piece.partition.number}.npy"
     try:
-        counts = np.load(io.BytesIO(job.shared.read(key)))
+        counts = np.load(io.BytesIO(job.shared.read(key)), allow_pickle=False)
     except KeyError:
         counts = _counted(job, piece)
         made = job.shared.passing() / f"{uuid.uuid4().hex}.npy"
