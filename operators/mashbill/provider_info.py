@@ -11,7 +11,7 @@ NAME = "mashbill"
 GUIDES = ("airflow.md", "curate.md", "mixtures.md", "train.md", "forecast.md", "evaluate.md")
 OPERATORS = ("base", "check", "curation", "gate", "mixture", "training")
 """Modules of operators; ``task_groups`` puts them together, and Airflow has no list of those."""
-TRIGGERS = ("answer_trigger",)
+TRIGGERS = ("answer_trigger", "jobs_trigger")
 LINKS = ("links.ArtifactLink",)
 
 

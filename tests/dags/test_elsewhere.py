@@ -2,17 +2,15 @@
 job is submitted and its result found."""
 
 import json
-import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from airflow_server import AirflowServer
+from builders.airflow_home import impatient_server, kill
 from builders.corpus import corpus_config
 
 PATIENCE_SECONDS = 150
@@ -50,16 +48,7 @@ class Home:
         (folder / "dags" / "elsewhere.py").write_text(DAG.format(config=str(folder / "config.toml")))
 
     def server(self) -> AirflowServer:
-        server = AirflowServer(self.folder / "airflow", self.folder / "dags", 2)
-        server.environment |= {
-            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "10",
-            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
-            "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
-            "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "10",
-            "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
-            "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
-        }
-        return server
+        return impatient_server(self.folder / "airflow", self.folder / "dags")
 
     def submitted(self) -> list[str]:
         return sorted(path.name for path in self.jobs.glob("[!.]*"))
@@ -79,14 +68,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
     home = Home(tmp_path)
     yield home
     home.go.touch()
-
-
-def kill(server: AirflowServer, *names: str) -> None:
-    """Kill processes of an Airflow with -9: those whose titles have one of the words; without words all."""
-    for process in server._processes():
-        with suppress(psutil.Error):
-            if not names or any(name in " ".join(process.cmdline()) for name in names):
-                process.send_signal(signal.SIGKILL)
 
 
 def state(server: AirflowServer, dag: str, run: str) -> str | None:

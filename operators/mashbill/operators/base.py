@@ -5,6 +5,7 @@ Airflow retries.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from airflow.sdk import BaseOperator, BaseOperatorLink
@@ -14,6 +15,7 @@ from pydantic import ValidationError
 from mashbill.alone import ALONE, AloneWork, arguments_of
 from mashbill.artifacts import Artifact, open_store
 from mashbill.config import LaunchConfig, PipelineConfig, load_config
+from mashbill.config.launch import KUBERNETES
 from mashbill.config.wrong import config_error
 from mashbill.errors import ConfigError
 from mashbill.launch.submission import Submitted
@@ -21,6 +23,7 @@ from mashbill.operators.assets import PipelineAssets, tell_what_is_new, whole
 from mashbill.operators.connections import s3_access
 from mashbill.operators.elsewhere import RunsElsewhere, required
 from mashbill.operators.failures import final_errors
+from mashbill.operators.kube_connection import over_connection
 from mashbill.operators.lineage import StageLineage
 from mashbill.operators.links import ArtifactLink
 from mashbill.operators.plain import is_template, takes_arguments
@@ -51,6 +54,8 @@ class StageOperator(StageLineage, RunsElsewhere, BaseOperator):
             the identity of the worker (templated).
         launch: where the stage runs, as a config's ``[launch.STAGE]`` says it, and instead of that; not
             templated.
+        kubernetes_conn_id: Airflow's connection to the cluster that jobs are sent to; None is the kubeconfig,
+            or the identity of the worker's pod (templated).
         deferrable: whether the triggerer waits for what runs elsewhere; None is Airflow's setting
             ``[operators] default_deferrable``.
         durable: with deferral off, whether Airflow keeps which jobs were submitted, beside the store.
@@ -64,6 +69,7 @@ class StageOperator(StageLineage, RunsElsewhere, BaseOperator):
         "force",
         "arguments",
         "aws_conn_id",
+        "kubernetes_conn_id",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"arguments": "json"}
     operator_extra_links: Collection[BaseOperatorLink] = (ArtifactLink(),)
@@ -87,6 +93,7 @@ class StageOperator(StageLineage, RunsElsewhere, BaseOperator):
         assets: PipelineAssets | None = None,
         aws_conn_id: str | None = None,
         launch: LaunchConfig | Mapping[str, Any] | None = None,
+        kubernetes_conn_id: str | None = None,
         deferrable: bool | None = None,
         durable: bool = True,
         **kwargs: Any,
@@ -100,7 +107,7 @@ class StageOperator(StageLineage, RunsElsewhere, BaseOperator):
         self.inputs, self.force, self.aws_conn_id = dict(inputs or {}), force, aws_conn_id
         self.arguments = {name: value for name, value in (arguments or {}).items() if value is not None}
         self._check_form()
-        self.launch = launch_of(launch, self._who)
+        self.launch, self.kubernetes_conn_id = launch_of(launch, self._who), kubernetes_conn_id
 
     def execute(self, context: Any) -> Any:
         """Run the stage; counts that are numbers go to XCom under ``counts``."""
@@ -108,7 +115,7 @@ class StageOperator(StageLineage, RunsElsewhere, BaseOperator):
             if self.config is None:
                 return self._execute_alone(context)
             job = self.job()
-            elsewhere = Elsewhere.of(job)
+            elsewhere = self.sent(job)
             if self.force and not (elsewhere and elsewhere.under_way()):
                 job.discard()
             if elsewhere is not None:
@@ -117,14 +124,21 @@ class StageOperator(StageLineage, RunsElsewhere, BaseOperator):
 
     def _execute_alone(self, context: Any) -> Any:
         work, force = self.alone(), bool(self.force)
-        elsewhere = Elsewhere.of(work.job)
+        elsewhere = self.sent(work.job)
         if elsewhere is None or (work.find() is not None and not force):
             return self._finished(context, work.job, work.run(force=force))
         return self.run_elsewhere(context, elsewhere)
 
     def elsewhere(self) -> Elsewhere:
         """The stage, with where it is sent."""
-        return required(Elsewhere.of(self.job()))
+        return required(self.sent(self.job()))
+
+    def sent(self, job: StageJob) -> Elsewhere | None:
+        """Where a stage is sent; None where it runs here."""
+        elsewhere = Elsewhere.of(job)
+        if elsewhere is None or elsewhere.takes.backend not in KUBERNETES:
+            return elsewhere
+        return replace(elsewhere, takes=over_connection(elsewhere.takes, self.kubernetes_conn_id))
 
     def submitted(self, elsewhere: Elsewhere) -> list[Submitted]:
         """The stage's jobs."""

@@ -14,11 +14,12 @@ from mashbill.errors import MashbillError
 from mashbill.launch.records import HANDLE
 from mashbill.launch.submission import Submitted, backend_of, cancel
 from mashbill.operators.connections import s3_access
+from mashbill.operators.kube_connection import cluster_of
 from mashbill.stages.following import Seen, follow
 from mashbill.storage import scratch_here
 
 STATES, ERROR = "states", "error"
-EVERY_SECONDS = 10.0
+EVERY_SECONDS = 30.0
 """Between looks at how far a job is."""
 _opening = threading.Lock()  # a connection's credentials are in the environment while a store is opened
 
@@ -29,6 +30,7 @@ class JobsEnded(BaseTrigger):
     Args:
         jobs: submitted jobs as plain values.
         aws_conn_id: Airflow's connection to the store; None is the triggerer's identity.
+        kubernetes_conn_id: its connection to the cluster; None is the kubeconfig, or that identity.
         every_seconds: between looks at how far a job is.
     """
 
@@ -36,17 +38,19 @@ class JobsEnded(BaseTrigger):
         self,
         jobs: Sequence[Mapping[str, str]],
         aws_conn_id: str | None = None,
+        kubernetes_conn_id: str | None = None,
         every_seconds: float = EVERY_SECONDS,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.jobs, self.aws_conn_id = list(jobs), aws_conn_id
-        self.every_seconds = every_seconds
+        self.kubernetes_conn_id, self.every_seconds = kubernetes_conn_id, every_seconds
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Where its class is, and its arguments."""
         arguments = {
             "jobs": self.jobs,
             "aws_conn_id": self.aws_conn_id,
+            "kubernetes_conn_id": self.kubernetes_conn_id,
             "every_seconds": self.every_seconds,
         }
         return f"{type(self).__module__}.{type(self).__name__}", arguments
@@ -73,6 +77,8 @@ class JobsEnded(BaseTrigger):
         """The jobs, their store opened with the connection's credentials, which it keeps."""
         scratch = scratch_here(Path(tempfile.gettempdir()) / "mashbill")
         with _opening, s3_access(self.aws_conn_id):
+            if self.kubernetes_conn_id is not None:
+                cluster_of(self.kubernetes_conn_id)
             found = [Submitted.of(one, scratch) for one in self.jobs]
             for one in found:
                 one.attempt.read(HANDLE)

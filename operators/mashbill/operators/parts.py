@@ -70,6 +70,7 @@ class RunPart(StageOperator):
         "part",
         "arguments",
         "aws_conn_id",
+        "kubernetes_conn_id",
     )
     operator_extra_links: Collection[BaseOperatorLink] = ()
 
@@ -82,7 +83,7 @@ class RunPart(StageOperator):
         context["part"] = part_label(self._names)
         with final_errors(), s3_access(self.aws_conn_id):
             job = self.job()
-            elsewhere = Elsewhere.of(job)
+            elsewhere = self.sent(job)
             return self._parts(job) if elsewhere is None else self.run_elsewhere(context, elsewhere)
 
     def submitted(self, elsewhere: Elsewhere) -> list[Submitted]:

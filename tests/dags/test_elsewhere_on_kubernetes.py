@@ -1,0 +1,124 @@
+"""A stage that is sent to Kubernetes, under a real Airflow, through its connection: it queues, is waited for
+by the triggerer, and whatever of Airflow is killed, one job is submitted and its result found."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+import yaml
+
+from builders.airflow_home import impatient_server, kill
+from builders.cluster import Cluster, Machine, cluster, unsharing
+from builders.cluster.samples import secret
+from builders.corpus import corpus_config
+
+pytestmark = [
+    pytest.mark.airflow,
+    pytest.mark.skipif(not unsharing(), reason="pods need namespaces of their own here"),
+]
+PATIENCE_SECONDS = 150
+SECRET = "not-for-anybody-else"
+DAG = """
+from datetime import timedelta
+from airflow.sdk import DAG
+from mashbill.operators import IngestDocuments
+
+LAUNCH = {{
+    "backend": "job",
+    "image": "registry.example/mashbill:0.2",
+    "queue": "team",
+    "kubernetes": {{"environment_from": ["lake"]}},
+}}
+with DAG("queued", schedule=None, default_args={{"retries": 9, "retry_delay": timedelta(seconds=1)}}) as dag:
+    IngestDocuments(
+        task_id="ingest", config={config!r}, launch=LAUNCH, kubernetes_conn_id="gpus", deferrable=True
+    )
+"""
+
+
+@pytest.fixture
+def lake(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A bucket with a text, that this process and its children reach by their environment."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    settings = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_DEFAULT_REGION": "eu-west-1",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    client = boto3.client("s3")
+    place = {"LocationConstraint": "eu-west-1"}
+    client.create_bucket(Bucket="lake", CreateBucketConfiguration=place)
+    text = "".join(f'{{"text": "text number {i}"}}\n' for i in range(50))
+    client.put_object(Bucket="lake", Key="a.jsonl", Body=text.encode())
+    yield "s3://lake"
+    server.stop()
+
+
+@pytest.fixture
+def c(lake: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """A cluster with a queue that is held, which Airflow knows by a connection alone."""
+    names = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION")
+    with cluster(tmp_path / "cluster", (Machine("node-a"),)) as here:
+        here.create(secret("lake", **{name: os.environ[name] for name in names}))
+        here.add_queue("team", held=True)
+        extra = {"kube_config": here.kubeconfig.read_text(), "namespace": "default"}
+        connection = {"conn_type": "kubernetes", "extra": extra}
+        monkeypatch.setenv("AIRFLOW_CONN_GPUS", json.dumps(connection))
+        monkeypatch.setenv("HOME", str(tmp_path))
+        monkeypatch.delenv("KUBECONFIG", raising=False)
+        yield here
+
+
+def told_by_triggerer(home: Path) -> str:
+    return "".join(path.read_text() for path in (home / "logs").rglob("*.log.trigger*"))
+
+
+def submitted(c: Cluster) -> list[str]:
+    """Names of the jobs that were ever submitted."""
+    return [call.path for call in c.server.audit if call.verb == "create" and call.resource == "jobs"]
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def test_a_queued_job_is_waited_for_whatever_is_killed_and_nothing_secret_is_kept(
+    c: Cluster, lake: str, tmp_path: Path
+) -> None:
+    corpus_config(tmp_path, dict.fromkeys("ab", f"{lake}/a.jsonl"))
+    config = tmp_path / "config.toml"
+    config.write_text(
+        config.read_text().replace('artifacts = "artifacts"', f'artifacts = "{lake}/artifacts"')
+    )
+    (tmp_path / "dags").mkdir()
+    (tmp_path / "dags" / "queued.py").write_text(DAG.format(config=str(config)))
+    home = tmp_path / "airflow"
+    with impatient_server(home, tmp_path / "dags") as server:
+        run = server.trigger("queued", {})
+        wait_until(lambda: bool(submitted(c)))
+        kill(server)
+    with impatient_server(home, tmp_path / "dags") as server:
+        wait_until(lambda: server.tasks("queued", run)[0]["state"] == "deferred")
+        wait_until(lambda: "waits in queue team" in told_by_triggerer(home))
+        c.admit_queue("team")
+        wait_until(lambda: server.tasks("queued", run)[0]["state"] == "success")
+    assert len(submitted(c)) == 1
+    (user,) = yaml.safe_load(c.kubeconfig.read_text())["users"]
+    secrets = [SECRET, *map(str, user["user"].values())]
+    for path in (path for path in home.rglob("*") if path.is_file()):
+        told = path.read_bytes()
+        assert not [one for one in secrets if one.encode() in told], path
