@@ -86,6 +86,8 @@ def test_review_answers_what_the_server_does(runner: client.ApiClient) -> None:
     assert not may("list", "pods", "kube-system")
     assert not may("list", "pods", "")
     assert not may("delete", "pods")
+    assert not may("create", "jobs")
+    assert not may("list", "pods", group="metrics.k8s.io")
     rules = reviews.create_self_subject_rules_review({"spec": {"namespace": "default"}}).status.resource_rules
     assert ["get", "list", "watch"] in [one.verbs for one in rules if one.resources == ["pods"]]
 
@@ -96,6 +98,17 @@ def test_cluster_role_bound_in_a_namespace_holds_there_only(api: KubernetesApi) 
     core.create_namespaced_pod("default", pod("p"))
     assert refusal(core.create_namespaced_pod, "kube-system", pod("p"))[0] == 403
     assert refusal(core.list_namespaced_resource_quota, "kube-system")[0] == 403
+
+
+def test_role_that_grows_has_what_labelled_ones_give(api: KubernetesApi) -> None:
+    api.put(account("editor"), binding("edit", "editor", "ClusterRole"))
+    custom = client.CustomObjectsApi(client_of(api, api.account_token("default", "editor")))
+    place = ("jobset.x-k8s.io", "v1alpha2", "default", "jobsets")
+    assert refusal(custom.list_namespaced_custom_object, *place)[0] == 403
+    metadata = {"name": "jobset-editor", "labels": {f"{RBAC}/aggregate-to-edit": "true"}}
+    rules = [rule("jobset.x-k8s.io", "jobsets", "list")]
+    api.put({"apiVersion": f"{RBAC}/v1", "kind": "ClusterRole", "metadata": metadata, "rules": rules})
+    assert custom.list_namespaced_custom_object(*place)["items"] == []
 
 
 def test_nobody_gives_rights_that_they_have_not(api: KubernetesApi) -> None:

@@ -119,3 +119,17 @@ def test_asyncio_client_creates_and_watches(api: KubernetesApi) -> None:
             return seen
 
     assert asyncio.run(run()) == [("ADDED", "train"), ("DELETED", "train")]
+
+
+def test_unknown_field_is_left_out_with_a_warning_where_that_is_asked_for(
+    api: KubernetesApi, batch: client.BatchV1Api
+) -> None:
+    made, _, headers = batch.create_namespaced_job_with_http_info(
+        "default", job("train", imagined=1), field_validation="Warn"
+    )
+    assert headers["Warning"] == '299 - "unknown field \\"spec.imagined\\""'
+    assert "imagined" not in api.get("jobs.batch", made.metadata.name, "default")["spec"]
+    _, _, headers = batch.create_namespaced_job_with_http_info(
+        "default", job("other", imagined=1), field_validation="Ignore"
+    )
+    assert "Warning" not in headers

@@ -103,6 +103,17 @@ def test_version_that_is_to_come_is_told_to_wait_for(core: client.CoreV1Api) -> 
     assert refusal(core.list_namespaced_pod, "default", resource_version="abc")[0] == 400
 
 
+def test_exact_version_is_gone_once_something_has_changed(core: client.CoreV1Api) -> None:
+    version = core.create_namespaced_pod("default", pod("a")).metadata.resource_version
+    exact = {"resource_version": version, "resource_version_match": "Exact"}
+    assert len(core.list_namespaced_pod("default", **exact).items) == 1
+    core.create_namespaced_pod("default", pod("b"))
+    assert refusal(core.list_namespaced_pod, "default", **exact)[:2] == (410, "Expired")
+    exact["resource_version_match"] = "NotOlderThan"
+    assert len(core.list_namespaced_pod("default", **exact).items) == 2
+    assert refusal(core.list_namespaced_pod, "default", resource_version_match="Exact")[0] == 400
+
+
 def test_generated_names_differ_and_begin_alike(batch: client.BatchV1Api) -> None:
     given = job("")
     given["metadata"] = {"generateName": "train-"}

@@ -10,6 +10,7 @@ from typing import Any
 
 from builders.kube.calls import Call, User
 from builders.kube.kinds import RBAC
+from builders.kube.selectors import matches_labels
 from builders.kube.status import ApiError, forbidden
 from builders.kube.store import Object, Store
 
@@ -146,6 +147,11 @@ class Access:
         key = (namespace if plural == "roles" else "", reference["name"])
         role = self.store.get(f"{plural}.{RBAC}", key) or {}
         yield from map(Rule.of, role.get("rules") or [])
+        selectors = (role.get("aggregationRule") or {}).get("clusterRoleSelectors") or []
+        for other in self.store.all(f"clusterroles.{RBAC}") if selectors else []:
+            labels = other["metadata"].get("labels") or {}
+            if other is not role and any(matches_labels(selector, labels) for selector in selectors):
+                yield from map(Rule.of, other.get("rules") or [])
 
     def check_grant(self, user: User, item: Object) -> None:
         """Refuse a role or a binding that gives what its maker has not.

@@ -6,6 +6,8 @@ from builders.kube.access import Access
 from builders.kube.calls import User
 from builders.kube.kinds import RBAC, Kind
 from builders.kube.metadata import random_suffix
+from builders.kube.pod_security import check_security
+from builders.kube.quotas import check_quota, fill_limits
 from builders.kube.status import ApiError, forbidden, not_found
 from builders.kube.store import Object, Store
 
@@ -42,10 +44,22 @@ class Admission:
             tolerations = item["spec"].setdefault("tolerations", [])
             had = {(toleration.get("key"), toleration.get("effect")) for toleration in tolerations}
             tolerations += [one for one in PATIENCE if (one["key"], one["effect"]) not in had]
+            fill_limits(self.store, item)
         elif kind.group == RBAC:
             self.access.check_grant(user, item)
         elif kind.resource == "trainjobs.trainer.kubeflow.org":
             self._runtime(item)
+
+    def accept(self, kind: Kind, item: Object) -> None:
+        """A new object that is valid: what its namespace has left, and how its pods must be.
+
+        Raises:
+            ApiError: 403.
+        """
+        if kind.resource == "pods":
+            check_security(self.store, item)
+        if kind.namespaced:
+            check_quota(self.store, kind, item)
 
     def update(self, kind: Kind, item: Object, before: Object, user: User) -> None:
         """A change of an object.

@@ -153,11 +153,17 @@ class KubernetesApi:
         self._wait(self._open())
 
     def close(self) -> None:
-        """End it for good."""
+        """End it for good.
+
+        Raises:
+            ExceptionGroup: it failed at some request, by a fault of its own.
+        """
         self.stop()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+        if self.server.crashes:
+            raise ExceptionGroup("the Kubernetes API failed", self.server.crashes)
 
     def _with_watches(self, act: Callable[[Watch], None]) -> int:
         def each() -> int:

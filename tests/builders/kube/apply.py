@@ -36,8 +36,9 @@ def applied(
         raise bad_request(
             f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})"
         )
-    before = objects.store.get(kind.resource, (namespace if kind.namespaced else "", name))
-    force = query.get("force") in ("true", "1")
+    there = objects.store.get(kind.resource, (namespace if kind.namespaced else "", name))
+    before = kind.in_version(there) if there else None
+    force = query.get("force") == "true"
     who = Who(query["fieldManager"], "Apply", kind.api_version, subresource)
     item, managers = objects.managers.applied(kind, before, patch, who, force=force)
     if before is not None:

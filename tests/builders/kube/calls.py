@@ -12,6 +12,12 @@ from builders.kube.protobuf import object_of
 from builders.kube.status import ApiError, bad_request
 
 VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete", "GET": "get", "HEAD": "get"}
+FLAGS = frozenset(
+    {
+        *("watch", "follow", "previous", "timestamps", "allowWatchBookmarks", "sendInitialEvents", "force"),
+        "orphanDependents",
+    }
+)
 OF_NAMESPACES = ("status", "finalize")
 
 
@@ -69,13 +75,24 @@ def call_of(user: str, method: str, path: str, query: Mapping[str, str]) -> Call
     name = rest[1] if len(rest) > 1 else ""
     verb = VERBS.get(method, method.lower())
     if verb == "get" and not name:
-        verb = "watch" if query.get("watch") in ("true", "1", "True") else "list"
+        verb = "watch" if query.get("watch") == "true" else "list"
         fields = query.get("fieldSelector", "")
         if fields.startswith("metadata.name=") and "," not in fields:
             name = fields.partition("=")[2].lstrip("=")
     elif verb == "delete" and not name:
         verb = "deletecollection"
     return Call(user, verb, group, version, rest[0], "/".join(rest[2:]), namespace, name, path, query)
+
+
+def read_query(query: Mapping[str, str]) -> dict[str, str]:
+    """Parameters, with what is true or false in one spelling, as Go reads several and clients write them."""
+    return {key: _flag(value) if key in FLAGS else value for key, value in query.items()}
+
+
+def _flag(value: str) -> str:
+    return {"1": "true", "t": "true", "0": "false", "f": "false", "": "true"}.get(
+        value.lower(), value.lower()
+    )
 
 
 def decoded(body: bytes, content_type: str) -> Any:

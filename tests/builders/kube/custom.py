@@ -13,16 +13,20 @@ from builders.kube.validation import Check, Validation
 
 
 def _definition(
-    group: str, version: str, kind: str, schema: Schema, *, cluster: bool = False, short: Iterable[str] = ()
+    group: str, versions: dict[str, Schema], kind: str, *, cluster: bool = False, short: Iterable[str] = ()
 ) -> Object:
+    """A definition; the first of its versions is that which is stored and preferred."""
     plural = f"{kind.lower()}s"
-    served = {
-        "name": version,
-        "served": True,
-        "storage": True,
-        "schema": {"openAPIV3Schema": schema},
-        "subresources": {"status": {}},
-    }
+    served = [
+        {
+            "name": version,
+            "served": True,
+            "storage": version == next(iter(versions)),
+            "schema": {"openAPIV3Schema": schema},
+            "subresources": {"status": {}},
+        }
+        for version, schema in versions.items()
+    ]
     names = {"plural": plural, "singular": kind.lower(), "kind": kind, "listKind": f"{kind}List"}
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
@@ -32,25 +36,23 @@ def _definition(
             "group": group,
             "names": {**names, "shortNames": list(short)},
             "scope": "Cluster" if cluster else "Namespaced",
-            "versions": [served],
+            "versions": served,
         },
     }
 
 
 TRAINER, JOBSET_GROUP, KUEUE_GROUP = "trainer.kubeflow.org", "jobset.x-k8s.io", "kueue.x-k8s.io"
 _ALL = (
-    _definition(JOBSET_GROUP, "v1alpha2", "JobSet", any_object()),
-    _definition(TRAINER, "v1alpha1", "TrainJob", any_object()),
-    _definition(TRAINER, "v1alpha1", "TrainingRuntime", any_object()),
-    _definition(TRAINER, "v1alpha1", "ClusterTrainingRuntime", any_object(), cluster=True),
-    _definition(KUEUE_GROUP, "v1beta1", "LocalQueue", KUEUE["LocalQueue"], short=("queue", "queues", "lq")),
-    _definition(KUEUE_GROUP, "v1beta1", "ClusterQueue", KUEUE["ClusterQueue"], cluster=True, short=("cq",)),
-    _definition(
-        KUEUE_GROUP, "v1beta1", "ResourceFlavor", KUEUE["ResourceFlavor"], cluster=True, short=("rf",)
-    ),
-    _definition(KUEUE_GROUP, "v1beta1", "Workload", KUEUE["Workload"], short=("wl",)),
-    _definition("ray.io", "v1", "RayCluster", RAY["RayCluster"]),
-    _definition("ray.io", "v1", "RayJob", RAY["RayJob"]),
+    _definition(JOBSET_GROUP, {"v1alpha2": any_object()}, "JobSet"),
+    _definition(TRAINER, {"v1alpha1": any_object()}, "TrainJob"),
+    _definition(TRAINER, {"v1alpha1": any_object()}, "TrainingRuntime"),
+    _definition(TRAINER, {"v1alpha1": any_object()}, "ClusterTrainingRuntime", cluster=True),
+    _definition(KUEUE_GROUP, KUEUE["LocalQueue"], "LocalQueue", short=("queue", "queues", "lq")),
+    _definition(KUEUE_GROUP, KUEUE["ClusterQueue"], "ClusterQueue", cluster=True, short=("cq",)),
+    _definition(KUEUE_GROUP, KUEUE["ResourceFlavor"], "ResourceFlavor", cluster=True, short=("rf",)),
+    _definition(KUEUE_GROUP, KUEUE["Workload"], "Workload", short=("wl",)),
+    _definition("ray.io", {"v1": RAY["RayCluster"]}, "RayCluster"),
+    _definition("ray.io", {"v1": RAY["RayJob"]}, "RayJob"),
 )
 INSTALLED: dict[str, Object] = {definition["metadata"]["name"]: definition for definition in _ALL}
 """Definitions that are there unless a test leaves some out, by name: ``jobsets.jobset.x-k8s.io``."""
@@ -113,9 +115,8 @@ class Definitions:
 
 
 def _check(kind: Kind, schema: Schema) -> Check:
-    model = MODELS.get(kind.kind) if kind.group in (JOBSET_GROUP, TRAINER) else None
-    if model:
-        return lambda item: kept_whole(defaulted(kind, copy.deepcopy(item)), model)
+    if kind.group in (JOBSET_GROUP, TRAINER) and kind.kind in MODELS:
+        return lambda item: kept_whole(_filled(kind, item), kind.kind)
     own = _closed({**schema, "properties": {**schema.get("properties", {}), **_COMMON}})
     return lambda item: faults(item, own)
 
@@ -127,8 +128,22 @@ _COMMON: dict[str, Schema] = {
 }
 
 
+def _filled(kind: Kind, item: Object) -> Object:
+    """With what the webhook fills in, which it does before the schema is looked at."""
+    try:
+        return defaulted(kind, copy.deepcopy(item))
+    except (AttributeError, KeyError, TypeError):
+        return item
+
+
 def _closed(schema: Schema) -> Schema:
-    """A structural schema as it is served: what it does not name is not kept."""
-    if "additionalProperties" in schema or schema.get("x-kubernetes-preserve-unknown-fields"):
-        return schema
-    return {**schema, "additionalProperties": False}
+    """A structural schema as it is served: what it does not name is not kept, at any depth."""
+    result = dict(schema)
+    for name in ("items", "additionalProperties"):
+        if isinstance(schema.get(name), dict):
+            result[name] = _closed(schema[name])
+    if "properties" in schema:
+        result["properties"] = {name: _closed(inner) for name, inner in schema["properties"].items()}
+        if "additionalProperties" not in schema and not schema.get("x-kubernetes-preserve-unknown-fields"):
+            result["additionalProperties"] = False
+    return result

@@ -11,7 +11,7 @@ from typing import Any
 import pydantic
 from kubeflow_trainer_api import models
 
-from builders.kube.schemas import DEFINITIONS, Fault, Schema, definitions
+from builders.kube.schemas import DEFINITIONS, Fault, Schema, definitions, faults
 
 MODELS: dict[str, Any] = {
     "JobSet": models.JobsetV1alpha2JobSet,
@@ -31,8 +31,13 @@ KEYS = {
 """Lists whose items are told apart by a key, by the key: what the definitions say and the models do not."""
 
 
-def kept_whole(item: dict[str, Any], model: Any) -> list[Fault]:
-    """What a model refuses of an object, or loses of it."""
+def kept_whole(item: dict[str, Any], kind: str) -> list[Fault]:
+    """What a kind's model refuses of an object, or loses of it; what is of a wrong type is told by the
+    schema, as the models take whatever they are given apart before they look at it."""
+    model = MODELS[kind]
+    untyped = [fault for fault in faults(item, model_schema(kind)) if fault.kind == "type"]
+    if untyped:
+        return untyped
     try:
         back = model.from_dict(item).to_dict()
     except pydantic.ValidationError as error:

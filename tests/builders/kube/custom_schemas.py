@@ -1,7 +1,7 @@
 """Schemas of Kueue's and KubeRay's custom resources, as far as launching jobs meets them.
 
-The fields' names and types are those of Kueue v1beta1 and KubeRay v1; pod templates are checked by
-Kubernetes' own schema.
+The fields' names and types are those of Kueue v1beta1 and v1beta2 and KubeRay v1; pod templates are checked
+by Kubernetes' own schema.
 """
 
 from typing import Any
@@ -59,43 +59,56 @@ _PREEMPTION = of(
     borrowWithinCohort=any_object(),
 )
 _STOPPED: Schema = {**TEXT, "enum": ["None", "Hold", "HoldAndDrain"]}
+
+
+def _queues(old: bool) -> dict[str, Schema]:
+    """Kueue's kinds, in v1beta1 or in v1beta2."""
+    cohort = {"cohort": TEXT, "admissionChecks": several(TEXT)} if old else {"cohortName": TEXT}
+    cluster_queue = of(
+        resourceGroups=several(_GROUP),
+        queueingStrategy={**TEXT, "enum": ["StrictFIFO", "BestEffortFIFO"]},
+        namespaceSelector=any_object(),
+        flavorFungibility=any_object(),
+        preemption=_PREEMPTION,
+        admissionChecksStrategy=any_object(),
+        stopPolicy=_STOPPED,
+        fairSharing=any_object(),
+        admissionScope=any_object(),
+        **cohort,
+    )
+    flavor = of(
+        nodeLabels=texts(),
+        nodeTaints=several(any_object()),
+        tolerations=several(any_object()),
+        topologyName=TEXT,
+    )
+    by_class = (
+        {"priorityClassName": TEXT, "priorityClassSource": TEXT}
+        if old
+        else {"priorityClassRef": any_object()}
+    )
+    workload = of(
+        podSets=several(any_object()),
+        queueName=TEXT,
+        priority=WHOLE,
+        active=YES,
+        maximumExecutionTimeSeconds=WHOLE,
+        **by_class,
+    )
+    local_queue = of(clusterQueue=TEXT, stopPolicy=_STOPPED, fairSharing=any_object())
+    return {
+        "LocalQueue": _top(local_queue),
+        "ClusterQueue": _top(cluster_queue),
+        "ResourceFlavor": _top(flavor),
+        "Workload": _top(workload),
+    }
+
+
 KUEUE = {
-    "LocalQueue": _top(of(clusterQueue=TEXT, stopPolicy=_STOPPED, fairSharing=any_object())),
-    "ClusterQueue": _top(
-        of(
-            resourceGroups=several(_GROUP),
-            cohort=TEXT,
-            queueingStrategy={**TEXT, "enum": ["StrictFIFO", "BestEffortFIFO"]},
-            namespaceSelector=any_object(),
-            flavorFungibility=any_object(),
-            preemption=_PREEMPTION,
-            admissionChecks=several(TEXT),
-            admissionChecksStrategy=any_object(),
-            stopPolicy=_STOPPED,
-            fairSharing=any_object(),
-            admissionScope=any_object(),
-        )
-    ),
-    "ResourceFlavor": _top(
-        of(
-            nodeLabels=texts(),
-            nodeTaints=several(any_object()),
-            tolerations=several(any_object()),
-            topologyName=TEXT,
-        )
-    ),
-    "Workload": _top(
-        of(
-            podSets=several(any_object()),
-            queueName=TEXT,
-            priorityClassName=TEXT,
-            priority=WHOLE,
-            priorityClassSource=TEXT,
-            active=YES,
-            maximumExecutionTimeSeconds=WHOLE,
-        )
-    ),
+    kind: {"v1beta2": _queues(old=False)[kind], "v1beta1": _queues(old=True)[kind]}
+    for kind in _queues(old=True)
 }
+"""Schemas by kind and version."""
 _HEAD = of(
     ("template",),
     serviceType=TEXT,

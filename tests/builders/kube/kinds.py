@@ -6,6 +6,7 @@ A kind that a CustomResourceDefinition adds is one more row, made when the defin
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from builders.kube.status import qualified
 
@@ -57,6 +58,13 @@ class Kind:
     def resource(self) -> str:
         """``pods``, ``jobs.batch``: what its objects are stored under."""
         return qualified(self.plural, self.group)
+
+    def in_version(self, item: dict[str, Any]) -> dict[str, Any]:
+        """An object that was written in another version of the group, as this one has it: with the same
+        fields, as no version is converted."""
+        if item.get("apiVersion") == self.api_version:
+            return item
+        return {**item, "apiVersion": self.api_version}
 
     @property
     def list_kind(self) -> str:

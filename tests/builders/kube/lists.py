@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from builders.kube.kinds import Kind
 from builders.kube.selectors import Selector
-from builders.kube.status import ApiError, bad_request
+from builders.kube.status import ApiError, bad_request, expired
 from builders.kube.store import Object, Store, key_of
 
 TOO_OLD = (
@@ -29,6 +29,12 @@ def listed(store: Store, kind: Kind, chosen: Selector, query: Mapping[str, str])
     version = _number(query, "resourceVersion")
     if version > store.version:
         raise _from_the_future(version, store.version)
+    match = query.get("resourceVersionMatch")
+    if match and not query.get("resourceVersion"):
+        words = "resourceVersionMatch is forbidden unless resourceVersion is provided"
+        raise bad_request(f"resourceVersionMatch: Forbidden: {words}")
+    if match == "Exact" and any(True for _ in store.since(kind.resource, version)):
+        raise expired(f"The resourceVersion for the provided list is too old: {version}")
     if token := query.get("continue"):
         if query.get("resourceVersion"):
             raise bad_request("specifying resource version is not allowed when using continue")
@@ -46,7 +52,7 @@ def listed(store: Store, kind: Kind, chosen: Selector, query: Mapping[str, str])
         "kind": kind.list_kind,
         "apiVersion": kind.api_version,
         "metadata": metadata,
-        "items": items if kind.custom else [_bare(item) for item in items],
+        "items": [kind.in_version(item) if kind.custom else _bare(item) for item in items],
     }
 
 

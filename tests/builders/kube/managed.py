@@ -70,7 +70,7 @@ class Managers:
         changed = {path for path, value in wanted.items() if path in there and there[path] != value}
         managed = _taken(managed, changed, force)
         others = frozenset().union(*(fields for fields, _ in managed.values()))
-        for path in sorted(mine[0] - set(wanted), key=len, reverse=True):
+        for path in sorted(mine[0] - set(wanted), key=_items_first):
             if not _managed_by(others, path):
                 merged = without_path(merged, path)
         fields = frozenset(wanted)
@@ -106,6 +106,11 @@ def _conflict(conflicts: dict[Who, list[Path]]) -> ApiError:
     message = f"Apply failed with {count} conflict{'s' if count > 1 else ''}: {chr(10).join(lines)}"
     details = {"causes": [vars(cause) for cause in causes]}
     return ApiError(409, "Conflict", message, details=details)
+
+
+def _items_first(path: Path) -> tuple[bool, int, Path]:
+    """Items of lists go before their fields: without its key none is found."""
+    return (path[-1] != ".", -len(path), path)
 
 
 def _managed_by(others: frozenset[Path], path: Path) -> bool:

@@ -55,7 +55,7 @@ class Objects:
         item = self.store.get(kind.resource, (namespace if kind.namespaced else "", name))
         if item is None:
             raise not_found(name, kind.group, kind.plural)
-        return item
+        return kind.in_version(item)
 
     def create(
         self,
@@ -99,6 +99,7 @@ class Objects:
         self.admission.create(kind, item, writer.user)
         if found := [*metadata_causes(item, kind), *causes(kind, item, None)]:
             raise invalid(item["metadata"].get("name", ""), kind.group, kind.kind, found)
+        self.admission.accept(kind, item)
         return item
 
     def update(

@@ -62,9 +62,12 @@ def _rule(group: str, resources: list[str], verbs: list[str]) -> Object:
     return {"apiGroups": [group], "resources": resources, "verbs": verbs}
 
 
-def _role(name: str, rules: list[Object]) -> Object:
+def _role(name: str, rules: list[Object], *, grows: bool = False) -> Object:
+    """A role; one that grows has what cluster roles give it by their labels."""
     labels = {"kubernetes.io/bootstrapping": "rbac-defaults"}
+    selector = {"matchLabels": {f"{RBAC}/aggregate-to-{name}": "true"}}
     return {
+        **({"aggregationRule": {"clusterRoleSelectors": [selector]}} if grows else {}),
         "apiVersion": f"{RBAC}/v1",
         "kind": "ClusterRole",
         "metadata": {"name": name, "labels": labels},
@@ -90,21 +93,19 @@ EDIT = [
     _rule("", ["serviceaccounts"], ["impersonate"]),
     *(_rule(group, resources, WRITE) for group, resources in EDITED),
 ]
+ADMIN = [
+    *EDIT,
+    _rule(RBAC, ["rolebindings", "roles"], [*READ, *WRITE]),
+    _rule("authorization.k8s.io", ["localsubjectaccessreviews"], ["create"]),
+]
 ROLES = (
     _role(
         "cluster-admin",
         [_rule("*", ["*"], ["*"]), {"nonResourceURLs": ["*"], "verbs": ["*"]}],
     ),
-    _role("view", VIEW),
-    _role("edit", EDIT),
-    _role(
-        "admin",
-        [
-            *EDIT,
-            _rule(RBAC, ["rolebindings", "roles"], [*READ, *WRITE]),
-            _rule("authorization.k8s.io", ["localsubjectaccessreviews"], ["create"]),
-        ],
-    ),
+    _role("view", VIEW, grows=True),
+    _role("edit", EDIT, grows=True),
+    _role("admin", ADMIN, grows=True),
     _role("system:discovery", [{"nonResourceURLs": [*PATHS, "/version", "/version/"], "verbs": ["get"]}]),
     _role("system:public-info-viewer", [{"nonResourceURLs": VERSION_PATHS, "verbs": ["get"]}]),
     _role(

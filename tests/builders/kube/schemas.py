@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
+from builders.kube.bounds import out_of_bounds
 from builders.kube.kinds import Kind
 from builders.kube.tools import schemas_folder
 
@@ -34,14 +35,14 @@ class Fault:
 
     Attributes:
         path: of the field, as ``spec.containers[0].image``.
-        kind: unknown field, wrong type, missing, or none of the values that there are.
+        kind: unknown field, wrong type, missing, none of the values that there are, or out of bounds.
         words: what the server says of it; for ``missing`` nothing.
         value: that was given.
         allowed: the values that there are.
     """
 
     path: str
-    kind: Literal["unknown", "type", "missing", "enum"]
+    kind: Literal["unknown", "type", "missing", "enum", "bounds"]
     words: str = ""
     value: Any = None
     allowed: tuple[str, ...] = ()
@@ -102,6 +103,8 @@ def faults(value: Any, schema: Schema, path: str = "", owner: str = "") -> Itera
         yield Fault(path, "type", words, value, (wanted,))
     elif "enum" in schema and value not in schema["enum"]:
         yield Fault(path, "enum", "", value, tuple(map(str, schema["enum"])))
+    elif words := out_of_bounds(value, schema):
+        yield Fault(path, "bounds", f"{path} in body {words}", value)
     elif wanted == "object" or "properties" in schema:
         yield from _object(value, schema, path, owner)
     elif wanted == "array":

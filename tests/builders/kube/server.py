@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from builders.kube.answers import answer, writer_of
-from builders.kube.calls import Call, User, call_of, decoded
+from builders.kube.calls import Call, User, call_of, decoded, read_query
 from builders.kube.cluster import Cluster
 from builders.kube.discovery import discovered
 from builders.kube.faults import Dropped
@@ -22,7 +22,6 @@ from builders.kube.subresources import asked, subresource
 from builders.kube.tables import is_wanted, table
 from builders.kube.watching import Watch
 
-YES = ("true", "1", "True")
 OPEN_PATHS = ("/version", "/healthz", "/livez", "/readyz")
 WRITES = ("create", "update", "patch", "delete", "deletecollection")
 
@@ -35,6 +34,7 @@ class Server:
         self.bookmark_seconds = 60.0
         self.watches: set[Watch] = set()
         self.audit: list[Call] = []
+        self.crashes: list[Exception] = []
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """One request, whatever becomes of it."""
@@ -46,9 +46,12 @@ class Server:
             if request.transport:
                 request.transport.abort()
             return web.Response()
+        except Exception as error:
+            self.crashes.append(error)
+            raise
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        query = dict(request.query)
+        query = read_query(request.query)
         call = call_of("", request.method, request.path, query)
         access, headers = self.cluster.access, request.headers
         user = access.authenticated(headers.get("Authorization"))
@@ -161,7 +164,7 @@ def _options(query: Mapping[str, str]) -> Object:
     if "gracePeriodSeconds" in query:
         options["gracePeriodSeconds"] = int(query["gracePeriodSeconds"])
     if "orphanDependents" in query:
-        options["orphanDependents"] = query["orphanDependents"] in YES
+        options["orphanDependents"] = query["orphanDependents"] == "true"
     return options
 
 

@@ -4,9 +4,10 @@ publish, with every field that would be dropped refused."""
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from builders.kube.bounds import fill_defaults
 from builders.kube.kinds import Kind
 from builders.kube.schemas import OBJECT_META, Fault, Schema, definition_of, faults, without_nulls
-from builders.kube.status import Cause, bad_request, invalid, of_wrong_type, required, unsupported
+from builders.kube.status import Cause, bad_request, invalid, of_wrong_type, required, unsupported, wrong
 
 Object = dict[str, Any]
 Check = Callable[[Object], Iterable[Fault]]
@@ -43,6 +44,7 @@ class Validation:
         """
         item = _of_kind(kind, given)
         if kind.custom:
+            fill_defaults(item, self._custom[kind.api_version, kind.kind][0])
             found = [*faults(item["metadata"], METADATA, "metadata")]
             found += self._custom[kind.api_version, kind.kind][1](item)
         else:
@@ -53,9 +55,9 @@ class Validation:
         self.warnings = [fault.words for fault in unknown] if checking == "Warn" else []
         for fault in unknown:
             _remove(item, fault.path)
-        wrong = next((fault for fault in found if fault.kind == "type"), None)
-        if wrong and not (kind.custom and wrong.allowed):
-            raise _unreadable(kind, wrong.words)
+        untyped = next((fault for fault in found if fault.kind == "type"), None)
+        if untyped and not (kind.custom and untyped.allowed):
+            raise _unreadable(kind, untyped.words)
         apart = ("unknown",) if whole else ("unknown", "missing")
         causes = [_cause(fault) for fault in found if fault.kind not in apart]
         if causes:
@@ -91,6 +93,8 @@ def _unreadable(kind: Kind, words: str, name: str = "") -> Exception:
 def _cause(fault: Fault) -> Cause:
     if fault.kind == "missing":
         return required(fault.path)
+    if fault.kind == "bounds":
+        return wrong(fault.path, fault.value, fault.words)
     if fault.kind == "enum":
         return unsupported(fault.path, fault.value, fault.allowed)
     return of_wrong_type(fault.path, fault.value, fault.allowed[0])

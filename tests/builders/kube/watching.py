@@ -26,7 +26,7 @@ class Watch:
         self.cut: Literal["", "ended", "dropped"] = ""
         self._waiting: deque[bytes] = deque()
         self._woken = asyncio.Event()
-        self.bookmarks = call.query.get("allowWatchBookmarks") in ("true", "1", "True")
+        self.bookmarks = call.query.get("allowWatchBookmarks") == "true"
         self._stop = lambda: None
         self._version = store.version
 
@@ -85,11 +85,11 @@ class Watch:
         """
         query = self.call.query
         since = query.get("resourceVersion", "")
-        whole = query.get("sendInitialEvents") in ("true", "1")
+        whole = query.get("sendInitialEvents") == "true"
         if since in ("", "0") or whole:
             for item in self.store.all(self.kind.resource):
                 if self.chosen.matches(item):
-                    self._say("ADDED", encode(item))
+                    self._say("ADDED", encode(self.kind.in_version(item)))
             if whole and self.bookmarks:
                 self._say("BOOKMARK", encode(self._mark(self.store.version, INITIAL_END)))
         else:
@@ -105,17 +105,22 @@ class Watch:
     def _seen(self, change: Change) -> Iterator[tuple[str, bytes]]:
         """A change as it is to one who sees what is selected only."""
         if self.chosen.everything:
-            yield change.type, change.encoded
+            yield change.type, self._encoded(change)
             return
         now = change.type != "DELETED" and self.chosen.matches(change.item)
         before = change.before is not None and self.chosen.matches(change.before)
         if now:
-            yield ("MODIFIED" if before else "ADDED"), change.encoded
+            yield ("MODIFIED" if before else "ADDED"), self._encoded(change)
         elif before and change.type == "DELETED":
-            yield "DELETED", change.encoded
+            yield "DELETED", self._encoded(change)
         elif before and change.before:
             metadata = {**change.before["metadata"], "resourceVersion": str(change.version)}
-            yield "DELETED", encode({**change.before, "metadata": metadata})
+            yield "DELETED", encode(self.kind.in_version({**change.before, "metadata": metadata}))
+
+    def _encoded(self, change: Change) -> bytes:
+        """The object, encoded once for all who watch this version."""
+        same = change.item["apiVersion"] == self.kind.api_version
+        return change.encoded if same else encode(self.kind.in_version(change.item))
 
     def _say(self, kind: str, data: bytes) -> None:
         self._waiting.append(line(kind, data))
