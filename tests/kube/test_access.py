@@ -86,6 +86,8 @@ def test_review_answers_what_the_server_does(runner: client.ApiClient) -> None:
     assert not may("list", "pods", "kube-system")
     assert not may("list", "pods", "")
     assert not may("delete", "pods")
+    assert not may("create", "jobs")
+    assert not may("list", "pods", group="metrics.k8s.io")
     rules = reviews.create_self_subject_rules_review({"spec": {"namespace": "default"}}).status.resource_rules
     assert ["get", "list", "watch"] in [one.verbs for one in rules if one.resources == ["pods"]]
 

@@ -80,6 +80,31 @@ def test_foreground_waits_for_dependents_that_block(
     assert not names(core)
 
 
+def test_foreground_waits_for_none_that_does_not_block(
+    api: KubernetesApi, core: client.CoreV1Api, batch: client.BatchV1Api
+) -> None:
+    made = batch.create_namespaced_job("default", job("train"))
+    held = owned(pod("held"), made)
+    held["metadata"]["finalizers"] = ["mashbill.dev/hold"]
+    core.create_namespaced_pod("default", held)
+    batch.delete_namespaced_job("train", "default", propagation_policy="Foreground")
+    until(lambda: api.get("jobs.batch", "train", "default") is None)
+    assert core.read_namespaced_pod("held", "default").metadata.deletion_timestamp
+
+
+def test_foreground_leaves_what_another_owner_has(
+    api: KubernetesApi, core: client.CoreV1Api, batch: client.BatchV1Api
+) -> None:
+    one, two = (batch.create_namespaced_job("default", job(name)) for name in ("one", "two"))
+    shared = owned(pod("p"), one, blockOwnerDeletion=True)
+    shared["metadata"]["ownerReferences"] += owned(pod("p"), two)["metadata"]["ownerReferences"]
+    core.create_namespaced_pod("default", shared)
+    batch.delete_namespaced_job("one", "default", propagation_policy="Foreground")
+    until(lambda: api.get("jobs.batch", "one", "default") is None)
+    left = core.read_namespaced_pod("p", "default").metadata
+    assert ([r.name for r in left.owner_references], left.deletion_timestamp) == (["two"], None)
+
+
 def test_dependents_of_dependents_go_too(api: KubernetesApi, custom: client.CustomObjectsApi) -> None:
     clients = client_of(api)
     batch, core = client.BatchV1Api(clients), client.CoreV1Api(clients)

@@ -170,6 +170,8 @@ def test_same_value_is_owned_by_both_and_goes_with_the_last(api: KubernetesApi) 
 def test_who_updates_a_field_manages_it(api: KubernetesApi, core: client.CoreV1Api) -> None:
     apply(api, MAPS, config_map("c", a="1", b="2"), "lab")
     core.patch_namespaced_config_map("c", "default", {"data": {"a": "5"}}, field_manager="hand")
+    read = api.get("configmaps", "c", "default")
+    assert managed(read) == {"lab": {"f:data": {"f:b": {}}}, "hand": {"f:data": {"f:a": {}}}}
     with pytest.raises(client.ApiException) as refused:
         apply(api, MAPS, config_map("c", a="1", b="2"), "lab")
     assert 'conflict with "hand" using v1: .data.a' in json.loads(refused.value.body)["message"]

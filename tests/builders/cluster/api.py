@@ -108,6 +108,8 @@ class Api:
                 for happened, thing in self._changes(KINDS[kind], version, stopped):
                     told(kind, happened, thing)
             except ApiException as error:
+                if error.status == 404:
+                    told(kind, "ALL", [])
                 stopped.wait(0.5 if error.status == 404 else 0.05)
             except (HTTPError, OSError, ValueError):
                 stopped.wait(0.05)

@@ -166,7 +166,7 @@ class Control:
         jobset = self.store.of("JobSet").get(key)
         if jobset and (controller_of(jobset) or {}).get("uid") != uid_of(train):
             jobset = None
-        runtime = self.store.of(kind).get(where)
+        runtime = self.store.of(kind).get(where) or self.api.get(kind, where)
         address = self.statuses.address(key)
         return trainjobs.reconcile(train, runtime, jobset, pace=self.pace, address=address)
 

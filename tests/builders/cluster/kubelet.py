@@ -15,7 +15,7 @@ from builders.cluster.environment import ConfigError, Read, command_of, environm
 from builders.cluster.images import Image, PullError, pulled, refusal
 from builders.cluster.job_accounts import terminal
 from builders.cluster.kinds import Key, Object, key_of, leaving, uid_of
-from builders.cluster.listening import listening_alone
+from builders.cluster.listening import FOLDER, listening_alone
 from builders.cluster.names import Addresses, host_name
 from builders.cluster.pace import Pace
 from builders.cluster.quantities import memory_limit
@@ -291,7 +291,7 @@ class Kubelet:
         hosts.write_text(self.hosts(pod, run))
         work = run.folder / "disk" / spec["name"]
         work.mkdir(parents=True, exist_ok=True)
-        visible = (*image.folders, run.folder)
+        visible = (*image.folders, FOLDER.resolve(), run.folder)
         closed = bool((spec.get("securityContext") or {}).get("readOnlyRootFilesystem"))
         sandbox = Sandbox(run.folder / "root", hosts, host_name(pod), mounts, visible, closed)
         container.start(sandbox, words, own, spec.get("workingDir") or str(work))

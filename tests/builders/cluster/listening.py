@@ -14,7 +14,8 @@ from pathlib import Path
 
 from builders.checkout import ROOT
 
-FOLDER = ROOT / ".demo" / "tools"
+FOLDER = ROOT / ".demo" / "tools" / "listening"
+"""Where the library is, which pods have to see."""
 ADDRESS = "CLUSTER_POD_ADDRESS"
 SOURCE = """
 #define _GNU_SOURCE
@@ -74,4 +75,4 @@ def _library() -> Path | None:
             if subprocess.run(words, input=SOURCE.encode(), capture_output=True, check=False).returncode:
                 return None
             made.replace(library)
-    return library
+    return library.resolve()

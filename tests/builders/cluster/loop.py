@@ -116,6 +116,7 @@ class Loop:
         self._told: dict[str, tuple[Key, int]] = {}
         self._stopped = threading.Event()
         self._paused = False
+        self._unlisted = set(kinds)
         self._threads = [
             threading.Thread(target=api.follow, args=(kind, self._hear, self._stopped), daemon=True)
             for kind in kinds
@@ -160,15 +161,20 @@ class Loop:
             self._take_in()
             while self._due and self._due[0][0] <= time.monotonic():
                 self._marked[heapq.heappop(self._due)[2]] = None
-            for work in [] if self._paused else list(self._marked):
+            for work in [] if self._waits else list(self._marked):
                 self._marked.pop(work, None)
                 self._work(work)
+
+    @property
+    def _waits(self) -> bool:
+        """Whether nothing is to be done: it is paused, or does not know yet what there is."""
+        return self._paused or bool(self._unlisted)
 
     def _take_in(self) -> None:
         """Wait for news, and take in all that there is."""
         wait = max(self._due[0][0] - time.monotonic(), 0) if self._due else None
         try:
-            self._handle(*self._queue.get(timeout=0 if self._marked and not self._paused else wait))
+            self._handle(*self._queue.get(timeout=0 if self._marked and not self._waits else wait))
             while True:
                 self._handle(*self._queue.get_nowait())
         except queue.Empty:
@@ -184,6 +190,7 @@ class Loop:
         elif happened == "MARK":
             self._marked[thing] = None
         elif happened == "ALL":
+            self._unlisted.discard(kind)
             there = {uid_of(one) for one in thing}
             for one in self.store.all(kind):
                 if uid_of(one) not in there:

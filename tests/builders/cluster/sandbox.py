@@ -130,7 +130,7 @@ def _root(root: Path, mounts: Sequence[Mount], visible: Sequence[Path]) -> Itera
             yield f"mkdir -p {_inside(root, target.parent)} && touch {inside}"
         yield f"mount --bind {_q(mount.source)} {inside}"
         for folder in visible:
-            if folder != target and folder.is_relative_to(target):
+            if folder != target and folder.is_relative_to(target) and folder.exists():
                 place = _inside(root, folder)
                 yield f"mkdir -p {place} && mount --rbind {_q(folder)} {place}"
         if mount.read_only:
