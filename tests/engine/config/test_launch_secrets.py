@@ -59,4 +59,3 @@ def test_the_line_about_a_secret_does_not_hold_it(tmp_path: Path) -> None:
         load_config(path)
     assert "HF_TOKEN is a secret" in str(told.value)
     assert "hf_planted" not in str(told.value)
-    assert "\n" not in str(told.value)

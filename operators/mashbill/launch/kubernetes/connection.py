@@ -244,5 +244,6 @@ def _context(name: str | None) -> tuple[str, Object]:
 
 
 def _no_config(context: str | None, error: Exception) -> ConfigError:
-    what = f"{'no context' if context is None else context} can be used ({one_line(error, 120)})"
+    named = "no context can" if context is None else f"{context} can't"
+    what = f"{named} be used ({one_line(error, 120)})"
     return ConfigError("kubernetes.context", what, "set KUBECONFIG, or run kubectl config use-context")

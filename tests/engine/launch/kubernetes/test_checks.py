@@ -58,8 +58,9 @@ def rules_of(backend: str, *, needed_only: bool) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_all_is_well_where_everything_is_there(api: KubernetesApi, backend: str) -> None:
-    api.put(runtime())
+    api.put(runtime(), node("a", gpus=8, gpu="h100"))
     assert check(backend) == []
+    assert check(backend, gpus=8, kubernetes={"node_selector": {"gpu": "h100"}}) == []
     assert api.all("jobs.batch") == []
 
 

@@ -105,26 +105,40 @@ def test_states_that_are_the_same_are_told_once(api: KubernetesApi) -> None:
     handle = backend.submit(order())
     pod = pod_of(job_of(api, handle), status=running())
     placed_in(api, pod)
+    name = pod["metadata"]["name"]
 
     async def follow() -> list[JobState]:
-        states = backend.watch(handle)
-        seen = [await next_of(states, phase="running")]
+        states: list[JobState] = []
+
+        async def collect() -> None:
+            async for state in backend.watch(handle):
+                states.append(state)
+
+        collecting = asyncio.create_task(collect())
+        await until(lambda: bool(states))
+        follower = next(iter(following._FOLLOWERS[asyncio.get_running_loop()].values()))
         for number in range(5):
-            await away(told, api, "pods", pod["metadata"]["name"], {"message": f"again {number}"})
+            await away(told, api, "pods", name, {"message": f"again {number}"})
+            await until(lambda n=number: follower.pods.objects[name]["status"].get("message") == f"again {n}")
         await away(finish, api, handle)
-        return seen + await rest_of(states)
+        await collecting
+        return states
 
     assert [state.phase for state in asyncio.run(follow())] == ["running", "succeeded"]
 
 
-@pytest.mark.parametrize("break_it", ["drop", "end", "expire", "stop"])
+@pytest.mark.parametrize("break_it", ["drop", "end", "expire", "stop", "stop and forget"])
 def test_a_broken_watch_is_taken_up_again(api: KubernetesApi, break_it: str) -> None:
     backend = JobBackend()
     handle = backend.submit(order())
 
     def broken() -> None:
-        if break_it == "stop":
+        if break_it.startswith("stop"):
             api.stop()
+            if break_it == "stop and forget":
+                pod = pod_of(job_of(api, handle), rank=len(api.all("pods")))
+                api.put(pod | {"metadata": pod["metadata"] | {"uid": None, "creationTimestamp": None}})
+                api.compact()
             api.start()
         elif break_it == "expire":
             api.expire_watches()

@@ -16,6 +16,7 @@ from mashbill.launch.kubernetes import following, streams, waiting
 from mashbill.launch.kubernetes.cluster_jobs import ClusterJobs
 from mashbill.launch.kubernetes.job import JobBackend
 from mashbill.launch.kubernetes.jobset import JobSetBackend
+from mashbill.launch.kubernetes.rights import rights_of
 from mashbill.launch.kubernetes.trainjob import TrainJobBackend
 
 pytestmark = pytest.mark.slow
@@ -274,3 +275,46 @@ def test_a_job_that_runs_too_long_is_ended_and_not_tried_again(c: Cluster, backe
     last = followed(jobs, handle)[-1]
     assert last.phase == "failed"
     assert "deadline" in last.message.lower()
+
+
+FROM_WITHIN = """
+import asyncio
+from builders.orders import order
+from mashbill.launch.kubernetes.job import JobBackend
+backend = JobBackend()
+given = order(name="within", nodes=2, command=("python", "-c", "print('done')"))
+print(backend.check(given.takes))
+handle = backend.submit(given)
+print(handle.place["context"], handle.place["namespace"])
+async def last():
+    return [state async for state in backend.watch(handle)][-1]
+print(asyncio.run(last()).phase, repr(backend.logs(handle)))
+"""
+
+
+def test_a_pod_launches_jobs_by_its_own_identity_and_no_more_than_the_needed_rights(c: Cluster) -> None:
+    rules = [
+        {"apiGroups": [right.group], "resources": [right.resource], "verbs": list(right.verbs)}
+        for right in rights_of("job", needed_only=True)
+    ]
+    group = "rbac.authorization.k8s.io"
+    role = {"apiVersion": f"{group}/v1", "kind": "Role", "metadata": {"name": "launcher"}, "rules": rules}
+    binding = {
+        "apiVersion": f"{group}/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": "launcher"},
+        "roleRef": {"apiGroup": group, "kind": "Role", "name": "launcher"},
+        "subjects": [{"kind": "ServiceAccount", "name": "launcher", "namespace": "default"}],
+    }
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "launcher"}}
+    for made in (account, role, binding):
+        c.server.put(made | {"metadata": {**made["metadata"], "namespace": "default"}})
+    container = {
+        "name": "airflow",
+        "image": "registry.example/mashbill:0.2",
+        "command": ["python", "-c", FROM_WITHIN],
+    }
+    spec = {"serviceAccountName": "launcher", "restartPolicy": "Never", "containers": [container]}
+    c.create({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "worker"}, "spec": spec})
+    c.wait_for("Pod", "worker", lambda pod: pod["status"].get("phase") in ("Succeeded", "Failed"))
+    assert c.log("worker").splitlines() == ["[]", "in-cluster default", "succeeded 'done\\n'"]

@@ -162,6 +162,8 @@ def test_a_key_that_kubernetes_does_not_know_is_refused(api: KubernetesApi, tmp_
     template.write_text(yaml.safe_dump({"spec": {"imagined": 1}}))
     with pytest.raises(ConfigError, match=r'unknown field "spec.template.spec.imagined"'):
         JobBackend().submit(order(kubernetes={"template": str(template)}))
+    asked = [call.query.get("fieldValidation") for call in api.audit if call.verb == "create"]
+    assert asked == ["Strict"]
 
 
 def test_a_namespace_that_is_not_there_is_named(api: KubernetesApi, backend: ClusterJobs) -> None:
