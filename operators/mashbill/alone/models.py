@@ -1,7 +1,7 @@
 """Models alone: token shards and a mixture of others in place of the stages before."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ UNKNOWN = Prediction(loss=math.nan, interval=(math.nan, math.nan))
 def for_train(given: Given) -> Ready:
     """What train reads: token shards, a mixture, no schedule, and a gate that is open."""
     config, tokens = config_of_shards(given)
-    choice = _choice(given, config, TokenStore(tokens))
+    choice = choice_of(given, config, TokenStore(tokens).domains)
     followed = ScheduleChoice.stays(Choice.read(choice).mixture, "the mixture is given")
     gate = Decision(decision="train", reason="the mixture is given", gain=0.0, gain_interval=(0.0, 0.0))
     inputs = {
@@ -40,7 +40,7 @@ def for_train(given: Given) -> Ready:
 def for_forecast(given: Given) -> Ready:
     """What forecast reads: token shards and a mixture."""
     config, tokens = config_of_shards(given)
-    return Ready(config, {"tokenize": tokens, "mix": _choice(given, config, TokenStore(tokens))})
+    return Ready(config, {"tokenize": tokens, "mix": choice_of(given, config, TokenStore(tokens).domains)})
 
 
 def for_evaluate(given: Given) -> Ready:
@@ -62,16 +62,16 @@ def for_evaluate(given: Given) -> Ready:
     return Ready(config, inputs)
 
 
-def _choice(given: Given, config: PipelineConfig, store: TokenStore) -> Artifact:
+def choice_of(given: Given, config: PipelineConfig, domains: Sequence[str]) -> Artifact:
     """The mixture: ChooseMixture's choice as it is, or one that is given, of all domains of the shards."""
     value = given.values["mixture"]
     made = given.published(value, config) if isinstance(value, str) else None
     chosen = made is not None and made.has(Choice.FILE)
     mixture = Choice.read(made).mixture if made and chosen else mixture_of(given, config)
-    refuse_strangers(given, "mixture", list(mixture), known=store.domains, whose="the shards")
-    if made and chosen and set(mixture) == set(store.domains):
+    refuse_strangers(given, "mixture", list(mixture), known=domains, whose="the shards")
+    if made and chosen and set(mixture) == set(domains):
         return referring(config, "mix", made)
-    whole = {domain: mixture.get(domain, 0.0) for domain in store.domains}
+    whole = {domain: mixture.get(domain, 0.0) for domain in domains}
     return stand_in(config, "mix", list(whole.items()), write=_writing(_plain(whole)))
 
 

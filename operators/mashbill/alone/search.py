@@ -82,7 +82,7 @@ def for_mix(given: Given) -> Ready:
     inputs = _for_fit(config, runs, amounts / amounts.sum())
     fit = StageJob(STAGES["fit"], config, inputs).run()
     others = stand_in(config, "baselines", "none", write=_write_no_baselines)
-    tokens = _counted(config, dict(zip(domains, amounts.tolist(), strict=True)))
+    tokens = counted(config, dict(zip(domains, amounts.tolist(), strict=True)))
     plan_and_sweep = {name: inputs[name] for name in ("plan", "sweep")}
     return Ready(config, {**plan_and_sweep, "tokenize": tokens, "fit": fit, "baselines": others})
 
@@ -129,10 +129,10 @@ def config_of_shards(given: Given) -> tuple[PipelineConfig, Artifact]:
 def _amounts(given: Given) -> tuple[PipelineConfig, Mapping[str, float], Artifact]:
     available = amounts_of(given, given.ground)
     config = given.config(named(tuple(available), ()))
-    return config, available, _counted(config, available)
+    return config, available, counted(config, available)
 
 
-def _counted(config: PipelineConfig, available: Mapping[str, float]) -> Artifact:
+def counted(config: PipelineConfig, available: Mapping[str, float]) -> Artifact:
     """Token shards of which the amounts alone are known."""
 
     def write(folder: Path) -> Counts:

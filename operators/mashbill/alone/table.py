@@ -63,6 +63,13 @@ MIXTURE = Input(
     str | dict[str, float],
     "The mixture: weights by domain, a CSV or JSON file of them, or the address of what ChooseMixture wrote.",
 )
+TRAJECTORIES = Input(
+    "trajectories",
+    str,
+    "Losses of the runs on the way: a CSV with columns index, tokens and one a set, or the address of what "
+    "SweepProxies wrote. Without it those that lie beside the mixtures.",
+    required=False,
+)
 CHOICE = Input("mixture", str, "Address of what ChooseMixture wrote.")
 MODELS = Input(
     "models",
@@ -170,6 +177,18 @@ _MIXTURE = (
         f"{OF_MIXTURES}:for_mix",
         sections=("mix",),
         settings={"tokens": "training.tokens", "max_epochs": "training.max_epochs", **REGRESSION},
+    ),
+    Row(
+        "schedule",
+        (MIXTURES, TRAJECTORIES, AVAILABLE, MIXTURE),
+        "mashbill.alone.schedules:for_schedule",
+        sections=("schedule",),
+        settings={
+            **TARGET,
+            **{name: f"mix.{name}" for name in ("floors", "ceilings", "interval")},
+            "tokens": "training.tokens",
+            "max_epochs": "training.max_epochs",
+        },
     ),
     Row(
         "validate",

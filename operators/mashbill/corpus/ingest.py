@@ -96,7 +96,7 @@ def taken_of(
     run.progress(0.0, f"reading {len(pieces):,} pieces")
     taken = _everywhere(run, partial(take_piece, job), pieces, upto=0.8)
     for piece, found in zip(pieces, taken, strict=True):
-        accounts[piece.of].take(piece, found)
+        accounts[piece.of].take(piece, found.model_copy(deep=True))  # it adds up in what it takes
     return taken, accounts
 
 

@@ -123,7 +123,21 @@ class ChooseMixture(StageOperator):
 
 
 class ScheduleMixture(StageOperator):
-    """Choose a mixture for each phase of the final run, or say that one is as good."""
+    """Choose a mixture for each phase of the final run, or say that one is as good.
+
+    Example:
+        ScheduleMixture(
+            task_id="schedule",
+            mixtures="runs/schedules.csv",
+            trajectories="runs/trajectories.csv",
+            available="tokens.csv",
+            mixture="{{ ti.xcom_pull('mix') }}",
+            target={"papers": 1.0},
+            phases=2,
+            tokens=25e9,
+            output="runs/schedule",
+        )
+    """
 
     stage = "schedule"
 

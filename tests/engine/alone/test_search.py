@@ -9,8 +9,9 @@ import pytest
 
 from builders.alone import Lake, lines_of, run_alone, texts
 from builders.checkout import ROOT
+from builders.phased_law import write_tables
 from mashbill.errors import MashbillError
-from mashbill.mixtures import Choice, MixtureTable, SweepRuns
+from mashbill.mixtures import Choice, MixtureTable, ScheduleChoice, SweepRuns
 from mashbill.regression.tables import fit_tables
 
 TARGET = {"web": 0.5, "papers": 0.5}
@@ -206,3 +207,25 @@ def test_bad_tables_get_one_line_before_work(case: str, tmp_path: Path) -> None:
     assert words in said
     assert "\n" not in said
     assert lake.names("mix/") == []
+
+
+@pytest.mark.slow
+def test_a_schedule_is_chosen_from_tables_of_runs_on_the_way(tmp_path: Path) -> None:
+    schedules, trajectories = write_tables(tmp_path, order=True)
+    made = run_alone(
+        "schedule",
+        mixtures=str(schedules),
+        trajectories=str(trajectories),
+        available={"scarce": 75_000, "plenty": 1e6, "other": 1e6},
+        mixture={"scarce": 0.3, "plenty": 0.4, "other": 0.3},
+        target={"scarce": 1.0},
+        phases=2,
+        tokens=1_000_000,
+        max_epochs=4,
+        output=str(tmp_path / "schedule"),
+    )
+    found = ScheduleChoice.read(made)
+    assert found.taken
+    chosen = found.followed
+    assert chosen.mean["scarce"] <= 0.3 + 1e-6
+    assert chosen.weights[1, 0] > chosen.weights[0, 0] + 0.1  # where the last phase counts most
