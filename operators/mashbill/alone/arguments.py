@@ -18,7 +18,6 @@ from pydantic_core import ErrorDetails
 
 from mashbill.alone.row import Row
 from mashbill.config import CorpusConfig, PipelineConfig, Source
-from mashbill.config.launch import LaunchConfig
 from mashbill.config.section import Settings
 from mashbill.config.wrong import settings_errors
 from mashbill.errors import ConfigError, Problems
@@ -31,7 +30,6 @@ OF_SOURCES = "source"
 """Section that arguments of how files are read belong to: those of every source."""
 EVERYWHERE = ("root", "scratch", "scratch_bytes", "seed", "workers", "engine")
 """Settings outside the stages' sections that every stage takes."""
-LAUNCH = "Where the stage runs; without it on this machine."
 DOCUMENTS = ("documents", "references", "evaluations")
 CORPUS = ("domains", "references", "evaluations")
 """Inputs of documents, and the fields of the corpus that they are."""
@@ -274,7 +272,6 @@ def _arguments(row: Row) -> Iterator[Argument]:
                 yield _as_argument(name, f"{OF_SOURCES}.{name}", read_by)
     for name in EVERYWHERE:
         yield _setting(name, name)
-    yield Argument("launch", LaunchConfig, LAUNCH, f"launch.{row.stage}")
 
 
 def _setting(name: str, setting: str) -> Argument:
