@@ -122,6 +122,7 @@ CODES = {"operator": "In", "values": [0]}
         (broken(completionMode="Indexed", parallelism=2), ("FieldValueRequired", "spec.completions")),
         (broken(completionMode="Odd"), ("FieldValueNotSupported", "spec.completionMode")),
         (broken(template={}), ("FieldValueRequired", "spec.template.spec.containers")),
+        ({**job("train"), "spec": {}}, ("FieldValueRequired", "spec.template")),
         (with_pod(**ALWAYS), ("FieldValueRequired", "spec.template.spec.restartPolicy")),
         (with_pod(containers=TWICE), ("FieldValueDuplicate", "spec.template.spec.containers[1].name")),
         (
@@ -174,6 +175,7 @@ def test_invalid_names_labels_and_owners_are_refused(
     owned = pod("p")
     owned["metadata"]["ownerReferences"] = [{"apiVersion": "v1", "kind": "Pod", "name": "a", "uid": ""}]
     assert causes(core.create_namespaced_pod, "default", owned)[0][1] == "metadata.ownerReferences[0].uid"
+    assert "must be no more than 63 bytes" in refusal(core.create_namespaced_pod, "default", labelled)[2]
     found = causes(batch.create_namespaced_job, "default", job("a" * 64))
     assert ("FieldValueInvalid", "spec.template.labels") in found
 
