@@ -5,6 +5,7 @@ those dependents that block it, background deletion takes them after their owner
 """
 
 import asyncio
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -108,7 +109,7 @@ class Deletion:
             if self.store.owned_by(uid):
                 self._later(lambda: self._collect_dependents(uid))
             for reference in metadata.get("ownerReferences") or []:
-                self._later(lambda uid=reference["uid"]: self._wake_owner(uid))
+                self._later(functools.partial(self._wake_owner, reference["uid"]))
         elif change.resource == "namespaces" and "deletionTimestamp" in metadata:
             self._later(lambda: self._empty_namespace(metadata["name"]))
         elif "deletionTimestamp" in metadata:

@@ -142,9 +142,9 @@ class Server:
         watch = Watch(self.cluster.store, kind, self._chosen(kind, call), call)
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         response.enable_chunked_encoding()
-        await response.prepare(request)
         self.watches.add(watch)
         try:
+            await response.prepare(request)
             async for lines in watch.lines(self.bookmark_seconds):
                 await response.write(lines)
             if watch.cut == "dropped":
