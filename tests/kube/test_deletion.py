@@ -209,6 +209,12 @@ def test_namespace_goes_when_it_is_empty_and_takes_in_nothing_new(
     until(lambda: api.get("namespaces", "lab") is None)
 
 
+@pytest.mark.parametrize("name", ["default", "kube-system"])
+def test_lasting_namespace_is_not_deleted(core: client.CoreV1Api, name: str) -> None:
+    words = f'namespaces "{name}" is forbidden: this namespace may not be deleted'
+    assert refusal(core.delete_namespace, name) == (403, "Forbidden", words)
+
+
 def test_collection_is_deleted_by_its_selector(core: client.CoreV1Api) -> None:
     for name in ("a", "b", "c"):
         made = pod(name)

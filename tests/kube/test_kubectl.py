@@ -223,6 +223,43 @@ def test_what_is_made_by_hand_is_read_back(api: KubernetesApi) -> None:
     assert "not found" in refused(api, "get", "namespace", "lab")
 
 
+def test_what_kubectl_makes_of_its_arguments_is_read(api: KubernetesApi) -> None:
+    told(api, "create", "job", "train", "--image=lab:1", "--", "python", "-m", "mashbill")
+    spec = api.get("jobs.batch", "train", "default")["spec"]["template"]["spec"]
+    assert (spec["restartPolicy"], spec["containers"][0]["command"]) == (
+        "Never",
+        ["python", "-m", "mashbill"],
+    )
+    told(api, "create", "deployment", "web", "--image=lab:1", "--replicas=3", "--port=80")
+    spec = api.get("deployments.apps", "web", "default")["spec"]
+    assert (spec["replicas"], spec["selector"]) == (3, {"matchLabels": {"app": "web"}})
+    assert spec["template"]["spec"]["containers"][0]["ports"] == [{"containerPort": 80, "protocol": "TCP"}]
+    told(api, "scale", "deployment", "web", "--replicas=5")
+    assert api.get("deployments.apps", "web", "default")["spec"]["replicas"] == 5
+    told(api, "create", "service", "clusterip", "web", "--tcp=80:8080")
+    assert api.get("services", "web", "default")["spec"]["ports"][0]["targetPort"] == 8080
+    told(api, "create", "quota", "lab", "--hard=pods=2,requests.memory=3Gi")
+    hard = api.get("resourcequotas", "lab", "default")["spec"]["hard"]
+    assert hard == {"pods": "2", "requests.memory": "3Gi"}
+    told(api, "create", "priorityclass", "high", "--value=1000", "--description=first")
+    assert api.get("priorityclasses.scheduling.k8s.io", "high")["value"] == 1000
+    words = refused(api, "create", "ingress", "x", "--rule=a.b/c=s:80")
+    assert "the body of the request was in an unknown format" in words
+
+
+def test_drained_node_has_no_pods_and_takes_none(api: KubernetesApi) -> None:
+    running(api)
+    words = refused(api, "drain", "n", "--timeout=1s", "--force")
+    assert 'error when waiting for pod "p" in namespace "default" to terminate' in words
+    there = api.get("pods", "p", "default")["metadata"]
+    assert there["deletionGracePeriodSeconds"] == 30
+    assert api.get("nodes", "n")["spec"]["unschedulable"] is True
+    told(api, "delete", "pod", "p", "--grace-period=0", "--force")
+    told(api, "drain", "n", "--timeout=10s")
+    told(api, "uncordon", "n")
+    assert not api.get("nodes", "n")["spec"].get("unschedulable")
+
+
 def test_delete_takes_what_the_job_owns(api: KubernetesApi) -> None:
     told(api, "create", "-f", "-", given=job("train"))
     owner = api.get("jobs.batch", "train", "default")["metadata"]

@@ -74,3 +74,19 @@ def test_node_that_does_not_answer_is_an_error_of_the_server(
     code, reason, message = refusal(core.read_namespaced_pod_log, "p", "default")
     assert (code, reason) == (500, "InternalError")
     assert message.startswith('Get "http://127.0.0.1:1/containerLogs/default/p/main"')
+
+
+def test_log_of_this_process_is_cut_as_asked(api: KubernetesApi, core: client.CoreV1Api) -> None:
+    place(api, 1)
+    uid = api.get("pods", "p", "default")["metadata"]["uid"]
+    api.logs.write(uid, "main", "one\ntwo\nthree")
+
+    def read(**more: object) -> bytes:
+        return core.read_namespaced_pod_log("p", "default", _preload_content=False, **more).data
+
+    assert read() == b"one\ntwo\nthree\n"
+    assert read(tail_lines=2) == b"two\nthree\n"
+    assert read(tail_lines=0) == b""
+    assert read(limit_bytes=5) == b"one\nt"
+    assert read(since_seconds=3600) == b"one\ntwo\nthree\n"
+    assert read(previous=True) == b""

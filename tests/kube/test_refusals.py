@@ -3,27 +3,14 @@
 import json
 import ssl
 import urllib.request
-from copy import deepcopy
 from typing import Any
 
 import pytest
 from kubernetes import client
 
 from builders.kube import KubernetesApi
-from builders.kube.clients import client_of, refusal
-from builders.kube.samples import job, jobset, pod, pod_spec
-
-JOBSETS = ("jobset.x-k8s.io", "v1alpha2", "default", "jobsets")
-
-
-def causes(call: Any, *arguments: Any) -> list[tuple[str, str]]:
-    """Reason and field of each cause of a 422."""
-    with pytest.raises(client.ApiException) as refused:
-        call(*arguments)
-    assert refused.value.status == 422, refused.value.body
-    return [
-        (cause["reason"], cause["field"]) for cause in json.loads(refused.value.body)["details"]["causes"]
-    ]
+from builders.kube.clients import causes, client_of, refusal
+from builders.kube.samples import job, pod, pod_spec
 
 
 def test_stale_update_is_a_conflict(batch: client.BatchV1Api) -> None:
@@ -36,13 +23,6 @@ def test_stale_update_is_a_conflict(batch: client.BatchV1Api) -> None:
         "your changes to the latest version and try again"
     )
     assert told == (409, "Conflict", words)
-
-
-def test_update_of_a_custom_resource_needs_its_version(custom: client.CustomObjectsApi) -> None:
-    made = custom.create_namespaced_custom_object(*JOBSETS, jobset("set"))
-    del made["metadata"]["resourceVersion"]
-    found = causes(custom.replace_namespaced_custom_object, *JOBSETS, "set", made)
-    assert found == [("FieldValueInvalid", "metadata.resourceVersion")]
 
 
 def test_another_objects_uid_is_a_conflict(core: client.CoreV1Api) -> None:
@@ -122,6 +102,7 @@ CODES = {"operator": "In", "values": [0]}
         (broken(completionMode="Indexed", parallelism=2), ("FieldValueRequired", "spec.completions")),
         (broken(completionMode="Odd"), ("FieldValueNotSupported", "spec.completionMode")),
         (broken(template={}), ("FieldValueRequired", "spec.template.spec.containers")),
+        ({**job("train"), "spec": {}}, ("FieldValueRequired", "spec.template")),
         (with_pod(**ALWAYS), ("FieldValueRequired", "spec.template.spec.restartPolicy")),
         (with_pod(containers=TWICE), ("FieldValueDuplicate", "spec.template.spec.containers[1].name")),
         (
@@ -174,6 +155,7 @@ def test_invalid_names_labels_and_owners_are_refused(
     owned = pod("p")
     owned["metadata"]["ownerReferences"] = [{"apiVersion": "v1", "kind": "Pod", "name": "a", "uid": ""}]
     assert causes(core.create_namespaced_pod, "default", owned)[0][1] == "metadata.ownerReferences[0].uid"
+    assert "must be no more than 63 bytes" in refusal(core.create_namespaced_pod, "default", labelled)[2]
     found = causes(batch.create_namespaced_job, "default", job("a" * 64))
     assert ("FieldValueInvalid", "spec.template.labels") in found
 
@@ -188,51 +170,6 @@ def test_wrong_type_is_no_object_of_its_kind(batch: client.BatchV1Api) -> None:
     code, _, message = refusal(batch.create_namespaced_job, "default", with_pod(containers=quantity))
     assert code == 400
     assert "quantities must match the regular expression" in message
-
-
-def test_custom_resource_of_a_wrong_type_names_what_it_must_be(custom: client.CustomObjectsApi) -> None:
-    given = jobset("set")
-    given["spec"]["replicatedJobs"][0]["replicas"] = "two"
-    found = causes(custom.create_namespaced_custom_object, *JOBSETS, given)
-    assert found[0][0] == "FieldValueTypeInvalid"
-
-
-def broken_jobset(**more: Any) -> dict[str, Any]:
-    return jobset("set", **more)
-
-
-@pytest.mark.parametrize(
-    ("given", "field"),
-    [
-        (
-            broken_jobset(successPolicy={"operator": "All", "targetReplicatedJobs": ["lost"]}),
-            "spec.successPolicy.targetReplicatedJobs[0]",
-        ),
-        (
-            broken_jobset(failurePolicy={"maxRestarts": 1, "restartStrategy": "Never"}),
-            "spec.failurePolicy.restartStrategy",
-        ),
-        (
-            broken_jobset(failurePolicy={"maxRestarts": 1, "rules": [{"name": "a", "action": "Retry"}]}),
-            "spec.failurePolicy.rules[0].action",
-        ),
-        (jobset("s" * 60), "spec.replicatedJobs[0].name"),
-    ],
-)
-def test_invalid_jobset_is_refused_at_the_field(
-    custom: client.CustomObjectsApi, given: dict[str, Any], field: str
-) -> None:
-    assert field in [f for _, f in causes(custom.create_namespaced_custom_object, *JOBSETS, given)]
-
-
-def test_replicated_jobs_are_fixed(custom: client.CustomObjectsApi) -> None:
-    made = custom.create_namespaced_custom_object(*JOBSETS, jobset("set"))
-    changed = deepcopy(made)
-    changed["spec"]["replicatedJobs"][0]["replicas"] = 3
-    found = causes(custom.replace_namespaced_custom_object, *JOBSETS, "set", changed)
-    assert found == [("FieldValueInvalid", "spec.replicatedJobs")]
-    made["spec"]["suspend"] = True
-    assert custom.replace_namespaced_custom_object(*JOBSETS, "set", made)["metadata"]["generation"] == 2
 
 
 def test_pods_change_in_few_fields_only(core: client.CoreV1Api) -> None:

@@ -31,6 +31,16 @@ def refusal(call: Any, *arguments: Any, **named: Any) -> tuple[int, str, str]:
     return refused.value.status, body["reason"], body["message"]
 
 
+def causes(call: Any, *arguments: Any) -> list[tuple[str, str]]:
+    """Reason and field of each cause of a 422."""
+    with pytest.raises(client.ApiException) as refused:
+        call(*arguments)
+    assert refused.value.status == 422, refused.value.body
+    return [
+        (cause["reason"], cause["field"]) for cause in json.loads(refused.value.body)["details"]["causes"]
+    ]
+
+
 def kubectl(
     api: KubernetesApi, *arguments: str, given: Object | str | None = None, config: Any = None
 ) -> subprocess.CompletedProcess[str]:

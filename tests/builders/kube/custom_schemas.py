@@ -20,7 +20,7 @@ def any_object() -> Schema:
     return {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 
 
-def of(required: tuple[str, ...] = (), **properties: Schema) -> Schema:
+def of(required: tuple[str, ...] = (), /, **properties: Schema) -> Schema:
     """An object of these properties and no others."""
     schema: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
     return {**schema, "required": list(required)} if required else schema

@@ -5,16 +5,18 @@ those dependents that block it, background deletion takes them after their owner
 """
 
 import asyncio
+import functools
 from collections.abc import Callable
 from typing import Any
 
 from builders.kube.kinds import Kind, Kinds
 from builders.kube.metadata import after
-from builders.kube.status import ApiError, bad_request, conflict, success
+from builders.kube.status import ApiError, bad_request, conflict, forbidden, success
 from builders.kube.store import Change, Object, Store
 
 FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
 POLICIES = {"Foreground": FOREGROUND, "Orphan": ORPHAN, "Background": ""}
+LASTING = ("default", "kube-system", "kube-public")
 KEPT_BY_DEFAULT = frozenset({"jobs.batch"})
 """Kinds whose dependents stay unless the request says otherwise."""
 ORPHANS_WARNING = (
@@ -57,14 +59,17 @@ class Deletion:
         Raises:
             ApiError: 400 or 409.
         """
+        name = item["metadata"]["name"]
+        if kind.resource == "namespaces" and name in LASTING:
+            raise forbidden(name, "", "namespaces", "this namespace may not be deleted")
         _preconditions(kind, item, options.get("preconditions") or {})
         policy = _policy(kind, item, options)
         grace = _grace(kind, item, options)
         finalizers = [
             name for name in item["metadata"].get("finalizers") or [] if name not in (FOREGROUND, ORPHAN)
         ]
-        if name := POLICIES[policy]:
-            finalizers = [*finalizers, name]
+        if finalizer := POLICIES[policy]:
+            finalizers = [*finalizers, finalizer]
         metadata = {**item["metadata"], "finalizers": finalizers}
         first = "deletionTimestamp" not in metadata
         if first or grace < metadata.get("deletionGracePeriodSeconds", 0):
@@ -104,7 +109,7 @@ class Deletion:
             if self.store.owned_by(uid):
                 self._later(lambda: self._collect_dependents(uid))
             for reference in metadata.get("ownerReferences") or []:
-                self._later(lambda uid=reference["uid"]: self._wake_owner(uid))
+                self._later(functools.partial(self._wake_owner, reference["uid"]))
         elif change.resource == "namespaces" and "deletionTimestamp" in metadata:
             self._later(lambda: self._empty_namespace(metadata["name"]))
         elif "deletionTimestamp" in metadata:

@@ -66,11 +66,10 @@ def _page(store: Store, kind: Kind, chosen: Selector, token: str) -> tuple[int, 
     if token in store.pages:
         return store.pages[token]
     if moment >= 0:
-        error = ApiError(410, "Expired", TOO_OLD)
-        error.metadata = {
-            "continue": base64.b64encode(json.dumps({"rv": -1, "start": start}).encode()).decode()
-        }
-        raise error
+        gone = ApiError(410, "Expired", TOO_OLD)
+        going_on = json.dumps({"rv": -1, "start": start}).encode()
+        gone.metadata = {"continue": base64.b64encode(going_on).decode()}
+        raise gone
     there = [item for item in store.all(kind.resource) if chosen.matches(item) and key_of(item) > start]
     return store.version, there
 

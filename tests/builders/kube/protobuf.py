@@ -1,114 +1,28 @@
 """Bodies in Kubernetes' protobuf, which kubectl and helm send of some built-in kinds.
 
-Only messages that they are seen to send are known here; of another kind the server says 415, as it would of a
-custom resource.
+Of a kind that is not known here, or with a field that is not, the server says 415, as it would of a custom
+resource: nothing is dropped.
 """
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from builders.kube.status import bad_request
+from builders.kube.messages import (
+    BYTES_MAP,
+    IGNORED,
+    KINDS,
+    MESSAGES,
+    NUMBER,
+    PORT,
+    QUANTITY_MAP,
+    STRING_MAP,
+    TIME,
+    Field,
+)
+from builders.kube.status import ApiError, bad_request
 
 MAGIC = b"k8s\x00"
-TIME = "Time"
-STRING_MAP, BYTES_MAP = "map of strings", "map of bytes"
-Field = tuple[str, str]
-"""Name in JSON, and type; ``[]`` before the type of what there may be several of."""
-MESSAGES: dict[str, dict[int, Field]] = {
-    "TypeMeta": {1: ("apiVersion", "string"), 2: ("kind", "string")},
-    "ObjectMeta": {
-        1: ("name", "string"),
-        2: ("generateName", "string"),
-        3: ("namespace", "string"),
-        5: ("uid", "string"),
-        6: ("resourceVersion", "string"),
-        7: ("generation", "int"),
-        8: ("creationTimestamp", TIME),
-        9: ("deletionTimestamp", TIME),
-        10: ("deletionGracePeriodSeconds", "int"),
-        11: ("labels", STRING_MAP),
-        12: ("annotations", STRING_MAP),
-        13: ("ownerReferences", "[]OwnerReference"),
-        14: ("finalizers", "[]string"),
-    },
-    "OwnerReference": {
-        1: ("kind", "string"),
-        3: ("name", "string"),
-        4: ("uid", "string"),
-        5: ("apiVersion", "string"),
-        6: ("controller", "bool"),
-        7: ("blockOwnerDeletion", "bool"),
-    },
-    "ResourceAttributes": {
-        number: (name, "string")
-        for number, name in enumerate(
-            ("namespace", "verb", "group", "version", "resource", "subresource", "name"), 1
-        )
-    },
-    "NonResourceAttributes": {1: ("path", "string"), 2: ("verb", "string")},
-    "AccessSpec": {
-        1: ("resourceAttributes", "ResourceAttributes"),
-        2: ("nonResourceAttributes", "NonResourceAttributes"),
-        3: ("user", "string"),
-        4: ("groups", "[]string"),
-    },
-    "RulesSpec": {1: ("namespace", "string")},
-    "TokenRequestSpec": {1: ("audiences", "[]string"), 4: ("expirationSeconds", "int")},
-    "TokenReviewSpec": {1: ("token", "string"), 2: ("audiences", "[]string")},
-    "DeleteOptions": {
-        1: ("gracePeriodSeconds", "int"),
-        2: ("preconditions", "Preconditions"),
-        3: ("orphanDependents", "bool"),
-        4: ("propagationPolicy", "string"),
-        5: ("dryRun", "[]string"),
-    },
-    "Preconditions": {1: ("uid", "string"), 2: ("resourceVersion", "string")},
-    "NamespaceSpec": {1: ("finalizers", "[]string")},
-    "PolicyRule": {
-        number: (name, "[]string")
-        for number, name in enumerate(
-            ("verbs", "apiGroups", "resources", "resourceNames", "nonResourceURLs"), 1
-        )
-    },
-    "Subject": {
-        number: (name, "string") for number, name in enumerate(("kind", "apiGroup", "name", "namespace"), 1)
-    },
-    "RoleRef": {number: (name, "string") for number, name in enumerate(("apiGroup", "kind", "name"), 1)},
-    "ScaleSpec": {1: ("replicas", "int")},
-    "LocalObjectReference": {1: ("name", "string")},
-}
-_REVIEW = {2: ("spec", "AccessSpec")}
-_ROLE = {2: ("rules", "[]PolicyRule")}
-_BINDING = {2: ("subjects", "[]Subject"), 3: ("roleRef", "RoleRef")}
-KINDS: dict[str, dict[int, Field]] = {
-    "SelfSubjectAccessReview": _REVIEW,
-    "SubjectAccessReview": _REVIEW,
-    "LocalSubjectAccessReview": _REVIEW,
-    "SelfSubjectRulesReview": {2: ("spec", "RulesSpec")},
-    "SelfSubjectReview": {},
-    "TokenRequest": {2: ("spec", "TokenRequestSpec")},
-    "TokenReview": {2: ("spec", "TokenReviewSpec")},
-    "Eviction": {2: ("deleteOptions", "DeleteOptions")},
-    "Scale": {2: ("spec", "ScaleSpec")},
-    "Namespace": {2: ("spec", "NamespaceSpec")},
-    "ConfigMap": {2: ("data", STRING_MAP), 3: ("binaryData", BYTES_MAP), 4: ("immutable", "bool")},
-    "Secret": {
-        2: ("data", BYTES_MAP),
-        3: ("type", "string"),
-        4: ("stringData", STRING_MAP),
-        5: ("immutable", "bool"),
-    },
-    "ServiceAccount": {
-        3: ("imagePullSecrets", "[]LocalObjectReference"),
-        4: ("automountServiceAccountToken", "bool"),
-    },
-    "Role": _ROLE,
-    "ClusterRole": _ROLE,
-    "RoleBinding": _BINDING,
-    "ClusterRoleBinding": _BINDING,
-}
-"""Fields of kinds beside ``metadata``, which is always the first."""
 
 
 def object_of(body: bytes) -> dict[str, Any] | None:
@@ -129,18 +43,23 @@ def object_of(body: bytes) -> dict[str, Any] | None:
         return {**told, **_message(raw, MESSAGES["DeleteOptions"])}
     if kind not in KINDS:
         return None
-    return {**told, **_message(raw, {1: ("metadata", "ObjectMeta"), **KINDS[kind]})}
+    try:
+        return {**told, **_message(raw, {1: ("metadata", "ObjectMeta"), **KINDS[kind]})}
+    except LookupError:
+        return None
 
 
 def _message(data: bytes, fields: dict[int, Field]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for number, value in _fields(data):
-        if number not in fields:
+        if number not in fields and not _is_empty(value):
+            raise LookupError(f"field {number} is not known here")
+        name, kind = fields.get(number, ("", IGNORED))
+        if kind == IGNORED:
             continue
-        name, kind = fields[number]
-        if kind in (STRING_MAP, BYTES_MAP):
+        if kind in ENTRIES:
             entry = dict(_fields(value))
-            found.setdefault(name, {})[entry.get(1, b"").decode()] = _entry(entry.get(2, b""), kind)
+            found.setdefault(name, {})[entry.get(1, b"").decode()] = ENTRIES[kind](entry.get(2, b""))
         elif kind.startswith("[]"):
             found.setdefault(name, []).append(_value(value, kind[2:]))
         else:
@@ -153,15 +72,35 @@ def _value(value: Any, kind: str) -> Any:
         return value.decode()
     if kind == "bool":
         return bool(value)
-    if kind == "int":
-        return value - (1 << 64) if value >= 1 << 63 else value
+    if kind in ("int", NUMBER):
+        number = value - (1 << 64) if value >= 1 << 63 else value
+        return None if kind == NUMBER and not number else number
     if kind == TIME:
         return None
+    if kind == PORT:
+        told = dict(_fields(value))
+        return told.get(3, b"").decode() if told.get(1) else told.get(2, 0)
     return _message(value, MESSAGES[kind])
 
 
-def _entry(value: bytes, kind: str) -> str:
-    return base64.b64encode(value).decode() if kind == BYTES_MAP else value.decode()
+ENTRIES: dict[str, Callable[[bytes], str]] = {
+    STRING_MAP: lambda value: value.decode(),
+    BYTES_MAP: lambda value: base64.b64encode(value).decode(),
+    QUANTITY_MAP: lambda value: dict(_fields(value)).get(1, b"").decode(),
+}
+"""What a map's values are, by the kind of the map."""
+
+
+def _is_empty(value: Any) -> bool:
+    """Whether a field holds nothing: Go writes also what was left out."""
+    if not value:
+        return True
+    if isinstance(value, int):
+        return False
+    try:
+        return all(_is_empty(inner) for _, inner in _fields(value))
+    except (ApiError, IndexError):
+        return False
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, Any]]:

@@ -20,9 +20,9 @@ def is_wanted(accept: str) -> bool:
 
 def table(kind: Kind, items: list[Object], metadata: Object) -> Object:
     """Objects as a table's rows."""
-    columns = [("Name", lambda item: item["metadata"]["name"]), *_columns(kind), ("Age", age)]
+    columns: list[Column] = [("Name", _at(".metadata.name")), *COLUMNS.get(kind.resource, []), ("Age", age)]
     if kind.resource == "events":
-        columns = [*EVENTS, ("-Name", lambda item: item["metadata"]["name"])]
+        columns = [*EVENTS, ("-Name", _at(".metadata.name"))]
     return {
         "kind": "Table",
         "apiVersion": "meta.k8s.io/v1",
@@ -183,7 +183,3 @@ COLUMNS: dict[str, list[Column]] = {
         ("Ray Cluster Name", _at(".status.rayClusterName")),
     ],
 }
-
-
-def _columns(kind: Kind) -> list[Column]:
-    return COLUMNS.get(kind.resource, [])

@@ -106,6 +106,6 @@ def _remove(item: Any, path: str) -> None:
     for step in path.split("."):
         name, *indices = step.replace("]", "").split("[")
         steps += [name, *map(int, indices)]
-    for step in steps[:-1]:
-        item = item[step]
+    for one in steps[:-1]:
+        item = item[one]
     item.pop(steps[-1], None)

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Literal
 
 from builders.kube.calls import Call
@@ -27,7 +27,7 @@ class Watch:
         self._waiting: deque[bytes] = deque()
         self._woken = asyncio.Event()
         self.bookmarks = call.query.get("allowWatchBookmarks") == "true"
-        self._stop = lambda: None
+        self._stop: Callable[[], None] = lambda: None
         self._version = store.version
 
     def close(self) -> None:
