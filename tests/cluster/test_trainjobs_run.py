@@ -88,7 +88,7 @@ def test_a_runtime_that_went_after_the_trainjob_was_made(c: Cluster) -> None:
 
 TELLS = """
 import json, os, ssl, urllib.request
-name = "KUBEFLOW_TRAINER_STATUS_"
+name = "KUBEFLOW_TRAINER_SERVER_"
 token = open(os.environ[name + "TOKEN"]).read()
 status = {"progressPercentage": 40, "estimatedRemainingSeconds": 90}
 request = urllib.request.Request(

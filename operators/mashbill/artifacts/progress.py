@@ -2,9 +2,9 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from mashbill.artifacts.json_file import write_json
@@ -21,11 +21,13 @@ class ProgressState:
         done: share done, in [0, 1].
         message: a few words on what was just done.
         time: when, in seconds since 1970.
+        figures: what was measured on the way, by name, where whoever works gives it.
     """
 
     done: float
     message: str
     time: float
+    figures: Mapping[str, float] = field(default_factory=dict)
 
 
 class ProgressFile:
@@ -37,14 +39,15 @@ class ProgressFile:
         self.last = 0.0
         path.parent.mkdir(parents=True, exist_ok=True)
 
-    def __call__(self, done: float, message: str) -> None:
-        """Record the share done and a message."""
+    def __call__(self, done: float, message: str, figures: Mapping[str, float] | None = None) -> None:
+        """Record the share done, a message, and what was measured."""
         now = time.monotonic()
         if now - self.last < self.interval_seconds and done < 1:
             return
         self.last = now
         with suppress(OSError):
-            write_json(self.path, asdict(ProgressState(min(max(done, 0.0), 1.0), message, time.time())))
+            state = ProgressState(min(max(done, 0.0), 1.0), message, time.time(), figures or {})
+            write_json(self.path, asdict(state))
 
     def remove(self) -> None:
         """Forget the progress: the work ended."""

@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -19,9 +19,11 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from mashbill.artifacts import ProgressState
+from mashbill.artifacts.progress import read_progress_file
 from mashbill.errors import MashbillError, RunError, one_line
 from mashbill.launch.records import Attempt
 from mashbill.launch.told import ERROR, LOG, PROGRESS, name_of, text_of
+from mashbill.launch.trainer_status import TrainerStatus
 from mashbill.storage import LOCAL
 
 log = logging.getLogger(__name__)
@@ -41,14 +43,18 @@ class Telling:
         attempt: the job's record; None where there is none, and all is said on the error stream alone.
         node: which node this is; the first tells how far the job is.
         stage: what it works at, for the error.
+        trainer: hears of the first node how far the job is; None where nobody asked for that.
     """
 
-    def __init__(self, attempt: Attempt | None, node: int, stage: str) -> None:
+    def __init__(
+        self, attempt: Attempt | None, node: int, stage: str, *, trainer: TrainerStatus | None = None
+    ) -> None:
         self.node, self.stage = node, stage
+        self.trainer = trainer if node == 0 else None
         self.record = None if attempt is None else _Record(attempt, node)
         self.said = _Said()
         self.files = _LogFiles()
-        self.last_said = float("-inf")
+        self.last_said, self.began = float("-inf"), time.time()
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self._tell, daemon=True)
 
@@ -56,6 +62,8 @@ class Telling:
         logging.getLogger().addHandler(self.said)
         logging.getLogger().setLevel(logging.INFO)
         self.thread.start()
+        if self.trainer is not None:
+            self.trainer.start(self._figures)
         return self
 
     def __exit__(
@@ -63,6 +71,8 @@ class Telling:
     ) -> None:
         self.stop.set()
         self.thread.join()
+        if self.trainer is not None:
+            self.trainer.close(finished=kind is None)
         self._gather()
         if isinstance(error, Exception):
             self._failed(error)
@@ -77,6 +87,8 @@ class Telling:
         reached = ProgressState(min(max(done, 0.0), 1.0), words, time.time())
         if self.record is not None and self.node == 0:
             self.record.reached = reached
+        if self.trainer is not None:
+            self.trainer.reach(reached.done)
         if time.monotonic() - self.last_said > SAID_SECONDS or done >= 1:
             self.last_said = time.monotonic()
             log.info("%3.0f%% %s", 100 * reached.done, words)
@@ -94,6 +106,12 @@ class Telling:
         log.error("%s", told)
         if self.record is not None:
             self.record.write(name_of(self.node, ERROR), text_of(told))
+
+    def _figures(self) -> Mapping[str, float]:
+        """What processes of this node that write their progress beside their logs measured last."""
+        states = [read_progress_file(path) for path in self.files.named(PROGRESS)]
+        told = [state for state in states if state is not None and state.time >= self.began]
+        return max(told, key=lambda state: state.time).figures if told else {}
 
     def _tell(self) -> None:
         while not self.stop.wait(LOOK_SECONDS):
@@ -192,6 +210,10 @@ class _LogFiles:
         self.starts |= {path: path.stat().st_size for path in _logs_in(folder)}
         self.folders.append(folder)
 
+    def named(self, name: str) -> list[Path]:
+        """Files of a name that lie there."""
+        return [path for folder in list(self.folders) for path in _own(folder, name)]
+
     def added(self) -> list[bytes]:
         """What was added since the last look."""
         for folder in self.folders:
@@ -209,6 +231,10 @@ class _LogFiles:
 
 
 def _logs_in(folder: Path) -> list[Path]:
-    """Log files of a node, those of others on the same disk left out."""
-    found = sorted(folder.rglob("*.log"))
+    return _own(folder, "*.log")
+
+
+def _own(folder: Path, pattern: str) -> list[Path]:
+    """Files of a node, those of others on the same disk left out."""
+    found = sorted(folder.rglob(pattern))
     return [path for path in found if not path.relative_to(folder).parts[0].startswith(OTHERS)]

@@ -6,6 +6,7 @@ leads. It is told by its environment which one it is.
 
 import logging
 import multiprocessing
+import os
 import signal
 import tempfile
 import threading
@@ -24,6 +25,7 @@ from mashbill.launch.node import Node
 from mashbill.launch.records import Attempt
 from mashbill.launch.telling import Telling
 from mashbill.launch.torchrun import PausedError
+from mashbill.launch.trainer_status import TrainerStatus
 from mashbill.stages.given_run import given_run, root_of
 from mashbill.stages.job import StageJob
 from mashbill.stages.join import help_until_there
@@ -55,7 +57,8 @@ def run_given(
     here = node or Node.here()
     storage = open_storage(root_of(address), scratch_here(Path(tempfile.gettempdir()) / "mashbill"))
     attempt = None if record is None else Attempt(storage, record)
-    with Telling(attempt, here.number, stage) as telling, _paused_when_asked(stage):
+    asked = TrainerStatus.of(os.environ)
+    with Telling(attempt, here.number, stage, trainer=asked) as telling, _paused_when_asked(stage):
         job = _job(address, stage, here)
         job.progress = telling.progress
         _refuse_unknown(job, parts)

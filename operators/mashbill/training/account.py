@@ -107,7 +107,8 @@ class Account:
                 **_memory(),
             )
             self.metrics.stepped(record)
-        self.progress(step / self.pace.steps, self.pace.words(step, loss))
+        figures = {"step": step, "tokens": tokens, "loss": loss, "tokens_per_second": round(speed)}
+        self.progress(step / self.pace.steps, self.pace.words(step, loss), figures)
 
     def evaluated(self, step: int, values: Mapping[str, float]) -> None:
         """Bits per byte of each set were measured."""

@@ -107,8 +107,8 @@ def told_where(spec: Object, address: str) -> None:
         container.setdefault("volumeMounts", []).append(mount)
         container.setdefault("env", []).extend(
             [
-                {"name": "KUBEFLOW_TRAINER_STATUS_URL", "value": address},
-                {"name": "KUBEFLOW_TRAINER_STATUS_CA_CERT", "value": f"{FOLDER}/ca.crt"},
-                {"name": "KUBEFLOW_TRAINER_STATUS_TOKEN", "value": f"{FOLDER}/token"},
+                {"name": "KUBEFLOW_TRAINER_SERVER_URL", "value": address},
+                {"name": "KUBEFLOW_TRAINER_SERVER_CA_CERT", "value": f"{FOLDER}/ca.crt"},
+                {"name": "KUBEFLOW_TRAINER_SERVER_TOKEN", "value": f"{FOLDER}/token"},
             ]
         )

@@ -88,6 +88,34 @@ def test_a_job_set_of_two_nodes_trains_what_two_processes_train(c: Cluster, tmp_
     assert all(log_of(found[-1].submitted.attempt, node) for node in range(2))
 
 
+def test_a_train_job_shows_how_far_its_stage_is(c: Cluster) -> None:
+    for name in "ab":
+        write_jsonl(lake(c) / f"{name}.jsonl", [f"The number {i} in {name}." for i in range(50)])
+    plain = corpus_config(lake(c), {"a": "a.jsonl", "b": "b.jsonl"})
+    config = launched(c, plain, "ingest", backend="trainjob")
+    found: list[Seen] = []
+    run_elsewhere(elsewhere(job_of(STAGES["ingest"], config, {})), found.append)
+    assert any("100%, 0 s left" in seen.state.message for seen in found), [seen.words for seen in found]
+    (made,) = c.api.all("TrainJob")
+    assert made["status"]["trainerStatus"]["progressPercentage"] == 100
+
+
+def test_a_train_job_shows_how_far_its_training_is(c: Cluster) -> None:
+    inputs = prepare(lake(c))
+    config = with_training(lake(c), lake(c) / "store", mixtures=("chosen",), processes_per_node=1, nodes=2)
+    given = in_one_store(config, inputs)
+    takes = {"backend": "trainjob", "nodes": 2, "processes": 1}
+    job = StageJob(STAGES["train"], launched(c, config, "train", **takes), given)
+    found: list[Seen] = []
+    run_elsewhere(elsewhere(job), found.append)
+    told = [seen.state.message for seen in found]
+    assert any(re.search(r"100%, .* left, step \d+, .*loss \d", message) for message in told), told
+    (made,) = c.api.all("TrainJob")
+    status = made["status"]["trainerStatus"]
+    assert status["progressPercentage"] == 100
+    assert {one["name"] for one in status["metrics"]} == {"step", "tokens", "loss", "tokens_per_second"}
+
+
 def test_a_training_that_loses_a_pod_is_started_again_and_goes_on(c: Cluster, tmp_path: Path) -> None:
     inputs = prepare(lake(c))
     long: dict[str, Any] = {"mixtures": ("chosen",), "tokens": 102_400, "max_epochs": 1_000}
