@@ -108,6 +108,7 @@ def _add(name: str, alone: Mapping[str, Any], namespace: str | None) -> None:
         "clusters": [{"name": name, "cluster": alone["clusters"]}],
         "users": [{"name": name, "user": alone["users"]}],
         "contexts": [{"name": name, "context": context}],
+        "current-context": name,
     }
     if not file.exists():
         with written_whole(file) as part:
