@@ -16,7 +16,7 @@ check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	MYPYPATH=tests $(BIN)/mypy benchmarks --exclude benchmarks/peers
+	MYPYPATH=tests:examples $(BIN)/mypy benchmarks --exclude benchmarks/peers
 	$(BIN)/lint-imports
 
 format: install
