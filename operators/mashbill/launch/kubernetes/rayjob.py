@@ -134,7 +134,7 @@ def _first(variable: Object) -> Object:
 def _submitter(order: Order) -> Object:
     """The pod that submits the driver: it needs the image, and neither secrets nor volumes."""
     pods = order.takes.kubernetes
-    bare = {"environment_from": (), "volumes": (), "resources": {}, "template": None}
+    bare: Object = {"environment_from": (), "volumes": (), "resources": {}, "template": None}
     takes = order.takes.model_copy(
         update=SUBMITTER | {"environment": {}, "kubernetes": pods.model_copy(update=bare)}
     )
