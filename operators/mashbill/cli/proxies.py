@@ -1,6 +1,5 @@
 """``mashbill proxies``: proxies on one's own mixtures, without the pipeline around them."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +7,7 @@ import typer
 
 from mashbill.cli.answers import bars_here, check_output, say
 from mashbill.cli.mixture_options import JsonOption
+from mashbill.cores import cores_here
 
 app = typer.Typer(
     help="Small models, one a mixture, whose losses a regression learns from.",
@@ -62,7 +62,7 @@ def train(
             proxy=run.proxy,
             sweep=run.sweep,
             seed=run.seed if seed is None else seed,
-            processes=workers or os.cpu_count() or 1,
+            processes=workers or cores_here(),
             progress=lambda share, words: bars.update(task, completed=share, description=words),
         )
     say(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mashbill.artifacts import ProgressFile
 from mashbill.artifacts.progress import read_progress_file
+from mashbill.cores import cores_here
 from mashbill.errors import RunError
 from mashbill.evaluation.asking import Asked, ask
 from mashbill.evaluation.record import TaskScores
@@ -39,7 +40,7 @@ def ask_each(
         ((name, folder),) = models.items()
         return {name: ask(folder, asked, places[name], progress=lambda *said: told(name, *said))}
     context = multiprocessing.get_context("spawn")
-    workers = min(len(models), os.cpu_count() or 1)
+    workers = min(len(models), cores_here())
     with (
         single_threaded(),
         ProcessPoolExecutor(workers, context, end_with, (os.getpid(),)) as pool,

@@ -7,7 +7,6 @@ the disk of the machine, or that all nodes share; or in the object store.
 """
 
 import itertools
-import os
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from mashbill.cores import cores_here
 from mashbill.storage import LOCAL, Storage
 
 MOST_BUCKETS = 4_096
@@ -31,7 +31,7 @@ MIX, SHIFT = np.uint64(0x9E3779B97F4A7C15), np.uint64(32)
 
 def buckets_for(row_bytes: int, memory_bytes: int) -> int:
     """How many buckets keep what is sorted at a time, one bucket a core, within a limit."""
-    cores = os.cpu_count() or 1
+    cores = cores_here()
     return min(MOST_BUCKETS, max(1, -(-row_bytes * SORTING * cores // memory_bytes)))
 
 

@@ -7,7 +7,6 @@ its partition from the store and writes what it makes of it there; only its resu
 come back.
 """
 
-import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,6 +14,7 @@ from typing import Any, TypeVar
 
 from mashbill.artifacts import FileEntry, Output, telling
 from mashbill.config import EngineConfig
+from mashbill.cores import cores_here
 from mashbill.errors import ConfigError, MashbillError, RunError, one_line
 from mashbill.storage import Copies
 
@@ -63,7 +63,7 @@ def on_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterato
         work: the function.
         items: what it is called with, taken a few ahead.
     """
-    cores = os.cpu_count() or 1
+    cores = cores_here()
     with ThreadPoolExecutor(cores) as pool:
         waiting: deque[Future[Result]] = deque()
         try:

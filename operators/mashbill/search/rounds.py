@@ -4,13 +4,13 @@ does, and trains the mixtures that it asks for.
 It stops by itself where more runs promise too little; the rounds that are left then train nothing.
 """
 
-import os
 from collections.abc import Mapping
 
 import numpy as np
 
 from mashbill.artifacts import Artifact, Counts, StageRun
 from mashbill.config import PipelineConfig
+from mashbill.cores import cores_here
 from mashbill.mixtures import MixtureTable, Round, Rounds, SweepRuns, epoch_ceiling
 from mashbill.mixtures.reuse import read_bundle
 from mashbill.mixtures.sweep_runs import LOSSES, MIXTURES, has_runs, runs_that_count
@@ -57,7 +57,7 @@ def run_round(run: StageRun) -> Counts:
         tokens=config.sweep.tokens,
         evaluations=config.sweep.evaluations,
         tag=ROUND_TAG,
-        processes=config.workers or os.cpu_count() or 1,  # rounds run one at a time
+        processes=config.workers or cores_here(),  # rounds run one at a time
     )
     trained.runs.write(run.output)
     return {key: trained.counts[key] for key in ("proxies", "failed", "tokens")} | promised

@@ -14,6 +14,7 @@ from multiprocessing.queues import SimpleQueue
 
 from mashbill.artifacts import Artifact, open_store
 from mashbill.config import PipelineConfig
+from mashbill.cores import cores_here
 from mashbill.errors import RunError
 from mashbill.launch.child import end_with
 from mashbill.launch.processes import single_threaded
@@ -98,7 +99,7 @@ def run_parts_here(job: StageJob, parts: list[str], refresh: Callable[[], None])
 def _spread(job: StageJob, parts: list[str], refresh: Callable[[], None]) -> None:
     """Run parts in worker processes."""
     gpus = gpus_for(job)
-    workers = min(len(gpus) or job.config.workers or os.cpu_count() or 1, len(parts))
+    workers = min(len(gpus) or job.config.workers or cores_here(), len(parts))
     context = multiprocessing.get_context("spawn")
     turns = context.SimpleQueue()
     for gpu in gpus[:workers]:

@@ -191,6 +191,7 @@ def test_files_are_the_same_whoever_works_and_in_whatever_order_they_are_listed(
     listed = Path.iterdir
     for cores, back in ((1, False), (4, False), (3, True)):
         monkeypatch.setattr("os.cpu_count", lambda cores=cores: cores)
+        monkeypatch.setattr("os.sched_getaffinity", lambda _, cores=cores: set(range(cores)))
         order = reversed if back else iter
         monkeypatch.setattr(Path, "iterdir", lambda path, order=order: order(sorted(listed(path))))
         artifact = ingest(tmp_path, source, 100_000)
