@@ -172,15 +172,17 @@ class Disk:
 
 
 def taken(folder: Path) -> int:
-    """Bytes of the files under a folder; those that go meanwhile are not counted."""
-    total = 0
+    """Bytes of the files under a folder, one that has several names once; those that go meanwhile are not
+    counted."""
+    sizes: dict[int, int] = {}
     for parent, _, names in os.walk(folder):
         for name in names:
             try:
-                total += Path(parent, name).stat().st_size
+                found = Path(parent, name).stat()
             except OSError:
                 continue
-    return total
+            sizes[found.st_ino] = found.st_size
+    return sum(sizes.values())
 
 
 def run_path(folder: Path) -> dict[str, Any]:

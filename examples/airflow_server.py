@@ -17,7 +17,7 @@ import psutil
 
 from processes import end
 
-START_SECONDS = 180
+START_SECONDS = 400
 ROUNDS_OF_ENDING = 3
 REQUEST_SECONDS = 120  # a machine that is busy with proxies answers late
 

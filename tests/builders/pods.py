@@ -87,7 +87,7 @@ def told(api: KubernetesApi, resource: str, name: str, status: dict[str, Any]) -
     from builders.kube.clients import client_of
 
     groups = {"pods": "/api/v1", "jobs": "/apis/batch/v1", "jobsets": "/apis/jobset.x-k8s.io/v1alpha2"}
-    groups["trainjobs"] = "/apis/trainer.kubeflow.org/v1alpha1"
+    groups |= {"trainjobs": "/apis/trainer.kubeflow.org/v1alpha1", "rayjobs": "/apis/ray.io/v1"}
     path = f"{groups[resource]}/namespaces/default/{resource}/{name}/status"
     client_of(api).call_api(
         path,

@@ -11,7 +11,7 @@ from builders.approvals import REASON, Person, doubtful
 from builders.corpus import corpus_config, write_jsonl
 from builders.processes import processes_about
 
-RUNS = 6
+RUNS = 4
 LATEST_SECONDS = 0.6
 """Answers come at some moment up to this long after the question: around the one that Airflow loses."""
 DAGS = """

@@ -16,7 +16,7 @@ from builders.checkout import DOCS, ROOT
 
 FIGURES = json.loads((DOCS / "figures.json").read_text(encoding="utf-8"))
 CLAIMS = tomllib.loads((DOCS / "claims.toml").read_text(encoding="utf-8"))
-NO_MEASURES = {"reference.md", "mutants.md", "demo-text.md"}  # the code's settings, a tool's list, versions
+NO_MEASURES = {"reference.md", "operators.md", "mutants.md", "demo-text.md"}  # settings, a tool, versions
 PAGES = [ROOT / "README.md", *(p for p in sorted(DOCS.rglob("*.md")) if p.name not in NO_MEASURES)]
 ROWS = re.compile(r"^\|.*\|$", re.M)
 SECTION = re.compile(r"<!-- figures: .*?<!-- end -->", re.S)

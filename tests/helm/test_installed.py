@@ -298,3 +298,32 @@ def test_a_container_that_says_nothing_gets_the_defaults_and_the_quota_counts_th
     assert "maximum memory usage per Container is 8Gi" in made(2, limits={"memory": "9Gi"})
     assert made(3, requests={"cpu": "1"}) == ""
     assert "exceeded quota: lab-mashbill" in made(4)
+
+
+def as_airflow(api: KubernetesApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Be whom Airflow's workers are."""
+    token = api.account_token(NAMESPACE, "lab-mashbill-airflow")
+    monkeypatch.setenv("KUBECONFIG", str(api.kubeconfig_of(token, "airflow", NAMESPACE)))
+
+
+def test_without_rights_to_look_jobs_are_submitted_all_the_same(
+    api: KubernetesApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Releases(api.kubeconfig, tmp_path).install("lab", NAMESPACE, "--set", "rbac.looks=false")
+    as_airflow(api, monkeypatch)
+    pods = {"namespace": NAMESPACE, "service_account": "lab-mashbill-jobs"}
+    for backend in (JobBackend(), JobSetBackend()):
+        wanted = order(backend.name, name=f"a-{backend.name}", gpus=1, queue="lost", kubernetes=pods)
+        assert backend.check(wanted.takes) == []
+        assert backend.submit(wanted).uid
+
+
+def test_a_backend_that_the_role_leaves_out_is_told_of_before_anything_is_submitted(
+    api: KubernetesApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Releases(api.kubeconfig, tmp_path).install("lab", NAMESPACE, "--set", "rbac.backends={jobset}")
+    as_airflow(api, monkeypatch)
+    takes = order("job", kubernetes={"namespace": NAMESPACE}).takes
+    said = "\n".join(JobBackend().check(takes))
+    assert "create jobs.batch" in said
+    assert api.all("jobs.batch") == []

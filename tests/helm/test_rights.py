@@ -8,10 +8,10 @@ import pytest
 from builders.chart import NAMESPACE, Document, cases, named, of_kind, refused, rendered
 from mashbill.launch.kubernetes.rights import RIGHTS
 
-BACKENDS = ("job", "jobset", "trainjob")
+BACKENDS = ("job", "jobset", "trainjob", "rayjob")
 Allowed = tuple[str, str, str, str]
 """Scope, API group, resource, verb."""
-SETS = [chosen for size in (1, 2, 3) for chosen in itertools.combinations(BACKENDS, size)]
+SETS = [chosen for size in (1, 2, 3, 4) for chosen in itertools.combinations(BACKENDS, size)]
 
 
 def allowed(documents: Iterable[Document], account: str, namespace: str = NAMESPACE) -> set[Allowed]:

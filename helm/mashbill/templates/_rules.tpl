@@ -28,6 +28,11 @@
   resources: [trainjobs]
   verbs: [create, delete, get, list, watch]
 {{- end }}
+{{- if has "rayjob" $backends }}
+- apiGroups: [ray.io]
+  resources: [rayjobs]
+  verbs: [create, delete, get, list, watch]
+{{- end }}
 {{- if .Values.rbac.looks }}
 - apiGroups: [""]
   resources: [persistentvolumeclaims, serviceaccounts]

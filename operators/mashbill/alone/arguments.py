@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from mashbill.alone.row import Row
-from mashbill.config import CorpusConfig, PipelineConfig, Source
+from mashbill.config import CorpusConfig, ModelShape, PipelineConfig, Source
 from mashbill.config.section import Settings
 from mashbill.config.wrong import settings_errors
 from mashbill.errors import ConfigError, Problems
@@ -163,7 +163,10 @@ class Arguments:
             section = values
             for part in sections:
                 section = section.setdefault(part, {})
-            said = plain(value, self.by_name[name].kind)
+            kind = self.by_name[name].kind
+            said = plain(value, kind)
+            if kind is ModelShape and isinstance(said, str):
+                said = {"preset": said}  # a published model's name alone
             both = isinstance(said, Mapping) and isinstance(section.get(field), Mapping)
             section[field] = {**said, **section[field]} if both else said
         return values

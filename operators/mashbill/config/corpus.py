@@ -140,7 +140,7 @@ class DeduplicationConfig(Section):
         (), description="Folders of deduplicate artifacts of finished corpora, which win over this one."
     )
     max_memory_bytes: HowItRuns[int] = Field(
-        4_000_000_000,
+        1_000_000_000,
         ge=1_000,
         description="Memory for matching on each machine: hashes go to as many buckets on disk as it takes.",
     )

@@ -81,7 +81,6 @@ class ModelShape(Section):
     @model_validator(mode="before")
     @classmethod
     def _of_preset(cls, given: Any) -> Any:
-        given = {"preset": given} if isinstance(given, str) else given  # a preset's name alone
         name = given.get("preset") if isinstance(given, Mapping) else None
         if not isinstance(name, str) or name not in get_args(Preset):
             return given

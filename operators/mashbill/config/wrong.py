@@ -42,14 +42,20 @@ LIMITS = {
 NAME_MEND = "use letters, digits, dots, dashes and underscores, and begin with a letter or a digit"
 
 
-def config_error(path: str, error: ValidationError) -> ConfigError:
+def config_error(path: str, error: ValidationError, *, within: str = "") -> ConfigError:
     """The error of a config; of several settings, all of them, a line each.
 
     Args:
-        path: the file.
+        path: the file, or whoever says the settings.
         error: what pydantic says.
+        within: dotted name of the section that they are of.
     """
-    found = settings_errors(error.errors(), lambda field: f"{path}: {field}" if field else path)
+
+    def where(field: str) -> str:
+        dotted = ".".join(part for part in (within, field) if part)
+        return f"{path}: {dotted}" if dotted else path
+
+    found = settings_errors(error.errors(), where)
     return found[0] if len(found) == 1 else Problems(found)
 
 

@@ -33,7 +33,7 @@ from mashbill.errors import DataError
 from mashbill.partitions import buckets_for, on_threads, spread
 
 log = logging.getLogger(__name__)
-MEMORY_BYTES = 2_000_000_000  # for keys of ids that are sorted at a time
+MEMORY_BYTES = 500_000_000  # for keys of ids that are sorted at a time
 KEY_BYTES = 56  # of a record's key and what goes with it
 LEAST_RECORD_BYTES = 500  # of a file, by which the number of keys is estimated
 OUTPUTS = {

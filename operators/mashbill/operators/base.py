@@ -5,7 +5,6 @@ Airflow retries.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar
 
 from airflow.sdk import BaseOperator, BaseOperatorLink
@@ -15,7 +14,6 @@ from pydantic import ValidationError
 from mashbill.alone import ALONE, AloneWork, arguments_of
 from mashbill.artifacts import Artifact, open_store
 from mashbill.config import LaunchConfig, PipelineConfig, load_config
-from mashbill.config.launch import KUBERNETES
 from mashbill.config.wrong import config_error
 from mashbill.errors import ConfigError
 from mashbill.launch.submission import Submitted
@@ -115,7 +113,7 @@ class StageOperator(StageLineage, RunsElsewhere, BaseOperator):
             if self.config is None:
                 return self._execute_alone(context)
             job = self.job()
-            elsewhere = self.sent(job)
+            elsewhere = Elsewhere.of(job)
             if self.force and not (elsewhere and elsewhere.under_way()):
                 job.discard()
             if elsewhere is not None:
@@ -124,21 +122,14 @@ class StageOperator(StageLineage, RunsElsewhere, BaseOperator):
 
     def _execute_alone(self, context: Any) -> Any:
         work, force = self.alone(), bool(self.force)
-        elsewhere = self.sent(work.job)
+        elsewhere = Elsewhere.of(work.job)
         if elsewhere is None or (work.find() is not None and not force):
             return self._finished(context, work.job, work.run(force=force))
         return self.run_elsewhere(context, elsewhere)
 
     def elsewhere(self) -> Elsewhere:
         """The stage, with where it is sent."""
-        return required(self.sent(self.job()))
-
-    def sent(self, job: StageJob) -> Elsewhere | None:
-        """Where a stage is sent; None where it runs here."""
-        elsewhere = Elsewhere.of(job)
-        if elsewhere is None or elsewhere.takes.backend not in KUBERNETES:
-            return elsewhere
-        return replace(elsewhere, takes=over_connection(elsewhere.takes, self.kubernetes_conn_id))
+        return required(Elsewhere.of(self.job()))
 
     def submitted(self, elsewhere: Elsewhere) -> list[Submitted]:
         """The stage's jobs."""
@@ -178,19 +169,20 @@ class StageOperator(StageLineage, RunsElsewhere, BaseOperator):
 
     def alone(self) -> AloneWork:
         """The stage with its own arguments, rendered."""
-        return AloneWork(
-            self.stage, self.arguments, self._who, launch=self.launch, progress=self._log_progress
-        )
+        launch = None if self.launch is None else over_connection(self.launch, self.kubernetes_conn_id)
+        return AloneWork(self.stage, self.arguments, self._who, launch=launch, progress=self._log_progress)
 
     def pipeline_config(self) -> PipelineConfig:
         """The config with the overrides."""
         config = config_with(self.config or "", self.overrides, self.allow)
-        if self.launch is None:
-            return config
         try:
-            return config.sent(self.stage, self.launch)
+            sent = config if self.launch is None else config.sent(self.stage, self.launch)
         except ValidationError as error:
             raise config_error(f"{self._who}: launch", error) from error
+        launch = {
+            name: over_connection(takes, self.kubernetes_conn_id) for name, takes in sent.launch.items()
+        }
+        return sent.model_copy(update={"launch": launch})
 
     @property
     def _who(self) -> str:
@@ -254,4 +246,4 @@ def launch_of(launch: LaunchConfig | Mapping[str, Any] | None, who: str) -> Laun
     try:
         return LaunchConfig.model_validate(dict(launch))
     except ValidationError as error:
-        raise config_error(f"{who}: launch", error) from error
+        raise config_error(who, error, within="launch") from error

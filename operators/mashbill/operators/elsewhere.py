@@ -68,7 +68,7 @@ class RunsElsewhere(ResumableJobMixin):
         if not jobs:
             return self.finish(context, elsewhere)
         plain = self._told(jobs)
-        trigger = JobsEnded(plain, self.aws_conn_id, self.kubernetes_conn_id)
+        trigger = JobsEnded(plain, aws_conn_id=self.aws_conn_id, kubernetes_conn_id=self.kubernetes_conn_id)
         self.defer(trigger=trigger, method_name=self.resume.__name__, kwargs={"jobs": plain})  # type: ignore[attr-defined]
         return None
 

@@ -2,19 +2,20 @@
 
 An answer is never lost. Airflow 3.3 fails a task whose answer comes before its scheduler has heard that the
 worker which asked has ended: within about a second of the question. The answer is kept with the task, so the
-try that follows takes it up and asks nobody again (docs/decisions/0032).
+try that follows takes it up and asks nobody again. On SQLite it may also note an answer and not wake the task
+up, so the task wakes up by itself now and then (docs/decisions/0032).
 """
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from airflow.providers.standard.exceptions import HITLRejectException, HITLTimeoutError
+from airflow.providers.standard.exceptions import HITLRejectException
 from airflow.providers.standard.operators.branch import BaseBranchOperator
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, TaskAwaitingInput
 
 from mashbill.artifacts import open_store
 from mashbill.operators.answer_trigger import EarlierAnswer
@@ -22,10 +23,14 @@ from mashbill.operators.base import Overrides, config_with, own_params
 from mashbill.operators.connections import s3_access
 from mashbill.operators.failures import final_errors
 
-ASKED = "mashbill_asked"
+ASKED, UNTIL, LOOKS = "mashbill_asked", "mashbill_until", "mashbill_looks"
+"""What is kept with the task: in which round it asked, how long it waits, how often it has woken up."""
+FOR_EVER = datetime.max.replace(tzinfo=UTC)
+WAITS = (timedelta(seconds=20), timedelta(minutes=3), timedelta(minutes=30), timedelta(hours=1))
+"""After which it wakes up, and looks; the last again and again."""
 TRIES = 3
 WAIT = timedelta(seconds=5)
-READ = ("mix", "gate")
+NOBODY = "the default, as nobody answered in time"
 
 
 @dataclass(frozen=True)
@@ -127,8 +132,6 @@ class ApproveTraining(ApprovalOperator):
     ) -> None:
         gate = gate or Gate()
         super().__init__(
-            response_timeout=gate.timeout,
-            defaults={"approve": self.APPROVE, "reject": self.REJECT, None: None}[gate.default],
             assigned_users=[{"id": one, "name": one} for one in gate.approvers] or None,
             notifiers=list(gate.notifiers),
             fail_on_reject=True,
@@ -136,6 +139,7 @@ class ApproveTraining(ApprovalOperator):
         )
         self.config, self.overrides, self.allow = config, overrides or {}, tuple(allow)
         self.inputs, self.aws_conn_id = dict(inputs), aws_conn_id
+        self.timeout, self.default = gate.timeout, gate.default
         self.retries, self.retry_delay = max(self.retries or 0, TRIES), WAIT
 
     def execute(self, context: Any) -> Any:
@@ -155,20 +159,44 @@ class ApproveTraining(ApprovalOperator):
         """Show the question, and leave the worker until it is answered."""
         with final_errors(), s3_access(self.aws_conn_id):
             self.body = self.text()
+        until = datetime.now(UTC) + self.timeout if self.timeout else FOR_EVER
+        context["task_state_store"].set(UNTIL, until.isoformat())
+        self.response_timeout = self._next_look(context, 0)
         return super().execute(context)
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
-        """Go on where the answer is yes."""
+        """Go on where the answer is yes; where there is none yet, wait on."""
+        if event.get("error_type") == "timeout":
+            event = self._unanswered(context)
         try:
             return super().execute_complete(context, event)
         except HITLRejectException as error:
-            user = (event.get("responded_by_user") or {}).get(
-                "name", "the default, as nobody answered in time"
-            )
+            user = (event.get("responded_by_user") or {}).get("name", NOBODY)
             raise AirflowFailException(f"approval: the training was rejected by {user}") from error
-        except HITLTimeoutError as error:
-            what = f"approval: nobody answered within {self.response_timeout}"
-            raise AirflowFailException(f"{what}; clear the task to ask again") from error
+
+    def _unanswered(self, context: Any) -> dict[str, Any]:
+        """The default, once nobody may answer any more; until then the task leaves its worker again."""
+        kept = context["task_state_store"]
+        if datetime.now(UTC) < datetime.fromisoformat(kept.get(UNTIL)):
+            wait = self._next_look(context, int(kept.get(LOOKS)) + 1)
+            raise TaskAwaitingInput(method_name=self.execute_complete.__name__, timeout=wait)
+        if self.default is None:
+            what = f"approval: nobody answered within {self.timeout}"
+            raise AirflowFailException(f"{what}; clear the task to ask again")
+        chosen = self.APPROVE if self.default == "approve" else self.REJECT
+        return {
+            "chosen_options": [chosen],
+            "params_input": {},
+            "responded_at": datetime.now(UTC),
+            "responded_by_user": None,
+        }
+
+    def _next_look(self, context: Any, looks: int) -> timedelta:
+        """How long to wait until the task looks again."""
+        kept = context["task_state_store"]
+        kept.set(LOOKS, looks)
+        left = datetime.fromisoformat(kept.get(UNTIL)) - datetime.now(UTC)
+        return min(WAITS[min(looks, len(WAITS) - 1)], max(left, timedelta(seconds=1)))
 
     def text(self) -> str:
         """What the person reads."""

@@ -37,6 +37,7 @@ class JobsEnded(BaseTrigger):
     def __init__(
         self,
         jobs: Sequence[Mapping[str, str]],
+        *,
         aws_conn_id: str | None = None,
         kubernetes_conn_id: str | None = None,
         every_seconds: float = EVERY_SECONDS,

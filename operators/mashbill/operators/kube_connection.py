@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mashbill.config import LaunchConfig
+from mashbill.config.launch import KUBERNETES
 from mashbill.errors import ConfigError
 from mashbill.storage.storage import written_whole
 
@@ -22,7 +23,7 @@ DIGITS = 12
 
 
 def over_connection(takes: LaunchConfig, kubernetes_conn_id: str | None) -> LaunchConfig:
-    """What a job takes, on the cluster of a connection; without one on that of the config.
+    """What a job takes, on the cluster of a connection; without one, and without Kubernetes, as it is.
 
     Args:
         takes: what it takes.
@@ -30,7 +31,7 @@ def over_connection(takes: LaunchConfig, kubernetes_conn_id: str | None) -> Laun
     Raises:
         ConfigError: there is none of that id, or it says no cluster.
     """
-    if kubernetes_conn_id is None:
+    if kubernetes_conn_id is None or takes.backend not in KUBERNETES:
         return takes
     context, namespace = cluster_of(kubernetes_conn_id)
     pods = takes.kubernetes
@@ -108,6 +109,7 @@ def _add(name: str, alone: Mapping[str, Any], namespace: str | None) -> None:
         "clusters": [{"name": name, "cluster": alone["clusters"]}],
         "users": [{"name": name, "user": alone["users"]}],
         "contexts": [{"name": name, "context": context}],
+        "current-context": name,
     }
     if not file.exists():
         with written_whole(file) as part:

@@ -83,7 +83,7 @@ class RunPart(StageOperator):
         context["part"] = part_label(self._names)
         with final_errors(), s3_access(self.aws_conn_id):
             job = self.job()
-            elsewhere = self.sent(job)
+            elsewhere = Elsewhere.of(job)
             return self._parts(job) if elsewhere is None else self.run_elsewhere(context, elsewhere)
 
     def submitted(self, elsewhere: Elsewhere) -> list[Submitted]:

@@ -53,6 +53,10 @@ class StageTaskGroup(TaskGroup):
         mapped_tasks: tasks that the parts of a stage are shared among at most; None is Airflow's setting
             ``[mashbill] mapped_tasks``, 32 where that says nothing.
         aws_conn_id: Airflow's connection to S3; None is the identity of the worker.
+        kubernetes_conn_id: Airflow's connection to the cluster that jobs are sent to; None is the kubeconfig,
+            or that identity.
+        deferrable: whether the triggerer waits for what runs elsewhere; None is Airflow's setting
+            ``[operators] default_deferrable``.
         group_id: name of the group.
     """
 
@@ -71,6 +75,8 @@ class StageTaskGroup(TaskGroup):
         assets: PipelineAssets | None = PipelineAssets(),  # noqa: B008 - frozen
         mapped_tasks: int | None = None,
         aws_conn_id: str | None = None,
+        kubernetes_conn_id: str | None = None,
+        deferrable: bool | None = None,
         group_id: str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -87,6 +93,7 @@ class StageTaskGroup(TaskGroup):
             "allow": allowed,
             "aws_conn_id": aws_conn_id,
         }
+        self.sending = {"kubernetes_conn_id": kubernetes_conn_id, "deferrable": deferrable}
         self.resources, self.assets, self.mapped_tasks = resources, assets, mapped_tasks
         self.outputs: dict[str, Any] = dict(inputs or {})
         with self:
@@ -99,6 +106,7 @@ class StageTaskGroup(TaskGroup):
         stage = STAGES[name]
         settings: dict[str, Any] = {
             **self.settings,
+            **self.sending,
             **resources_of(name, self.resources),
             "inputs": {i: self.outputs[i] for i in stage.inputs},
         }
@@ -138,7 +146,7 @@ class StageTaskGroup(TaskGroup):
         first = list(self.get_roots())
         name = f"check_{self.group_id}" if self.dag and self.dag.has_task(CHECK) else CHECK
         words = "Look at what the config names."
-        check = CheckConfig(task_id=name, stages=self.stages, doc_md=words, **self.settings)
+        check = CheckConfig(task_id=name, stages=self.stages, doc_md=words, **self.settings, **self.sending)
         check >> first
 
 
@@ -222,7 +230,7 @@ class PretrainingPipeline(TaskGroup):
         skip, launch, resources: of any of the stages.
         gate, forecast_required: as of ``TrainingTaskGroup``.
         group_id: name of the group.
-        kwargs: as of every group: config, assets, mapped_tasks, aws_conn_id.
+        kwargs: as of every group: config, assets, mapped_tasks, connections, deferrable.
     """
 
     def __init__(

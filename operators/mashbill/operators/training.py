@@ -13,7 +13,7 @@ class ForecastLoss(StageOperator):
             tokens="s3://lake/shards",
             mixture="{{ ti.xcom_pull('mix') }}",
             target={"papers": 1.0},
-            training={"model": "tinyllama-1.1b", "tokens": 25_000_000_000},
+            training={"model": {"preset": "tinyllama-1.1b"}, "tokens": 25_000_000_000},
             output="s3://lake/forecast",
         )
     """

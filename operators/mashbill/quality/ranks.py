@@ -21,7 +21,7 @@ from mashbill.partitions import Exchange, buckets_for, spread
 from mashbill.quality.sketch import QuantileSketch, buckets
 from mashbill.storage import Storage
 
-MEMORY_BYTES = 2_000_000_000  # for margins that are sorted at a time
+MEMORY_BYTES = 500_000_000  # for margins that are sorted at a time
 ROW_BYTES = 24  # of a margin, its count and its partition
 MOST_PLACES = 4_096  # that ranks are sent back to
 

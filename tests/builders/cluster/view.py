@@ -11,7 +11,8 @@ from builders.kube.logs import Logs
 
 Found = TypeVar("Found")
 NAMESPACE = "default"
-PATIENCE = 60.0
+PATIENCE = 300.0
+"""Real seconds: enough for torch to be imported where many others work."""
 EVERYWHERE = ("Node", "Namespace", "ClusterTrainingRuntime", "PriorityClass")
 
 
@@ -85,7 +86,10 @@ class View:
 
     def wait_until(self, happens: Callable[[], object], patience: float = PATIENCE) -> None:
         """Wait until something is so; it is looked at whenever any object changes."""
-        self._waited(happens, lambda: "it has not happened", patience)
+        self._waited(happens, lambda: f"it has not happened; pods: {self._phases()}", patience)
+
+    def _phases(self) -> dict[str, str]:
+        return {key[1]: status_of(pod).get("phase", "") for key, pod in list(self._store.of("Pod").items())}
 
     def _waited(self, found: Callable[[], Found | None], why: Callable[[], str], patience: float) -> Found:
         until = time.monotonic() + patience

@@ -1,1 +1,1 @@
-"""Jobs on Kubernetes: an Indexed Job with a headless Service, a JobSet, Kubeflow's TrainJob."""
+"""Jobs on Kubernetes: an Indexed Job with its Service, a JobSet, Kubeflow's TrainJob, KubeRay's RayJob."""

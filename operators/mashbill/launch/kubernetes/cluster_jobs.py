@@ -20,7 +20,6 @@ from mashbill.launch.kubernetes.connection import (
     as_error,
     connection_to,
 )
-from mashbill.launch.kubernetes.failures import newest
 from mashbill.launch.kubernetes.kinds import Kind
 from mashbill.launch.kubernetes.looking import (
     WORDS_LINES,
@@ -127,7 +126,7 @@ class ClusterJobs:
         """
         connection = connection_to(place_of(handle))
         try:
-            pods = newest(self._pods(connection, handle))
+            pods = self.kind.last_pods(self._pods(connection, handle))
         except Refused as refused:
             raise as_error(refused, f"job {handle.name}", connection.place) from refused
         pod = next((pod for pod in pods if (rank_of(pod) or 0) == rank), None)

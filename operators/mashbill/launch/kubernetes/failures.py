@@ -110,6 +110,12 @@ def with_log(failure: Failure, log: str) -> Failure:
     return replace(failure, why=why, last_words=words)
 
 
+def why_exited(code: int) -> str:
+    """What an exit code means."""
+    words = WORDS_OF_CODES.get(code)
+    return f"exit code {code}" + (f": {words}" if words else "")
+
+
 def line_of(failure: Failure) -> str:
     """A failure in one line: which node, pod and machine, and why."""
     node = "" if failure.rank is None else f"node {failure.rank}, "
@@ -133,8 +139,7 @@ def _why(pod: Object, end: Object) -> str:
     code = end.get("exitCode")
     if code is None:
         return "failed, and Kubernetes says nothing of it"
-    words = WORDS_OF_CODES.get(code)
-    return f"exit code {code}" + (f": {words}" if words else "")
+    return why_exited(code)
 
 
 def _limit(pod: Object) -> str:

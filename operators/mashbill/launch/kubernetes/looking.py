@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from mashbill.launch.backend import Handle
-from mashbill.launch.kubernetes.failures import newest
 from mashbill.launch.kubernetes.kinds import Kind
 from mashbill.launch.kubernetes.objects import NAME, Object, at, name_of
 from mashbill.launch.kubernetes.states import Seen
@@ -26,11 +25,9 @@ def by_name(handle: Handle) -> dict[str, str]:
 
 def events_of(seen: Seen) -> Iterator[dict[str, str]]:
     """Queries for the events that may say why a job has no pods, or why they don't start."""
-    name, kind = name_of(seen.job), seen.kind
-    objects = [(kind.name, name)]
-    if kind.child:
-        objects.append(("Job", f"{name}{kind.child}"))
-    waiting = (pod for pod in newest(seen.pods) if at(pod, "status", "phase") == "Pending")
+    kind = seen.kind
+    objects = [(kind.name, name_of(seen.job)), *kind.makers(seen.job)]
+    waiting = (pod for pod in kind.last_pods(seen.pods) if at(pod, "status", "phase") == "Pending")
     objects += [("Pod", name_of(pod)) for pod in [*waiting][:1]]
     for what, called in objects:
         selector = f"involvedObject.kind={what},involvedObject.name={called}"

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 Scope = Literal["namespace", "cluster"]
-JOB, JOBSET, TRAINJOB = "job", "jobset", "trainjob"
-EVERY = (JOB, JOBSET, TRAINJOB)
+JOB, JOBSET, TRAINJOB, RAYJOB = "job", "jobset", "trainjob", "rayjob"
+EVERY = (JOB, JOBSET, TRAINJOB, RAYJOB)
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ RIGHTS = (
     Right("", "services", ("create", "get", "delete"), (JOB,), "where the nodes of a job meet"),
     Right("jobset.x-k8s.io", "jobsets", _OF_A_JOB, (JOBSET,), "submit, follow, cancel"),
     Right("trainer.kubeflow.org", "trainjobs", _OF_A_JOB, (TRAINJOB,), "submit, follow, cancel"),
+    Right("ray.io", "rayjobs", _OF_A_JOB, (RAYJOB,), "submit, follow, cancel"),
     Right("", "pods", ("get", "list", "watch"), EVERY, "which pod waits or failed, and why"),
     Right("", "pods/log", ("get",), EVERY, "the last words of a rank"),
     Right("", "events", ("list",), EVERY, "why there are no pods, or why they do not start"),

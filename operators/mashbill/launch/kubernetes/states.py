@@ -7,16 +7,16 @@ from datetime import datetime
 from mashbill.launch.backend import Failure, JobState, Phase
 from mashbill.launch.kubernetes import waiting
 from mashbill.launch.kubernetes.failures import (
-    culprit,
     ended_badly,
     excused,
     failure_of,
     line_of,
     newest,
     terminated,
+    why_exited,
     with_log,
 )
-from mashbill.launch.kubernetes.kinds import Kind
+from mashbill.launch.kubernetes.kinds import Kind, exit_code_in
 from mashbill.launch.kubernetes.objects import Object, at, how_long, label, name_of, time_of
 from mashbill.launch.kubernetes.pods import QUEUE
 
@@ -52,7 +52,7 @@ class Seen:
             return self.kind.failed(self.job) is not None and failing(self) is None
         if suspended(self.job):
             return False
-        slow = [pod for pod in newest(self.pods) if at(pod, "status", "phase") == "Pending"]
+        slow = [pod for pod in self.kind.last_pods(self.pods) if at(pod, "status", "phase") == "Pending"]
         if not self.pods:
             return self._age(self.job) > SOON_SECONDS
         return any(at(pod, "spec", "nodeName") and self._age(pod) > SLOW_SECONDS for pod in slow)
@@ -70,7 +70,7 @@ def suspended(job: Object) -> bool:
 def failing(seen: Seen) -> Object | None:
     """The pod whose log says why the job failed; None where it has not failed, or no pod is left of it."""
     failed = seen.kind.failed(seen.job)
-    return None if failed is None else culprit(seen.pods, str(failed.get("message") or ""))
+    return None if failed is None else seen.kind.culprit(seen.pods, str(failed.get("message") or ""))
 
 
 def state_of(seen: Seen, log: str = "") -> JobState:
@@ -87,7 +87,7 @@ def state_of(seen: Seen, log: str = "") -> JobState:
         failure = _failure(seen, log)
         return JobState("failed", line_of(failure), failure, version)
     if not suspended(seen.job):
-        doom = waiting.hopeless(newest(seen.pods), seen.events, seen.now)
+        doom = waiting.hopeless(seen.kind.last_pods(seen.pods), seen.events, seen.now)
         if doom is not None:
             return JobState("failed", line_of(doom), doom, version)
     phase, message = _phase(seen)
@@ -101,7 +101,10 @@ def _phase(seen: Seen) -> tuple[Phase, str]:
     """Of a job that has not ended, and why it is so."""
     if suspended(seen.job):
         return "queued", _queued(seen)
-    nodes, pods = _nodes(seen), newest(seen.pods)
+    told = seen.kind.phase(seen.job)
+    if told is not None:
+        return told, "was stopped" if told == "gone" else ""
+    nodes, pods = _nodes(seen), seen.kind.last_pods(seen.pods)
     at_work = [pod for pod in pods if _at_work(pod)]
     if len(at_work) >= nodes:
         return "running", f"{nodes} nodes run" if nodes > 1 else ""
@@ -141,6 +144,9 @@ def _nodes(seen: Seen) -> int:
     spec = at(seen.job, "spec") or {}
     if seen.kind.name == "TrainJob":
         return int(at(spec, "trainer", "numNodes") or 1)
+    if seen.kind.name == "RayJob":  # the head, its workers, and who submits to them
+        groups: Sequence[Object] = at(spec, "rayClusterSpec", "workerGroupSpecs") or ()
+        return 2 + sum(int(group.get("replicas") or 0) for group in groups)
     if seen.kind.name == "JobSet":
         jobs: Sequence[Object] = spec.get("replicatedJobs") or ()
         return sum(int(at(job, "template", "spec", "completions") or 1) for job in jobs)
@@ -150,14 +156,19 @@ def _nodes(seen: Seen) -> int:
 def _failure(seen: Seen, log: str) -> Failure:
     pod = failing(seen)
     told = seen.kind.failed(seen.job) or {}
+    restarts = _after_restarts(seen)
     reason, message = str(told.get("reason") or ""), str(told.get("message") or "")
     if reason == "DeadlineExceeded":
         return Failure(name_of(seen.job), "", None, f"ran longer than it may: {message}")
-    if pod is None:
+    if seen.kind.name == "RayJob" and (code := exit_code_in(message)) is not None:
+        where = "driver" if pod is None else name_of(pod)
+        driver = Failure(where, "", 0, "; ".join(w for w in (why_exited(code), restarts) if w), code)
+        return with_log(driver, log or message)
+    if pod is None or not ended_badly(pod):
         said = waiting.last_warning(seen.events)
-        return Failure(name_of(seen.job), "", None, ": ".join(w for w in (reason, message, said) if w))
+        why = ": ".join(word for word in (reason, message, said) if word)
+        return with_log(Failure(name_of(seen.job), "", None, why), log)
     failure = with_log(failure_of(pod), log)
-    restarts = _after_restarts(seen)
     return replace(failure, why=f"{failure.why}; {restarts}") if restarts else failure
 
 
@@ -169,6 +180,10 @@ def _after_restarts(seen: Seen) -> str:
             return ""
         last = max(earlier, key=lambda pod: str(at(pod, "metadata", "creationTimestamp")))
         return f"{_times(len(earlier))}, the last after {line_of(failure_of(last))}"
+    if seen.kind.name == "RayJob":
+        failed = int(at(seen.job, "status", "failed") or 0)
+        again = failed - (seen.kind.failed(seen.job) is not None)
+        return _times(again) if again > 0 else ""
     restarts = int(at(seen.job, "status", "restarts") or 0)
     if not restarts:
         return ""

@@ -16,17 +16,21 @@ from mashbill.launch.backend import TOKEN, Handle
 from mashbill.launch.kubernetes.cluster_jobs import ClusterJobs
 from mashbill.launch.kubernetes.job import JobBackend
 from mashbill.launch.kubernetes.jobset import JobSetBackend
+from mashbill.launch.kubernetes.rayjob import RayJobBackend
 from mashbill.launch.kubernetes.trainjob import TrainJobBackend
 
 BACKENDS: dict[str, type[ClusterJobs]] = {
     "job": JobBackend,
     "jobset": JobSetBackend,
     "trainjob": TrainJobBackend,
+    "rayjob": RayJobBackend,
 }
+SEVERAL = {name: {"ray": {"workers": 2}} if name == "rayjob" else {"nodes": 2} for name in BACKENDS}
 RESOURCES = {
     "job": "jobs.batch",
     "jobset": "jobsets.jobset.x-k8s.io",
     "trainjob": "trainjobs.trainer.kubeflow.org",
+    "rayjob": "rayjobs.ray.io",
 }
 
 
@@ -51,7 +55,7 @@ def jobs(api: KubernetesApi, backend: ClusterJobs) -> list[dict[str, Any]]:
 
 
 def test_submitting_twice_makes_one_job(api: KubernetesApi, backend: ClusterJobs) -> None:
-    given = order(backend.name, nodes=2, queue="research")
+    given = order(backend.name, queue="research", **SEVERAL[backend.name])
     handle = backend.submit(given)
     assert backend.submit(given) == handle
     (made,) = jobs(api, backend)
@@ -171,7 +175,7 @@ def test_a_namespace_that_is_not_there_is_named(api: KubernetesApi, backend: Clu
         backend.submit(order(backend.name, kubernetes={"namespace": "nowhere"}))
 
 
-@pytest.mark.parametrize("name", ["jobset", "trainjob"])
+@pytest.mark.parametrize("name", ["jobset", "trainjob", "rayjob"])
 def test_a_kind_that_is_not_installed_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with kubernetes_api(custom=()) as bare:
         monkeypatch.setenv("KUBECONFIG", str(bare.kubeconfig))
