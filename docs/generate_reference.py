@@ -21,6 +21,7 @@ RUNNING = (
     f"A setting with {HOW_SIGN} says how work is done, not what is computed: no result's identity holds it, "
     "so changing it makes none stale, and what was begun goes on (decisions/0019-how-it-runs.md)."
 )
+BOUNDS = frozenset({"Ge", "Gt", "Le", "Lt", "Interval"})
 PAGE = Path(__file__).parent / "reference.md"
 
 
@@ -59,9 +60,7 @@ def sections(
             if info.default is PydanticUndefined and info.default_factory is None
             else _default(info.get_default(call_default_factory=True))
         )
-        bounds = " ".join(
-            str(m) for m in info.metadata if type(m).__name__ in {"Ge", "Gt", "Le", "Lt", "Interval"}
-        )
+        bounds = " ".join(str(m) for m in info.metadata if type(m).__name__ in BOUNDS)
         kind = "section" if inner is not None else f"{_type(info.annotation)} {_bounds(bounds)}".strip()
         kind = _located(info.annotation) if is_protected(info) else kind
         sign = f" {HOW_SIGN}" if how or is_how_it_runs(info) else ""
@@ -91,7 +90,8 @@ def _type(annotation: Any) -> str:
         return " or ".join(map(_type, get_args(annotation)))
     if get_origin(annotation) is Annotated:
         kind, field = get_args(annotation)
-        bounds = "" if field in {PROTECTED, HOW} else " ".join(map(str, field.metadata))
+        told = () if field in {PROTECTED, HOW} else field.metadata
+        bounds = " ".join(str(one) for one in told if type(one).__name__ in BOUNDS)
         return f"{_type(kind)} {_bounds(bounds)}".strip()
     text = getattr(annotation, "__name__", None) if isinstance(annotation, type) else str(annotation)
     return str(text).replace("typing.", "").replace("|", "or").split("[Annotated")[0].replace("Annotated", "")

@@ -1,6 +1,7 @@
 """Settings of where stages run: ``[launch.train]`` sends one to a cluster, and no result depends on it."""
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -11,7 +12,8 @@ Backend = Literal["local", "job", "jobset", "trainjob", "ray", "rayjob", "ssh"]
 KUBERNETES = frozenset({"job", "jobset", "trainjob", "rayjob"})
 Kept = Annotated[Name, PROTECTED]
 """A name of what a job may see or load, which whoever starts a run may not change either."""
-Amount = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$")]
+AMOUNT = r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$"
+Amount = Annotated[str, Field(pattern=AMOUNT)]
 """A quantity as Kubernetes writes it: 500m, 16, 64Gi."""
 _SECRET = re.compile(
     r"(^|_)(SECRET|PASSWORD|PASSWD|TOKEN|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY)(_|$)(?!.*(FILE|PATH|DIR|URI)$)",
@@ -161,3 +163,15 @@ class LaunchConfig(Section):
                 f"backend is ssh with {len(self.ssh.hosts)} hosts for {self.nodes} nodes; name one a node"
             )
         return self
+
+
+def by_stage(launch: Any) -> Any:
+    """What stands in ``launch``, if it is stages.
+
+    Raises:
+        ValueError: a setting of a stage stands there, as in ``[launch]`` with ``backend``.
+    """
+    for name, value in launch.items() if isinstance(launch, Mapping) else ():
+        if name in LaunchConfig.model_fields and not isinstance(value, Mapping | LaunchConfig):
+            raise ValueError(f"{name} stands in [launch]; name the stage that it is of, as in [launch.train]")
+    return launch

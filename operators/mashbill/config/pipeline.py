@@ -2,9 +2,9 @@
 
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from mashbill.config.baselines import BaselinesConfig
 from mashbill.config.corpus import CorpusConfig, DeduplicationConfig
@@ -13,7 +13,7 @@ from mashbill.config.evaluation import EvaluationConfig
 from mashbill.config.filters import FiltersConfig
 from mashbill.config.forecast import ForecastConfig
 from mashbill.config.groups import share_weights
-from mashbill.config.launch import LaunchConfig
+from mashbill.config.launch import LaunchConfig, by_stage
 from mashbill.config.names import refuse_columns, refuse_repeated, refuse_shared_names
 from mashbill.config.quality import BootstrapConfig, QualityConfig, SelectionConfig
 from mashbill.config.search import (
@@ -98,7 +98,7 @@ class PipelineConfig(Section):
     )
     training: TrainingConfig = Field(TrainingConfig(), description="The final model.")
     evaluation: EvaluationConfig = Field(EvaluationConfig(), description="How the final models are measured.")
-    launch: HowItRuns[dict[str, LaunchConfig]] = Field(
+    launch: HowItRuns[Annotated[dict[str, LaunchConfig], BeforeValidator(by_stage)]] = Field(
         {}, description="Where stages run, by stage; those that are not named run on this machine."
     )
 

@@ -3,11 +3,12 @@ reader of lists, numbers and sections."""
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args, get_origin
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from mashbill.config.launch import AMOUNT, LaunchConfig
 from mashbill.config.pipeline import PipelineConfig
 from mashbill.errors import ConfigError, Problems
 
@@ -39,6 +40,8 @@ LIMITS = {
     "less_than": ("less than", "lt"),
     "multiple_of": ("a multiple of", "multiple_of"),
 }
+SECTIONS: Mapping[str, type[BaseModel]] = {model.__name__: model for model in (PipelineConfig, LaunchConfig)}
+"""What is checked as a whole, by the title of its errors."""
 NAME_MEND = "use letters, digits, dots, dashes and underscores, and begin with a letter or a digit"
 
 
@@ -55,23 +58,28 @@ def config_error(path: str, error: ValidationError, *, within: str = "") -> Conf
         dotted = ".".join(part for part in (within, field) if part)
         return f"{path}: {dotted}" if dotted else path
 
-    found = settings_errors(error.errors(), where)
+    found = settings_errors(error.errors(), where, SECTIONS.get(error.title, PipelineConfig))
     return found[0] if len(found) == 1 else Problems(found)
 
 
-def settings_errors(errors: Sequence[ErrorDetails], where: Callable[[str], str]) -> list[ConfigError]:
+def settings_errors(
+    errors: Sequence[ErrorDetails],
+    where: Callable[[str], str],
+    section: type[BaseModel] = PipelineConfig,
+) -> list[ConfigError]:
     """The errors of settings, one a setting.
 
     Args:
         errors: what pydantic says.
         where: what a setting is called, given its dotted name.
+        section: what was checked.
     """
     by_field: dict[str, list[ErrorDetails]] = {}
     for one in errors:
         if one["type"] == "too_short" and len(one["input"]) >= one["ctx"]["min_length"]:
             continue  # long enough, but that an entry is wrong, which is told
         by_field.setdefault(_field(one["loc"]), []).append(one)
-    return [_wrong(where(field), of_it) for field, of_it in by_field.items()]
+    return [_wrong(where(field), of_it, section) for field, of_it in by_field.items()]
 
 
 def _field(location: Sequence[int | str]) -> str:
@@ -79,7 +87,7 @@ def _field(location: Sequence[int | str]) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).lstrip(".")
 
 
-def _wrong(where: str, errors: Sequence[ErrorDetails]) -> ConfigError:
+def _wrong(where: str, errors: Sequence[ErrorDetails], section: type[BaseModel]) -> ConfigError:
     """The error of one setting; where it has alternatives, of the one that was meant."""
     value = errors[0]["input"]
     words = [one for one in errors if one["type"] == "literal_error"]
@@ -88,13 +96,13 @@ def _wrong(where: str, errors: Sequence[ErrorDetails]) -> ConfigError:
         needed, _ = _kind(others[0]["type"])
         expected = words[0]["ctx"]["expected"]
         return ConfigError(where, f"is {_shown(value)}, where {needed}, or {expected}", "write one of them")
-    return _one(where, (others or words)[0])
+    return _one(where, (others or words)[0], section)
 
 
-def _one(where: str, error: ErrorDetails) -> ConfigError:
+def _one(where: str, error: ErrorDetails, section: type[BaseModel]) -> ConfigError:
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
     if kind == "extra_forbidden":
-        return ConfigError(where, "is not a setting", _nearest(error["loc"]))
+        return ConfigError(where, "is not a setting", _nearest(error["loc"], section))
     if kind == "missing":
         return ConfigError(where, "is required and missing", "add it")
     if kind == "value_error":
@@ -141,7 +149,8 @@ def _long_text(context: Mapping[str, Any], value: Any) -> tuple[str, str]:
 
 
 def _no_name(context: Mapping[str, Any], value: Any) -> tuple[str, str]:
-    del context
+    if context["pattern"] == AMOUNT:
+        return f"is {_shown(value)}, which is no amount", "write it as Kubernetes does: 500m, 16 or 64Gi"
     return f"is {_shown(value)}, which is no name", NAME_MEND
 
 
@@ -175,18 +184,22 @@ def _shown(value: Any) -> str:
     return plain if len(plain) <= SHOWN else f"{plain[: SHOWN - 3]}..."
 
 
-def _nearest(location: tuple[int | str, ...]) -> str:
-    fields = _fields_at(location[:-1])
+def _nearest(location: tuple[int | str, ...], section: type[BaseModel]) -> str:
+    fields = _fields_at(location[:-1], section)
     close = difflib.get_close_matches(str(location[-1]), fields, n=1)
     return f"did you mean {close[0]}?" if close else f"remove it; known here: {', '.join(fields)}"
 
 
-def _fields_at(location: tuple[int | str, ...]) -> list[str]:
-    model: Any = PipelineConfig
+def _fields_at(location: tuple[int | str, ...], section: type[BaseModel]) -> list[str]:
+    """The settings of a section that lies in another; names of a table, as of ``launch``, are passed over."""
+    model: Any = section
+    a_name_follows = False
     for part in location:
-        if isinstance(part, int):
+        if isinstance(part, int) or a_name_follows:
+            a_name_follows = False
             continue
         annotation = model.model_fields[part].annotation
-        nested = [a for a in getattr(annotation, "__args__", ()) if hasattr(a, "model_fields")]
+        a_name_follows = get_origin(annotation) is dict
+        nested = [kind for kind in get_args(annotation) if hasattr(kind, "model_fields")]
         model = nested[0] if nested else annotation
     return list(model.model_fields)

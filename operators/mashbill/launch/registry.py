@@ -2,6 +2,7 @@
 installed."""
 
 from importlib import import_module
+from importlib.util import find_spec
 
 from mashbill.config.launch import Backend as Name
 from mashbill.errors import ConfigError
@@ -17,6 +18,8 @@ _MODULES: dict[Name, tuple[str, str]] = {
     "ssh": ("mashbill.launch.ssh:SSHBackend", "ssh"),
 }
 """``module:class`` of each backend, and the extra that it needs."""
+_ASKED_LATE = {"ray": "ray", "ssh": "asyncssh"}
+"""Packages that a backend's module imports when it is asked for something, and not before."""
 
 
 def backend_named(name: Name) -> Backend:
@@ -28,6 +31,9 @@ def backend_named(name: Name) -> Backend:
     place, extra = _MODULES[name]
     module, _, made = place.partition(":")
     try:
+        late = _ASKED_LATE.get(name)
+        if late and find_spec(late) is None:
+            raise ModuleNotFoundError(name=late)
         backend: Backend = getattr(import_module(module), made)()
     except ImportError as error:
         missing = error.name or str(error)

@@ -99,6 +99,17 @@ def refused(folder: Path, text: str) -> list[str]:
             "filters.gopher_repetition.max_top_ngrams[2]: is required and missing; add it",
         ),
         (DOMAINS + "[proxy.model]\nlayer = 3", "proxy.model.layer: is not a setting; did you mean layers?"),
+        (DOMAINS + "[launch.train]\ngpu = 8", "launch.train.gpu: is not a setting; did you mean gpus?"),
+        (
+            DOMAINS + '[launch.train.kubernetes]\nname_space = "a"',
+            "launch.train.kubernetes.name_space: is not a setting; did you mean namespace?",
+        ),
+        (
+            DOMAINS + '[launch.train.kubernetes]\nvolumes = [{ claim = "a", mount = "/b", path = "/b" }]',
+            "launch.train.kubernetes.volumes[0].mount: is not a setting; remove it; known here: claim, path",
+        ),
+        (DOMAINS + '[launch.train]\nmemory = "64 GB"', "launch.train.memory: is '64 GB', which is no amount"),
+        (DOMAINS + '[launch]\nbackend = "local"', "launch: backend stands in [launch]; name the stage that"),
     ],
 )
 def test_a_wrong_setting_is_told_in_a_users_words(text: str, said: str, tmp_path: Path) -> None:

@@ -1,0 +1,27 @@
+"""A cluster to try things on by hand: ``PYTHONPATH=operators:tests python -m builders.cluster``.
+
+Its two nodes have eight GPUs each, as far as anybody counts them, and a queue ``research`` admits what comes.
+"""
+
+import signal
+import tempfile
+from pathlib import Path
+
+from builders.cluster import Machine, cluster
+
+GPUS = 8
+
+
+def main() -> None:
+    """Run pods until it is interrupted."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # handled and not blocked, as pods would inherit that
+        signal.signal(number, lambda *_: None)
+    machines = [Machine(name, gpus=GPUS) for name in ("node-a", "node-b")]
+    with tempfile.TemporaryDirectory() as folder, cluster(Path(folder), machines) as here:
+        here.add_queue("research")
+        print(f"export KUBECONFIG={here.kubeconfig}", flush=True)
+        signal.pause()
+
+
+if __name__ == "__main__":
+    main()
