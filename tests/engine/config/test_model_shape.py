@@ -38,6 +38,7 @@ def test_a_published_model_is_named_instead_of_spelt(tmp_path: Path) -> None:
     "model, words",
     [
         ('{ preset = "tinyllama-1.1b", layers = 4 }', "layers stands beside preset 'tinyllama-1.1b'"),
+        ('"tinyllama-1.1b"', "training.model: is 'tinyllama-1.1b', where a table is needed"),
         ('{ preset = "tinylama" }', "training.model.preset: is 'tinylama'; choose 'tinyllama-1.1b'"),
         ("{ preset = 3 }", "training.model.preset: is 3"),
         ("{ width = 24, heads = 4, kv_heads = 3 }", "heads 4 must be a multiple of kv_heads 3"),
@@ -62,7 +63,3 @@ def test_blocks_grow_from_a_share_to_the_whole() -> None:
     assert ModelShape(layers=1, attention_from=0.5).uniform  # the last block has all
     odd = ModelShape(width=96, heads=4, kv_heads=4, head_width=32, feed_forward=300)
     assert (odd.head_dim, odd.uniform, odd.blocks[0].feed_forward) == (32, True, 300)
-
-
-def test_a_published_models_name_alone_is_its_shape(tmp_path: Path) -> None:
-    assert shape_of(tmp_path, '"tinyllama-1.1b"') == shape_of(tmp_path, '{ preset = "tinyllama-1.1b" }')
