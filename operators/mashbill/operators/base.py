@@ -129,7 +129,7 @@ class StageOperator(StageLineage, RunsElsewhere, BaseOperator):
 
     def elsewhere(self) -> Elsewhere:
         """The stage, with where it is sent."""
-        return required(Elsewhere.of(self.job()))
+        return required(Elsewhere.of(self.job(asks=False)))
 
     def submitted(self, elsewhere: Elsewhere) -> list[Submitted]:
         """The stage's jobs."""
@@ -138,7 +138,9 @@ class StageOperator(StageLineage, RunsElsewhere, BaseOperator):
     def finish(self, context: Any, elsewhere: Elsewhere) -> Any:
         """Put the parts together, and return the artifact's address."""
         made = elsewhere.collect()
-        return self._finished(context, elsewhere.job, made if self.config else self.alone().publish(made))
+        return self._finished(
+            context, elsewhere.job, made if self.config else self.alone(asks=False).publish(made)
+        )
 
     def _finished(self, context: Any, job: StageJob, artifact: Artifact) -> str:
         self.read = tuple(job.inputs.values())
@@ -153,10 +155,10 @@ class StageOperator(StageLineage, RunsElsewhere, BaseOperator):
         if self.asset is not None:
             tell_what_is_new(self, context, made=made, asset=self.asset)
 
-    def job(self) -> StageJob:
-        """The stage with its config and inputs."""
+    def job(self, *, asks: bool = True) -> StageJob:
+        """The stage with its config and inputs; of plain arguments, whether its backend is asked before."""
         if self.config is None:
-            return self.alone().job
+            return self.alone(asks=asks).job
         config = self.pipeline_config()
         store = open_store(config)
         stage = STAGES[self.stage]
@@ -167,10 +169,12 @@ class StageOperator(StageLineage, RunsElsewhere, BaseOperator):
         """Whether the result is there."""
         return bool(self.alone().find() if self.config is None else self.job().find())
 
-    def alone(self) -> AloneWork:
+    def alone(self, *, asks: bool = True) -> AloneWork:
         """The stage with its own arguments, rendered."""
         launch = None if self.launch is None else over_connection(self.launch, self.kubernetes_conn_id)
-        return AloneWork(self.stage, self.arguments, self._who, launch=launch, progress=self._log_progress)
+        return AloneWork(
+            self.stage, self.arguments, self._who, launch=launch, asks=asks, progress=self._log_progress
+        )
 
     def pipeline_config(self) -> PipelineConfig:
         """The config with the overrides."""
