@@ -136,6 +136,8 @@ class Arguments:
 
     def name_of(self, field: str) -> str:
         """What a dotted setting is called among the arguments."""
+        if field == "artifacts":  # they are made beside the output
+            return OUTPUT
         for setting in sorted(self.by_setting, key=len, reverse=True):
             rest = field.removeprefix(setting)
             if field.startswith(setting) and rest[:1] in {"", ".", "["}:

@@ -34,6 +34,7 @@ class AloneWork:
         values: arguments by name, rendered.
         who: the operator, for errors.
         launch: where it runs; None is here.
+        asks: whether its backend is asked before whether it will do; not of what is under way already.
         progress: called with the share done and a message.
     """
 
@@ -44,10 +45,11 @@ class AloneWork:
         who: str,
         *,
         launch: LaunchConfig | None = None,
+        asks: bool = True,
         progress: Progress | None = None,
     ) -> None:
         self.stage, self.who, self.progress = STAGES[stage], who, progress
-        self.launch = launch
+        self.launch, self.asks = launch, asks
         self.row = ALONE[stage]
         self.arguments = arguments_of(self.row)
         self.values = {name: value for name, value in values.items() if value not in NOTHING}
@@ -68,7 +70,8 @@ class AloneWork:
             ready = make(Given(self.arguments, self.values, self.who, self._fixed))
             config = ready.config if self.launch is None else self._sent(ready.config, self.launch)
             job = StageJob(self.stage, config, ready.inputs, progress=self.progress)
-            problems = [finding.problem for finding in check_config(config, [self.stage])]
+            looked_at = config if self.asks else ready.config
+            problems = [finding.problem for finding in check_config(looked_at, [self.stage])]
             if any(problems):
                 raise next(filter(None, problems))
             return job

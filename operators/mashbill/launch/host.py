@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import mashbill
-from mashbill.errors import ConfigError, MashbillError, RunError
+from mashbill.errors import ConfigError, MashbillError, RunError, one_line
 from mashbill.launch.backend import Handle, Order
 from mashbill.launch.local import LocalBackend
 
@@ -71,11 +71,17 @@ def told_error(line: str, host: str) -> MashbillError | None:
     return (ConfigError if final else RunError)(f"{host}: {where}", what, mend)
 
 
+def _of_the_disk(error: OSError) -> RunError:
+    where, mend = str(error.filename or "this machine"), "free the disk, or its permissions"
+    return RunError(where, f"cannot be used ({error.strerror or one_line(error)})", mend)
+
+
 def main() -> None:
     """Do what is asked."""
     try:
         METHODS[sys.argv[1]](LocalBackend(), sys.stdin.readline())
-    except MashbillError as error:
+    except (MashbillError, OSError) as given:
+        error = given if isinstance(given, MashbillError) else _of_the_disk(given)
         said = [not isinstance(error, RunError), error.where, error.what, error.mend]
         print(f"{ERROR} {json.dumps(said)}", flush=True)  # noqa: T201
 

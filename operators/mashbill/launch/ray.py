@@ -4,7 +4,8 @@ cluster."""
 import asyncio
 import shlex
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from mashbill.config.launch import LaunchConfig
@@ -26,6 +27,8 @@ FIRST_LOOK_SECONDS, LONGEST_LOOK_SECONDS = 1.0, 15.0
 PATIENCE_SECONDS = 1_800.0
 """How long a cluster may be out of reach while a job is watched."""
 LAST_LINES = 15
+NOT_THERE = "Request failed with status code 404"
+"""How the client says that there is no such job; other answers may have the number in the job's name."""
 PHASES: dict[str, Phase] = {
     "PENDING": "queued",
     "RUNNING": "running",
@@ -65,7 +68,7 @@ class RayBackend:
             there = _details(client, order.name)
         if there is None:
             raise RunError(f"job {order.name}", "was removed as soon as it was there", "run again")
-        if there.metadata.get(TOKEN) != order.token:
+        if (there.metadata or {}).get(TOKEN) != order.token:
             what = f"is on {address} for another order"
             raise ConfigError(f"job {order.name}", what, "wait for it, or stop and delete it")
         # a job that is deleted and submitted anew has another token
@@ -75,7 +78,7 @@ class RayBackend:
         """How a job is."""
         client = _client(handle.place["address"])
         found = _details(client, handle.name)
-        if found is None or found.metadata.get(TOKEN) != handle.token:
+        if found is None or (found.metadata or {}).get(TOKEN) != handle.token:
             return JobState("gone", "was removed from the cluster")
         phase, message = PHASES[str(found.status.value)], one_line(Exception(found.message or ""))
         if phase == "gone":
@@ -83,7 +86,7 @@ class RayBackend:
         if phase != "failed":
             return JobState(phase, message if phase == "queued" else "")
         code = found.driver_exit_code
-        words = "\n".join(client.get_job_logs(handle.name).splitlines()[-LAST_LINES:])
+        words = _said(client, handle.name, LAST_LINES)
         why = f"exit code {code}" if code is not None else message or found.error_type or "failed"
         node = f"Ray node {found.driver_node_id[:8]}" if found.driver_node_id else ""
         said = "was asked to end and has saved" if code == PAUSED_EXIT else ""
@@ -112,14 +115,14 @@ class RayBackend:
     def cancel(self, handle: Handle) -> None:
         """Stop a job."""
         if not self.state(handle).ended:
-            _client(handle.place["address"]).stop_job(handle.name)
+            with _answering(handle.name):
+                _client(handle.place["address"]).stop_job(handle.name)
 
     def logs(self, handle: Handle, rank: int = 0, lines: int = 100) -> str:
         """The last lines of the driver."""
         if rank or self.state(handle).phase == "gone":
             return ""
-        said = _client(handle.place["address"]).get_job_logs(handle.name)
-        return "\n".join(said.splitlines()[-lines:])
+        return _said(_client(handle.place["address"]), handle.name, lines)
 
 
 def _client(address: str) -> Any:
@@ -137,27 +140,52 @@ def _client(address: str) -> Any:
         raise RunError("ray.address", what, "start the cluster, or correct it") from error
 
 
+@contextmanager
+def _answering(name: str) -> Iterator[None]:
+    """Within the block a job's cluster is asked.
+
+    Raises:
+        RunError: it does not answer, or answers that it cannot.
+    """
+    import requests
+
+    try:
+        yield
+    except requests.RequestException as error:
+        what = f"the Ray job API does not answer ({one_line(error)})"
+        raise RunError("ray.address", what, "mend the cluster, and run again") from error
+    except RuntimeError as error:
+        raise RunError(f"job {name}", f"cannot be looked at ({one_line(error)})", "run again") from error
+
+
 def _details(client: Any, name: str) -> Any:
     """What the cluster tells of a job; None where there is none.
 
     Raises:
         RunError: it does not answer.
     """
-    import requests
-
-    try:
-        return client.get_job_info(name)
-    except requests.RequestException as error:
-        what = f"the Ray job API does not answer ({one_line(error)})"
-        raise RunError("ray.address", what, "mend the cluster, and run again") from error
-    except RuntimeError as error:
-        if "404" in str(error):
+    with _answering(name):
+        try:
+            return client.get_job_info(name)
+        except RuntimeError as error:
+            if not str(error).startswith(NOT_THERE):
+                raise
             return None
-        raise RunError(f"job {name}", f"cannot be looked at ({one_line(error)})", "run again") from error
+
+
+def _said(client: Any, name: str, lines: int) -> str:
+    """The last lines of a driver; empty where its log is lost with its node."""
+    try:
+        said: str = client.get_job_logs(name) or ""
+    except RuntimeError:
+        return ""
+    return "\n".join(said.splitlines()[-lines:])
 
 
 def _submit(client: Any, order: Order) -> None:
     """Submit; where another try of the same order was faster, that is the job."""
+    import requests
+
     takes = order.takes
     try:
         client.submit_job(
@@ -169,7 +197,7 @@ def _submit(client: Any, order: Order) -> None:
             entrypoint_num_gpus=takes.gpus or None,
             entrypoint_memory=int(number_of(takes.memory)) if takes.memory else None,
         )
-    except RuntimeError as error:
+    except (RuntimeError, requests.RequestException) as error:
         if _details(client, order.name) is None:
             what = f"was refused ({one_line(error)})"
             raise RunError(f"job {order.name}", what, "look at the cluster, and run again") from error

@@ -56,7 +56,8 @@ class SSHBackend:
         failed = [one for one in started if isinstance(one, BaseException)]
         if failed:
             if not isinstance(failed[0], RunError):  # a rerun would not take up what runs
-                self._cancel([Node(i, hosts[i], one) for i, one in enumerate(handles) if one])
+                with suppress(MashbillError):  # what kept it from starting is told
+                    self._cancel([Node(i, hosts[i], one) for i, one in enumerate(handles) if one])
             raise failed[0]
         place = {
             "hosts": json.dumps([host.name for host in hosts]),
@@ -119,7 +120,7 @@ class SSHBackend:
 
     def _ended_together(self, nodes: Sequence[Node], state: JobState) -> JobState:
         if state.ended and state.phase != "succeeded":
-            with suppress(RunError):  # the host that failed may be gone
+            with suppress(MashbillError):  # the host that failed may be gone
                 self._cancel(nodes)
         return state
 

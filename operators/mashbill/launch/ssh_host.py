@@ -14,11 +14,13 @@ from typing import Any
 
 from mashbill.errors import ConfigError, RunError, one_line
 from mashbill.launch.backend import Handle, JobState
-from mashbill.launch.host import told_error
+from mashbill.launch.host import ERROR, told_error
 
 MODULE = "mashbill.launch.host"
 ANSWER_SECONDS, PATIENCE_SECONDS = 120.0, 1_800.0
 """How long a host may take to answer, and how long it may be out of reach while a job is watched."""
+SPOKEN = ("{", f"{ERROR} ")
+"""How lines begin that a host answers with."""
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 1.0, 60.0
 
 
@@ -66,6 +68,11 @@ class Host:
             raise ConfigError(f"host {self.name}", what, "add the key there, or set ssh.identity") from error
         except FileNotFoundError as error:
             raise ConfigError("ssh.identity", f"{self.identity} is not there", "name the key") from error
+        except asyncssh.KeyImportError as error:
+            what = f"{self.identity or 'a key of ~/.ssh'} cannot be used ({one_line(error)})"
+            raise ConfigError(
+                "ssh.identity", what, "name a key without a passphrase, or use an agent"
+            ) from error
         except (OSError, asyncssh.Error, TimeoutError) as error:
             what = f"does not answer ({one_line(error) or type(error).__name__})"
             raise RunError(
@@ -74,7 +81,8 @@ class Host:
 
     def command(self, method: str) -> str:
         """What runs there, as a shell line."""
-        return f"{shlex.quote(self.python)} -m {MODULE} {method}"
+        home = "~/" if self.python.startswith("~/") else ""  # which a quoted path would not mean
+        return f"{home}{shlex.quote(self.python.removeprefix(home))} -m {MODULE} {method}"
 
     async def asked(self, method: str, given: str = "") -> str:
         """The line that the host answers with.
@@ -93,6 +101,8 @@ class Host:
             raise RunError(where, f"did not answer within {ANSWER_SECONDS:.0f} s", mend) from error
         except (OSError, asyncssh.Error) as error:
             raise RunError(where, f"broke off ({one_line(error)})", mend) from error
+        if answer.exit_status is None and not answer.stdout:
+            raise RunError(where, "broke off before it answered", mend)
         return self.line(str(answer.stdout), str(answer.stderr))
 
     def line(self, said: str, complaints: str) -> str:
@@ -140,26 +150,32 @@ class Node:
         """Its states to the last; a lost connection is taken up again.
 
         Raises:
-            RunError: its host has been out of reach for longer than the patience.
+            RunError: its host has been out of reach, or has said nothing, for longer than the patience.
         """
         import asyncssh
 
         pause, since = FIRST_WAIT_SECONDS, time.monotonic()
         while True:
+            lost = RunError(
+                f"host {self.host.name}", "says nothing of its job", "look what it is doing there"
+            )
             try:
                 async with await self.host.connect() as connection:
                     process = await connection.create_process(self.host.command("watch"))
                     process.stdin.write(f"{self.handle.text()}\n")
                     async for line in process.stdout:
+                        if not line.startswith(SPOKEN):  # what a shell says as it starts
+                            continue
                         state = self.read(self.host.line(line, ""))
                         yield state
                         if state.ended:
                             return
                         pause, since = FIRST_WAIT_SECONDS, time.monotonic()
-            except RunError:
-                if time.monotonic() - since > PATIENCE_SECONDS:
-                    raise
+            except RunError as error:
+                lost = error
             except (OSError, asyncssh.Error):  # the connection broke off
                 pass
+            if time.monotonic() - since > PATIENCE_SECONDS:
+                raise lost
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_WAIT_SECONDS)

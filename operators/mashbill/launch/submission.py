@@ -6,12 +6,12 @@ job is. A new attempt is begun where the last is known to have ended and its res
 """
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from mashbill.errors import RunError
+from mashbill.errors import MashbillError, RunError
 from mashbill.launch.backend import Backend, Handle, JobState, Order
 from mashbill.launch.records import Attempt, Work
 from mashbill.launch.registry import backend_named
@@ -123,6 +123,22 @@ def cancel(attempt: Attempt, backend_of: BackendOf) -> None:
     if attempt.end is None:
         attempt.keep_unwanted()
         _end_for_good(attempt, backend_of(attempt.order))
+
+
+def cancel_all(attempts: Sequence[Attempt], backend_of: BackendOf) -> None:
+    """End the jobs of some attempts, all of those that can be.
+
+    Raises:
+        MashbillError: a backend does not answer, after all others were ended.
+    """
+    errors = []
+    for attempt in attempts:
+        try:
+            cancel(attempt, backend_of)
+        except MashbillError as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
 
 
 def _submitted(attempt: Attempt, order: Order, backend: Backend) -> Submitted:

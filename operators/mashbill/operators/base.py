@@ -30,6 +30,8 @@ from mashbill.stages.elsewhere import Elsewhere
 from mashbill.stages.summary import ArtifactSummary
 
 Overrides = Mapping[str, Any] | Sequence[Any]
+YES, NO = ("true", "1", "yes", "on"), ("false", "0", "no", "off", "none", "")
+"""Words that a template may give for whether something is so."""
 
 
 class StageOperator(StageLineage, RunsElsewhere, BaseOperator):
@@ -44,7 +46,8 @@ class StageOperator(StageLineage, RunsElsewhere, BaseOperator):
         allow: dotted names of paths and addresses that the overrides may change all the same, or of their
             sections; not templated, so that the DAG's author says it.
         inputs: addresses of the input artifacts by stage, as upstream operators return them (templated).
-        force: make the result anew even if it is there (templated).
+        force: make the result anew even if it is there; a retry goes on with what the first try began
+            (templated).
         arguments: the stage's own arguments by name, in place of a config (templated).
         assets: where given, the asset that the stage makes is among the task's outlets, and is told of when
             it is new.
@@ -114,22 +117,24 @@ class StageOperator(StageLineage, RunsElsewhere, BaseOperator):
                 return self._execute_alone(context)
             job = self.job()
             elsewhere = Elsewhere.of(job)
-            if self.force and not (elsewhere and elsewhere.under_way()):
+            if self._forced and first_try(self, context) and not (elsewhere and elsewhere.under_way()):
                 job.discard()
             if elsewhere is not None:
                 return self.run_elsewhere(context, elsewhere)
             return self._finished(context, job, job.run())
 
     def _execute_alone(self, context: Any) -> Any:
-        work, force = self.alone(), bool(self.force)
+        work, force = self.alone(), self._forced
         elsewhere = Elsewhere.of(work.job)
         if elsewhere is None or (work.find() is not None and not force):
             return self._finished(context, work.job, work.run(force=force))
+        if force and first_try(self, context) and not elsewhere.under_way():
+            work.job.discard()
         return self.run_elsewhere(context, elsewhere)
 
     def elsewhere(self) -> Elsewhere:
         """The stage, with where it is sent."""
-        return required(Elsewhere.of(self.job()))
+        return required(Elsewhere.of(self.job(asks=False)))
 
     def submitted(self, elsewhere: Elsewhere) -> list[Submitted]:
         """The stage's jobs."""
@@ -138,7 +143,9 @@ class StageOperator(StageLineage, RunsElsewhere, BaseOperator):
     def finish(self, context: Any, elsewhere: Elsewhere) -> Any:
         """Put the parts together, and return the artifact's address."""
         made = elsewhere.collect()
-        return self._finished(context, elsewhere.job, made if self.config else self.alone().publish(made))
+        return self._finished(
+            context, elsewhere.job, made if self.config else self.alone(asks=False).publish(made)
+        )
 
     def _finished(self, context: Any, job: StageJob, artifact: Artifact) -> str:
         self.read = tuple(job.inputs.values())
@@ -153,10 +160,10 @@ class StageOperator(StageLineage, RunsElsewhere, BaseOperator):
         if self.asset is not None:
             tell_what_is_new(self, context, made=made, asset=self.asset)
 
-    def job(self) -> StageJob:
-        """The stage with its config and inputs."""
+    def job(self, *, asks: bool = True) -> StageJob:
+        """The stage with its config and inputs; of plain arguments, whether its backend is asked before."""
         if self.config is None:
-            return self.alone().job
+            return self.alone(asks=asks).job
         config = self.pipeline_config()
         store = open_store(config)
         stage = STAGES[self.stage]
@@ -167,10 +174,12 @@ class StageOperator(StageLineage, RunsElsewhere, BaseOperator):
         """Whether the result is there."""
         return bool(self.alone().find() if self.config is None else self.job().find())
 
-    def alone(self) -> AloneWork:
+    def alone(self, *, asks: bool = True) -> AloneWork:
         """The stage with its own arguments, rendered."""
         launch = None if self.launch is None else over_connection(self.launch, self.kubernetes_conn_id)
-        return AloneWork(self.stage, self.arguments, self._who, launch=launch, progress=self._log_progress)
+        return AloneWork(
+            self.stage, self.arguments, self._who, launch=launch, asks=asks, progress=self._log_progress
+        )
 
     def pipeline_config(self) -> PipelineConfig:
         """The config with the overrides."""
@@ -183,6 +192,14 @@ class StageOperator(StageLineage, RunsElsewhere, BaseOperator):
             name: over_connection(takes, self.kubernetes_conn_id) for name, takes in sent.launch.items()
         }
         return sent.model_copy(update={"launch": launch})
+
+    @property
+    def _forced(self) -> bool:
+        """Whether the result is made anew; a template gives that in words."""
+        words = str(self.force).strip().lower()
+        if words not in {*YES, *NO}:
+            raise ConfigError(f"{self._who}: force", f"is {self.force!r}", "give true or false")
+        return words in YES
 
     @property
     def _who(self) -> str:
@@ -216,6 +233,14 @@ class StageOperator(StageLineage, RunsElsewhere, BaseOperator):
 
     def _log_progress(self, done: float, words: str) -> None:
         self.log.info("%3.0f%% %s", 100 * done, words)
+
+
+def first_try(task: BaseOperator, context: Any) -> bool:
+    """Whether a task has not failed since it was triggered, or cleared: what its tries have finished, such as
+    a training that has saved, is taken up by a retry."""
+    ti = context.get("ti")
+    number, most = getattr(ti, "try_number", None), getattr(ti, "max_tries", None)
+    return number is None or most is None or number <= most - (task.retries or 0) + 1
 
 
 def own_params(params: Any) -> ParamsDict:

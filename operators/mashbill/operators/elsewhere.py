@@ -16,7 +16,7 @@ from airflow.sdk.configuration import conf
 
 from mashbill.errors import ConfigError, DataError, MashbillError
 from mashbill.launch.backend import JobState
-from mashbill.launch.submission import Submitted, cancel
+from mashbill.launch.submission import Submitted, cancel_all
 from mashbill.operators.connections import s3_access
 from mashbill.operators.failures import final_errors
 from mashbill.operators.jobs_trigger import ERROR, STATES, JobsEnded
@@ -64,7 +64,7 @@ class RunsElsewhere(ResumableJobMixin):
         """Submit, and wait in the triggerer or here."""
         if not self.deferrable:
             return self.execute_resumable(context)
-        jobs = self.submitted(elsewhere)
+        jobs = self._followed = self.submitted(elsewhere)
         if not jobs:
             return self.finish(context, elsewhere)
         plain = self._told(jobs)
@@ -124,10 +124,9 @@ class RunsElsewhere(ResumableJobMixin):
         return self._result
 
     def on_kill(self) -> None:
-        """End what a worker that waits is asked to end."""
-        elsewhere = self.elsewhere()
-        for one in self._followed:
-            cancel(one.attempt, elsewhere.backend_of)
+        """End what a worker that waits is asked to end; nothing where it submitted nothing."""
+        if self._followed:
+            cancel_all([one.attempt for one in self._followed], self.elsewhere().backend_of)
 
     def _told(self, jobs: Sequence[Submitted]) -> Jobs:
         for one in jobs:

@@ -12,7 +12,7 @@ from asgiref.sync import sync_to_async
 
 from mashbill.errors import MashbillError
 from mashbill.launch.records import HANDLE
-from mashbill.launch.submission import Submitted, backend_of, cancel
+from mashbill.launch.submission import Submitted, backend_of, cancel_all
 from mashbill.operators.connections import s3_access
 from mashbill.operators.kube_connection import cluster_of
 from mashbill.stages.following import Seen, follow
@@ -68,8 +68,8 @@ class JobsEnded(BaseTrigger):
 
     async def on_kill(self) -> None:
         """End the jobs: someone has failed, cleared or passed over the task."""
-        for job in await self._submitted():
-            await asyncio.to_thread(cancel, job.attempt, backend_of)
+        attempts = [job.attempt for job in await self._submitted()]
+        await asyncio.to_thread(cancel_all, attempts, backend_of)
 
     async def _submitted(self) -> list[Submitted]:
         return await sync_to_async(self._opened, thread_sensitive=False)()

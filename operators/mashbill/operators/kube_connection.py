@@ -20,6 +20,8 @@ from mashbill.storage.storage import written_whole
 KUBECONFIG, DEFAULT = "KUBECONFIG", "~/.kube/config"
 PREFIX = "extra__kubernetes__"
 DIGITS = 12
+FILES = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
+"""Fields of a kubeconfig's clusters and users that name files."""
 
 
 def over_connection(takes: LaunchConfig, kubernetes_conn_id: str | None) -> LaunchConfig:
@@ -57,12 +59,9 @@ def cluster_of(kubernetes_conn_id: str) -> tuple[str | None, str | None]:
         what = f"names the context {wanted!r}, and its kubeconfig has {', '.join(named) or 'none'}"
         raise ConfigError(where, what, "mend cluster_context, or the kubeconfig")
     used = named[wanted]
-    alone = {
-        kind: next(one[kind[:-1]] for one in config.get(kind) or () if one["name"] == used[kind[:-1]])
-        for kind in ("clusters", "users")
-    }
-    text = json.dumps(alone, sort_keys=True)
-    name = f"airflow-{kubernetes_conn_id}-{hashlib.sha256(text.encode()).hexdigest()[:DIGITS]}"
+    alone = {kind: _named(config, kind, used.get(kind[:-1]), where=where) for kind in ("clusters", "users")}
+    server = str(alone["clusters"].get("server"))  # credentials may be others tomorrow
+    name = f"airflow-{kubernetes_conn_id}-{hashlib.sha256(server.encode()).hexdigest()[:DIGITS]}"
     _add(name, alone, namespace or used.get("namespace"))
     return name, namespace or used.get("namespace")
 
@@ -85,15 +84,53 @@ def _config(extra: Mapping[str, Any], where: str) -> dict[str, Any]:
     """The kubeconfig that a connection holds, or names."""
     import yaml
 
-    given = extra.get("kube_config")
+    given, folder = extra.get("kube_config"), None
     if given is None and "kube_config_path" in extra:
-        given = Path(extra["kube_config_path"]).expanduser().read_text(encoding="utf-8")
+        path = Path(extra["kube_config_path"]).expanduser().absolute()
+        folder = path.parent
+        try:
+            given = path.read_text(encoding="utf-8")
+        except OSError as error:
+            what = f"names {path}, which cannot be read here ({error.strerror})"
+            raise ConfigError(where, what, "mend kube_config_path, or give kube_config") from error
     if given is None:
         mend = "give it in_cluster, kube_config or kube_config_path"
         raise ConfigError(where, "says no cluster", mend)
-    found = yaml.safe_load(given) if isinstance(given, str) else given
+    try:
+        found = yaml.safe_load(given) if isinstance(given, str) else given
+    except yaml.YAMLError as error:  # whose own words would quote what may be secret
+        raise ConfigError(where, "holds a kubeconfig that is no YAML", "mend kube_config") from error
     if not isinstance(found, dict):
         raise ConfigError(where, "holds no kubeconfig", "mend kube_config")
+    return found if folder is None else _rooted(found, folder)
+
+
+def _named(config: Mapping[str, Any], kind: str, name: str | None, *, where: str) -> dict[str, Any]:
+    """The cluster or the user of that name.
+
+    Raises:
+        ConfigError: the kubeconfig has none.
+    """
+    for one in config.get(kind) or ():
+        if one.get("name") == name:
+            return dict(one.get(kind[:-1]) or {})
+    what = f"names the {kind[:-1]} {name!r} in its context, and its kubeconfig has none of that name"
+    raise ConfigError(where, what, "mend the kubeconfig")
+
+
+def _rooted(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """A kubeconfig whose files are named from the root: they are relative to its own folder."""
+    for kind in ("clusters", "users"):
+        rows = config.get(kind) or ()
+        config[kind] = [{**one, kind[:-1]: _with_files(one.get(kind[:-1]) or {}, folder)} for one in rows]
+    return config
+
+
+def _with_files(section: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    found = {**section, **{name: str(folder / section[name]) for name in FILES if section.get(name)}}
+    program = section.get("exec")
+    if program and os.sep in str(program.get("command", "")):
+        found["exec"] = {**program, "command": str(folder / program["command"])}
     return found
 
 
@@ -111,10 +148,15 @@ def _add(name: str, alone: Mapping[str, Any], namespace: str | None) -> None:
         "contexts": [{"name": name, "context": context}],
         "current-context": name,
     }
-    if not file.exists():
+    if folder.stat().st_uid != os.getuid():
+        raise ConfigError(
+            str(folder), "belongs to another user", "remove it, or set TMPDIR to a folder of yours"
+        )
+    text = json.dumps(config)
+    if not file.exists() or file.read_text(encoding="utf-8") != text:
         with written_whole(file) as part:
             part.touch(mode=0o600)
-            part.write_text(json.dumps(config), encoding="utf-8")
+            part.write_text(text, encoding="utf-8")
     known = (os.environ.get(KUBECONFIG) or str(Path(DEFAULT).expanduser())).split(os.pathsep)
     if str(file) not in known:
         os.environ[KUBECONFIG] = os.pathsep.join([*(one for one in known if Path(one).exists()), str(file)])

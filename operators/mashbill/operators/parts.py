@@ -7,6 +7,7 @@ from typing import Any
 from airflow.sdk import BaseOperatorLink
 from airflow.sdk.configuration import conf
 
+from mashbill.artifacts import Artifact
 from mashbill.launch.submission import Submitted
 from mashbill.operators.base import StageOperator
 from mashbill.operators.connections import s3_access
@@ -84,21 +85,22 @@ class RunPart(StageOperator):
         with final_errors(), s3_access(self.aws_conn_id):
             job = self.job()
             elsewhere = Elsewhere.of(job)
-            return self._parts(job) if elsewhere is None else self.run_elsewhere(context, elsewhere)
+            if elsewhere is not None:
+                return self.run_elsewhere(context, elsewhere)
+            return self._last(job, [job.run_part(name) for name in self._names])
 
     def submitted(self, elsewhere: Elsewhere) -> list[Submitted]:
-        """The job of these parts."""
-        one = elsewhere.submit(tuple(self._names))
-        return [] if one is None else [one]
+        """The jobs of these parts: one, unless an earlier run cut them otherwise and its jobs are under
+        way."""
+        return elsewhere.submit_some(tuple(self._names))
 
     def finish(self, context: Any, elsewhere: Elsewhere) -> Any:
         """The address of the last part."""
         context["part"] = part_label(self._names)
-        return self._parts(elsewhere.job)
+        return self._last(elsewhere.job, elsewhere.collect_some(self._names))
 
-    def _parts(self, job: StageJob) -> str:
-        self.read = tuple(job.inputs.values())
-        self.made = tuple(job.run_part(name) for name in self._names)
+    def _last(self, job: StageJob, made: Sequence[Artifact]) -> str:
+        self.read, self.made = tuple(job.inputs.values()), tuple(made)
         return self.made[-1].address
 
     @property

@@ -87,6 +87,16 @@ class Elsewhere:
         for what none of them makes."""
         batches = self.batches()
         running = self.under_way() if batches else []
+        return self._with_jobs_for(batches, running)
+
+    def submit_some(self, parts: Sequence[str]) -> list[Submitted]:
+        """Jobs for some parts that are still to be made: those under way that make any of them, however they
+        were cut, and a new one for what none of them makes."""
+        if self.is_there(parts):
+            return []
+        return self._with_jobs_for([tuple(parts)], self.under_way(parts))
+
+    def _with_jobs_for(self, batches: Sequence[tuple[str, ...]], running: list[Submitted]) -> list[Submitted]:
         taken = {part for one in running for part in parts_of(one.attempt.order)}
         for batch in batches:
             left = tuple(part for part in batch if part not in taken)
@@ -95,13 +105,19 @@ class Elsewhere:
                 running += [submitted] if submitted is not None and submitted not in running else []
         return running
 
-    def under_way(self) -> list[Submitted]:
-        """Its jobs that were submitted before and have not ended."""
+    def under_way(self, making: Sequence[str] = ()) -> list[Submitted]:
+        """Its jobs that were submitted before and have not ended.
+
+        Args:
+            making: parts; jobs that make none of them are left out, and not looked at. Without any, all.
+        """
         found: list[Submitted] = []
         known = set(self.job.part_names())
         for work in all_work(self.job.store.storage, self._records):
             last = work.attempts()[-1]
             parts = parts_of(last.order)
+            if making and not set(parts) & set(making):
+                continue
             if last.handle is None and not known.issuperset(parts):  # the work is cut another way now
                 cancel(last, self.backend_of)
             submitted = take_up(last, partial(self._order, parts, work.key), self.backend_of)
@@ -124,10 +140,26 @@ class Elsewhere:
             return self.job.collect()
         made = self.job.reused()
         if made is None:
-            where = f"stage {self.job.stage.name}"
-            what = f"is not in {self.job.store.storage.root}, where its job should have put it"
-            raise RunError(where, what, "look at the job's log, and run again")
+            raise self._missing("")
         return made
+
+    def collect_some(self, parts: Sequence[str]) -> list[Artifact]:
+        """Some parts, or the whole in place of one where that is all there is; none is made here.
+
+        Raises:
+            RunError: what jobs should have made is not there.
+        """
+        made = []
+        for part in parts:
+            found = self.job.find_part(part) or self.job.find()
+            if found is None:
+                raise self._missing(f"its part {part} ")
+            made.append(found)
+        return made
+
+    def _missing(self, part: str) -> RunError:
+        what = f"{part}is not in {self.job.store.storage.root}, where its job should have put it"
+        return RunError(f"stage {self.job.stage.name}", what, "look at the job's log, and run again")
 
     @property
     def _records(self) -> str:

@@ -99,7 +99,13 @@ async def follow(
             last = now.state
         return last
 
-    return await asyncio.gather(*map(one, jobs))
+    following = [asyncio.ensure_future(one(job)) for job in jobs]
+    try:
+        return await asyncio.gather(*following)
+    finally:  # where one cannot be followed, nobody is told of the others
+        for task in following:
+            task.cancel()
+        await asyncio.gather(*following, return_exceptions=True)
 
 
 def refuse_failed(submitted: Submitted, state: JobState) -> None:

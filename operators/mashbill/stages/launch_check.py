@@ -36,7 +36,7 @@ _OF = {
     "local": {"local"},
 }
 """Settings that say something to some backends alone."""
-_SHARED = "make artifacts an s3:// address, or name a volume over it in launch.{stage}.kubernetes.volumes"
+_SHARED = "give an s3:// address, or name a volume over it in launch.{stage}.kubernetes.volumes"
 
 
 def launch_checks(

@@ -8,6 +8,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from mashbill.config import LaunchConfig
 from mashbill.errors import ConfigError, RunError
 from mashbill.launch.backend import Handle, JobState, Order
 from mashbill.launch.registry import backend_named
+from mashbill.launch.ssh_host import Host
 
 SAYS = "import os; print(*(os.environ['MASHBILL_' + n] for n in ('NODE', 'NODES', 'RENDEZVOUS')))"
 WAITS = "import pathlib, time\nwhile not pathlib.Path.home().joinpath('go').exists(): time.sleep(0.05)"
@@ -150,3 +152,76 @@ def test_hosts_that_are_not_known_or_do_not_let_us_in_are_refused(
     assert "is not among the known hosts" in first
     assert "ssh-keyscan" in first
     del second
+
+
+def test_a_python_of_the_home_and_one_with_spaces_are_found(hosts: list[SSHHost]) -> None:
+    for python in ("~/my env/python", "~/env/python"):
+        for host in hosts:
+            place = host.home / python.removeprefix("~/")
+            place.parent.mkdir()
+            place.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+            place.chmod(0o700)
+        takes = order(hosts, SAYS).takes
+        there = takes.model_copy(update={"ssh": takes.ssh.model_copy(update={"python": python})})
+        assert BACKEND.check(there) == []
+
+
+def test_a_connection_that_breaks_off_before_the_answer_says_nothing_of_what_is_installed(
+    hosts: list[SSHHost],
+) -> None:
+    begun = hosts[0].home / "begun"
+    slow = hosts[0].home / "slow"
+    slow.write_text(f"#!/bin/sh\ntouch {begun}\nexec sleep 30\n")
+    slow.chmod(0o700)
+
+    async def dropped() -> str:
+        asked = asyncio.create_task(Host(hosts[0].name, str(slow), "").asked("about"))
+        while not begun.exists():
+            await asyncio.sleep(0.05)
+        await asyncio.to_thread(hosts[0].drop)
+        return await asked
+
+    with pytest.raises(RunError, match="broke off"):
+        asyncio.run(asyncio.wait_for(dropped(), 60))
+
+
+def test_a_host_that_never_says_how_its_job_is_is_given_up(
+    hosts: list[SSHHost], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mashbill.launch.ssh_host.PATIENCE_SECONDS", 0.0)
+    place = {
+        "hosts": json.dumps([hosts[0].name]),
+        "handles": json.dumps([Handle("local", "n", "one", "u", {}).text()]),
+        "python": "python-that-was-removed",
+        "identity": "",
+    }
+    with pytest.raises(RunError, match="says nothing of its job"):
+        followed(Handle("ssh", "n", "one", "u", place))
+
+
+def test_what_a_shell_says_as_it_starts_is_no_state(hosts: list[SSHHost]) -> None:
+    handle = BACKEND.submit(order(hosts, SAYS))
+    for host in hosts:
+        chatty = host.home / "chatty"
+        chatty.write_text(f'#!/bin/sh\necho "Welcome to this host"\nexec "{sys.executable}" "$@"\n')
+        chatty.chmod(0o700)
+    again = replace(handle, place={**handle.place, "python": "./chatty"})
+    assert followed(again)[-1].phase == "succeeded"
+    assert BACKEND.state(again).phase == "succeeded"
+
+
+def test_a_key_that_is_none_is_told_in_one_line(hosts: list[SSHHost], tmp_path: Path) -> None:
+    (tmp_path / "none").write_text("no key")
+    takes = order(hosts, SAYS).takes
+    wrong = takes.ssh.model_copy(update={"identity": str(tmp_path / "none")})
+    for line in BACKEND.check(takes.model_copy(update={"ssh": wrong})):
+        assert line.startswith(f"ssh.identity: {tmp_path / 'none'} cannot be used")
+
+
+def test_a_disk_that_cannot_be_written_there_is_no_fault_of_what_is_installed(hosts: list[SSHHost]) -> None:
+    (hosts[1].home / ".mashbill-jobs").write_text("a file")
+    with pytest.raises(RunError, match=r"127\.0\.1\.2.*free the disk, or its permissions"):
+        BACKEND.submit(order(hosts, WAITS))
+    kept = order(hosts, WAITS)
+    (hosts[1].home / ".mashbill-jobs").unlink()
+    BACKEND.cancel(BACKEND.submit(kept))

@@ -24,9 +24,9 @@ from builders.memory_cluster import (
 )
 from mashbill.config import LaunchConfig
 from mashbill.errors import RunError
-from mashbill.launch.backend import Failure, JobState, Order
+from mashbill.launch.backend import Failure, Handle, JobState, Order
 from mashbill.launch.records import Work
-from mashbill.launch.submission import Submitted, cancel, submit_or_take_up
+from mashbill.launch.submission import Submitted, cancel, cancel_all, submit_or_take_up
 
 KEY = "jobs/train/0123456789abcdef/chosen"
 STEPS = 24
@@ -232,3 +232,29 @@ def test_what_may_have_been_submitted_to_another_backend_is_not_submitted_to_thi
         it.cancel()
         it.submit()
         assert it.cluster.alive == ["train-2"]
+
+
+def test_a_job_that_cannot_be_ended_keeps_no_other_from_being_ended(tmp_path: Path) -> None:
+    class Away(ClusterBackend):
+        """A cluster that does not answer for one of the jobs."""
+
+        def cancel(self, handle: Handle) -> None:
+            if handle.name == "job-0":
+                raise RunError("host a", "does not answer", "mend it")
+            super().cancel(handle)
+
+    backend = Away(Cluster())
+    attempts = []
+    for number in range(3):
+        submitted = submit_or_take_up(
+            Work(SteppedStorage(tmp_path), f"{KEY}-{number}"),
+            ordered=lambda _, token, name=f"job-{number}": Order(name, token, ("run",), LaunchConfig()),
+            done=lambda: False,
+            backend_of=lambda order: backend,
+        )
+        assert submitted is not None
+        attempts.append(submitted.attempt)
+    with pytest.raises(RunError, match="host a"):
+        cancel_all(attempts, lambda order: backend)
+    assert backend.cluster.alive == ["job-0"]
+    assert [attempt.end is None for attempt in attempts] == [True, False, False]

@@ -230,6 +230,21 @@ def test_parts_that_a_job_makes_are_given_to_no_other_however_they_are_cut(tmp_p
     assert len(cluster.made) == 5
 
 
+def test_some_parts_are_those_of_jobs_under_way_that_were_cut_otherwise(tmp_path: Path) -> None:
+    cluster = Cluster()
+    sweep = sweep_of_six(tmp_path, cluster)
+    names = sweep.job.part_names()
+    first, second = (sweep.submit(names[start : start + 2]) for start in (0, 2))
+    jobs = sweep.submit_some(names[1:3])
+    assert jobs == [first, second]
+    jobs = sweep.submit_some(names[3:])
+    assert jobs[0] == second
+    assert [parts_of(one.attempt.order) for one in jobs[1:]] == [tuple(names[4:])]
+    assert len(cluster.made) == 3
+    with pytest.raises(RunError, match=f"its part {names[1]} is not in .*its job should have put it"):
+        sweep.collect_some(names[1:3])
+
+
 @pytest.mark.slow
 def test_two_nodes_on_one_machine_train_what_two_processes_train(tmp_path: Path, home: Path) -> None:
     inputs = prepare(tmp_path)

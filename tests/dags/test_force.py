@@ -1,0 +1,43 @@
+"""Making a result anew: as a template says it, and once, whatever a task is retried."""
+
+from pathlib import Path
+
+from builders.airflow_code import said
+from builders.corpus import corpus_config, write_jsonl
+
+FORCED = """
+import json, sys
+from pathlib import Path
+from types import SimpleNamespace
+from airflow.sdk.exceptions import AirflowFailException
+from mashbill.operators import IngestDocuments
+
+def made(force, number=1, most=2):
+    task = IngestDocuments(task_id="one", config=sys.argv[1], force=force, retries=2)
+    ti = SimpleNamespace(try_number=number, max_tries=most, xcom_push=lambda **_: None)
+    address = task.execute({"ti": ti})
+    return Path(address, "manifest.json").stat().st_mtime_ns
+
+first = made(False)
+kept = [made(word) == first for word in ("False", "false", "0", None)]
+anew = [made("True") != first]
+second = made(False)
+retried = [made(True, 2) == second, made(True, 3) == second]
+cleared = made(True, 4, 5) != second
+try:
+    made("perhaps")
+except AirflowFailException as error:
+    told = str(error)
+print(json.dumps([kept, anew, retried, cleared, told]))
+"""
+
+
+def test_a_result_is_made_anew_as_words_say_and_not_by_a_retry(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "a.jsonl", [f"Text number {i}." for i in range(20)])
+    corpus_config(tmp_path, {"a": "a.jsonl", "b": "a.jsonl"})
+    kept, anew, retried, cleared, told = said(FORCED, str(tmp_path / "config.toml"), home=tmp_path)
+    assert kept == [True] * 4
+    assert anew == [True]
+    assert retried == [True] * 2
+    assert cleared
+    assert told == "IngestDocuments one: force: is 'perhaps'; give true or false"
