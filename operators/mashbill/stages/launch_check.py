@@ -29,6 +29,8 @@ _OF = {
     "cpus": KUBERNETES | {"ray"},
     "memory": KUBERNETES | {"ray"},
     "image": KUBERNETES,
+    "time_limit_seconds": KUBERNETES | {"local", "ssh"},
+    "max_restarts": KUBERNETES | {"local", "ssh"},
     "queue": KUBERNETES,
     "kubernetes": KUBERNETES,
     "ray": {"ray", "rayjob"},

@@ -59,6 +59,10 @@ def lines(folder: Path, launch: str, above: str = "") -> list[str]:
         ('[launch.train]\nimage = "i"\n', "launch.train.image: has no effect, as backend is local"),
         ('[launch.train]\ncpus = "4"\n', "launch.train.cpus: has no effect, as backend is local"),
         (
+            '[launch.score]\nbackend = "ray"\nmax_restarts = 5\nray = { address = "http://head:8265" }\n',
+            "launch.score.max_restarts: has no effect, as backend is ray",
+        ),
+        (
             '[launch.train.kubernetes]\nnamespace = "n"\n',
             "launch.train.kubernetes: has no effect, as backend is local",
         ),
