@@ -39,9 +39,9 @@ print(json.dumps([found, [part_label(names) for names in found[0][:2]]]))
 """
 BATCHES = """
 import json
-from mashbill.operators.parts import in_batches
+from mashbill.launch.needs import shared_among
 names = [f"group-{i:04d}" for i in range(1_100)]
-print(json.dumps([in_batches(names, most) for most in (1, 7, 1_024, 1_100, 5_000)]))
+print(json.dumps([shared_among(names, most) for most in (1, 7, 1_024, 1_100, 5_000)]))
 """
 CHECK = """
 import json, sys

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Literal
 
 from mashbill.config.launch import LaunchConfig
+from mashbill.launch.amounts import number_of
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,6 @@ class Needs:
         return self.share == "machine" or self.in_order
 
 
-LETTERS = "kMGTi"
 A_CORE = Needs()
 A_GPU = Needs("gpu")
 MACHINES = Needs("machine", nodes=True)
@@ -39,18 +39,16 @@ IN_ORDER = Needs(in_order=True)
 def jobs_of(parts: Sequence[str], takes: LaunchConfig, needs: Needs) -> list[tuple[str, ...]]:
     """Which parts share a job: neighbours, in as many jobs as may be; all, where there is one machine or
     each reads those before it."""
-    most = 1 if needs.in_order or takes.backend == "local" else takes.max_jobs
-    jobs = min(len(parts), most)
-    ends = [len(parts) * i // jobs for i in range(jobs + 1)] if jobs else []
-    return [tuple(parts[start:end]) for start, end in pairwise(ends)]
+    return shared_among(parts, 1 if needs.in_order or takes.backend == "local" else takes.max_jobs)
+
+
+def shared_among(names: Sequence[str], most: int) -> list[tuple[str, ...]]:
+    """Names in at most so many lots of neighbours, as even as can be."""
+    lots = min(len(names), max(1, most))
+    ends = [len(names) * i // lots for i in range(lots + 1)] if lots else []
+    return [tuple(names[start:end]) for start, end in pairwise(ends)]
 
 
 def processes_of(takes: LaunchConfig) -> int:
     """Processes of a node that work on parts side by side: as many as it has GPUs, or cores."""
-    return takes.processes or takes.gpus or _whole_cores(takes.cpus or "1")
-
-
-def _whole_cores(amount: str) -> int:
-    """Whole cores in a quantity as Kubernetes writes it, at least one."""
-    cores = float(amount[:-1]) / 1_000 if amount.endswith("m") else float(amount.rstrip(LETTERS))
-    return max(1, int(cores))
+    return takes.processes or takes.gpus or max(1, int(number_of(takes.cpus or "1")))

@@ -1,13 +1,13 @@
 """Operators of a stage's parts: their names, and one or some of them, to be mapped over."""
 
 from collections.abc import Collection, Sequence
-from itertools import pairwise
 from typing import Any
 
 from airflow.sdk import BaseOperatorLink
 from airflow.sdk.configuration import conf
 
 from mashbill.artifacts import Artifact
+from mashbill.launch.needs import shared_among
 from mashbill.launch.submission import Submitted
 from mashbill.operators.base import StageOperator
 from mashbill.operators.connections import s3_access
@@ -46,7 +46,7 @@ class ListParts(StageOperator):
         most = 1 if STAGES[self.stage].needs.in_order else self._most()
         if len(names) <= most:
             return names
-        shared = in_batches(names, most)
+        shared = [list(lot) for lot in shared_among(names, most)]
         self.log.info("%s parts of %s in %s tasks", len(names), self.stage, len(shared))
         return shared
 
@@ -106,10 +106,3 @@ class RunPart(StageOperator):
     @property
     def _names(self) -> list[str]:
         return [self.part] if isinstance(self.part, str) else list(self.part)
-
-
-def in_batches(names: Sequence[str], most: int) -> list[list[str]]:
-    """Names in at most so many lists of neighbours, as even as can be."""
-    lists = min(len(names), max(1, most))
-    ends = [len(names) * i // lists for i in range(lists + 1)]
-    return [list(names[start:end]) for start, end in pairwise(ends)]
