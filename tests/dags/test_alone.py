@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from builders.alone import Lake, classifier, lines_of, parquet_of, texts
-from builders.checkout import ROOT
+from builders.checkout import ROOT, TESTS
 from builders.tokenizers import byte_tokenizer
 
 EXAMPLES = ROOT / "examples" / "dags"
@@ -81,7 +81,12 @@ print(json.dumps([names, len(made), address, ListParts(task_id="again", **named)
 
 def said(code: list[str], *arguments: str, home: Path) -> Any:
     """What a process with Airflow prints last, as JSON."""
-    around = {**os.environ, "AIRFLOW_HOME": str(home), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
+    around = {
+        **os.environ,
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "PYTHONPATH": os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")]),
+    }
     command = [sys.executable, *code, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=around)
     assert done.returncode == 0, done.stderr
