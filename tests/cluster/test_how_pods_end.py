@@ -171,7 +171,7 @@ def test_more_important_pods_take_the_room_of_less_important_ones(tmp_path: Path
         c.create(pod("urgent", spec={"priorityClassName": "high"}, resources=gpu))
         c.wait_for("Pod", "urgent", over)
         c.wait_until_gone("Pod", "modest")
-        assert ("Preempted", "Preempted by a pod on node node-a") in c.events("modest")
+        c.wait_until(lambda: ("Preempted", "Preempted by a pod on node node-a") in c.events("modest"))
 
 
 def test_an_idle_pod_runs_until_a_test_ends_it(c: Cluster) -> None:

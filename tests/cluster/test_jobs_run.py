@@ -83,7 +83,8 @@ def test_a_job_whose_pods_fail_too_often(c: Cluster) -> None:
     assert why(found) == ("BackoffLimitExceeded", "Job has reached the specified backoff limit")
     assert status_of(found)["failed"] == 3
     assert len(c.pods("train")) == 3
-    assert ("BackoffLimitExceeded", "Job has reached the specified backoff limit") in c.events("train")
+    told = ("BackoffLimitExceeded", "Job has reached the specified backoff limit")
+    c.wait_until(lambda: told in c.events("train"))
 
 
 def test_each_index_may_fail_so_often(c: Cluster) -> None:

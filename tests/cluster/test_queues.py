@@ -36,7 +36,7 @@ def test_what_is_queued_waits_suspended_until_it_is_admitted(c: Cluster, kind: s
     c.wait_for(kind, "train", over)
     admitted = c.wait_for("Workload", f"{kind.lower()}-train", lambda one: holds(one, "Finished"))
     assert holds(admitted, "Admitted")
-    assert ("Started", "Admitted by clusterQueue cluster-queue") in c.events("train")
+    c.wait_until(lambda: ("Started", "Admitted by clusterQueue cluster-queue") in c.events("train"))
 
 
 def test_a_queue_that_is_not_there_is_waited_for(c: Cluster) -> None:

@@ -37,7 +37,9 @@ def test_an_image_that_is_not_there(c: Cluster) -> None:
     assert status_of(first)["phase"] == "Pending"
     later = c.wait_for("Pod", "train", lambda one: waiting(one).get("reason") == "ImagePullBackOff")
     assert waiting(later)["message"].startswith('Back-off pulling image "registry.example/nowhere:1"')
-    assert ("Failed", f'Failed to pull image "registry.example/nowhere:1": {why}') in c.events("train")
+    c.wait_until(
+        lambda: ("Failed", f'Failed to pull image "registry.example/nowhere:1": {why}') in c.events("train")
+    )
     c.images["registry.example/nowhere:1"] = of_this_environment()
     c.wait_for("Pod", "train", succeeded)
 
@@ -64,7 +66,7 @@ def test_a_secret_that_is_not_there_and_a_key_that_it_lacks(c: Cluster) -> None:
     c.create(pod("train", python("import os; print(os.environ['PASSWORD'])"), env=variables))
     found = c.wait_for("Pod", "train", lambda one: waiting(one).get("reason") == "CreateContainerConfigError")
     assert waiting(found)["message"] == 'secret "lake" not found'
-    assert ("Failed", 'Error: secret "lake" not found') in c.events("train")
+    c.wait_until(lambda: ("Failed", 'Error: secret "lake" not found') in c.events("train"))
     c.create(secret("lake", user="me"))
     lacking = "couldn't find key password in Secret default/lake"
     c.wait_for("Pod", "train", lambda one: waiting(one).get("message") == lacking)
