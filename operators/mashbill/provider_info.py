@@ -9,7 +9,7 @@ from typing import Any
 
 NAME = "mashbill"
 GUIDES = ("airflow.md", "curate.md", "mixtures.md", "train.md", "forecast.md", "evaluate.md")
-OPERATORS = ("base", "check", "curation", "gate", "mixture", "training")
+OPERATORS = ("base", "check", "curation", "gate", "mixture", "parts", "training")
 """Modules of operators; ``task_groups`` puts them together, and Airflow has no list of those."""
 TRIGGERS = ("answer_trigger", "jobs_trigger")
 LINKS = ("links.ArtifactLink",)
