@@ -94,7 +94,6 @@ def test_whatever_of_airflow_is_killed_one_job_is_submitted_and_its_result_found
         kill(server)
     with home.server() as server:
         wait_until(lambda: state(server, dag, run) == waits_in)
-        kill(server, "triggerer")
         kill(server)
     with home.server() as server:
         wait_until(lambda: state(server, dag, run) == waits_in)
