@@ -31,5 +31,5 @@ def _dags(names):
 def test_every_snippet_makes_a_dag(tmp_path_factory: pytest.TempPathFactory) -> None:
     home = tmp_path_factory.mktemp("howto")
     found = said(DAGS + RUN, json.dumps(SNIPPETS), home=home)
-    assert [sorted(dags) for dags in found][-1] == ["code_arrived", "pretraining", "team"]
+    assert [sorted(dags) for dags in found][-1] == ["code_arrived", "on_gpus", "pretraining", "team"]
     assert found[-1]["pretraining"] > found[-1]["team"] > 30

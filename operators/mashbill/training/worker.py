@@ -44,7 +44,8 @@ class Worker:
     def __init__(self, job: Job) -> None:
         self.job, self.training = job, job.training
         start_processes(job.accelerator)
-        self.rank = dist.get_rank()
+        self.leads = not job.training.node and os.environ["LOCAL_RANK"] == "0"
+        """Whether what is read later is written here: on the first node, which need not have rank 0."""
         if job.accelerator == "cuda":
             self.device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         else:
@@ -67,7 +68,7 @@ class Worker:
             self.device,
             end_of_text=self.store.end_of_text,
         )
-        account = Account(self.scratch, self.training.metrics, self._pace(), keeps=self.rank == 0)
+        account = Account(self.scratch, self.training.metrics, self._pace(), keeps=self.leads)
         account.hold_against(job.band, job.target)
         self.watch = Watch(
             self.training.watch.hang_seconds,
@@ -124,7 +125,7 @@ class Worker:
     def _export(self) -> None:
         """Gather the weights in full precision of every ZeRO stage, and write a Hugging Face folder."""
         state = dict(self.engine.full_weights())
-        if self.rank == 0:
+        if self.leads:
             save_weights(
                 state,
                 self.training.model,

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,14 @@ def order(home: Path, script: str, *arguments: object, token: str = "ours", **ta
     return Order("job-1", token, command, LaunchConfig(**takes))
 
 
+def wait_until_begun(home: Path) -> None:
+    """Wait until the script of a job has begun."""
+    deadline = time.monotonic() + 120
+    while not (home / "begun").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def until(handle: Handle, wanted: Callable[[JobState], bool] = lambda state: state.ended) -> JobState:
     """The first state of a job that will do."""
 
@@ -150,7 +159,7 @@ def test_a_job_that_takes_too_long_is_ended_and_says_so(home: Path) -> None:
 def test_who_cancels_ends_the_whole_tree_also_what_will_not_end(home: Path) -> None:
     backend = LocalBackend()
     handle = backend.submit(order(home, WAITS))
-    until(handle, lambda state: (home / "begun").exists())
+    wait_until_begun(home)
     backend.cancel(handle)
     assert backend.state(handle) == JobState("gone", "was cancelled")
     assert not processes_about(home)
@@ -160,7 +169,7 @@ def test_who_cancels_ends_the_whole_tree_also_what_will_not_end(home: Path) -> N
 def test_a_job_whose_supervisor_was_killed_runs_as_long_as_a_node_does(home: Path) -> None:
     backend = LocalBackend()
     handle = backend.submit(order(home, WAITS))
-    until(handle, lambda state: (home / "begun").exists())
+    wait_until_begun(home)
     started = json.loads(Path(handle.place["folder"], "started.json").read_text())
     os.kill(started["pid"], signal.SIGKILL)
     assert backend.state(handle).phase == "running"
@@ -172,7 +181,7 @@ def test_a_job_whose_supervisor_was_killed_runs_as_long_as_a_node_does(home: Pat
 def test_a_job_that_was_killed_whole_has_failed_and_is_not_begun_again(home: Path) -> None:
     backend, wanted = LocalBackend(), order(home, WAITS)
     handle = backend.submit(wanted)
-    until(handle, lambda state: (home / "begun").exists())
+    wait_until_begun(home)
     for process in processes_about(home):
         os.kill(process, signal.SIGKILL)
     state = until(handle)
@@ -194,7 +203,7 @@ def test_of_many_that_submit_an_order_at_once_one_makes_the_job(home: Path) -> N
 def test_a_job_of_that_name_is_another_orders_as_long_as_it_runs(home: Path) -> None:
     backend = LocalBackend()
     first = backend.submit(order(home, WAITS, token="first"))
-    until(first, lambda state: (home / "begun").exists())
+    wait_until_begun(home)
     with pytest.raises(ConfigError, match=r"job job-1: runs on this machine for another order"):
         backend.submit(order(home, COUNTS, 0, token="second"))
     backend.cancel(first)
