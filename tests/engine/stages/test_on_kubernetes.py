@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from builders.cluster import Cluster, Machine, cluster, unsharing
+from builders.cluster import Cluster
+from builders.cluster.quick import own_cluster
 from builders.cluster.samples import claim
 from builders.corpus import corpus_config, write_jsonl
 from builders.final_training import in_one_store, losses, prepare, with_training
 from mashbill.config import LaunchConfig, PipelineConfig
 from mashbill.errors import DataError
-from mashbill.launch.kubernetes import following, streams
 from mashbill.launch.told import log_of
 from mashbill.stages import STAGES, StageJob, job_of
 from mashbill.stages.elsewhere import Elsewhere
@@ -27,13 +27,7 @@ SHARED = "shared"
 @pytest.fixture
 def c(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     """A cluster of two machines with a volume claim, whose pods see it where it is."""
-    if not unsharing():
-        pytest.skip("pods need namespaces of their own here: root, or a kernel that lets users have them")
-    monkeypatch.setattr(streams, "FIRST_PAUSE", 0.05)
-    monkeypatch.setattr(following, "LOOK_AGAIN", 0.5)
-    with cluster(tmp_path / "cluster", (Machine("node-a", gpus=4), Machine("node-b", gpus=4))) as here:
-        monkeypatch.setenv("KUBECONFIG", str(here.kubeconfig))
-        monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    with own_cluster(tmp_path / "cluster", monkeypatch) as here:
         here.create(claim(SHARED))
         lake(here).mkdir(parents=True, exist_ok=True)
         yield here

@@ -96,6 +96,15 @@ def test_it_goes_on_from_a_checkpoint_without_a_step_more_or_less(trained: Train
         assert np.array_equal(weight, trained.weights[name]), name
 
 
+def test_another_node_than_the_first_writes_neither_curve_nor_model_though_its_process_has_rank_0(
+    trained: Trained, tmp_path: Path
+) -> None:
+    other = train(tmp_path, trained.store, node=1)
+    for place in ("scratch/curve.csv", "output/model"):
+        assert (trained.folder / place).exists()
+        assert not (other.folder / place).exists()
+
+
 def test_it_goes_on_under_another_zero_stage_from_the_weights_and_moments_of_the_checkpoint(
     trained: Trained, tmp_path: Path
 ) -> None:

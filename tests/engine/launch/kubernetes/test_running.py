@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from builders.cluster import Cluster, Machine, cluster, unsharing
+from builders.cluster import Cluster
+from builders.cluster.quick import own_cluster
 from builders.cluster.samples import claim
 from builders.orders import order
 from mashbill.errors import RunError
 from mashbill.launch.backend import Handle, JobState
-from mashbill.launch.kubernetes import following, streams, waiting
+from mashbill.launch.kubernetes import waiting
 from mashbill.launch.kubernetes.cluster_jobs import ClusterJobs
 from mashbill.launch.kubernetes.job import JobBackend
 from mashbill.launch.kubernetes.jobset import JobSetBackend
@@ -59,13 +60,7 @@ WAITS = "import signal; print('waits', flush=True); signal.pause()"
 
 @pytest.fixture
 def c(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-    if not unsharing():
-        pytest.skip("pods need namespaces of their own here: root, or a kernel that lets users have them")
-    monkeypatch.setattr(streams, "FIRST_PAUSE", 0.05)
-    monkeypatch.setattr(following, "LOOK_AGAIN", 0.5)
-    with cluster(tmp_path / "cluster", (Machine("node-a", gpus=4), Machine("node-b", gpus=4))) as here:
-        monkeypatch.setenv("KUBECONFIG", str(here.kubeconfig))
-        monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    with own_cluster(tmp_path / "cluster", monkeypatch) as here:
         yield here
 
 
