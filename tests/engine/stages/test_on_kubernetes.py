@@ -22,6 +22,8 @@ from mashbill.stages.following import Seen, run_elsewhere
 pytestmark = pytest.mark.slow
 IMAGE = "registry.example/mashbill:0.2"
 SHARED = "shared"
+LONG: dict[str, Any] = {"mixtures": ("chosen",), "tokens": 102_400, "max_epochs": 1_000}
+"""A training that is looked at several times before it ends, also on a machine with nothing else to do."""
 
 
 @pytest.fixture
@@ -70,8 +72,8 @@ def test_a_stage_runs_in_a_pod_and_its_bad_data_is_one_line_here(c: Cluster) -> 
 
 def test_a_job_set_of_two_nodes_trains_what_two_processes_train(c: Cluster, tmp_path: Path) -> None:
     inputs = prepare(lake(c))
-    plain = with_training(lake(c), tmp_path / "plain", mixtures=("chosen",), processes_per_node=2)
-    config = with_training(lake(c), lake(c) / "store", mixtures=("chosen",), processes_per_node=1, nodes=2)
+    plain = with_training(lake(c), tmp_path / "plain", processes_per_node=2, **LONG)
+    config = with_training(lake(c), lake(c) / "store", processes_per_node=1, nodes=2, **LONG)
     given = in_one_store(config, inputs)
     takes = {"backend": "jobset", "nodes": 2, "processes": 1}
     job = StageJob(STAGES["train"], launched(c, config, "train", **takes), given)
@@ -96,7 +98,7 @@ def test_a_train_job_shows_how_far_its_stage_is(c: Cluster) -> None:
 
 def test_a_train_job_shows_how_far_its_training_is(c: Cluster) -> None:
     inputs = prepare(lake(c))
-    config = with_training(lake(c), lake(c) / "store", mixtures=("chosen",), processes_per_node=1, nodes=2)
+    config = with_training(lake(c), lake(c) / "store", processes_per_node=1, nodes=2, **LONG)
     given = in_one_store(config, inputs)
     takes = {"backend": "trainjob", "nodes": 2, "processes": 1}
     job = StageJob(STAGES["train"], launched(c, config, "train", **takes), given)
@@ -112,9 +114,8 @@ def test_a_train_job_shows_how_far_its_training_is(c: Cluster) -> None:
 
 def test_a_training_that_loses_a_pod_is_started_again_and_goes_on(c: Cluster, tmp_path: Path) -> None:
     inputs = prepare(lake(c))
-    long: dict[str, Any] = {"mixtures": ("chosen",), "tokens": 102_400, "max_epochs": 1_000}
-    plain = with_training(lake(c), tmp_path / "plain", processes_per_node=2, **long)
-    config = with_training(lake(c), lake(c) / "store", processes_per_node=1, nodes=2, **long)
+    plain = with_training(lake(c), tmp_path / "plain", processes_per_node=2, **LONG)
+    config = with_training(lake(c), lake(c) / "store", processes_per_node=1, nodes=2, **LONG)
     given = in_one_store(config, inputs)
     takes = {"backend": "jobset", "nodes": 2, "processes": 1}
     job = StageJob(STAGES["train"], launched(c, config, "train", **takes), given)
