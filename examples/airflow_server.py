@@ -63,7 +63,7 @@ class AirflowServer:
         """End every process of this home: also tasks whose scheduler was killed, which are no children of
         ours any more."""
         for _ in range(ROUNDS_OF_ENDING):  # what was about to start a process may have started it meanwhile
-            if not (found := self._processes()):
+            if not (found := self.processes()):
                 break
             end(found)
         if self.process is not None:
@@ -71,7 +71,7 @@ class AirflowServer:
 
     def scheduler_lives(self) -> bool:
         """Whether the scheduler's process is there."""
-        return any("scheduler" in line for line in map(_command_line, self._processes()))
+        return any("scheduler" in line for line in map(_command_line, self.processes()))
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """One call of the REST API, with its answer as JSON values."""
@@ -125,7 +125,7 @@ class AirflowServer:
             return False
         return all(health[part]["status"] == "healthy" for part in ("scheduler", "dag_processor"))
 
-    def _processes(self) -> list[psutil.Process]:
+    def processes(self) -> list[psutil.Process]:
         """Every process of the sessions that were started in this home, or with this AIRFLOW_HOME, but us and
         those that started us.
 

@@ -27,6 +27,6 @@ def impatient_server(home: Path, dags: Path) -> AirflowServer:
 
 def kill(server: AirflowServer) -> None:
     """Kill all of an Airflow with -9."""
-    for process in server._processes():
+    for process in server.processes():
         with suppress(psutil.Error):
             process.send_signal(signal.SIGKILL)

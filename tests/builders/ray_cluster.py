@@ -24,7 +24,7 @@ def ray_cluster(environment: dict[str, str]) -> Iterator[str]:
         environment: variables of its processes, beside those of this one.
     """
     folder = Path(tempfile.mkdtemp(prefix="r-", dir="/tmp"))  # Ray's sockets want a short path
-    ports = [_free() for _ in range(2)]
+    ports = [_free() for _ in range(3)]
     command = [
         str(Path(sys.executable).with_name("ray")),
         "start",
@@ -33,6 +33,7 @@ def ray_cluster(environment: dict[str, str]) -> Iterator[str]:
         f"--port={ports[0]}",
         "--dashboard-host=127.0.0.1",
         f"--dashboard-port={ports[1]}",
+        f"--dashboard-agent-listen-port={ports[2]}",  # without it no two clusters have agents for jobs
         "--num-cpus=2",
         "--object-store-memory=100000000",
         "--disable-usage-stats",

@@ -133,6 +133,18 @@ def test_a_finished_job_that_is_to_go_goes_when_its_time_is_over() -> None:
     assert [type(change) for change in jobs.reconcile(one, [], pace).changes] == [Delete]
 
 
+def test_a_finished_jobset_that_is_to_go_goes_when_its_time_is_over() -> None:
+    now = [0.0]
+    pace = Pace(now=lambda: now[0])
+    completed = [{"type": "Completed", "status": "True"}]
+    one = stored(jobset("train", template(), ttlSecondsAfterFinished=60), conditions=completed)
+    assert jobsets.reconcile(one, [], {}, pace).again == 60
+    now[0] = 61
+    (gone,) = jobsets.reconcile(one, [], {}, pace).changes
+    assert isinstance(gone, Delete)
+    assert gone.kind == "JobSet"
+
+
 def failed_job(reason: str, message: str = "", name: str = "node") -> Object:
     labels = {"jobset.sigs.k8s.io/replicatedjob-name": name}
     failed = {

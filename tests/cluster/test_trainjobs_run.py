@@ -81,6 +81,7 @@ def test_a_runtime_that_went_after_the_trainjob_was_made(c: Cluster) -> None:
     made["spec"]["runtimeRef"] = {"name": "mine", "kind": "TrainingRuntime"}
     c.create(made)
     c.api.delete("TrainingRuntime", ("default", "mine"))
+    c.wait_until_gone("TrainingRuntime", "mine")
     c.release_controllers()
     found = c.wait_for("TrainJob", "train", lambda one: holds(one, "Failed"))
     assert (condition(found, "Failed") or {})["reason"] == "TrainingRuntimeNotSupported"

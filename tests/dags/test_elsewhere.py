@@ -2,8 +2,7 @@
 job is submitted and its result found."""
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 from airflow_server import AirflowServer
 from builders.airflow_home import impatient_server, kill
 from builders.corpus import corpus_config
+from builders.waiting import wait_until
 
 PATIENCE_SECONDS = 150
 DAG = """
@@ -76,13 +76,6 @@ def state(server: AirflowServer, dag: str, run: str) -> str | None:
     return found
 
 
-def wait_until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-
-
 @pytest.mark.airflow
 @pytest.mark.parametrize("dag, waits_in", [("deferred", "deferred"), ("waiting", "running")])
 def test_whatever_of_airflow_is_killed_one_job_is_submitted_and_its_result_found(
@@ -90,16 +83,16 @@ def test_whatever_of_airflow_is_killed_one_job_is_submitted_and_its_result_found
 ) -> None:
     with home.server() as server:
         run = server.trigger(dag, {})
-        wait_until(lambda: bool(home.submitted()))  # its worker has not said so to anybody yet
+        wait_until(lambda: bool(home.submitted()), PATIENCE_SECONDS)  # nobody else knows yet
         kill(server)
     with home.server() as server:
-        wait_until(lambda: state(server, dag, run) == waits_in)
+        wait_until(lambda: state(server, dag, run) == waits_in, PATIENCE_SECONDS)
         kill(server)
     with home.server() as server:
-        wait_until(lambda: state(server, dag, run) == waits_in)
+        wait_until(lambda: state(server, dag, run) == waits_in, PATIENCE_SECONDS)
         assert len(home.submitted()) == 1
         home.go.touch()
-        wait_until(lambda: state(server, dag, run) == "success")
+        wait_until(lambda: state(server, dag, run) == "success", PATIENCE_SECONDS)
     assert len(home.submitted()) == 1
     (made,) = home.artifacts()
     assert made["counts"]["documents_out"] == 100
@@ -109,9 +102,9 @@ def test_whatever_of_airflow_is_killed_one_job_is_submitted_and_its_result_found
 def test_a_deferred_task_that_is_failed_by_hand_ends_its_job(home: Home) -> None:
     with home.server() as server:
         run = server.trigger("deferred", {})
-        wait_until(lambda: state(server, "deferred", run) == "deferred")
+        wait_until(lambda: state(server, "deferred", run) == "deferred", PATIENCE_SECONDS)
         (job,) = home.submitted()
-        wait_until(lambda: "ingest-whole" in home.told_by_triggerer())
+        wait_until(lambda: "ingest-whole" in home.told_by_triggerer(), PATIENCE_SECONDS)
         server.call("PATCH", f"dags/deferred/dagRuns/{run}/taskInstances/ingest", {"new_state": "failed"})
-        wait_until((home.jobs / job / "ended.json").exists)
+        wait_until((home.jobs / job / "ended.json").exists, PATIENCE_SECONDS)
     assert home.artifacts() == []

@@ -3,8 +3,7 @@ by the triggerer, and whatever of Airflow is killed, one job is submitted and it
 
 import json
 import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
@@ -15,6 +14,8 @@ from builders.airflow_home import impatient_server, kill
 from builders.cluster import Cluster, Machine, cluster, unsharing
 from builders.cluster.samples import secret
 from builders.corpus import corpus_config
+from builders.s3_server import s3_server
+from builders.waiting import wait_until
 
 pytestmark = [
     pytest.mark.airflow,
@@ -41,15 +42,16 @@ with DAG("queued", schedule=None, default_args={{"retries": 9, "retry_delay": ti
 
 
 @pytest.fixture
-def lake(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A bucket with a text, that this process and its children reach by their environment."""
-    from moto.server import ThreadedMotoServer
+def endpoint() -> Iterator[str]:
+    with s3_server() as address:
+        yield address
 
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
+
+@pytest.fixture
+def lake(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A bucket with a text, that this process and its children reach by their environment."""
     settings = {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ENDPOINT_URL": endpoint,
         "AWS_ACCESS_KEY_ID": "key",
         "AWS_SECRET_ACCESS_KEY": SECRET,
         "AWS_DEFAULT_REGION": "eu-west-1",
@@ -61,8 +63,7 @@ def lake(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     client.create_bucket(Bucket="lake", CreateBucketConfiguration=place)
     text = "".join(f'{{"text": "text number {i}"}}\n' for i in range(50))
     client.put_object(Bucket="lake", Key="a.jsonl", Body=text.encode())
-    yield "s3://lake"
-    server.stop()
+    return "s3://lake"
 
 
 @pytest.fixture
@@ -89,13 +90,6 @@ def submitted(c: Cluster) -> list[str]:
     return [call.path for call in c.server.audit if call.verb == "create" and call.resource == "jobs"]
 
 
-def wait_until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-
-
 def test_a_queued_job_is_waited_for_whatever_is_killed_and_nothing_secret_is_kept(
     c: Cluster, lake: str, tmp_path: Path
 ) -> None:
@@ -109,13 +103,13 @@ def test_a_queued_job_is_waited_for_whatever_is_killed_and_nothing_secret_is_kep
     home = tmp_path / "airflow"
     with impatient_server(home, tmp_path / "dags") as server:
         run = server.trigger("queued", {})
-        wait_until(lambda: bool(submitted(c)))
+        wait_until(lambda: bool(submitted(c)), PATIENCE_SECONDS)
         kill(server)
     with impatient_server(home, tmp_path / "dags") as server:
-        wait_until(lambda: server.tasks("queued", run)[0]["state"] == "deferred")
-        wait_until(lambda: "waits in queue team" in told_by_triggerer(home))
+        wait_until(lambda: server.tasks("queued", run)[0]["state"] == "deferred", PATIENCE_SECONDS)
+        wait_until(lambda: "waits in queue team" in told_by_triggerer(home), PATIENCE_SECONDS)
         c.admit_queue("team")
-        wait_until(lambda: server.tasks("queued", run)[0]["state"] == "success")
+        wait_until(lambda: server.tasks("queued", run)[0]["state"] == "success", PATIENCE_SECONDS)
     assert len(submitted(c)) == 1
     (user,) = yaml.safe_load(c.kubeconfig.read_text())["users"]
     secrets = [SECRET, *map(str, user["user"].values())]

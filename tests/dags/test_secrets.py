@@ -14,6 +14,7 @@ from airflow_server import AirflowServer
 from builders.airflow_code import said
 from builders.corpus import corpus_config
 from builders.processes import processes_about
+from builders.s3_server import s3_server
 
 PATIENCE_SECONDS = 500
 KEY, SECRET, TOKEN = "AKIAPLANTED0KEY00001", "planted/secret+0123456789abcdefABCDEF00", "planted-token-77"
@@ -64,13 +65,8 @@ def connection(endpoint: str) -> str:
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with s3_server() as address:
+        yield address
 
 
 @dataclass(frozen=True)

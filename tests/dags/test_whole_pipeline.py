@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 import urllib.error
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from airflow_server import AirflowServer
 from builders.checkout import ROOT
 from builders.processes import processes_about
 from builders.smoke import finished_parts, smoke_config, smoke_home
+from builders.waiting import wait_until
 
 PATIENCE_SECONDS = 400
 
@@ -134,9 +134,9 @@ def test_gate_asks_a_person_in_airflow_and_goes_on_when_approved(finished: Finis
                 if task["map_index"] < 0
             }
 
-        wait_until(lambda: states().get("approve") == "awaiting_input")
+        wait_until(lambda: states().get("approve") == "awaiting_input", PATIENCE_SECONDS)
         assert states()["train_parts"] in {None, "none", "scheduled"}
-        wait_until(lambda: approved(server, run, states()["approve"]))
+        wait_until(lambda: approved(server, run, states()["approve"]), PATIENCE_SECONDS)
         assert {"approve": "success", "train": "success", "report": "success"}.items() <= states().items()
     assert processes_about(finished.folder) == {}
 
@@ -154,13 +154,6 @@ def approved(server: Any, run: str, state: str) -> bool:
         except urllib.error.HTTPError as error:
             error.close()
     return server.call("GET", f"dags/pretraining/dagRuns/{run}")["state"] in {"success", "failed"}
-
-
-def wait_until(reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not reached():
-        assert time.monotonic() < deadline, "it took too long"
-        time.sleep(0.5)
 
 
 @pytest.mark.airflow

@@ -3,9 +3,8 @@ once, and not on what was there before."""
 
 import json
 import shutil
-import time
 import urllib.error
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from builders.checkout import ROOT
 from builders.choices import write_choice
 from builders.corpus import corpus_config, run_stages, write_jsonl
 from builders.processes import processes_about
+from builders.waiting import wait_until
 from mashbill.artifacts import Artifact
 from mashbill.config import PipelineConfig
 
@@ -105,7 +105,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
     steps, events = [], []
     with AirflowServer(folder / "airflow", dags, 2) as server:
         for dag in ("new_documents", "new_mixture", "any_mixture"):
-            wait_until(lambda dag=dag: is_there(server, dag))  # type: ignore[misc]
+            wait_until(lambda dag=dag: is_there(server, dag), PATIENCE_SECONDS)  # type: ignore[misc]
         expected = {"new_documents": 0, "new_mixture": 0, "any_mixture": 0}
         for dag, inputs, more in (
             ("curation", first, {"new_documents": 2}),
@@ -115,14 +115,14 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
             ("mixtures", {"mix": mix}, {}),
         ):
             run = server.trigger(dag, inputs)
-            wait_until(lambda dag=dag, run=run: ended(server, dag, run))  # type: ignore[misc]
+            wait_until(lambda dag=dag, run=run: ended(server, dag, run), PATIENCE_SECONDS)  # type: ignore[misc]
             assert server.call("GET", f"dags/{dag}/dagRuns/{run}")["state"] == "success"
             expected = {name: count + more.get(name, 0) for name, count in expected.items()}
-            wait_until(lambda wanted=dict(expected): all_ended(server, wanted))  # type: ignore[misc]
+            wait_until(lambda wanted=dict(expected): all_ended(server, wanted), PATIENCE_SECONDS)  # type: ignore[misc]
             steps.append({name: results(server, name) for name in expected})
             events.append(server.call("GET", "assets/events?limit=100&order_by=timestamp")["asset_events"])
         run = server.trigger("engine_in_tasks", {"config": str(folder / "config.toml")})
-        wait_until(lambda: ended(server, "engine_in_tasks", run))
+        wait_until(lambda: ended(server, "engine_in_tasks", run), PATIENCE_SECONDS)
         place = f"dags/engine_in_tasks/dagRuns/{run}/taskInstances/longest/xcomEntries/return_value"
         longest = as_json(server.call("GET", place)["value"])
     yield Started(steps, events, longest, mix)
@@ -162,13 +162,6 @@ def results(server: AirflowServer, dag: str) -> list[tuple[str | None, Any]]:
 def as_json(value: Any) -> Any:
     """A result, as Airflow tells it: in words, or as it was."""
     return json.loads(value) if isinstance(value, str) else value
-
-
-def wait_until(reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not reached():
-        assert time.monotonic() < deadline, "it took too long"
-        time.sleep(0.5)
 
 
 @pytest.mark.airflow

@@ -49,8 +49,16 @@ class Submitted:
             values: plain values.
             scratch: local folder for copies, where the store is remote.
         """
-        storage = open_storage(values["root"], scratch)
-        return cls(Attempt(storage, values["key"]), Handle.of(values["handle"]))
+        return cls.all_of([values], scratch)[0]
+
+    @classmethod
+    def all_of(cls, each: Sequence[Mapping[str, str]], scratch: Path) -> list[Self]:
+        """As ``of``, for several, whose stores are opened once."""
+        stores = {root: open_storage(root, scratch) for root in {values["root"] for values in each}}
+        return [
+            cls(Attempt(stores[values["root"]], values["key"]), Handle.of(values["handle"]))
+            for values in each
+        ]
 
 
 def submit_or_take_up(

@@ -40,6 +40,7 @@ class RunsElsewhere(ResumableJobMixin):
     external_id_key = "mashbill_jobs"
     aws_conn_id: str | None
     kubernetes_conn_id: str | None
+    _sent: Elsewhere
     _followed: Sequence[Submitted] = ()
     _result: Any = None
 
@@ -62,6 +63,7 @@ class RunsElsewhere(ResumableJobMixin):
 
     def run_elsewhere(self, context: Any, elsewhere: Elsewhere) -> Any:
         """Submit, and wait in the triggerer or here."""
+        self._sent = elsewhere
         if not self.deferrable:
             return self.execute_resumable(context)
         jobs = self._followed = self.submitted(elsewhere)
@@ -90,14 +92,13 @@ class RunsElsewhere(ResumableJobMixin):
     def submit_job(self, context: Any) -> Any:
         """Submit, for whoever waits here."""
         del context
-        self._followed = self.submitted(self.elsewhere())
+        self._followed = self.submitted(self._sent)
         return self._told(self._followed)
 
     def get_job_status(self, external_id: Any, context: Any) -> str:
         """Whether the jobs that an earlier try submitted are under way."""
         del context
-        elsewhere = self.elsewhere()
-        running = {one.attempt.key for one in elsewhere.under_way()}
+        running = {one.attempt.key for one in self._sent.under_way()}
         return "active" if all(one["key"] in running for one in external_id) else "ended"
 
     def is_job_active(self, status: str) -> bool:
@@ -111,11 +112,10 @@ class RunsElsewhere(ResumableJobMixin):
 
     def poll_until_complete(self, external_id: Any, context: Any) -> Any:
         """Wait here until they have ended; what the operator returns, to which a job is taken up again."""
-        elsewhere = self.elsewhere()
-        self._followed = self._jobs(elsewhere, external_id)
-        states = asyncio.run(follow(self._followed, self._tell, backend_of=elsewhere.backend_of))
+        self._followed = self._jobs(self._sent, external_id)
+        states = asyncio.run(follow(self._followed, self._tell, backend_of=self._sent.backend_of))
         self._refuse_failed(self._followed, states)
-        self._result = self.finish(context, elsewhere)
+        self._result = self.finish(context, self._sent)
         return self._result
 
     def get_job_result(self, external_id: Any, context: Any) -> Any:
@@ -126,7 +126,7 @@ class RunsElsewhere(ResumableJobMixin):
     def on_kill(self) -> None:
         """End what a worker that waits is asked to end; nothing where it submitted nothing."""
         if self._followed:
-            cancel_all([one.attempt for one in self._followed], self.elsewhere().backend_of)
+            cancel_all([one.attempt for one in self._followed], self._sent.backend_of)
 
     def _told(self, jobs: Sequence[Submitted]) -> Jobs:
         for one in jobs:
@@ -135,11 +135,10 @@ class RunsElsewhere(ResumableJobMixin):
 
     def _jobs(self, elsewhere: Elsewhere, jobs: Jobs) -> list[Submitted]:
         scratch = scratch_of(elsewhere.job.config)
-        return [Submitted.of(one, scratch) for one in jobs]
+        return Submitted.all_of(jobs, scratch)
 
     def _tell(self, seen: Seen) -> None:
-        done = 0.0 if seen.progress is None else seen.progress.done
-        self.log.info("%3.0f%% %s: %s", 100 * done, seen.submitted.handle.name, seen.words)
+        self.log.info("%s", seen.line)
 
     def _refuse_failed(self, jobs: Sequence[Submitted], states: Sequence[JobState]) -> None:
         """Raise the error of the jobs that failed, one that no retry can mend first; the last words of the

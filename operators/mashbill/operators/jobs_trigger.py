@@ -80,11 +80,10 @@ class JobsEnded(BaseTrigger):
         with _opening, s3_access(self.aws_conn_id):
             if self.kubernetes_conn_id is not None:
                 cluster_of(self.kubernetes_conn_id)
-            found = [Submitted.of(one, scratch) for one in self.jobs]
+            found = Submitted.all_of(self.jobs, scratch)
             for one in found:
                 one.attempt.read(HANDLE)
             return found
 
     def _tell(self, seen: Seen) -> None:
-        done = 0.0 if seen.progress is None else seen.progress.done
-        self.log.info("%3.0f%% %s: %s", 100 * done, seen.submitted.handle.name, seen.words)
+        self.log.info("%s", seen.line)

@@ -38,6 +38,12 @@ class Seen:
             told.append(self.progress.message)
         return ", ".join(word for word in told if word) or self.state.phase
 
+    @property
+    def line(self) -> str:
+        """For a log: how far it is, which job, and how it is."""
+        done = 0.0 if self.progress is None else self.progress.done
+        return f"{100 * done:3.0f}% {self.submitted.handle.name}: {self.words}"
+
 
 async def watched(
     submitted: Submitted, *, backend_of: BackendOf = backend_of, every: float = EVERY_SECONDS

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from builders.cluster.kinds import Key, Object, key_of, reference_to
+from builders.cluster.kinds import Key, Object, key_of, reference_to, uid_of
+from builders.cluster.pace import Pace
 
 Propagation = Literal["Background", "Foreground", "Orphan"]
 
@@ -74,6 +75,17 @@ class Wanted:
     def look_again(self, seconds: float) -> None:
         """Look again after some seconds, or sooner."""
         self.again = seconds if self.again is None else min(self.again, seconds)
+
+    def remove_after_ttl(self, ended: Object, pace: Pace) -> None:
+        """Remove an object that has ended once its ``ttlSecondsAfterFinished`` is over, if it has one."""
+        ttl = ended["spec"].get("ttlSecondsAfterFinished")
+        if ttl is None:
+            return
+        left = ttl - pace.since(f"{uid_of(ended)}/ended")
+        if left <= 0:
+            self.changes.append(Delete(ended["kind"], key_of(ended), uid_of(ended), "Foreground"))
+        else:
+            self.look_again(left)
 
 
 def status_change(thing: Object, new: Object) -> Sequence[Change]:

@@ -88,13 +88,7 @@ def finished(job: Object) -> bool:
 def _after_the_end(job: Object, pods: Sequence[Object], pace: Pace) -> Wanted:
     wanted = Wanted([_released(pod) for pod in pods if tracked(pod)])
     wanted.changes += [change for pod in filter(active, pods) for change in _removed(pod)]
-    ttl = job["spec"].get("ttlSecondsAfterFinished")
-    if ttl is not None:
-        left = ttl - pace.since(f"{uid_of(job)}/ended")
-        if left <= 0:
-            wanted.changes.append(Delete("Job", key_of(job), uid_of(job), "Foreground"))
-        else:
-            wanted.look_again(left)
+    wanted.remove_after_ttl(job, pace)
     return wanted
 
 

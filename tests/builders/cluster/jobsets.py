@@ -68,13 +68,7 @@ def reconcile(jobset: Object, jobs: Sequence[Object], services: Mapping[Key, Obj
 def _after_the_end(jobset: Object, jobs: Sequence[Object], pace: Pace) -> Wanted:
     going = [job for job in jobs if not finished(job) and not leaving(job)]
     wanted = Wanted([Delete("Job", key_of(job), uid_of(job), "Foreground") for job in going])
-    ttl = jobset["spec"].get("ttlSecondsAfterFinished")
-    if ttl is not None:
-        left = ttl - pace.since(f"{uid_of(jobset)}/ended")
-        if left <= 0:
-            wanted.changes.append(Delete("JobSet", key_of(jobset), uid_of(jobset), "Foreground"))
-        else:
-            wanted.look_again(left)
+    wanted.remove_after_ttl(jobset, pace)
     return wanted
 
 
