@@ -23,13 +23,14 @@ format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# What one runs while working: a file stays with one process, as its tests share what it trained.
+# What one runs while working: a file stays with one process, as its tests share what it trained, in the
+# order that tests/conftest.py gives them.
 fast: install
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q --numprocesses auto --dist loadfile -m "not slow and not airflow"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q --numprocesses auto --dist loadfile --no-loadscope-reorder -m "not slow and not airflow"
 
 # In parallel what does not start a real Airflow, then that, alone.
 test: install
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist loadfile -m "not airflow"
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder -m "not airflow"
 	$(BIN)/pytest -m airflow
 
 # Half an hour on two cores, the first time: a verdict stands until its module or its tests change.

@@ -1,6 +1,8 @@
 """Two cores against one, and ten times the input against one: the curation engine's scaling, by itself.
 
-python benchmarks/cores.py [--megabytes 15] [--repeats 3]
+    python benchmarks/cores.py [--gigabytes 0.4] [--repeats 3]
+
+The text is that of scale.py, in partitions of the default size.
 """
 
 import argparse
@@ -11,12 +13,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from measure import sample, size_of
 from page import Page
-from whole_path import prepare
+from scale import write_corpus
 
 PRICE = 0.045  # of a large cloud machine on demand: put your own in its place
-NO_STAGE = {"wall", "peak", "bootstrap"}
+NO_STAGE = {"wall", "peak", "text", "bootstrap"}
 ONE = """
 import os, sys, time, json
 cores = int(sys.argv[2])
@@ -28,19 +29,21 @@ sys.path.insert(0, sys.argv[3])
 from measure import peak_megabytes
 from whole_path import run
 from mashbill.config import load_config
-config = load_config(sys.argv[1])
-run(config)
+warm, config = load_config(sys.argv[4]), load_config(sys.argv[1])
+run(warm)
 started = time.perf_counter()
 done = run(config)
 wall = time.perf_counter() - started
 seconds = {name: artifact.manifest.seconds for name, artifact in done.items()}
-print(json.dumps({"wall": wall, "peak": peak_megabytes(), **seconds}))
+text = done["ingest"].manifest.counts["bytes_out"]
+print(json.dumps({"wall": wall, "peak": peak_megabytes(), "text": text, **seconds}))
 """
 
 
-def measure(config: Path, cores: int, repeats: int) -> list[dict[str, float]]:
-    """Fresh processes, each warmed up by a run of its own."""
-    command = [sys.executable, "-c", ONE, str(config), str(cores), str(Path(__file__).parent)]
+def measure(config: Path, cores: int, repeats: int, *, warm: Path) -> list[dict[str, float]]:
+    """Fresh processes, each warmed up by a run of less text."""
+    here = str(Path(__file__).parent)
+    command = [sys.executable, "-c", ONE, str(config), str(cores), here, str(warm)]
     return [
         json.loads(
             subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1]
@@ -68,43 +71,31 @@ def cost(page: Page, megabytes: float, seconds: float) -> None:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--megabytes", type=float, default=15)
+    parser.add_argument("--gigabytes", type=float, default=0.4)
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
     page = Page("cores", "Cores and size")
     with tempfile.TemporaryDirectory() as name:
-        folders = {}
-        for size in (arguments.megabytes, 10 * arguments.megabytes):
-            folders[size] = Path(name) / str(size)
-            folders[size].mkdir()
-            prepare(folders[size], sample(size), buckets=100_000)
-            written = folders[size] / "config.toml"
-            text = written.read_text().replace("[corpus]", "[corpus]\npartition_bytes = 6_000_000")
-            # nothing is removed by rules or by score, so that every stage sees all text
-            written.write_text(text.replace("[quality]", "dry_run = true\n[quality]"))
-        config = {size: folder / "config.toml" for size, folder in folders.items()}
-        small, large = arguments.megabytes, 10 * arguments.megabytes
-        one, two = measure(config[large], 1, arguments.repeats), measure(config[large], 2, arguments.repeats)
-        page.say(
-            f"{size_of(sample(large)):.1f} MB in partitions of 6 MB, wall seconds (median of "
-            f"{arguments.repeats}):"
-        )
-        page.table(["stage", "one core", "two cores", "ratio"])
-        for key in [k for k in one[0] if k not in {"peak", "bootstrap"}]:
-            single, both = median(one, key), median(two, key)
-            page.row([key, f"{single:.2f}", f"{both:.2f}", f"{single / max(both, 1e-9):.2f}x"])
-        little = measure(config[small], 2, 1)
-        peak, ten = median(little, "peak"), median(two, "peak")
-        page.say(
-            f"Peak memory: {peak:.0f} MB for a tenth of it, {ten:.0f} MB for all: {ten / peak:.2f}x (target "
-            "1.3x).",
-            memory_ratio=ten / peak,
-        )
-        cost(
-            page,
-            size_of(sample(large)),
-            sum(median(one, key) for key in one[0] if key not in NO_STAGE),
-        )
+        small, large = Path(name, "small"), Path(name, "large")
+        for folder, size in ((small, arguments.gigabytes / 10), (large, arguments.gigabytes)):
+            folder.mkdir()
+            write_corpus(folder, size)
+        warm, config = small / "config.toml", large / "config.toml"
+        one, two = (measure(config, cores, arguments.repeats, warm=warm) for cores in (1, 2))
+        little = measure(warm, 2, 1, warm=warm)
+    megabytes = median(one, "text") / 1e6
+    page.say(f"{megabytes:.0f} MB, wall seconds (median of {arguments.repeats}):")
+    page.table(["stage", "one core", "two cores", "ratio"])
+    for key in [k for k in one[0] if k not in NO_STAGE - {"wall"}]:
+        single, both = median(one, key), median(two, key)
+        page.row([key, f"{single:.2f}", f"{both:.2f}", f"{single / max(both, 1e-9):.2f}x"])
+    peak, ten = median(little, "peak"), median(two, "peak")
+    page.say(
+        f"Peak memory: {peak:.0f} MB for a tenth of it, {ten:.0f} MB for all: {ten / peak:.2f}x (target "
+        "1.3x).",
+        memory_ratio=ten / peak,
+    )
+    cost(page, megabytes, sum(median(one, key) for key in one[0] if key not in NO_STAGE))
     page.save()
 
 

@@ -1,6 +1,6 @@
 """Two nodes that share nothing but an object store, beside one of them alone: the same curation and files.
 
-    python benchmarks/nodes.py [--gigabytes 0.4]
+    python benchmarks/nodes.py [--gigabytes 0.8]
 
 The nodes are this machine's: namespaces with disks of their own as in tests/engine/cluster, one core each for
 tasks, and moto's S3 server between them, which takes its share of the same cores. So what is measured is a
@@ -9,6 +9,7 @@ floor: on machines of their own the store costs the nodes nothing.
 
 import argparse
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -24,7 +25,8 @@ sys.path.insert(0, str(ROOT / "tests"))
 from builders.nodes import Node, can_be_apart, two_nodes
 
 STAGES = ("ingest", "filter", "deduplicate", "score", "select", "tokenize")
-BUCKETS = 100_000  # of the classifier, which moto keeps in memory
+BUCKETS = 100_000  # of the classifier
+IN_MEMORY = {"MOTO_S3_DEFAULT_KEY_BUFFER_SIZE": "2000000000"}  # moto's objects: nodes' disks are small
 BUCKET = """
 import boto3
 place = {"LocationConstraint": "eu-west-1"}
@@ -63,8 +65,9 @@ def measured(nodes: AbstractContextManager[tuple[Node, Node]], corpus: Path, *, 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--gigabytes", type=float, default=0.4)
+    parser.add_argument("--gigabytes", type=float, default=0.8)
     arguments = parser.parse_args()
+    os.environ.update(IN_MEMORY)
     with tempfile.TemporaryDirectory() as name:
         corpus = Path(name, "corpus")
         corpus.mkdir()

@@ -43,6 +43,7 @@ EXACT, NEAR = 0.1, 0.1  # of the second domain's documents
 NGRAM = 5
 LOOKED_AT = 2_000  # near copies whose similarity is worked out
 DISK_SECONDS = 2.0
+NO_WORK = ("output-", "copies")
 HASH_BYTES = 16
 TERABYTES, NODES = (1, 10, 100), 8
 NODE = "m7i.16xlarge: 64 virtual cores, 3.1 GB/s of network, $3.23 an hour"
@@ -83,16 +84,17 @@ class Text:
     def files(self, size: int) -> Iterator[tuple[list[str], list[str]]]:
         """Ids and texts of one file after another, up to so many bytes in all."""
         before: list[str] = []
+        of_each = min(FILE_BYTES, -(-size // 4))  # both domains have some
         while size > 0:
             texts: list[str] = []
             ids: list[str] = []
-            room = min(FILE_BYTES, size)
+            room = min(of_each, size)
             while room > 0:
                 kind, text = self._next(before)
                 ids.append(f"{kind}{self.number}")
                 texts.append(text)
                 self.number, room = self.number + 1, room - len(text)
-            size -= FILE_BYTES
+            size -= of_each
             before = [] if before else texts  # files of the first domain and of the second take turns
             yield ids, texts
 
@@ -153,7 +155,8 @@ def write_corpus(folder: Path, gigabytes: float, buckets: int = 2_000_000) -> di
 
 
 class Disk:
-    """Watches how much a folder takes, at its most."""
+    """Watches how much stages work with in a folder, at its most: not what will be a result, which is the
+    store's, nor copies, which have a limit of their own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.most, self.done = folder, 0, threading.Event()
@@ -172,10 +175,11 @@ class Disk:
 
 
 def taken(folder: Path) -> int:
-    """Bytes of the files under a folder, one that has several names once; those that go meanwhile are not
+    """Bytes of work under a folder, a file that has several names once; those that go meanwhile are not
     counted."""
     sizes: dict[int, int] = {}
-    for parent, _, names in os.walk(folder):
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(NO_WORK)]
         for name in names:
             try:
                 found = Path(parent, name).stat()

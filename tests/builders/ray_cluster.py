@@ -49,12 +49,8 @@ def ray_cluster(environment: dict[str, str]) -> Iterator[str]:
         _wait_for(f"{address}/api/jobs/", folder / "start.log", server)
         yield address
     finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        try:
-            server.wait(20)
-        except subprocess.TimeoutExpired:
-            os.killpg(server.pid, signal.SIGKILL)
-            server.wait()
+        os.killpg(server.pid, signal.SIGKILL)  # asked to end, it waits for each of its processes
+        server.wait()
         shutil.rmtree(folder, ignore_errors=True)
 
 

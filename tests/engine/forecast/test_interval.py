@@ -8,6 +8,8 @@ from mashbill.forecast.interval import draw_laws, hold_out, interval_of
 from mashbill.forecast.law import Points
 from mashbill.mixtures.forecast import LawConstants
 
+TRIALS = 60
+
 
 def forecast(
     points: Points, parameters: float, tokens: float, *, seed: int = 0, draws: int = 200
@@ -32,7 +34,7 @@ def width(points: Points, parameters: float, tokens: float) -> float:
 )
 def test_nine_of_ten_intervals_hold_the_final_loss(noise: float, parameters: float, tokens: float) -> None:
     """Of runs made anew each time, the final one with noise of its own."""
-    inside, trials = 0, 150
+    inside, trials = 0, TRIALS
     for trial in range(trials):
         points = runs_of(C4, noise=noise, seed=trial)
         _, low, high = forecast(points, parameters, tokens, seed=trial, draws=60)
@@ -44,7 +46,7 @@ def test_nine_of_ten_intervals_hold_the_final_loss(noise: float, parameters: flo
 @pytest.mark.slow
 def test_nine_of_ten_hold_it_where_the_exponent_leans_on_published_ones() -> None:
     """Three sizes, of laws whose exponents spread as the prior says."""
-    inside, trials = 0, 150
+    inside, trials = 0, TRIALS
     for trial in range(trials):
         generator = np.random.default_rng(trial)
         rate = 0.256 * np.exp(0.25 * generator.standard_normal())

@@ -84,6 +84,11 @@ def command(home: Path, node: Node, *, nodes: int) -> list[str]:
         "training.max_restarts": 3,
         "validation.mixtures": "[]",
         "baselines.methods": "[]",
+        "bootstrap.models": 2,
+        "plan.mixtures": 6,
+        "plan.phases": 1,
+        "refine.rounds": 0,
+        "schedule.phases": 1,
     }
     options = [option for key, value in given.items() for option in ("--set", f"{key}={value}")]
     return ["--config", str(smoke_config(home)), *options]
