@@ -18,6 +18,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from object_store import IN_MEMORY
 from page import ROOT, Page
 from scale import write_corpus
 
@@ -26,7 +27,6 @@ from builders.nodes import Node, can_be_apart, two_nodes
 
 STAGES = ("ingest", "filter", "deduplicate", "score", "select", "tokenize")
 BUCKETS = 100_000  # of the classifier
-IN_MEMORY = {"MOTO_S3_DEFAULT_KEY_BUFFER_SIZE": "2000000000"}  # moto's objects: nodes' disks are small
 BUCKET = """
 import boto3
 place = {"LocationConstraint": "eu-west-1"}
@@ -67,7 +67,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--gigabytes", type=float, default=0.8)
     arguments = parser.parse_args()
-    os.environ.update(IN_MEMORY)
+    os.environ.update(IN_MEMORY)  # nodes' disks are small
     with tempfile.TemporaryDirectory() as name:
         corpus = Path(name, "corpus")
         corpus.mkdir()

@@ -1,12 +1,15 @@
 """How the whole path grows with the text: time, memory and disk, and whether what was planted is found.
 
-    python benchmarks/scale.py [--gigabytes 1 4] [--folder FOLDER]
+    python benchmarks/scale.py [--gigabytes 1 4] [--folder FOLDER] [--store]
 
 The text is made from the demo's: each document is some of its sentences, drawn by a seed. A twentieth of the
 documents are exact copies of others, in the second of two domains; a twentieth are copies with some words
 exchanged, so that the Jaccard similarity of their 5-grams lies anywhere between a half and one. The path is
 read, filter, deduplicate, score, select and tokenize, with a classifier and a tokenizer that are given; each
 size runs in a process of its own. CPU seconds are the system's for it and its children.
+
+With --store the artifacts are in an object store, moto's S3, and tasks are Ray's, on this machine: it shows
+how much disk a node needs beside the store and its copies.
 """
 
 import argparse
@@ -19,14 +22,16 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from made_text import Text
 from measure import peak_bytes, sample
+from object_store import object_store
 from page import Page
 from whole_path import prepare
 
@@ -37,11 +42,6 @@ from mashbill.documents import DUPLICATES, DocumentStore
 from mashbill.stages import job_of, stages_up_to
 
 PROSE = ("licenses", "scripture", "speeches", "web", "wikipedia")
-FILE_BYTES = 100_000_000
-SENTENCES = (8, 40)
-EXACT, NEAR = 0.1, 0.1  # of the second domain's documents
-NGRAM = 5
-LOOKED_AT = 2_000  # near copies whose similarity is worked out
 DISK_SECONDS = 2.0
 NO_WORK = ("output-", "copies")
 HASH_BYTES = 16
@@ -66,73 +66,6 @@ keep_share = 0.6
 [tokens]
 tokenizer = "tokenizer.json"
 """
-
-
-class Text:
-    """Documents made of sentences, with copies among them.
-
-    Args:
-        sentences: to draw from.
-        seed: of everything.
-    """
-
-    def __init__(self, sentences: list[str], seed: int = 0) -> None:
-        self.sentences, self.random = sentences, np.random.default_rng(seed)
-        self.similar: list[float] = []
-        self.number = 0
-
-    def files(self, size: int) -> Iterator[tuple[list[str], list[str]]]:
-        """Ids and texts of one file after another, up to so many bytes in all."""
-        before: list[str] = []
-        of_each = min(FILE_BYTES, -(-size // 4))  # both domains have some
-        while size > 0:
-            texts: list[str] = []
-            ids: list[str] = []
-            room = min(of_each, size)
-            while room > 0:
-                kind, text = self._next(before)
-                ids.append(f"{kind}{self.number}")
-                texts.append(text)
-                self.number, room = self.number + 1, room - len(text)
-            size -= of_each
-            before = [] if before else texts  # files of the first domain and of the second take turns
-            yield ids, texts
-
-    def _next(self, before: list[str]) -> tuple[str, str]:
-        """One more document, and what it is: g is new, e an exact copy, n a near one of what the file before
-        has."""
-        drawn = self.random.random() if before else 1.0
-        if drawn < EXACT + NEAR:
-            original = before[int(self.random.integers(len(before)))]
-            return ("e", original) if drawn < EXACT else ("n", self._near(original))
-        chosen = self.random.integers(len(self.sentences), size=int(self.random.integers(*SENTENCES)))
-        return "g", " ".join(self.sentences[i] for i in chosen)
-
-    def _near(self, original: str) -> str:
-        words = original.split(" ")
-        count = max(1, round(len(words) * self.random.uniform(0.0, 0.06)))
-        for place in self.random.integers(len(words), size=count):
-            words[place] = "exchanged"
-        text = " ".join(words)
-        if len(self.similar) < LOOKED_AT:
-            self.similar.append(jaccard(original, text))
-        return text
-
-
-def jaccard(one: str, other: str) -> float:
-    """Similarity of two texts' sets of runs of words, which are what stands between blanks, without
-    punctuation."""
-    first, second = (_runs(_words(text)) for text in (one, other))
-    return len(first & second) / max(1, len(first | second))
-
-
-def _words(text: str) -> list[str]:
-    bare = (re.sub(r"[\W_]", "", word.lower()) for word in text.split())
-    return [word for word in bare if word]
-
-
-def _runs(words: list[str]) -> set[tuple[str, ...]]:
-    return {tuple(words[i : i + NGRAM]) for i in range(max(1, len(words) - NGRAM + 1))}
 
 
 def write_corpus(folder: Path, gigabytes: float, buckets: int = 2_000_000) -> dict[str, Any]:
@@ -189,10 +122,12 @@ def taken(folder: Path) -> int:
     return sum(sizes.values())
 
 
-def run_path(folder: Path) -> dict[str, Any]:
+def run_path(folder: Path, *, in_store: bool) -> dict[str, Any]:
     """The whole path, and what it took."""
-    config = load_config(folder / "config.toml")
-    disk, stages = Disk(folder / "artifacts" / ".work"), {}
+    far = {"artifacts": "s3://lake/artifacts", "scratch": str(folder / "scratch"), "engine.runner": "ray"}
+    config = load_config(folder / "config.toml", far if in_store else {})
+    disk = Disk(folder / "scratch" if in_store else folder / "artifacts" / ".work")
+    stages: dict[str, float] = {}
     done: dict[str, Artifact] = {}
     for stage in stages_up_to("tokenize"):
         started = time.process_time()
@@ -244,13 +179,16 @@ def _kinds(artifact: Artifact, what: str) -> dict[str, int]:
     return found
 
 
-def measure(folder: Path, gigabytes: float) -> dict[str, Any]:
+def measure(folder: Path, gigabytes: float, *, in_store: bool) -> dict[str, Any]:
     """What one size takes."""
     made = write_corpus(folder, gigabytes)
-    started = time.perf_counter()
-    command = [sys.executable, __file__, "--run", str(folder)]
-    printed = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
-    found: dict[str, Any] = json.loads(printed.splitlines()[-1])
+    command = [sys.executable, __file__, "--run", str(folder), *(["--store"] if in_store else [])]
+    where: AbstractContextManager[dict[str, str]] = object_store() if in_store else nullcontext({})
+    with where as told:
+        started = time.perf_counter()
+        environment = {**os.environ, **told}
+        process = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
+    found: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
     return {**found, **made, "wall": time.perf_counter() - started}
 
 
@@ -259,20 +197,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--gigabytes", type=float, nargs="+", default=[1, 4])
     parser.add_argument("--folder", type=Path, help="where the text and its artifacts are; removed again")
+    parser.add_argument("--store", action="store_true", help="artifacts in an object store, tasks by Ray")
     parser.add_argument("--run", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.run:
-        print(json.dumps(run_path(arguments.run)))
+        print(json.dumps(run_path(arguments.run, in_store=arguments.store)))
         return
-    page = Page("scale", "The whole path from a gigabyte on, one machine, local disk")
+    if arguments.store:
+        page = Page("scale-store", "The whole path from an object store, one machine, tasks by Ray")
+    else:
+        page = Page("scale", "The whole path from a gigabyte on, one machine, local disk")
     results = {}
     for gigabytes in arguments.gigabytes:
         with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
-            results[gigabytes] = measure(Path(name), gigabytes)
+            results[gigabytes] = measure(Path(name), gigabytes, in_store=arguments.store)
         shown = {key: value for key, value in results[gigabytes].items() if key != "similar"}
         print(json.dumps(shown), file=sys.stderr, flush=True)
     tell(page, results)
     page.save()
+    if arguments.store:
+        return
     largest = results[max(results)]
     cost = Page("scale-cost", f"What more text would cost, by what {largest['text'] / 1e9:.1f} GB took")
     project(cost, largest)
