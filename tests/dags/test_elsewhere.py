@@ -1,7 +1,12 @@
-"""Stages that the config sends elsewhere, under a real Airflow: no worker waits, and whatever is killed, one
-job is submitted and its result found."""
+"""Stages that the config sends elsewhere, under a real Airflow: no worker waits, and whatever is killed, and
+whenever, one job is submitted and its result found.
+
+MASHBILL_KILL_SEEDS=8 or =3,7: that many seeds of what is killed and when, or those, in place of one.
+"""
 
 import json
+import os
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,18 +14,19 @@ from typing import Any
 import pytest
 
 from airflow_server import AirflowServer
-from builders.airflow_home import impatient_server, kill
+from builders.airflow_home import MortalAirflow, impatient_server
 from builders.corpus import corpus_config
 from builders.waiting import wait_until
 
-PATIENCE_SECONDS = 150
+PATIENCE_SECONDS = 400
+KILLS, LATEST_SECONDS = 4, 8.0
 DAG = """
 from datetime import timedelta
 from airflow.sdk import DAG
 from mashbill.operators import IngestDocuments
 
 for name, deferrable in (("deferred", True), ("waiting", False)):
-    with DAG(name, schedule=None, default_args={{"retries": 9, "retry_delay": timedelta(seconds=1)}}) as dag:
+    with DAG(name, schedule=None, default_args={{"retries": 99, "retry_delay": timedelta(seconds=1)}}) as dag:
         IngestDocuments(
             task_id="ingest", config={config!r}, overrides={{"seed": 1 + deferrable}}, deferrable=deferrable
         )
@@ -70,39 +76,43 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
     home.go.touch()
 
 
-def state(server: AirflowServer, dag: str, run: str) -> str | None:
-    (task,) = server.tasks(dag, run)
+def seeds() -> list[int]:
+    """Of what is killed, and when."""
+    asked = os.environ.get("MASHBILL_KILL_SEEDS", "1")
+    return [int(one) for one in asked.split(",")] if "," in asked else list(range(int(asked)))
+
+
+def state(airflow: MortalAirflow, dag: str, run: str) -> str | None:
+    (task,) = airflow.server.tasks(dag, run)
     found: str | None = task["state"]
     return found
 
 
 @pytest.mark.airflow
-@pytest.mark.parametrize("dag, waits_in", [("deferred", "deferred"), ("waiting", "running")])
-def test_whatever_of_airflow_is_killed_one_job_is_submitted_and_its_result_found(
-    home: Home, dag: str, waits_in: str
+@pytest.mark.parametrize("seed", seeds())
+def test_whatever_is_killed_and_whenever_one_job_is_submitted_and_its_result_found(
+    home: Home, seed: int
 ) -> None:
-    with home.server() as server:
-        run = server.trigger(dag, {})
-        wait_until(lambda: bool(home.submitted()), PATIENCE_SECONDS)  # nobody else knows yet
-        kill(server)
-    with home.server() as server:
-        wait_until(lambda: state(server, dag, run) == waits_in, PATIENCE_SECONDS)
-        kill(server)
-    with home.server() as server:
-        wait_until(lambda: state(server, dag, run) == waits_in, PATIENCE_SECONDS)
-        assert len(home.submitted()) == 1
+    drawn, kills = random.Random(seed), []
+    with MortalAirflow(home.server) as airflow:
+        runs = {dag: airflow.server.trigger(dag, {}) for dag in ("deferred", "waiting")}
+        kills += [airflow.lose_a_part(drawn, LATEST_SECONDS) for _ in range(KILLS - 1)]
+        wait_until(lambda: len(home.submitted()) == 2, PATIENCE_SECONDS)
         home.go.touch()
-        wait_until(lambda: state(server, dag, run) == "success", PATIENCE_SECONDS)
-    assert len(home.submitted()) == 1
-    (made,) = home.artifacts()
-    assert made["counts"]["documents_out"] == 100
+        kills += [airflow.lose_a_part(drawn, LATEST_SECONDS)]
+        print(f"seed {seed}: {'; '.join(kills)}")
+        for dag, run in runs.items():
+            wait_until(lambda dag=dag, run=run: state(airflow, dag, run) == "success", PATIENCE_SECONDS)
+    assert len(home.submitted()) == 2, kills
+    assert [made["counts"]["documents_out"] for made in home.artifacts()] == [100, 100], kills
 
 
 @pytest.mark.airflow
 def test_a_deferred_task_that_is_failed_by_hand_ends_its_job(home: Home) -> None:
-    with home.server() as server:
+    with MortalAirflow(home.server) as airflow:
+        server = airflow.server
         run = server.trigger("deferred", {})
-        wait_until(lambda: state(server, "deferred", run) == "deferred", PATIENCE_SECONDS)
+        wait_until(lambda: state(airflow, "deferred", run) == "deferred", PATIENCE_SECONDS)
         (job,) = home.submitted()
         wait_until(lambda: "ingest-whole" in home.told_by_triggerer(), PATIENCE_SECONDS)
         server.call("PATCH", f"dags/deferred/dagRuns/{run}/taskInstances/ingest", {"new_state": "failed"})

@@ -14,7 +14,6 @@ from typing import Any, Literal
 from airflow.providers.standard.exceptions import HITLRejectException
 from airflow.providers.standard.operators.branch import BaseBranchOperator
 from airflow.providers.standard.operators.hitl import ApprovalOperator
-from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, TaskAwaitingInput
 
 from mashbill.artifacts import open_store
@@ -210,26 +209,3 @@ class ApproveTraining(ApprovalOperator):
         forecast = Forecast.read(opened["forecast"]) if "forecast" in opened else None
         choice, decision = Choice.read(opened["mix"]), Decision.read(opened["gate"])
         return approval_text(choice, decision, forecast, where=tuple(given.values()))
-
-
-class TellForecast(BaseOperator):
-    """Say whether the forecast failed: it has ended, so that it takes the training no machine, and training
-    does not hang on it.
-
-    Args:
-        forecast: task id of the forecast.
-    """
-
-    def __init__(self, *, forecast: str, **kwargs: Any) -> None:
-        super().__init__(**{"trigger_rule": "all_done", **kwargs})
-        self.params = own_params(self.params)
-        self.forecast = forecast
-
-    def execute(self, context: Any) -> str:
-        """Tell, in the log and as the result."""
-        made = context["ti"].xcom_pull(task_ids=self.forecast)
-        if made:
-            return f"forecast: {made}"
-        words = f"there is no forecast, as the task {self.forecast} did not succeed; training goes on without"
-        self.log.warning(words)
-        return words

@@ -19,6 +19,8 @@ from mashbill.stages.following import Seen, follow
 from mashbill.storage import scratch_here
 
 STATES, ERROR = "states", "error"
+JOBS, CONNECTIONS = "jobs", "connections"
+"""Names under which a task that waits keeps its jobs, and by which connections they are reached."""
 EVERY_SECONDS = 30.0
 """Between looks at how far a job is."""
 _opening = threading.Lock()  # a connection's credentials are in the environment while a store is opened
