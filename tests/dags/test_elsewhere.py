@@ -7,14 +7,14 @@ MASHBILL_KILL_SEEDS=8 or =3,7: that many seeds of what is killed and when, or th
 import json
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from airflow_server import AirflowServer
-from builders.airflow_home import MortalAirflow, impatient_server
+from builders.airflow_home import TRIGGERER, MortalAirflow, impatient_server, kill
 from builders.corpus import corpus_config
 from builders.waiting import wait_until
 
@@ -58,6 +58,9 @@ class Home:
 
     def submitted(self) -> list[str]:
         return sorted(path.name for path in self.jobs.glob("[!.]*"))
+
+    def ended(self, job: str) -> Callable[[], bool]:
+        return (self.jobs / job / "ended.json").exists
 
     def told_by_triggerer(self) -> str:
         logs = (self.folder / "airflow" / "logs").rglob("*.log.trigger*")
@@ -108,13 +111,40 @@ def test_whatever_is_killed_and_whenever_one_job_is_submitted_and_its_result_fou
 
 
 @pytest.mark.airflow
-def test_a_deferred_task_that_is_failed_by_hand_ends_its_job(home: Home) -> None:
+def test_a_deferred_task_that_is_failed_or_cleared_by_hand_ends_its_job_whether_its_trigger_runs_or_not(
+    home: Home,
+) -> None:
     with MortalAirflow(home.server) as airflow:
-        server = airflow.server
-        run = server.trigger("deferred", {})
-        wait_until(lambda: state(airflow, "deferred", run) == "deferred", PATIENCE_SECONDS)
-        (job,) = home.submitted()
+        first, run = deferred(home, airflow)
         wait_until(lambda: "ingest-whole" in home.told_by_triggerer(), PATIENCE_SECONDS)
-        server.call("PATCH", f"dags/deferred/dagRuns/{run}/taskInstances/ingest", {"new_state": "failed"})
-        wait_until((home.jobs / job / "ended.json").exists, PATIENCE_SECONDS)
+        fail(airflow, run)
+        wait_until(home.ended(first), PATIENCE_SECONDS)
+
+        kill(airflow.server, TRIGGERER)
+        second, run = deferred(home, airflow)
+        fail(airflow, run)
+        airflow.start(TRIGGERER)
+        wait_until(home.ended(second), PATIENCE_SECONDS)
+
+        kill(airflow.server, TRIGGERER)
+        third, run = deferred(home, airflow)
+        cleared = {"dry_run": False, "dag_run_id": run, "task_ids": ["ingest"], "only_failed": False}
+        airflow.server.call("POST", "dags/deferred/clearTaskInstances", cleared)
+        wait_until(lambda: len(home.submitted()) == 4, PATIENCE_SECONDS)
+        assert home.ended(third)()
     assert home.artifacts() == []
+
+
+def deferred(home: Home, airflow: MortalAirflow) -> tuple[str, str]:
+    """The job of a new run that waits for it, and the run."""
+    before = home.submitted()
+    run = airflow.server.trigger("deferred", {})
+    wait_until(lambda: state(airflow, "deferred", run) == "deferred", PATIENCE_SECONDS)
+    (job,) = {*home.submitted()} - {*before}
+    return job, run
+
+
+def fail(airflow: MortalAirflow, run: str) -> None:
+    """Fail the task of a run, as a person does."""
+    task = f"dags/deferred/dagRuns/{run}/taskInstances/ingest"
+    airflow.server.call("PATCH", task, {"new_state": "failed"})

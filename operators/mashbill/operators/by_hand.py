@@ -39,7 +39,7 @@ async def end_jobs(
     from mashbill.errors import MashbillError
     from mashbill.operators.jobs_trigger import JobsEnded
 
-    waited = JobsEnded(jobs, **connections)
+    waited = JobsEnded.over(jobs, connections)
     for seconds in (*AGAIN_SECONDS, None):
         if not await _has_ended(task):
             return "the task runs again"
@@ -96,7 +96,7 @@ class SetByHand:
             _keep(None, task_instance)
 
 
-class EndsJobs(AirflowPlugin):  # type: ignore[misc]
+class EndsJobs(AirflowPlugin):
     """What Airflow finds the listeners by."""
 
     name = "mashbill_ends_jobs"
@@ -116,7 +116,8 @@ def _keep(previous_state: Any, task_instance: Any) -> None:
 
     from mashbill.operators.jobs_trigger import CONNECTIONS, JOBS
 
-    given, session = deserialize(dict(kept)), object_session(task_instance)
+    given: Any = deserialize(dict(kept))
+    session = object_session(task_instance)
     if not given.get(JOBS) or CONNECTIONS not in given or session is None:
         return
     names = ("dag_id", "run_id", "task_id", "map_index")

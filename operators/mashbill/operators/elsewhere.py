@@ -19,7 +19,7 @@ from mashbill.launch.backend import JobState
 from mashbill.launch.submission import Submitted, cancel_all
 from mashbill.operators.connections import s3_access
 from mashbill.operators.failures import final_errors
-from mashbill.operators.jobs_trigger import CONNECTIONS, ERROR, JOBS, STATES, JobsEnded
+from mashbill.operators.jobs_trigger import CONNECTIONS, ERROR, JOBS, STATES, Connections, JobsEnded
 from mashbill.stages.elsewhere import Elsewhere
 from mashbill.stages.following import Seen, failure_of, follow
 from mashbill.storage import scratch_of
@@ -74,14 +74,14 @@ class RunsElsewhere(ResumableJobMixin):
         plain = self._told(context, jobs)
         connections = {"aws_conn_id": self.aws_conn_id, "kubernetes_conn_id": self.kubernetes_conn_id}
         self.defer(  # type: ignore[attr-defined]
-            trigger=JobsEnded(plain, **connections),
+            trigger=JobsEnded.over(plain, connections),
             method_name=self.resume.__name__,
             kwargs={JOBS: plain, CONNECTIONS: connections},
         )
         return None
 
     def resume(
-        self, context: Any, event: dict[str, Any], jobs: Jobs, connections: dict[str, Any] | None = None
+        self, context: Any, event: dict[str, Any], *, jobs: Jobs, connections: Connections | None = None
     ) -> Any:
         """Go on when the jobs have ended.
 

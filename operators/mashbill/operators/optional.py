@@ -26,17 +26,16 @@ class TellMissing(BaseOperator):
         self.params = own_params(self.params)
         self.optional, self.goes_on = tuple(optional), goes_on
 
-    def execute(self, context: Any) -> dict[str, Any]:
-        """Tell, in the log and as the result: what each made, None where it made nothing."""
-        found = {task: context["ti"].xcom_pull(task_ids=task) or None for task in self.optional}
-        for task, made in found.items():
-            if made is None:
-                words = "there is no %s, as that task did not succeed; the %s goes on without"
-                self.log.warning(words, task, self.goes_on)
-        return found
+    def execute(self, context: Any) -> list[str]:
+        """Tell, in the log and as the result: those that made nothing."""
+        missing = [task for task in self.optional if not context["ti"].xcom_pull(task_ids=task)]
+        for task in missing:
+            words = "there is no %s, as that task did not succeed; the %s goes on without"
+            self.log.warning(words, task, self.goes_on)
+        return missing
 
 
-def made_before(inputs: Mapping[str, Any], optional: Collection[str]) -> dict[str, Any]:
+def made_before(inputs: Mapping[str, Any], optional: Collection[str]) -> dict[str, BaseOperator]:
     """Tasks of the DAG that make what a stage does without, by stage.
 
     Args:

@@ -2,15 +2,24 @@
 empty ones, and the page says which are missing."""
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Protocol, Self, TypeVar
 
-from mashbill.artifacts import Artifact, Record, RecordOf
+from mashbill.artifacts import Artifact
 from mashbill.evaluation.record import Evaluation
 from mashbill.mixtures import Choice, Forecast, Recipes, Validation
 from mashbill.proxies.ladder import Ladder
 from mashbill.training.events import Events
 
-Filed = TypeVar("Filed", Record, RecordOf)  # type: ignore[type-arg]
+
+class Filed(Protocol):
+    """A record that an artifact holds."""
+
+    @classmethod
+    def read(cls, place: Artifact) -> Self:
+        """The record."""
+
+
+Absent = TypeVar("Absent", bound=Filed)
 WORDS = {
     "bootstrap": "There is no family of proxies",
     "baselines": "There are no mixtures of other methods",
@@ -43,7 +52,7 @@ def said_of_absent(inputs: Mapping[str, Artifact]) -> list[str]:
     return [f"{words}: the stage {name} {why}." for name, words in WORDS.items() if name not in inputs]
 
 
-def read_or(inputs: Mapping[str, Artifact], stage: str, absent: Filed) -> Filed:
+def read_or(inputs: Mapping[str, Artifact], stage: str, absent: Absent) -> Absent:
     """A stage's record, or the empty one where its result is not there."""
     return type(absent).read(inputs[stage]) if stage in inputs else absent
 
