@@ -91,9 +91,13 @@ class SetByHand:
     @hookimpl
     def on_dag_run_failed(self, dag_run: Any, msg: str) -> None:
         """Keep that jobs are to end, where the run took longer than it may and its tasks were skipped."""
+        from sqlalchemy.orm import object_session
+
         del msg
-        for task_instance in dag_run.get_task_instances(state=["skipped"]):
-            _keep(None, task_instance)
+        session = object_session(dag_run)
+        if session is not None:  # of its own it would commit what the scheduler has not done with
+            for task_instance in dag_run.get_task_instances(state=["skipped"], session=session):
+                _keep(None, task_instance)
 
 
 class EndsJobs(AirflowPlugin):
