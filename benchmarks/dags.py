@@ -28,9 +28,10 @@ first = time.process_time() - started
 started = time.process_time()
 getattr(sys.modules[sys.argv[2]], sys.argv[2])()
 again = time.process_time() - started
-from mashbill.operators.base import TASKS, in_batches
+from mashbill.launch.needs import shared_among
+from mashbill.operators.parts import TASKS
 
-tasks = len(in_batches([f"group-{i:04d}" for i in range(int(sys.argv[3]))], TASKS))
+tasks = len(list(shared_among([f"group-{i:04d}" for i in range(int(sys.argv[3]))], TASKS)))
 size = len(json.dumps(DagSerialization.to_dict(dag)))
 print(json.dumps({"first": first, "again": again, "size": size, "tasks": len(dag.tasks), "mapped": tasks}))
 """

@@ -1,15 +1,16 @@
 """What Airflow asks a provider package about itself: everything that it brings.
 
 Names of modules and classes, not the things themselves: Airflow asks before it is ready to import them. There
-are no plugins and no connection types of our own: S3 and Kubernetes go by the connections of Airflow's own
-providers.
+are no connection types of our own: S3 and Kubernetes go by the connections of Airflow's own providers. The
+plugin is an entry point of the package: those that are named here Airflow loads only where it does not load
+providers lazily.
 """
 
 from typing import Any
 
 NAME = "mashbill"
 GUIDES = ("airflow.md", "curate.md", "mixtures.md", "train.md", "forecast.md", "evaluate.md")
-OPERATORS = ("base", "check", "curation", "gate", "mixture", "parts", "training")
+OPERATORS = ("base", "check", "curation", "gate", "mixture", "optional", "parts", "training")
 """Modules of operators; ``task_groups`` puts them together, and Airflow has no list of those."""
 TRIGGERS = ("answer_trigger", "jobs_trigger")
 LINKS = ("links.ArtifactLink",)

@@ -96,7 +96,7 @@ def said(code: list[str], *arguments: str, home: Path) -> Any:
 def test_every_example_of_a_docstring_makes_a_task_and_nothing_heavy_is_imported(tmp_path: Path) -> None:
     made, heavy = said(["-c", DOCSTRINGS.format(heavy=HEAVY)], home=tmp_path)
     assert heavy == []
-    assert len(made) == 21
+    assert len(made) == 22
     for name, (task, arguments, described, signature) in made.items():
         assert task
         assert arguments
@@ -140,7 +140,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
         {"documents": "a", "output": "o", "apply": ["gofer"]},
         "apply: names 'gofer', which is no filter",
     ),
-    "a stage that needs a pipeline": ("WriteReport", {}, "config: is required and missing"),
+    "a report of nothing": ("WriteReport", {}, "results: is required and missing; give it, or a config"),
 }
 TAKEN = {
     "a template where a number is": ("SelectDocuments", {"keep_share": "{{ params.share }}"}),

@@ -1,26 +1,32 @@
-"""Stages that the config sends elsewhere, under a real Airflow: no worker waits, and whatever is killed, one
-job is submitted and its result found."""
+"""Stages that the config sends elsewhere, under a real Airflow: no worker waits, and whatever is killed, and
+whenever, one job is submitted and its result found.
+
+MASHBILL_KILL_SEEDS=8 or =3,7: that many seeds of what is killed and when, or those, in place of one.
+"""
 
 import json
-from collections.abc import Iterator
+import os
+import random
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from airflow_server import AirflowServer
-from builders.airflow_home import impatient_server, kill
+from builders.airflow_home import TRIGGERER, MortalAirflow, impatient_server, kill
 from builders.corpus import corpus_config
 from builders.waiting import wait_until
 
-PATIENCE_SECONDS = 150
+PATIENCE_SECONDS = 400
+KILLS, LATEST_SECONDS = 4, 8.0
 DAG = """
 from datetime import timedelta
 from airflow.sdk import DAG
 from mashbill.operators import IngestDocuments
 
 for name, deferrable in (("deferred", True), ("waiting", False)):
-    with DAG(name, schedule=None, default_args={{"retries": 9, "retry_delay": timedelta(seconds=1)}}) as dag:
+    with DAG(name, schedule=None, default_args={{"retries": 99, "retry_delay": timedelta(seconds=1)}}) as dag:
         IngestDocuments(
             task_id="ingest", config={config!r}, overrides={{"seed": 1 + deferrable}}, deferrable=deferrable
         )
@@ -53,6 +59,9 @@ class Home:
     def submitted(self) -> list[str]:
         return sorted(path.name for path in self.jobs.glob("[!.]*"))
 
+    def ended(self, job: str) -> Callable[[], bool]:
+        return (self.jobs / job / "ended.json").exists
+
     def told_by_triggerer(self) -> str:
         logs = (self.folder / "airflow" / "logs").rglob("*.log.trigger*")
         return "".join(path.read_text() for path in logs)
@@ -70,41 +79,72 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
     home.go.touch()
 
 
-def state(server: AirflowServer, dag: str, run: str) -> str | None:
-    (task,) = server.tasks(dag, run)
+def seeds() -> list[int]:
+    """Of what is killed, and when."""
+    asked = os.environ.get("MASHBILL_KILL_SEEDS", "1")
+    return [int(one) for one in asked.split(",")] if "," in asked else list(range(int(asked)))
+
+
+def state(airflow: MortalAirflow, dag: str, run: str) -> str | None:
+    (task,) = airflow.server.tasks(dag, run)
     found: str | None = task["state"]
     return found
 
 
 @pytest.mark.airflow
-@pytest.mark.parametrize("dag, waits_in", [("deferred", "deferred"), ("waiting", "running")])
-def test_whatever_of_airflow_is_killed_one_job_is_submitted_and_its_result_found(
-    home: Home, dag: str, waits_in: str
+@pytest.mark.parametrize("seed", seeds())
+def test_whatever_is_killed_and_whenever_one_job_is_submitted_and_its_result_found(
+    home: Home, seed: int
 ) -> None:
-    with home.server() as server:
-        run = server.trigger(dag, {})
-        wait_until(lambda: bool(home.submitted()), PATIENCE_SECONDS)  # nobody else knows yet
-        kill(server)
-    with home.server() as server:
-        wait_until(lambda: state(server, dag, run) == waits_in, PATIENCE_SECONDS)
-        kill(server)
-    with home.server() as server:
-        wait_until(lambda: state(server, dag, run) == waits_in, PATIENCE_SECONDS)
-        assert len(home.submitted()) == 1
+    drawn, kills = random.Random(seed), []
+    with MortalAirflow(home.server) as airflow:
+        runs = {dag: airflow.server.trigger(dag, {}) for dag in ("deferred", "waiting")}
+        kills += [airflow.lose_a_part(drawn, LATEST_SECONDS) for _ in range(KILLS - 1)]
+        wait_until(lambda: len(home.submitted()) == 2, PATIENCE_SECONDS)
         home.go.touch()
-        wait_until(lambda: state(server, dag, run) == "success", PATIENCE_SECONDS)
-    assert len(home.submitted()) == 1
-    (made,) = home.artifacts()
-    assert made["counts"]["documents_out"] == 100
+        kills += [airflow.lose_a_part(drawn, LATEST_SECONDS)]
+        print(f"seed {seed}: {'; '.join(kills)}")
+        for dag, run in runs.items():
+            wait_until(lambda dag=dag, run=run: state(airflow, dag, run) == "success", PATIENCE_SECONDS)
+    assert len(home.submitted()) == 2, kills
+    assert [made["counts"]["documents_out"] for made in home.artifacts()] == [100, 100], kills
 
 
 @pytest.mark.airflow
-def test_a_deferred_task_that_is_failed_by_hand_ends_its_job(home: Home) -> None:
-    with home.server() as server:
-        run = server.trigger("deferred", {})
-        wait_until(lambda: state(server, "deferred", run) == "deferred", PATIENCE_SECONDS)
-        (job,) = home.submitted()
+def test_a_deferred_task_that_is_failed_or_cleared_by_hand_ends_its_job_whether_its_trigger_runs_or_not(
+    home: Home,
+) -> None:
+    with MortalAirflow(home.server) as airflow:
+        first, run = deferred(home, airflow)
         wait_until(lambda: "ingest-whole" in home.told_by_triggerer(), PATIENCE_SECONDS)
-        server.call("PATCH", f"dags/deferred/dagRuns/{run}/taskInstances/ingest", {"new_state": "failed"})
-        wait_until((home.jobs / job / "ended.json").exists, PATIENCE_SECONDS)
+        fail(airflow, run)
+        wait_until(home.ended(first), PATIENCE_SECONDS)
+
+        kill(airflow.server, TRIGGERER)
+        second, run = deferred(home, airflow)
+        fail(airflow, run)
+        airflow.start(TRIGGERER)
+        wait_until(home.ended(second), PATIENCE_SECONDS)
+
+        kill(airflow.server, TRIGGERER)
+        third, run = deferred(home, airflow)
+        cleared = {"dry_run": False, "dag_run_id": run, "task_ids": ["ingest"], "only_failed": False}
+        airflow.server.call("POST", "dags/deferred/clearTaskInstances", cleared)
+        wait_until(lambda: len(home.submitted()) == 4, PATIENCE_SECONDS)
+        assert home.ended(third)()
     assert home.artifacts() == []
+
+
+def deferred(home: Home, airflow: MortalAirflow) -> tuple[str, str]:
+    """The job of a new run that waits for it, and the run."""
+    before = home.submitted()
+    run = airflow.server.trigger("deferred", {})
+    wait_until(lambda: state(airflow, "deferred", run) == "deferred", PATIENCE_SECONDS)
+    (job,) = {*home.submitted()} - {*before}
+    return job, run
+
+
+def fail(airflow: MortalAirflow, run: str) -> None:
+    """Fail the task of a run, as a person does."""
+    task = f"dags/deferred/dagRuns/{run}/taskInstances/ingest"
+    airflow.server.call("PATCH", task, {"new_state": "failed"})

@@ -46,6 +46,11 @@ found = {
     "required": tasks(PretrainingPipeline, forecast_required=True),
     "without": tasks(CurationTaskGroup, skip=("bootstrap", "score"), inputs={"score": "/lake/score/0"}),
     "training": tasks(TrainingTaskGroup, inputs=EVERY, skip=["forecast"]),
+    "bare": tasks(
+        PretrainingPipeline,
+        skip=("bootstrap", "score", "ladder", "validate", "forecast", "evaluate"),
+        inputs={"score": "/lake/score/0"},
+    ),
     "resources": tasks(
         PretrainingPipeline,
         resources={"*": TaskResources(pool="cpu"), "sweep": TaskResources(queue="gpu", retries=7)},
@@ -59,7 +64,7 @@ found = {
         refused(MixtureTaskGroup),
         refused(MixtureTaskGroup, inputs={"tokenize": "/a"}, launch={"train": launch["train"]}),
         refused(PretrainingPipeline, resources={"sweeps": TaskResources(pool="a")}),
-        refused(PretrainingPipeline, skip=("ladder",)),
+        refused(PretrainingPipeline, skip=("fit",)),
         refused(lambda **_: Gate(default="approve")),
         refused(lambda **_: Gate(timeout=timedelta(0))),
     ],
@@ -92,7 +97,23 @@ def test_all_three_groups_in_one_are_the_groups_one_after_the_other(made: dict[s
     assert set(STAGES) <= made["all"].keys()
     assert made["all"]["check"]["before"] == []
     assert all("check" in before(made["all"], task) for task in made["all"] if task != "check")
-    assert made["all"]["report"]["before"] == sorted(set(STAGES) - {"report"})
+    optional = set(STAGES["report"].optional)
+    assert made["all"]["report"]["before"] == sorted({*STAGES, "report_told"} - {"report"} - optional)
+
+
+def test_the_report_waits_until_what_it_does_without_has_ended_and_the_run_ends_with_all(
+    made: dict[str, Any],
+) -> None:
+    tasks = made["all"]
+    optional = ["baselines", "bootstrap", "evaluate", "forecast", "ladder", "train", "validate"]
+    assert (tasks["report_told"]["before"], tasks["report_told"]["rule"]) == (optional, "all_done")
+    assert tasks["all_succeeded"]["before"] == sorted([*optional, "report"])
+    assert tasks["all_succeeded"]["rule"] == "none_failed"
+
+
+def test_what_the_report_does_without_is_left_out_and_needs_no_address(made: dict[str, Any]) -> None:
+    assert not {"bootstrap", "ladder", "validate", "forecast", "evaluate"} & made["bare"].keys()
+    assert made["bare"]["report_told"]["before"] == ["baselines", "train"]
 
 
 def test_training_waits_until_a_forecast_has_ended_however_it_ended(made: dict[str, Any]) -> None:
@@ -128,7 +149,7 @@ def test_what_is_missing_or_unknown_is_refused_as_the_dag_is_parsed(made: dict[s
         "MixtureTaskGroup: plan: reads tokenize, which is of another group",
         "MixtureTaskGroup: launch: train: is no stage of it",
         "PretrainingPipeline: resources: sweeps: is no stage of it",
-        "TrainingTaskGroup: report: reads ladder, which is of another group",
+        "MixtureTaskGroup: mix: reads fit, which is left out; give its address",
         "Gate(default='approve'): nothing times out; give a timeout",
         "Gate(timeout=",
     ]

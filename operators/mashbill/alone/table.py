@@ -77,6 +77,13 @@ MODELS = Input(
     "Address of what TrainModel wrote; or folders or addresses of Hugging Face models, by name.",
 )
 PROXIES = Input("proxies", str, "Address of what BootstrapQuality wrote.", required=False)
+RESULTS = Input(
+    "results",
+    str | list[Any] | dict[str, Any],
+    "Addresses that operators returned: of the last ones of a run, as those that they were made from are "
+    "found by them; or all, by stage. Without bootstrap, baselines, ladder, validate, forecast, train or "
+    "evaluate the report says that they are missing.",
+)
 CORPUS = {name: f"corpus.{name}" for name in ("partition_bytes", "max_rejected_share")}
 HELD_OUT = {**CORPUS, "may_repeat": "corpus.may_repeat"}
 TOKENIZER = {
@@ -222,6 +229,7 @@ _TRAINING = (
         sections=("evaluation",),
         settings=TARGET,
     ),
+    Row("report", (RESULTS,), "mashbill.alone.report:for_report", settings={"name": "name"}),
 )
 
 ALONE: Mapping[str, Row] = MappingProxyType(

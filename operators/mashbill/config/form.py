@@ -96,10 +96,16 @@ def _section_of(field: FieldInfo) -> type[BaseModel] | None:
     return next((one for one in kinds if isinstance(one, type) and issubclass(one, BaseModel)), None)
 
 
-@cache
 def _properties(model: type[BaseModel]) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = model.model_json_schema()["properties"]
-    return found
+    """JSON schema of a model's fields, which is one of the config's sections, or the config."""
+    whole = _whole()
+    found: Mapping[str, Any] = whole if model is PipelineConfig else whole["$defs"][model.__name__]
+    return found["properties"]
+
+
+@cache
+def _whole() -> Mapping[str, Any]:
+    return PipelineConfig.model_json_schema()
 
 
 def _values(schema: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ from mashbill.operators.check import *  # noqa: F403
 from mashbill.operators.curation import *  # noqa: F403
 from mashbill.operators.gate import *  # noqa: F403
 from mashbill.operators.mixture import *  # noqa: F403
+from mashbill.operators.optional import *  # noqa: F403
 from mashbill.operators.parts import *  # noqa: F403
 from mashbill.operators.resources import *  # noqa: F403
 from mashbill.operators.task_groups import *  # noqa: F403

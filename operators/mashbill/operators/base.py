@@ -29,6 +29,8 @@ from mashbill.stages import STAGES, StageJob
 from mashbill.stages.elsewhere import Elsewhere
 from mashbill.stages.summary import ArtifactSummary
 
+NOTHING = (None, "", "None")
+"""An address that is none, as templates give it."""
 Overrides = Mapping[str, Any] | Sequence[Any]
 YES, NO = ("true", "1", "yes", "on"), ("false", "0", "no", "off", "none", "")
 """Words that a template may give for whether something is so."""
@@ -117,6 +119,8 @@ class StageOperator(StageLineage, RunsElsewhere, BaseOperator):
                 return self._execute_alone(context)
             job = self.job()
             elsewhere = Elsewhere.of(job)
+            if elsewhere is not None:
+                self.end_those_of_before(context, elsewhere)
             if self._forced and first_try(self, context) and not (elsewhere and elsewhere.under_way()):
                 job.discard()
             if elsewhere is not None:
@@ -126,6 +130,8 @@ class StageOperator(StageLineage, RunsElsewhere, BaseOperator):
     def _execute_alone(self, context: Any) -> Any:
         work, force = self.alone(), self._forced
         elsewhere = Elsewhere.of(work.job)
+        if elsewhere is not None:
+            self.end_those_of_before(context, elsewhere)
         if elsewhere is None or (work.find() is not None and not force):
             return self._finished(context, work.job, work.run(force=force))
         if force and first_try(self, context) and not elsewhere.under_way():
@@ -167,8 +173,14 @@ class StageOperator(StageLineage, RunsElsewhere, BaseOperator):
         config = self.pipeline_config()
         store = open_store(config)
         stage = STAGES[self.stage]
-        opened = {name: store.open(self.inputs[name]) for name in stage.inputs if name in self.inputs}
+        opened = {name: store.open(address) for name, address in self.addresses().items()}
         return StageJob(stage, config, opened, progress=self._log_progress)
+
+    def addresses(self) -> dict[str, str]:
+        """Of the input artifacts that there are, in the stage's order; a template may give nothing for one
+        that the stage does without."""
+        given = {name: self.inputs.get(name) for name in STAGES[self.stage].inputs}
+        return {name: str(address) for name, address in given.items() if address not in NOTHING}
 
     def _is_done(self) -> bool:
         """Whether the result is there."""

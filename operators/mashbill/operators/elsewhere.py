@@ -19,11 +19,13 @@ from mashbill.launch.backend import JobState
 from mashbill.launch.submission import Submitted, cancel_all
 from mashbill.operators.connections import s3_access
 from mashbill.operators.failures import final_errors
-from mashbill.operators.jobs_trigger import ERROR, STATES, JobsEnded
+from mashbill.operators.jobs_trigger import CONNECTIONS, ERROR, JOBS, STATES, Connections, JobsEnded
 from mashbill.stages.elsewhere import Elsewhere
 from mashbill.stages.following import Seen, failure_of, follow
 from mashbill.storage import scratch_of
 
+SENT, CLEARED = "mashbill_sent", "max_tries"
+"""What is kept with the task: its jobs, and in which round they were submitted."""
 Jobs = list[dict[str, str]]
 """Submitted jobs as plain values, as the triggerer and Airflow's store keep them."""
 
@@ -69,18 +71,31 @@ class RunsElsewhere(ResumableJobMixin):
         jobs = self._followed = self.submitted(elsewhere)
         if not jobs:
             return self.finish(context, elsewhere)
-        plain = self._told(jobs)
-        trigger = JobsEnded(plain, aws_conn_id=self.aws_conn_id, kubernetes_conn_id=self.kubernetes_conn_id)
-        self.defer(trigger=trigger, method_name=self.resume.__name__, kwargs={"jobs": plain})  # type: ignore[attr-defined]
+        plain = self._told(context, jobs)
+        connections = {"aws_conn_id": self.aws_conn_id, "kubernetes_conn_id": self.kubernetes_conn_id}
+        self.defer(  # type: ignore[attr-defined]
+            trigger=JobsEnded.over(plain, connections),
+            method_name=self.resume.__name__,
+            kwargs={JOBS: plain, CONNECTIONS: connections},
+        )
         return None
 
-    def resume(self, context: Any, event: dict[str, Any], jobs: Jobs) -> Any:
+    def resume(
+        self, context: Any, event: dict[str, Any], *, jobs: Jobs, connections: Connections | None = None
+    ) -> Any:
         """Go on when the jobs have ended.
 
+        Args:
+            context: of the task.
+            event: of the trigger.
+            jobs: that were waited for.
+            connections: by which they were reached; who ends the jobs of a task that is failed by hand
+                reads them (``by_hand.py``).
         Raises:
             AirflowFailException: one failed by its settings or its data.
             MashbillError: one failed otherwise, or could not be followed; a retry takes it up or begins anew.
         """
+        del connections
         with final_errors(), s3_access(self.aws_conn_id):
             elsewhere = self.elsewhere()
             if ERROR in event:
@@ -91,9 +106,8 @@ class RunsElsewhere(ResumableJobMixin):
 
     def submit_job(self, context: Any) -> Any:
         """Submit, for whoever waits here."""
-        del context
         self._followed = self.submitted(self._sent)
-        return self._told(self._followed)
+        return self._told(context, self._followed)
 
     def get_job_status(self, external_id: Any, context: Any) -> str:
         """Whether the jobs that an earlier try submitted are under way."""
@@ -128,10 +142,27 @@ class RunsElsewhere(ResumableJobMixin):
         if self._followed:
             cancel_all([one.attempt for one in self._followed], self._sent.backend_of)
 
-    def _told(self, jobs: Sequence[Submitted]) -> Jobs:
+    def end_those_of_before(self, context: Any, elsewhere: Elsewhere) -> None:
+        """End what the task submitted before it was cleared: its trigger may never have run, and the work may
+        be cut otherwise now.
+
+        Raises:
+            MashbillError: a backend does not answer; a retry ends them.
+        """
+        kept = context.get("task_state_store")
+        sent = kept.get(SENT) if kept is not None else None
+        if sent and sent[CLEARED] != context["ti"].max_tries:  # which clearing raises
+            before = self._jobs(elsewhere, sent[JOBS])
+            cancel_all([one.attempt for one in before], elsewhere.backend_of)
+
+    def _told(self, context: Any, jobs: Sequence[Submitted]) -> Jobs:
+        """The jobs as plain values, which are kept with the task."""
+        plain, kept = [one.as_json() for one in jobs], context.get("task_state_store")
         for one in jobs:
             self.log.info("waiting for job %s (%s)", one.handle.name, one.handle.backend)
-        return [one.as_json() for one in jobs]
+        if kept is not None:
+            kept.set(SENT, {CLEARED: context["ti"].max_tries, JOBS: plain})
+        return plain
 
     def _jobs(self, elsewhere: Elsewhere, jobs: Jobs) -> list[Submitted]:
         scratch = scratch_of(elsewhere.job.config)

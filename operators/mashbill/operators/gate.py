@@ -6,7 +6,8 @@ try that follows takes it up and asks nobody again. On SQLite it may also note a
 up, so the task wakes up by itself now and then (docs/decisions/0032).
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -17,9 +18,9 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, TaskAwaitingInput
 
-from mashbill.artifacts import open_store
+from mashbill.artifacts import Artifact, open_store
 from mashbill.operators.answer_trigger import EarlierAnswer
-from mashbill.operators.base import Overrides, config_with, own_params
+from mashbill.operators.base import NOTHING, Overrides, config_with, own_params
 from mashbill.operators.connections import s3_access
 from mashbill.operators.failures import final_errors
 
@@ -59,15 +60,12 @@ class Gate:
             raise ValueError(f"Gate(timeout={self.timeout!r}): is no time to answer in; give more")
 
 
-class AskWhereInDoubt(BaseBranchOperator):
-    """Go by way of a person's approval where the gate asks for it.
+class ReadsResults(BaseOperator):
+    """A task that reads results of a pipeline and makes none.
 
     Args:
-        config, overrides, allow, aws_conn_id: as of the stages' operators (templated).
-        inputs: address of the gate's artifact (templated).
-        asks: as of ``Gate``.
-        approval: task id of the approval.
-        go_on: task id that follows either way.
+        config, overrides, allow, aws_conn_id: as of the stages' operators (templated, but for allow).
+        inputs: addresses of the results by stage; empty where there is none (templated).
     """
 
     template_fields: Collection[str] = ("config", "overrides", "inputs", "aws_conn_id")
@@ -80,25 +78,47 @@ class AskWhereInDoubt(BaseBranchOperator):
         allow: Collection[str] = (),
         aws_conn_id: str | None = None,
         inputs: Mapping[str, Any],
-        approval: str,
-        go_on: str,
-        asks: str = "in_doubt",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.params = own_params(self.params)
         self.config, self.overrides, self.allow = config, overrides or {}, tuple(allow)
-        self.inputs, self.approval, self.go_on, self.asks = dict(inputs), approval, go_on, asks
-        self.aws_conn_id = aws_conn_id
+        self.inputs, self.aws_conn_id = dict(inputs), aws_conn_id
+
+    @contextmanager
+    def opened(self) -> Iterator[dict[str, Artifact]]:
+        """The results that there are, by stage, until the end of the block; what of them cannot be mended by
+        a retry fails the task there."""
+        with final_errors(), s3_access(self.aws_conn_id):
+            store = open_store(config_with(self.config, self.overrides, self.allow))
+            yield {
+                name: store.open(str(address))
+                for name, address in self.inputs.items()
+                if address not in NOTHING
+            }
+
+
+class AskWhereInDoubt(ReadsResults, BaseBranchOperator):
+    """Go by way of a person's approval where the gate asks for it.
+
+    Args:
+        asks: as of ``Gate``.
+        approval: task id of the approval.
+        go_on: task id that follows either way.
+        kwargs: as of ``ReadsResults``; inputs: of gate.
+    """
+
+    def __init__(self, *, approval: str, go_on: str, asks: str = "in_doubt", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.params = own_params(self.params)
+        self.approval, self.go_on, self.asks = approval, go_on, asks
 
     def choose_branch(self, context: Any) -> str:
         """The approval's task id, or the one after it."""
         from mashbill.mixtures import Decision
 
         del context
-        with final_errors(), s3_access(self.aws_conn_id):
-            store = open_store(config_with(self.config, self.overrides, self.allow))
-            decision = Decision.read(store.open(self.inputs["gate"]))
+        with self.opened() as results:
+            decision = Decision.read(results["gate"])
         self.log.info("the gate says %s: %s", decision.decision, decision.reason)
         if self.asks == "never" and decision.decision == "ask":
             mend = "set gate.within_noise to train or refuse, or Gate(asks=...) to in_doubt"
@@ -106,30 +126,19 @@ class AskWhereInDoubt(BaseBranchOperator):
         return self.approval if decision.decision == "ask" or self.asks == "always" else self.go_on
 
 
-class ApproveTraining(ApprovalOperator):
+class ApproveTraining(ReadsResults, ApprovalOperator):
     """Ask a person, who is shown the decision, the mixture's table with intervals, and the forecast. A "no",
     or no answer in time, fails the task for good.
 
     Args:
-        config, overrides, allow, aws_conn_id: as of the stages' operators (templated).
-        inputs: addresses of mix and gate, and of forecast where there is one (templated).
         gate: time-out, default and approvers.
-        kwargs: of Airflow's ApprovalOperator, which asks.
+        kwargs: as of ``ReadsResults``; inputs: of mix and gate, and of forecast where there is one; and of
+            Airflow's ApprovalOperator, which asks.
     """
 
-    template_fields: Collection[str] = ("subject", "config", "overrides", "inputs", "aws_conn_id")
+    template_fields: Collection[str] = ("subject", *ReadsResults.template_fields)
 
-    def __init__(
-        self,
-        *,
-        config: str,
-        overrides: Overrides | None = None,
-        allow: Collection[str] = (),
-        aws_conn_id: str | None = None,
-        inputs: Mapping[str, Any],
-        gate: Gate | None = None,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, *, gate: Gate | None = None, **kwargs: Any) -> None:
         gate = gate or Gate()
         super().__init__(
             assigned_users=[{"id": one, "name": one} for one in gate.approvers] or None,
@@ -137,8 +146,6 @@ class ApproveTraining(ApprovalOperator):
             fail_on_reject=True,
             **kwargs,
         )
-        self.config, self.overrides, self.allow = config, overrides or {}, tuple(allow)
-        self.inputs, self.aws_conn_id = dict(inputs), aws_conn_id
         self.timeout, self.default = gate.timeout, gate.default
         self.retries, self.retry_delay = max(self.retries or 0, TRIES), WAIT
 
@@ -157,8 +164,8 @@ class ApproveTraining(ApprovalOperator):
 
     def ask(self, context: Any) -> Any:
         """Show the question, and leave the worker until it is answered."""
-        with final_errors(), s3_access(self.aws_conn_id):
-            self.body = self.text()
+        with self.opened() as results:
+            self.body = _question(results)
         until = datetime.now(UTC) + self.timeout if self.timeout else FOR_EVER
         context["task_state_store"].set(UNTIL, until.isoformat())
         self.response_timeout = self._next_look(context, 0)
@@ -198,38 +205,13 @@ class ApproveTraining(ApprovalOperator):
         left = datetime.fromisoformat(kept.get(UNTIL)) - datetime.now(UTC)
         return min(WAITS[min(looks, len(WAITS) - 1)], max(left, timedelta(seconds=1)))
 
-    def text(self) -> str:
-        """What the person reads."""
-        from mashbill.mixtures import Choice, Decision
-        from mashbill.mixtures.forecast import Forecast
-        from mashbill.reports.approval import approval_text
 
-        store = open_store(config_with(self.config, self.overrides, self.allow))
-        given = {name: str(address) for name, address in self.inputs.items() if address}
-        opened = {name: store.open(address) for name, address in given.items()}
-        forecast = Forecast.read(opened["forecast"]) if "forecast" in opened else None
-        choice, decision = Choice.read(opened["mix"]), Decision.read(opened["gate"])
-        return approval_text(choice, decision, forecast, where=tuple(given.values()))
+def _question(results: Mapping[str, Artifact]) -> str:
+    """What the person reads."""
+    from mashbill.mixtures import Choice, Decision
+    from mashbill.mixtures.forecast import Forecast
+    from mashbill.reports.approval import approval_text
 
-
-class TellForecast(BaseOperator):
-    """Say whether the forecast failed: it has ended, so that it takes the training no machine, and training
-    does not hang on it.
-
-    Args:
-        forecast: task id of the forecast.
-    """
-
-    def __init__(self, *, forecast: str, **kwargs: Any) -> None:
-        super().__init__(**{"trigger_rule": "all_done", **kwargs})
-        self.params = own_params(self.params)
-        self.forecast = forecast
-
-    def execute(self, context: Any) -> str:
-        """Tell, in the log and as the result."""
-        made = context["ti"].xcom_pull(task_ids=self.forecast)
-        if made:
-            return f"forecast: {made}"
-        words = f"there is no forecast, as the task {self.forecast} did not succeed; training goes on without"
-        self.log.warning(words)
-        return words
+    forecast = Forecast.read(results["forecast"]) if "forecast" in results else None
+    choice, decision = Choice.read(results["mix"]), Decision.read(results["gate"])
+    return approval_text(choice, decision, forecast, where=tuple(one.address for one in results.values()))

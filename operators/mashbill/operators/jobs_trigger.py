@@ -5,7 +5,7 @@ import tempfile
 import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
@@ -19,6 +19,9 @@ from mashbill.stages.following import Seen, follow
 from mashbill.storage import scratch_here
 
 STATES, ERROR = "states", "error"
+Connections = Mapping[str, str | None]
+JOBS, CONNECTIONS = "jobs", "connections"
+"""Names under which a task that waits keeps its jobs, and by which connections they are reached."""
 EVERY_SECONDS = 30.0
 """Between looks at how far a job is."""
 _opening = threading.Lock()  # a connection's credentials are in the environment while a store is opened
@@ -45,6 +48,15 @@ class JobsEnded(BaseTrigger):
         super().__init__()  # type: ignore[no-untyped-call]
         self.jobs, self.aws_conn_id = list(jobs), aws_conn_id
         self.kubernetes_conn_id, self.every_seconds = kubernetes_conn_id, every_seconds
+
+    @classmethod
+    def over(cls, jobs: Sequence[Mapping[str, str]], connections: Connections) -> Self:
+        """The trigger, given its connections by name."""
+        return cls(
+            jobs,
+            aws_conn_id=connections["aws_conn_id"],
+            kubernetes_conn_id=connections["kubernetes_conn_id"],
+        )
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Where its class is, and its arguments."""

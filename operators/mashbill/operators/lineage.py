@@ -36,6 +36,10 @@ class StageLineage:
         """The config that the stage is run with."""
         raise NotImplementedError
 
+    def addresses(self) -> dict[str, str]:
+        """Of the artifacts that it reads, by stage."""
+        raise NotImplementedError
+
     def get_openlineage_facets_on_start(self) -> "OperatorLineage[Any, Any]":
         """What is going to be read, and the settings."""
         return self._lineage()
@@ -76,8 +80,7 @@ class StageLineage:
         """What is going to be read."""
         with s3_access(self.aws_conn_id):
             store = open_store(config)
-            wanted = [self.inputs[name] for name in STAGES[self.stage].inputs if name in self.inputs]
-            return tuple(store.open(address) for address in wanted)
+            return tuple(store.open(address) for address in self.addresses().values())
 
     def _settings(self, config: PipelineConfig | None, made: tuple[Artifact, ...]) -> dict[str, Any]:
         from mashbill.operators.run_facet import NAME, StageRunFacet

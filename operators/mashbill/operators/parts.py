@@ -86,6 +86,7 @@ class RunPart(StageOperator):
             job = self.job()
             elsewhere = Elsewhere.of(job)
             if elsewhere is not None:
+                self.end_those_of_before(context, elsewhere)
                 return self.run_elsewhere(context, elsewhere)
             return self._last(job, [job.run_part(name) for name in self._names])
 

@@ -19,13 +19,14 @@ from mashbill.errors import ConfigError
 from mashbill.operators.assets import PipelineAssets
 from mashbill.operators.base import Overrides, StageOperator, own_params
 from mashbill.operators.check import CheckConfig
-from mashbill.operators.gate import ApproveTraining, AskWhereInDoubt, Gate, TellForecast
+from mashbill.operators.gate import ApproveTraining, AskWhereInDoubt, Gate
+from mashbill.operators.optional import address_or_nothing, complete, ended, made_before
 from mashbill.operators.parts import ListParts, RunPart
 from mashbill.operators.resources import ALL, Resources, launched, refuse_unknown, resources_of
 from mashbill.stages import GROUPS, STAGES
 
 CHECK = "check"
-APPROVE, IN_DOUBT, TOLD = "approve", "needs_approval", "forecast_told"
+APPROVE, IN_DOUBT = "approve", "needs_approval"
 JOIN = "none_failed_min_one_success"
 
 
@@ -108,7 +109,7 @@ class StageTaskGroup(TaskGroup):
             **self.settings,
             **self.sending,
             **resources_of(name, self.resources),
-            "inputs": {i: self.outputs[i] for i in stage.inputs},
+            "inputs": {i: self.outputs[i] for i in stage.inputs if i in self.outputs},
         }
         if stage.parts is None:
             return self._whole(name, settings).output
@@ -133,8 +134,17 @@ class StageTaskGroup(TaskGroup):
         return whole.output
 
     def _whole(self, name: str, settings: Mapping[str, Any]) -> StageOperator:
-        words = STAGES[name].summary
-        return operator_of(name)(task_id=name, doc_md=words, assets=self.assets, **settings)
+        """The task of a stage; it waits for what it does without, and goes on however that ended."""
+        words, inputs = STAGES[name].summary, settings["inputs"]
+        before = made_before(inputs, STAGES[name].optional)
+        given = {**inputs, **{one: address_or_nothing(inputs[one]) for one in before}}
+        task = operator_of(name)(
+            task_id=name, doc_md=words, assets=self.assets, **{**settings, "inputs": given}
+        )
+        if before:
+            ended(before.values(), name) >> task
+            complete([*before.values(), task])
+        return task
 
     def _check_first(self) -> None:
         """Look at what the stages read before any of them runs: with an earlier group's look, where that has
@@ -212,14 +222,8 @@ class TrainingTaskGroup(StageTaskGroup):
         if not hasattr(forecast, "operator"):
             return str(forecast)
         task = forecast.operator
-        if self.forecast_required:
-            task >> branch
-        else:
-            told = TellForecast(
-                task_id=TOLD, forecast=task.task_id, doc_md="Say whether the forecast failed."
-            )
-            task >> told >> branch
-        return f"{{{{ ti.xcom_pull(task_ids='{task.task_id}') or '' }}}}"
+        (task if self.forecast_required else ended([task], "training")) >> branch
+        return address_or_nothing(forecast)
 
 
 class PretrainingPipeline(TaskGroup):
@@ -285,7 +289,7 @@ def _those_left(
     refuse_unknown(f"{group.__name__}: skip", skip, group.stages)
     left = tuple(stage for stage in group.stages if stage not in skip)
     for stage in left:
-        for read in STAGES[stage].inputs:
+        for read in STAGES[stage].required:
             if read not in left and read not in inputs:
                 why = "is left out" if read in group.stages else "is of another group"
                 mend = f"give its address, inputs={{{read!r}: ...}}, or leave {stage} out too"

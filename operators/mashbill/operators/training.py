@@ -73,6 +73,14 @@ class EvaluateModels(StageOperator):
 
 
 class WriteReport(StageOperator):
-    """Write one HTML page about the whole run."""
+    """Write one HTML page about the whole run; it says which results there are none of.
+
+    Example:
+        WriteReport(
+            task_id="report",
+            results=["{{ ti.xcom_pull('evaluate') }}", "{{ ti.xcom_pull('forecast') }}"],
+            output="s3://lake/report",
+        )
+    """
 
     stage = "report"

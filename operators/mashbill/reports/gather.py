@@ -25,7 +25,6 @@ from mashbill.mixtures import (
     Decision,
     Forecast,
     Recipe,
-    Recipes,
     Round,
     Rounds,
     ScheduleChoice,
@@ -37,8 +36,18 @@ from mashbill.proxies.ladder import Ladder
 from mashbill.proxies.sweep import SettingsComparison
 from mashbill.quality import score, selection
 from mashbill.regression.fitted import RegressorComparison
+from mashbill.reports.absent import (
+    NO_EVENTS,
+    NO_FORECAST,
+    NO_LADDER,
+    NO_RECIPES,
+    NO_VALIDATION,
+    not_evaluated,
+    read_or,
+    said_of_absent,
+)
 from mashbill.reports.rejected import Refused, rejected_records
-from mashbill.training.events import Event, Events
+from mashbill.training.events import Event
 
 VERSIONS = (
     "airflow-provider-mashbill",
@@ -89,7 +98,8 @@ class Facts:
     """Everything that the template walks but the figures, read from the artifacts.
 
     Attributes:
-        name: of the pipeline; stages: what each did; domains: how each fared.
+        name: of the pipeline; absent: results that it does without, a sentence each.
+        stages: what each did; domains: how each fared.
         continued: model that the final training went on from, if it did.
         choice, schedule, decision, validation, forecast, evaluation, recipes, events: records of the later
             stages.
@@ -100,6 +110,7 @@ class Facts:
     """
 
     name: str
+    absent: Sequence[str]
     stages: Sequence[Mapping[str, Any]]
     domains: Sequence[Row]
     continued: str | None
@@ -171,17 +182,18 @@ def gather(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> Facts:
     choice = Choice.read(inputs["mix"])
     return Facts(
         name=config.name,
+        absent=said_of_absent(inputs),
         stages=[_stage(name, artifact) for name, artifact in inputs.items()],
         domains=_domains(config, inputs, choice),
         continued=config.training.initial,
         choice=choice,
         schedule=ScheduleChoice.read(inputs["schedule"]),
         decision=Decision.read(inputs["gate"]),
-        validation=Validation.read(inputs["validate"]),
-        forecast=Forecast.read(inputs["forecast"]),
-        evaluation=Evaluation.read(inputs["evaluate"]),
-        recipes=Recipes.read(inputs["train"]).root,
-        events=Events.read(inputs["train"]).root,
+        validation=read_or(inputs, "validate", NO_VALIDATION),
+        forecast=read_or(inputs, "forecast", NO_FORECAST),
+        evaluation=read_or(inputs, "evaluate", not_evaluated(choice)),
+        recipes=read_or(inputs, "train", NO_RECIPES).root,
+        events=read_or(inputs, "train", NO_EVENTS).root,
         rejected=rejected_records(config, inputs["ingest"]),
         lost=inputs["ingest"].manifest.counts.get("lost", {}),
         filters=_json(inputs["filter"], apply.FACTS),
@@ -192,7 +204,7 @@ def gather(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> Facts:
         quality=_json(inputs["score"], score.FACTS),
         settings=SettingsComparison.read(inputs["sweep"]),
         reuse=read_reuse(inputs["plan"]),
-        ladder=Ladder.read(inputs["ladder"]),
+        ladder=read_or(inputs, "ladder", NO_LADDER),
         rounds=Rounds.read(inputs["refine"]).root,
         regression=RegressorComparison.read(inputs["fit"]),
         config=json.dumps(config.what_is_computed(), indent=2, ensure_ascii=False),

@@ -86,21 +86,35 @@ def draw(facts: Facts, inputs: Mapping[str, Artifact]) -> dict[str, str]:
     frame = trajectories.frame.assign(target=trajectories.target_losses(target))
     paths = {str(index): (group["tokens"], group["target"]) for index, group in frame.groupby("index")}
     drawn["trajectories"] = figures.lines(paths, "tokens", "target loss of the proxies, bits per byte")
-    curves = pd.read_csv(inputs["train"].file(CURVES))
-    smooth = {name: (g["tokens"], g["loss"].ewm(span=20).mean()) for name, g in curves.groupby("mixture")}
-    drawn["curves"] = figures.lines(smooth, "tokens", "training loss, nats a token (smoothed)")
-    evaluations = pd.read_csv(inputs["train"].file(EVALUATIONS))
-    evaluations["target"] = sum(weight * evaluations[name] for name, weight in target.items())
-    measured = {name: (g["tokens"], g["target"]) for name, g in evaluations.groupby("mixture")}
-    drawn["evaluations"] = figures.lines(measured, "tokens", "target loss, bits per byte")
+    drawn |= draw_training(facts, inputs)
+    if inputs["score"].has(STRENGTH):
+        strength = pd.read_parquet(inputs["score"].file(STRENGTH))["strength"]
+        drawn["strength"] = figures.strength_histogram(strength.to_numpy())
+    return drawn
+
+
+def draw_training(facts: Facts, inputs: Mapping[str, Artifact]) -> dict[str, str]:
+    """Figures of the final models, and of the forecast."""
+    import pandas as pd
+
+    from mashbill.reports import figures
+
+    drawn, measured = {}, {}
+    if "train" in inputs:
+        curves = pd.read_csv(inputs["train"].file(CURVES))
+        smooth = {name: (g["tokens"], g["loss"].ewm(span=20).mean()) for name, g in curves.groupby("mixture")}
+        drawn["curves"] = figures.lines(smooth, "tokens", "training loss, nats a token (smoothed)")
+        evaluations = pd.read_csv(inputs["train"].file(EVALUATIONS))
+        evaluations["target"] = sum(
+            weight * evaluations[name] for name, weight in facts.choice.target.items()
+        )
+        measured = {name: (g["tokens"], g["target"]) for name, g in evaluations.groupby("mixture")}
+        drawn["evaluations"] = figures.lines(measured, "tokens", "target loss, bits per byte")
     final = facts.forecast.final
     if final and final.band:
         across, up = measured.get(facts.forecast.mixture, ((), ()))
         points = list(zip(across, up, strict=True))
         drawn["forecast"] = figures.forecast_band(final.band, facts.forecast.batch_tokens, points)
-    if inputs["score"].has(STRENGTH):
-        strength = pd.read_parquet(inputs["score"].file(STRENGTH))["strength"]
-        drawn["strength"] = figures.strength_histogram(strength.to_numpy())
     return drawn
 
 

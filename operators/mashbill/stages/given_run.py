@@ -43,7 +43,11 @@ def keep_run(job: StageJob) -> str:
             "stage": job.stage.name,
             "fingerprint": job.fingerprint,
             "mashbill": mashbill.__version__,
-            "inputs": {name: job.inputs[name].address.removeprefix(root) for name in job.stage.inputs},
+            "inputs": {
+                name: job.inputs[name].address.removeprefix(root)
+                for name in job.stage.inputs
+                if name in job.inputs
+            },
             "config": job.config.model_dump(mode="json"),
         }
     )

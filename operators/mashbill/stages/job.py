@@ -53,7 +53,7 @@ class StageJob:
         self.stage, self.config, self.progress = stage, config, progress
         self.inputs = {name: _ready(artifact, config) for name, artifact in inputs.items()}
         self.store = open_store(config)
-        missing = [name for name in stage.inputs if name not in inputs]
+        missing = [name for name in stage.required if name not in inputs]
         if missing:
             raise RunError(
                 f"stage {stage.name}", f"its input {missing[0]} is missing", f"run {missing[0]} first"
@@ -66,7 +66,7 @@ class StageJob:
             stage.name,
             stage.version,
             self.settings,
-            inputs={k: inputs[k].fingerprint for k in stage.inputs},
+            inputs={k: inputs[k].fingerprint for k in stage.inputs if k in inputs},
             external=identity,
         )
 
@@ -209,7 +209,7 @@ class StageJob:
             fingerprint=self.fingerprint,
             version=self.stage.version,
             settings=self.settings,
-            inputs={name: self.inputs[name].address for name in self.stage.inputs},
+            inputs={name: self.inputs[name].address for name in self.stage.inputs if name in self.inputs},
             counts=counts,
             started=started.isoformat(timespec="seconds"),
             seconds=round(time.monotonic() - clock + before, 2),

@@ -46,7 +46,7 @@ def finished_stages(config: PipelineConfig) -> dict[str, Artifact]:
     """Every stage whose result for this config is there already, from the first on."""
     done: dict[str, Artifact] = {}
     for stage in STAGES.values():
-        if all(name in done for name in stage.inputs):
+        if all(name in done for name in stage.required):
             artifact = job_of(stage, config, done).find()
             if artifact is not None:
                 done[stage.name] = artifact

@@ -27,6 +27,7 @@ class Stage:
         sections: config sections it reads, and settings outside any; a change in one makes its result stale,
             and it sees no others.
         inputs: stages whose artifacts it reads.
+        optional: those of them without which it does something all the same.
         run: ``module:function`` that makes the artifact, or collects the parts where the stage splits.
         parts: ``module:function`` that names the parts, for a stage whose work splits.
         run_part: ``module:function`` that makes one part.
@@ -53,10 +54,16 @@ class Stage:
     check: str | None = None
     external: str | None = None
     earlier: str | None = None
+    optional: tuple[str, ...] = ()
     identified: tuple[str, ...] = ()
     needs: Needs = A_CORE
     durable: bool = False
     version: int = 1
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Stages without whose artifacts it does nothing."""
+        return tuple(name for name in self.inputs if name not in self.optional)
 
     @property
     def outputs(self) -> Mapping[str, str]:

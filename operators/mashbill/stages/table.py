@@ -244,8 +244,9 @@ _REPORT = Stage(
     summary="Write one HTML page about the whole run.",
     sections=WHOLE,
     inputs=tuple(row.name for row in (*_CURATION, *_MIXTURE, *_TRAINING)),
+    optional=("bootstrap", "baselines", "ladder", "validate", "forecast", "train", "evaluate"),
     run="mashbill.reports.report:report",
-    version=4,
+    version=5,
 )
 
 _ROWS = {"curation": _CURATION, "mixture": _MIXTURE, "training": (*_TRAINING, _REPORT)}

@@ -15,11 +15,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from builders.alone import run_alone
 from builders.shell import MASHBILL
 from builders.smoke import finished_parts, forget_part, smoke_config, smoke_home
 from mashbill.artifacts import Artifact, StageRun, place_at
 from mashbill.config import PipelineConfig, load_config
-from mashbill.errors import DataError, RunError
+from mashbill.errors import ConfigError, DataError, RunError
 from mashbill.stages import STAGES, StageJob, finished_stages, job_of
 
 pytestmark = pytest.mark.slow
@@ -177,6 +178,32 @@ def test_report_tells_of_few_models_and_of_what_repeats_the_reference(resumed: R
         assert f"<tr><td>{domain}</td><td>reference</td>" in page
 
 
+def test_the_report_alone_is_that_of_the_pipeline_and_tells_what_there_is_none_of(
+    resumed: Resumed, tmp_path: Path
+) -> None:
+    subprocess.run(command(resumed.home, "all"), check=True, capture_output=True)
+    _, done = artifacts_of(resumed.home)
+    whole = json.loads(Path(done["report"].address, "summary.json").read_text())
+    last = [done[name].address for name in ("evaluate", "forecast", "validate", "ladder", "baselines")]
+    alone = run_alone("report", results=last, output=str(tmp_path / "alone"))
+    assert json.loads(Path(alone.address, "summary.json").read_text()) == whole
+    assert "or was left out" not in Path(alone.address, "report.html").read_text()
+    for missing, given in WITHOUT.items():
+        addresses = {name: done[name].address for name in given}
+        made = run_alone("report", results=addresses, output=str(tmp_path / missing))
+        page = Path(made.address, "report.html").read_text()
+        assert f"the stage {missing} failed, or was left out." in page
+        assert json.loads(Path(made.address, "summary.json").read_text())["mixture"] == whole["mixture"]
+    with pytest.raises(ConfigError, match="results: lead to no result of gate; name its address too"):
+        run_alone("report", results=done["ladder"].address, output=str(tmp_path / "none"))
+
+
+WITHOUT = {
+    "forecast": ("evaluate", "validate", "ladder"),
+    "evaluate": ("train", "forecast", "ladder"),
+    "train": ("gate", "schedule"),
+}
+"""Results that a report is written of, and one that is neither among them nor among those before."""
 UNREAD = {
     "ladder": {"sweep"},  # the smoke config has no rungs,
     "refine": {"plan"},  # reuses no earlier search
@@ -187,8 +214,6 @@ UNREAD = {
     "report": {"bootstrap", "tokenize", "plan", "baselines"},
 }
 """Inputs of which a stage reads the manifest at most, on the smoke config."""
-COLLECTED = {("evaluate", "mix")}
-"""Inputs that are read when parts are collected, and by none of them."""
 COLLECTED = {("evaluate", "mix")}
 """Inputs that are read when parts are collected, and by none of them."""
 
