@@ -1,7 +1,8 @@
 """Cross-entropy fused with the output layer, chunk by chunk, its gradients computed in the forward pass.
 
 The output layer of a tiny model is most of its work; logits of a whole batch would be most of its memory
-traffic. Here the logits of a chunk live in one small buffer, and are turned into their own gradient in place.
+traffic. Here the logits of a chunk live in one small buffer, and are turned into their own gradient in place;
+on a CPU so few at a time in full precision that they stay in the cache.
 Several models stand along a leading axis: on a CPU one after the other, as a chunk then stays in the cache;
 on a GPU all at once, as it is the launches that cost there.
 """
@@ -11,7 +12,7 @@ from typing import Any
 
 import torch
 
-from mashbill.models.sizes import CHUNK_TOKENS, GPU_CHUNK_LOGITS
+from mashbill.models.sizes import CHUNK_TOKENS, GPU_CHUNK_LOGITS, PART_LOGITS
 
 
 class FusedCrossEntropy(torch.autograd.Function):
@@ -41,29 +42,29 @@ class FusedCrossEntropy(torch.autograd.Function):
         """
         loss, squares = (torch.zeros(len(hidden), dtype=torch.float32, device=hidden.device) for _ in "ab")
         hidden_gradient, weight_gradient = torch.empty_like(hidden), torch.zeros_like(weight)
-        count = _count(hidden, counted)
+        shares = _shares(targets, counted)
         for which, tokens in _chunks(hidden, weight):
-            rows, target, matrix = (
-                hidden[which][..., tokens, :],
-                targets[which][..., tokens, None],
-                weight[which],
-            )
-            kept = None if counted is None else counted[which][..., tokens, None].float()
-            logits = (rows @ matrix.transpose(-1, -2)).float()
-            normaliser = torch.logsumexp(logits, -1, keepdim=True)
-            loss[which] += _total(normaliser - logits.gather(-1, target), kept)
-            gradient = logits.sub_(normaliser).exp_()
-            if z_loss:
-                squares[which] += _total(normaliser.square(), kept)
-                gradient.mul_(1 + 2 * z_loss * normaliser)
-            gradient.scatter_add_(-1, target, torch.full_like(target, -1, dtype=gradient.dtype))
-            gradient = _weighted(gradient, count, which, kept=kept).to(hidden.dtype)
-            hidden_gradient[which][..., tokens, :] = gradient @ matrix
-            _add_product(weight_gradient[which], gradient.transpose(-1, -2), rows)
+            rows, matrix = hidden[which][..., tokens, :], weight[which]
+            chunk = rows @ matrix.transpose(-1, -2)  # [..., tokens, vocabulary] logits, and then gradients
+            for part in _parts(chunk):
+                target = targets[which][..., tokens, None][..., part, :]
+                share = shares[which][..., tokens, None][..., part, :]
+                logits = chunk[..., part, :]
+                wanted = logits.gather(-1, target).float()
+                gradient = logits.float()
+                normaliser, total = _exponentiate(gradient)
+                loss[which] += ((normaliser - wanted) * share).sum((-1, -2))
+                squares[which] += (normaliser.square() * share).sum((-1, -2))
+                gradient.mul_(share * (1 + 2 * z_loss * normaliser) / total)
+                gradient.scatter_add_(-1, target, -share)
+                if gradient is not logits:
+                    logits.copy_(gradient)
+            hidden_gradient[which][..., tokens, :] = chunk @ matrix
+            _add_product(weight_gradient[which], chunk.transpose(-1, -2), rows)
         ctx.save_for_backward(hidden_gradient, weight_gradient)
-        plain = loss / count
+        plain = loss.clone()
         ctx.mark_non_differentiable(plain)
-        return plain + z_loss * squares / count, plain
+        return loss + z_loss * squares, plain
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> tuple[torch.Tensor, torch.Tensor, None, None, None]:
@@ -85,9 +86,12 @@ def token_cross_entropy(hidden: torch.Tensor, weight: torch.Tensor, targets: tor
     ``FusedCrossEntropy``."""
     losses = torch.empty(targets.shape, dtype=torch.float32, device=hidden.device)
     for which, tokens in _chunks(hidden, weight):
-        logits = (hidden[which][..., tokens, :] @ weight[which].transpose(-1, -2)).float()
-        wanted = logits.gather(-1, targets[which][..., tokens, None])[..., 0]
-        losses[which][..., tokens] = torch.logsumexp(logits, -1) - wanted
+        chunk = hidden[which][..., tokens, :] @ weight[which].transpose(-1, -2)
+        for part in _parts(chunk):
+            logits = chunk[..., part, :]
+            wanted = logits.gather(-1, targets[which][..., tokens, None][..., part, :]).float()
+            normaliser, _ = _exponentiate(logits.float())
+            losses[which][..., tokens][..., part] = (normaliser - wanted)[..., 0]
     return losses
 
 
@@ -101,6 +105,15 @@ def _chunks(hidden: torch.Tensor, weight: torch.Tensor) -> Iterator[tuple[int | 
             yield which, slice(start, start + size)
 
 
+def _parts(chunk: torch.Tensor) -> Iterator[slice]:
+    """Which of a chunk's tokens have their softmax worked out at once."""
+    tokens, vocabulary = chunk.shape[-2:]
+    whole = chunk.device.type != "cpu" or torch.compiler.is_compiling()  # there one kernel does all of it
+    size = tokens if whole else max(1, PART_LOGITS // vocabulary)
+    for start in range(0, tokens, size):
+        yield slice(start, start + size)
+
+
 def _add_product(total: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> None:
     if total.dim() == 2:
         total.addmm_(left, right)
@@ -108,20 +121,19 @@ def _add_product(total: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -
         total.baddbmm_(left, right)
 
 
-def _count(hidden: torch.Tensor, counted: torch.Tensor | None) -> int | torch.Tensor:
-    """Targets that count: of all models alike, or [models]."""
-    return hidden.shape[1] if counted is None else counted.sum(-1).clamp(min=1)
+def _shares(targets: torch.Tensor, counted: torch.Tensor | None) -> torch.Tensor:
+    """[models, tokens] the share that each target has in its model's mean: none, where it does not count."""
+    ones = torch.ones(targets.shape, device=targets.device)
+    weights = ones if counted is None else ones * counted
+    return weights / weights.sum(-1, keepdim=True).clamp(min=1)
 
 
-def _total(values: torch.Tensor, kept: torch.Tensor | None) -> torch.Tensor:
-    """The sum over tokens, [..., tokens, 1], of those that are kept."""
-    return (values if kept is None else values * kept).sum((-1, -2))
+def _exponentiate(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Turn [..., tokens, vocabulary] logits, in place, into their exponentials less the highest's.
 
-
-def _weighted(
-    gradient: torch.Tensor, count: int | torch.Tensor, which: int | slice, *, kept: torch.Tensor | None
-) -> torch.Tensor:
-    """The gradient of a mean over so many tokens, in place, none of it for tokens that are not kept."""
-    if kept is None or not isinstance(count, torch.Tensor):
-        return gradient.mul_(1 / count)
-    return gradient.mul_(kept / count[which][..., None, None])
+    Returns:
+        [..., tokens, 1] the logarithm of the softmax's normaliser, and the sum of the exponentials.
+    """
+    highest = logits.amax(-1, keepdim=True)
+    total = logits.sub_(highest).exp_().sum(-1, keepdim=True)
+    return total.log() + highest, total

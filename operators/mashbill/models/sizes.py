@@ -13,6 +13,8 @@ ADAM_BETAS = (0.9, 0.95)
 FP32_BYTES = 4
 CHUNK_TOKENS = 512
 """Tokens whose logits are in memory at once on a CPU."""
+PART_LOGITS = 2**18
+"""Logits that are in full precision at once on a CPU: one megabyte, which its cache holds."""
 GPU_CHUNK_LOGITS = 2**28
 """Logits that are in memory at once on a GPU."""
 
@@ -106,10 +108,14 @@ def activation_bytes(
 
 
 def logits_bytes(vocabulary: int, tokens: int, *, on_gpu: bool, value_bytes: int = 2) -> int:
-    """Bytes of the chunk of logits that is in memory at once: as multiplied, in fp32, and its gradient."""
+    """Bytes of the chunk of logits that is in memory at once, as multiplied, and of those in fp32 for the
+    softmax; where logits are in fp32 themselves, they become their gradient in place."""
     most = tokens * vocabulary
     chunk = min(most, max(vocabulary, GPU_CHUNK_LOGITS) if on_gpu else CHUNK_TOKENS * vocabulary)
-    return chunk * (FP32_BYTES + 2 * value_bytes)
+    if value_bytes == FP32_BYTES:
+        return chunk * FP32_BYTES
+    part = chunk if on_gpu else min(chunk, max(vocabulary, PART_LOGITS))
+    return chunk * value_bytes + part * FP32_BYTES
 
 
 def _block_parameters(shape: ModelShape, block: BlockShape) -> int:

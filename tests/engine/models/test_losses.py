@@ -5,7 +5,7 @@ import torch
 
 from mashbill.models.cross_entropy import FusedCrossEntropy
 
-MODELS, TOKENS, WIDTH, VOCABULARY = 2, 700, 12, 90
+MODELS, TOKENS, WIDTH, VOCABULARY = 2, 700, 12, 1_000
 
 
 @pytest.mark.parametrize("z_loss", [0.0, 1e-4, 0.3])
@@ -34,3 +34,21 @@ def test_loss_and_gradients_are_those_of_autograd(z_loss: float, some: bool) -> 
     for one, other in zip(got, wanted, strict=True):
         assert torch.allclose(one, other, atol=1e-5 * other.abs().max().item())
         assert other.abs().max() > 1e-4
+
+
+def test_bf16_loss_and_gradients_of_several_chunks_are_those_of_full_precision() -> None:
+    generator = torch.Generator().manual_seed(0)
+    hidden = torch.randn(1, TOKENS, WIDTH, generator=generator).bfloat16()
+    weight = torch.randn(1, VOCABULARY, WIDTH, generator=generator).bfloat16()
+    targets = torch.randint(0, VOCABULARY, (1, TOKENS), generator=generator)
+    found = []
+    for dtype in (torch.bfloat16, torch.float64):
+        leaves = [x.to(dtype).requires_grad_() for x in (hidden, weight)]
+        if dtype == torch.bfloat16:
+            loss = FusedCrossEntropy.apply(*leaves, targets)[0][0]  # type: ignore[no-untyped-call]
+        else:
+            logits = leaves[0][0] @ leaves[1][0].T
+            loss = torch.nn.functional.cross_entropy(logits, targets[0])
+        found.append([loss.detach(), *torch.autograd.grad(loss, leaves)])
+    for one, other in zip(*found, strict=True):
+        assert (one.double() - other).norm() < 0.01 * other.norm()

@@ -17,13 +17,13 @@ GROWING = ModelShape(
     heads=8,
     kv_heads=2,
     feed_forward=1024,
-    context=384,
+    context=576,
     tied=False,
     qk_norm=True,
     attention_from=0.5,
     feed_forward_from=0.25,
 )
-PLAIN = ModelShape(layers=3, width=64, heads=4, kv_heads=4, feed_forward=96, context=320, tied=False)
+PLAIN = ModelShape(layers=3, width=64, heads=4, kv_heads=4, feed_forward=96, context=544, tied=False)
 OTHERS = [WIDE, GROWING, PLAIN]
 
 
