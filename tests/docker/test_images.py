@@ -84,6 +84,22 @@ def test_what_is_copied_is_there_and_reaches_the_builder(image: str) -> None:
                 assert any(Path(source).match(pattern) for pattern in ignored()), source
 
 
+def test_an_image_has_the_dags_and_whoever_runs_it_may_write_its_home() -> None:
+    for image in IMAGES:
+        assert "dags /opt/mashbill/dags" in stages(image)[-1].of("COPY")
+    [made, shipped] = [" ".join(stages("trainer")[i].of("RUN")) for i in (0, -1)]
+    assert "--uid 50000 --gid 0" in shipped
+    assert "chmod g=u /scratch" in shipped  # clusters give pods users of their own, of group 0
+    assert "DS_BUILD_OPS=0" in made
+    variables = " ".join(stages("trainer")[-1].of("ENV"))
+    for wanted in (
+        "PATH=/opt/venv/bin:${PATH}",
+        "NVIDIA_VISIBLE_DEVICES=all",
+        "NVIDIA_DRIVER_CAPABILITIES=compute,utility",
+    ):
+        assert wanted in variables
+
+
 def test_context_leaves_out_what_no_image_needs() -> None:
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     assert lines[0] == "*"

@@ -285,12 +285,137 @@ def test_a_wrong_value_is_refused_by_its_name(wrong: str, words: str) -> None:
             "pods.environment.AWS_SECRET_ACCESS_KEY: a secret would be",
         ),
         ("pods.environment.hf_token=x", "pods.environment.hf_token: a secret would be"),
+        ("pods.environment.WANDB_API_KEY=x", "pods.environment.WANDB_API_KEY: a secret would be"),
+        (
+            "pods.environment.HTTPS_PROXY=http://ann:hunter2@proxy:3128",
+            "pods.environment.HTTPS_PROXY: a secret would be",
+        ),
     ],
 )
 def test_values_that_are_wrong_together_are_refused_in_one_line(wrong: str, words: str) -> None:
     said = refused("--set", wrong)
     assert words in said
+    assert "hunter2" not in said
     assert re.search(r"execution error at [^:]+:\d+:\d+\): ", said)
+
+
+GIVEN: dict[str, Any] = {
+    "image": {"digest": f"sha256:{'0' * 64}", "pullPolicy": "Always"},
+    "imagePullSecrets": [{"name": "registry"}],
+    "serviceAccounts": {"jobs": {"annotations": {"cloud/role": "reader"}}},
+    "artifacts": {
+        "volume": {
+            "enabled": True,
+            "storageClassName": "fast",
+            "size": "7Gi",
+            "accessModes": ["ReadWriteOnce"],
+        },
+        "s3": {"region": "eu-9"},
+    },
+    "pods": {
+        "user": 777,
+        "group": 778,
+        "priorityClassName": "batch",
+        "tolerations": [{"key": "gpu", "operator": "Exists"}],
+        "nodeSelector": {"pool": "gpu"},
+        "sharedMemory": "3Gi",
+        "scratch": "51Gi",
+        "resources": {"requests": {"cpu": "3", "memory": "9Gi"}, "limits": {"memory": "9Gi"}},
+        "environment": {"TOKENIZERS_PARALLELISM": "false", "AWS_WEB_IDENTITY_TOKEN_FILE": "/run/token"},
+    },
+    "configs": {"a.toml": "seed = 1", "b.toml": "seed = 2"},
+    "job": {
+        "enabled": True,
+        "config": "a.toml",
+        "stage": "sweep",
+        "workers": 5,
+        "backoffLimit": 9,
+        "ttlSecondsAfterFinished": 99,
+    },
+    "ray": {
+        "enabled": True,
+        "version": "2.61.0",
+        "head": {"resources": {"requests": {"cpu": "1", "memory": "5Gi"}, "limits": {"memory": "5Gi"}}},
+        "workers": {
+            "replicas": 6,
+            "resources": {"requests": {"cpu": "7", "memory": "31Gi"}, "limits": {"memory": "31Gi"}},
+        },
+    },
+    "limits": {
+        "enabled": True,
+        "requests": {"memory": "2Gi"},
+        "limits": {"memory": "3Gi"},
+        "maximum": {"cpu": "4"},
+    },
+    "queues": [{"name": "research", "clusterQueue": "gpus", "stopPolicy": "Hold"}],
+    "quota": {"pods": "100"},
+    "test": {"configs": ["b.toml"], "resources": {"requests": {"cpu": "1", "memory": "6Gi"}}},
+}
+"""Values that are none of the defaults."""
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory: pytest.TempPathFactory) -> list[Document]:
+    path = tmp_path_factory.mktemp("values") / "values.yaml"
+    path.write_text(yaml.safe_dump(GIVEN))
+    return rendered("-f", str(path))
+
+
+def test_what_values_say_of_pods_is_in_every_pod(given: list[Document]) -> None:
+    wanted = GIVEN["pods"]
+    specs = dict(pod_specs(given))
+    assert len(specs) == 4
+    for where, spec in specs.items():
+        assert spec["imagePullSecrets"] == GIVEN["imagePullSecrets"], where
+        assert {name: spec[name] for name in ("priorityClassName", "tolerations", "nodeSelector")} == {
+            name: wanted[name] for name in ("priorityClassName", "tolerations", "nodeSelector")
+        }, where
+        security = spec["securityContext"]
+        assert [security[n] for n in ("runAsUser", "runAsGroup", "fsGroup")] == [777, 778, 778], where
+        volumes = {volume["name"]: volume for volume in spec["volumes"]}
+        assert volumes["scratch"]["emptyDir"] == {"sizeLimit": "51Gi"}, where
+        assert volumes["shared-memory"]["emptyDir"] == {"medium": "Memory", "sizeLimit": "3Gi"}, where
+        for container in spec["containers"]:
+            assert container["image"] == f"mashbill-trainer@{GIVEN['image']['digest']}", where
+            assert container["imagePullPolicy"] == "Always", where
+            plain = {variable["name"]: variable["value"] for variable in container["env"]}
+            assert plain.items() >= {**wanted["environment"], "AWS_REGION": "eu-9"}.items(), where
+
+
+def test_what_values_say_of_one_object_is_in_that(given: list[Document]) -> None:
+    [job], [cluster] = of_kind(given, "Job"), of_kind(given, "RayCluster")
+    [container] = job["spec"]["template"]["spec"]["containers"]
+    assert (job["spec"]["backoffLimit"], job["spec"]["ttlSecondsAfterFinished"]) == (9, 99)
+    assert container["command"] == ["mashbill", "run", "sweep"]
+    assert container["args"] == ["--config=/opt/mashbill/configs/a.toml", "--set=workers=5"]
+    assert container["resources"] == GIVEN["pods"]["resources"]
+    [group], head = cluster["spec"]["workerGroupSpecs"], cluster["spec"]["headGroupSpec"]
+    assert (cluster["spec"]["rayVersion"], group["replicas"]) == ("2.61.0", 6)
+    assert head["rayStartParams"]["num-cpus"] == "0"  # its first pod does no work on documents
+    for template, name in ((head["template"], "head"), (group["template"], "workers")):
+        assert template["spec"]["containers"][0]["resources"] == GIVEN["ray"][name]["resources"]
+    [claim] = of_kind(given, "PersistentVolumeClaim")
+    assert (claim["spec"]["storageClassName"], claim["spec"]["accessModes"]) == ("fast", ["ReadWriteOnce"])
+    assert claim["spec"]["resources"] == {"requests": {"storage": "7Gi"}}
+    account = named(given, "ServiceAccount", "lab-mashbill-jobs")
+    assert account["metadata"]["annotations"] == {"cloud/role": "reader"}
+    [queue], [quota] = of_kind(given, "LocalQueue"), of_kind(given, "ResourceQuota")
+    assert queue["spec"] == {"clusterQueue": "gpus", "stopPolicy": "Hold"}
+    assert quota["spec"] == {"hard": {"pods": "100"}}
+    [limits] = of_kind(given, "LimitRange")[0]["spec"]["limits"]
+    assert limits["max"] == {"cpu": "4"}
+    assert [limits[name]["memory"] for name in ("defaultRequest", "default")] == ["2Gi", "3Gi"]
+
+
+def test_configs_that_are_named_are_tested_alone(given: list[Document]) -> None:
+    [pod] = of_kind(given, "Pod")
+    checked = [word for one in pod["spec"]["containers"] for word in one.get("args", []) if "config" in word]
+    assert checked == ["--config=/opt/mashbill/configs/b.toml"]
+    assert all(one["resources"]["requests"]["memory"] == "6Gi" for one in pod["spec"]["containers"])
+    existing = rendered("--set", "artifacts.volume.enabled=true,artifacts.volume.existingClaim=lake")
+    for where, spec in pod_specs(existing):
+        claims = [v["persistentVolumeClaim"] for v in spec["volumes"] if "persistentVolumeClaim" in v]
+        assert claims == [{"claimName": "lake"}], where
 
 
 def test_two_queues_of_one_name_are_refused() -> None:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,10 +31,17 @@ _OF = {
     "memory": KUBERNETES | {"ray"},
     "image": KUBERNETES,
     "time_limit_seconds": KUBERNETES | {"local", "ssh"},
-    "max_restarts": KUBERNETES | {"local", "ssh"},
+    "max_restarts": KUBERNETES - {"trainjob"} | {"local", "ssh"},
+    "max_jobs": KUBERNETES | {"ray", "ssh"},
+    "port": {"job", "jobset", "trainjob", "ssh"},
     "queue": KUBERNETES,
     "kubernetes": KUBERNETES,
+    "kubernetes.ttl_seconds": {"job", "jobset"},
+    "kubernetes.runtime": {"trainjob"},
     "ray": {"ray", "rayjob"},
+    "ray.address": {"ray"},
+    "ray.version": {"rayjob"},
+    "ray.workers": {"rayjob"},
     "ssh": {"ssh"},
     "local": {"local"},
 }
@@ -88,12 +96,13 @@ def _one_node(stage: str, nodes: int) -> str:
 
 
 def _without_effect(takes: LaunchConfig) -> list[str]:
-    defaults = {name: field.default for name, field in LaunchConfig.model_fields.items()}
-    return [
+    nothing_said = LaunchConfig()
+    found = [
         name
         for name, backends in _OF.items()
-        if takes.backend not in backends and getattr(takes, name) != defaults[name]
+        if takes.backend not in backends and attrgetter(name)(takes) != attrgetter(name)(nothing_said)
     ]
+    return [name for name in found if "." not in name or name.partition(".")[0] not in found]
 
 
 def _nothing(name: str, takes: LaunchConfig) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from mashbill.config import PipelineConfig, load_config
+from mashbill.config.launch import KUBERNETES
 from mashbill.errors import ConfigError
 
 CONFIG = """
@@ -63,6 +64,39 @@ def test_nodes_and_processes_are_the_same_wherever_they_are_said(
 def test_two_that_contradict_one_another_are_refused(text: str, words: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=words):
         config_with(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    "given, words",
+    [
+        ('backend = "ray"', "backend is ray and ray.address is not set; name the cluster"),
+        *(
+            (f'backend = "{name}"', f"backend is {name} and image is not set; name one")
+            for name in sorted(KUBERNETES)
+        ),
+        ("nodes = 0", "launch.sweep.nodes: is 0, and must be"),
+        ("gpus = -1", "launch.sweep.gpus: is -1, and must be"),
+        ("processes = 0", "launch.sweep.processes: is 0, and must be"),
+        ("max_restarts = -1", "launch.sweep.max_restarts: is -1, and must be"),
+        ("max_jobs = 0", "launch.sweep.max_jobs: is 0, and must be"),
+        ("time_limit_seconds = 0", "launch.sweep.time_limit_seconds: is 0, and must be"),
+        ("port = 0", "launch.sweep.port: is 0, and must be"),
+        ("port = 65_536", "launch.sweep.port: is 65536, and must be"),
+        ("kubernetes = { grace_seconds = 0 }", "launch.sweep.kubernetes.grace_seconds: is 0, and must be"),
+        ("kubernetes = { ttl_seconds = -1 }", "launch.sweep.kubernetes.ttl_seconds: is -1, and must be"),
+        ("ray = { workers = -1 }", "launch.sweep.ray.workers: is -1, and must be"),
+        *(
+            (f'memory = "{word}"', f"launch.sweep.memory: is '{word}', which is no amount")
+            for word in ("64Gb", "64GiB", "1e3", "64 Gi", "-1", "Gi", "64g", "")
+        ),
+    ],
+)
+def test_what_no_backend_can_be_given_is_refused_with_its_name(
+    given: str, words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError) as told:
+        config_with(tmp_path, f"[launch.sweep]\n{given}\n")
+    assert words in str(told.value)
 
 
 def test_where_another_stage_runs_says_nothing_of_training(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,8 @@ if len(sys.argv) > 3 and os.environ["MASHBILL_NODE"] != sys.argv[3]:
 code = int(sys.argv[2])
 os.kill(os.getpid(), -code) if code < 0 else sys.exit(code)
 """
+SAYS_ALL = "import os; print(*(f'{name}={value}' for name, value in os.environ.items()), sep='\\n')"
+SAYS_WHO = "import os; [print('node', os.environ['MASHBILL_NODE'], 'line', line) for line in range(3)]"
 SUBMITS = """
 import sys
 from pathlib import Path
@@ -138,6 +141,7 @@ def test_what_failed_is_started_again_unless_that_cannot_help(
     assert state.phase == "failed"
     assert state.failure is not None
     assert (state.failure.rank, state.failure.exit_code, state.failure.why) == (0, code, why)
+    assert state.message == ("was asked to end and has saved" if code == 75 else "")
     assert state.failure.last_words.endswith("these are the last words")
 
 
@@ -153,7 +157,43 @@ def test_a_job_that_takes_too_long_is_ended_and_says_so(home: Path) -> None:
     failure = until(handle).failure
     assert failure is not None
     assert failure.why == "ran for longer than 1 s"
+    assert (home / "runs").read_text() == "0"  # the time is the job's, not each try's
     assert not processes_about(home)
+
+
+def test_a_job_has_the_variables_of_its_order_and_none_of_airflows(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "postgresql://ann:planted@db")
+    monkeypatch.setenv("AIRFLOW_CONN_S3", "planted")
+    monkeypatch.setenv("OF_WHOEVER_SUBMITS", "kept")
+    given = order(home, SAYS_ALL, local={"folder": "jobs/here"})
+    handle = LocalBackend().submit(replace(given, environment={"NCCL_DEBUG": "INFO"}))
+    assert Path(handle.place["folder"]) == home / "home" / "jobs" / "here" / "job-1"
+    assert until(handle) == JobState("succeeded")
+    said = LocalBackend().logs(handle)
+    assert "planted" not in said
+    assert {"NCCL_DEBUG=INFO", "OF_WHOEVER_SUBMITS=kept"} <= set(said.splitlines())
+
+
+def test_a_log_is_the_nodes_own_and_its_last_lines(home: Path) -> None:
+    handle = LocalBackend().submit(order(home, SAYS_WHO, nodes=2))
+    assert until(handle) == JobState("succeeded")
+    for rank in range(2):
+        assert LocalBackend().logs(handle, rank, lines=2) == f"node {rank} line 1\nnode {rank} line 2"
+
+
+def test_who_ended_is_kept_for_a_week_and_forgotten_after(home: Path) -> None:
+    backend = LocalBackend()
+    folders = []
+    for number in range(3):
+        handle = backend.submit(replace(order(home, COUNTS, 0), name=f"job-{number}"))
+        folders.append(Path(handle.place["folder"]))
+        until(handle)
+        if not number:
+            long_ago = time.time() - 8 * 86_400
+            os.utime(folders[0] / "ended.json", (long_ago, long_ago))
+    assert [folder.exists() for folder in folders] == [False, True, True]
 
 
 def test_who_cancels_ends_the_whole_tree_also_what_will_not_end(home: Path) -> None:
@@ -206,6 +246,8 @@ def test_a_job_of_that_name_is_another_orders_as_long_as_it_runs(home: Path) -> 
     wait_until_begun(home)
     with pytest.raises(ConfigError, match=r"job job-1: runs on this machine for another order"):
         backend.submit(order(home, COUNTS, 0, token="second"))
+    backend.cancel(replace(first, token="second"))
+    assert backend.state(first).phase == "running"
     backend.cancel(first)
     second = backend.submit(order(home, COUNTS, 0, token="second"))
     assert until(second) == JobState("succeeded")

@@ -17,6 +17,7 @@ CONFIG = """
 [corpus]
 domains = [{ name = "a", sources = [{ path = "a.jsonl" }] }, { name = "b", sources = [{ path = "b.jsonl" }] }]
 """
+RAY = 'backend = "ray"\nray = { address = "http://head:8265" }\n'
 JOB = 'backend = "job"\nimage = "i"\n'
 
 
@@ -59,7 +60,7 @@ def lines(folder: Path, launch: str, above: str = "") -> list[str]:
         ('[launch.train]\nimage = "i"\n', "launch.train.image: has no effect, as backend is local"),
         ('[launch.train]\ncpus = "4"\n', "launch.train.cpus: has no effect, as backend is local"),
         (
-            '[launch.score]\nbackend = "ray"\nmax_restarts = 5\nray = { address = "http://head:8265" }\n',
+            f"[launch.score]\n{RAY}max_restarts = 5\n",
             "launch.score.max_restarts: has no effect, as backend is ray",
         ),
         (
@@ -70,13 +71,47 @@ def lines(folder: Path, launch: str, above: str = "") -> list[str]:
             f"[launch.train]\n{JOB}local = {{ folder = 'x' }}\n",
             "launch.train.local: has no effect, as backend is job",
         ),
+        ("[launch.train]\nport = 29_401\n", "launch.train.port: has no effect, as backend is local"),
+        ("[launch.sweep]\nmax_jobs = 4\n", "launch.sweep.max_jobs: has no effect, as backend is local"),
+        ("[launch.train]\nmemory = '4Gi'\n", "launch.train.memory: has no effect, as backend is local"),
+        ("[launch.train]\nqueue = 'q'\n", "launch.train.queue: has no effect, as backend is local"),
+        (
+            f"[launch.train]\n{RAY}time_limit_seconds = 60\n",
+            "launch.train.time_limit_seconds: has no effect, as backend is ray",
+        ),
+        (
+            f"[launch.train]\n{JOB}ssh = {{ hosts = ['a'] }}\n",
+            "launch.train.ssh: has no effect, as backend is job",
+        ),
+        (
+            f"[launch.train]\n{JOB.replace('job', 'trainjob')}max_restarts = 5\n",
+            "launch.train.max_restarts: has no effect, as backend is trainjob",
+        ),
+        (
+            f"[launch.train]\n{JOB.replace('job', 'trainjob')}kubernetes = {{ ttl_seconds = 60 }}\n",
+            "launch.train.kubernetes.ttl_seconds: has no effect, as backend is trainjob",
+        ),
+        (
+            f"[launch.train]\n{JOB}kubernetes = {{ runtime = 'mine' }}\n",
+            "launch.train.kubernetes.runtime: has no effect, as backend is job",
+        ),
+        (
+            f"[launch.score]\n{RAY.replace(' }', ', workers = 3 }')}",
+            "launch.score.ray.workers: has no effect, as backend is ray",
+        ),
+        (
+            f"[launch.score]\n{JOB}ray = {{ workers = 3 }}\n",
+            "launch.score.ray: has no effect, as backend is job",
+        ),
         ("[launch.train]\n", "launch.train: local will do"),
     ],
 )
 def test_what_of_a_launch_section_will_not_do_is_named_with_its_mend(
     launch: str, line: str, tmp_path: Path
 ) -> None:
-    assert [found for found in lines(tmp_path, launch) if found.startswith(line)]
+    told = lines(tmp_path, launch)
+    assert [found for found in told if found.startswith(line)]
+    assert len([found for found in told if "has no effect" in found]) == ("has no effect" in line)
 
 
 @pytest.mark.parametrize(

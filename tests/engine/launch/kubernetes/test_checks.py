@@ -7,6 +7,7 @@ import pytest
 from builders.kube import KubernetesApi, kubernetes_api
 from builders.kube.samples import runtime
 from builders.orders import order
+from mashbill.launch.kubernetes import checks
 from mashbill.launch.kubernetes.cluster_jobs import ClusterJobs
 from mashbill.launch.kubernetes.job import JobBackend
 from mashbill.launch.kubernetes.jobset import JobSetBackend
@@ -62,6 +63,16 @@ def test_all_is_well_where_everything_is_there(api: KubernetesApi, backend: str)
     assert check(backend) == []
     assert check(backend, gpus=8, kubernetes={"node_selector": {"gpu": "h100"}}) == []
     assert api.all("jobs.batch") == []
+
+
+def test_all_nodes_are_looked_at_however_many_pages_they_are(
+    api: KubernetesApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "_PAGE", "1")
+    api.put(node("a"), node("b", gpu="h100"), node("c", gpus=8))
+    assert check(gpus=8) == []
+    (line,) = check(gpus=8, kubernetes={"node_selector": {"gpu": "h100"}})
+    assert "the most that a node has is 0" in line  # of those that the labels leave
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -11,7 +11,7 @@ from builders.kube import KubernetesApi
 from builders.orders import order
 from builders.pods import ended, placed_in, pod_of, running, told, waiting
 from mashbill.errors import ConfigError, RunError
-from mashbill.launch.backend import Handle, JobState
+from mashbill.launch.backend import TOKEN, Handle, JobState
 from mashbill.launch.kubernetes import following, streams
 from mashbill.launch.kubernetes.job import JobBackend
 
@@ -217,6 +217,38 @@ def test_a_job_of_the_same_name_and_another_uid_is_not_followed(api: KubernetesA
     later = backend.submit(order(token="later"))
     assert later.uid != handle.uid
     assert [state.phase for state in asyncio.run(rest_of(backend.watch(handle)))] == ["gone"]
+
+
+def test_pods_of_another_job_of_the_name_are_none_of_this_one(api: KubernetesApi) -> None:
+    backend = JobBackend()
+    handle = backend.submit(order())
+    theirs = pod_of(job_of(api, handle), status=running())
+    theirs["metadata"]["annotations"][TOKEN] = "theirs"
+    placed_in(api, theirs)
+    (placed,) = api.all("pods")
+    api.logs.write(placed["metadata"]["uid"], "mashbill", "their words")
+    assert backend.state(handle).phase == "starting"
+    assert backend.logs(handle) == ""
+
+    async def follow() -> list[JobState]:
+        states = backend.watch(handle)
+        first = await next_of(states, phase="starting")
+        await away(finish, api, handle)
+        return [first, *await rest_of(states)]
+
+    assert [state.phase for state in asyncio.run(follow())] == ["starting", "succeeded"]
+
+
+def test_a_log_is_that_of_the_rank(api: KubernetesApi) -> None:
+    backend = JobBackend()
+    handle = backend.submit(order(nodes=2))
+    for rank in range(2):
+        placed_in(api, pod_of(job_of(api, handle), rank, running()))
+    for pod in api.all("pods"):
+        api.logs.write(pod["metadata"]["uid"], "mashbill", f"{pod['metadata']['name']} says\n")
+    assert [backend.logs(handle, rank) for rank in range(2)] == [
+        f"train-1b-0-{rank}-axyz{rank} says\n" for rank in range(2)
+    ]
 
 
 def test_an_image_that_is_not_there_ends_the_wait_and_nothing_is_left(api: KubernetesApi) -> None:

@@ -20,7 +20,8 @@ EVERYTHING: dict[str, Any] = {
     "gpus": 8,
     "cpus": "64",
     "memory": "512Gi",
-    "time_limit_seconds": 86_400,
+    "processes": 4,
+    "time_limit_seconds": 86_401,
     "max_restarts": 5,
     "environment": {"NCCL_DEBUG": "INFO", "NCCL_IB_HCA": "mlx5"},
     "kubernetes": {
@@ -110,8 +111,14 @@ def test_one_node_meets_nobody() -> None:
 
 
 @pytest.mark.parametrize("backend", ["job", "jobset"])
-def test_what_a_pod_takes_is_in_its_template(backend: str) -> None:
-    template = pods(manifest(backend, **EVERYTHING))
+def test_what_a_job_takes_is_in_it_and_in_its_template(backend: str) -> None:
+    made = manifest(
+        backend, **EVERYTHING | {"kubernetes": EVERYTHING["kubernetes"] | {"priority_class": "high"}}
+    )
+    assert made["spec"]["ttlSecondsAfterFinished"] == 3_600
+    jobs = made["spec"] if backend == "job" else made["spec"]["replicatedJobs"][0]["template"]["spec"]
+    assert jobs["activeDeadlineSeconds"] == 86_401
+    template = pods(made)
     spec = template["spec"]
     container = spec["containers"][0]
     assert container["resources"] == {
@@ -124,6 +131,9 @@ def test_what_a_pod_takes_is_in_its_template(backend: str) -> None:
     assert mounts["/scratch"]["emptyDir"] == {"sizeLimit": "2Ti"}
     assert mounts["/checkpoints"]["persistentVolumeClaim"] == {"claimName": "checkpoints"}
     assert [s["secretRef"]["name"] for s in container["envFrom"]] == ["s3", "wandb"]
+    assert environment(made).items() >= EVERYTHING["environment"].items()
+    assert spec["imagePullSecrets"] == [{"name": "registry"}]
+    assert spec["priorityClassName"] == "high"
     assert spec["serviceAccountName"] == "trainer"
     assert spec["automountServiceAccountToken"] is False
     assert spec["terminationGracePeriodSeconds"] == 600
@@ -133,6 +143,20 @@ def test_what_a_pod_takes_is_in_its_template(backend: str) -> None:
     assert near[0]["topologyKey"] == "cloud.example/rack"
     assert near[0]["labelSelector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
     assert "nodeAffinity" in spec["affinity"]
+
+
+def test_a_trainjob_carries_of_its_pods_what_a_jobset_does() -> None:
+    made, other = manifest("trainjob", **EVERYTHING), manifest("jobset", **EVERYTHING)
+    assert made["spec"]["activeDeadlineSeconds"] == 86_401
+    theirs, ours = pods(other)["spec"], pods(made)["spec"]
+    of_the_runtime = {"restartPolicy", "automountServiceAccountToken", "enableServiceLinks", "containers"}
+    assert ours.keys() - {"containers"} == theirs.keys() - of_the_runtime
+    assert all(ours[name] == theirs[name] for name in ours.keys() - {"containers"})
+    container, patch, trainer = theirs["containers"][0], ours["containers"][0], made["spec"]["trainer"]
+    assert all(patch[name] == container[name] for name in ("securityContext", "volumeMounts"))
+    assert trainer["resourcesPerNode"] == container["resources"]
+    assert trainer["env"][: len(container["env"])] == container["env"]
+    assert (trainer["numNodes"], trainer["numProcPerNode"], trainer["image"]) == (2, 4, container["image"])
 
 
 @pytest.mark.parametrize("backend", MAKERS)
@@ -175,6 +199,7 @@ def test_a_node_that_was_disrupted_or_goes_on_later_counts_nothing() -> None:
     spec = manifest("job", max_restarts=4)["spec"]
     assert actions(spec) == {"DisruptionTarget": "Ignore", "75": "Ignore", "2": "FailJob"}
     assert spec["backoffLimit"] == 4
+    assert spec["podReplacementPolicy"] == "Failed"  # two pods of one node would write over one another
     several = manifest("job", nodes=8, max_restarts=4)["spec"]
     assert (several["backoffLimitPerIndex"], several["maxFailedIndexes"]) == (4, 0)
 
@@ -206,6 +231,8 @@ def test_a_jobset_restarts_for_nothing_after_a_disruption_and_fails_on_a_wrong_s
     assert set(actions(jobs).values()) == {"FailJob"}
     policy = spec["failurePolicy"]
     assert policy["maxRestarts"] == 4
+    assert policy["restartStrategy"] == "BlockingRecreate"  # no new node meets one of the last try
+    assert spec["network"]["publishNotReadyAddresses"]  # nodes meet before they are ready
     done = {end: action_on(policy, "PodFailurePolicy", message) for end, message in MESSAGES.items()}
     for_nothing = "RestartJobSetAndIgnoreMaxRestarts"
     assert done == {"DisruptionTarget": for_nothing, "75": for_nothing, "2": "FailJobSet"}
@@ -270,6 +297,18 @@ def test_a_volume_of_ones_own_takes_scratchs_place() -> None:
     mounted = [m["name"] for m in container["volumeMounts"] if m["mountPath"] == "/scratch"]
     assert mounted == ["claim-0"]
     assert "scratch" not in [v["name"] for v in pods(made)["spec"]["volumes"]]
+
+
+@pytest.mark.parametrize("backend", MAKERS)
+def test_a_volume_that_may_only_be_read_is_mounted_so(backend: str) -> None:
+    volumes = [{"claim": "raw", "path": "/raw", "read_only": True}, {"claim": "lake", "path": "/lake"}]
+    spec = pods(manifest(backend, kubernetes={"volumes": volumes}))["spec"]
+    claims = {v["name"]: v["persistentVolumeClaim"] for v in spec["volumes"] if "emptyDir" not in v}
+    mounts = {m["mountPath"]: m for m in spec["containers"][0]["volumeMounts"]}
+    for path, claim, only in (("/raw", "raw", True), ("/lake", "lake", False)):
+        assert claims[mounts[path]["name"]]["claimName"] == claim
+        assert claims[mounts[path]["name"]].get("readOnly", False) is only
+        assert mounts[path].get("readOnly", False) is only
 
 
 def test_a_trainjob_that_cannot_carry_a_setting_says_which() -> None:

@@ -67,6 +67,9 @@ def test_the_api_takes_the_manifest_and_keeps_all_of_it(api: KubernetesApi, take
     assert kept is not None
     assert kept["spec"] == made["spec"]
     assert made["spec"].get("suspend", False) == ("queue" in takes)
+    assert made["spec"].get("activeDeadlineSeconds") == takes.get("time_limit_seconds")
+    assert made["spec"]["backoffLimit"] == takes.get("max_restarts", 3)
+    assert made["spec"]["shutdownAfterJobFinishes"]  # its machines cost
     assert yaml.safe_load(yaml.safe_dump(made)) == made
 
 
@@ -131,7 +134,7 @@ def test_workers_do_the_work_where_there_are_any_and_else_the_head_does() -> Non
 def test_rays_object_store_fits_the_shared_memory() -> None:
     made = rayjob(order("rayjob", **EVERYTHING))["spec"]["rayClusterSpec"]
     for group in (made["headGroupSpec"], *made["workerGroupSpecs"]):
-        assert 0.5 * 20 * 2**30 < int(group["rayStartParams"]["object-store-memory"]) < 20 * 2**30
+        assert int(group["rayStartParams"]["object-store-memory"]) == pytest.approx(0.9 * 20 * 2**30)
 
 
 def test_a_cluster_costs_nothing_after_its_driver_and_a_failed_one_is_made_again_as_often_as_said() -> None:

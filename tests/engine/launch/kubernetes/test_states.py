@@ -72,6 +72,9 @@ def test_a_job_in_kueues_queue_for_days_is_queued(backend: str) -> None:
     told = state(document, workload=workload, now=NOW + timedelta(days=9))
     assert told.phase == "queued"
     assert told.message == f"waits in queue research for 9 days: {said}"
+    document["metadata"]["creationTimestamp"] = "2026-11-01T10:00:00Z"
+    document["status"] = held("Suspended")  # it ran before, and was taken back
+    assert state(document).message == "waits in queue research for 10 min"
 
 
 def test_a_job_that_kueue_took_back_is_queued_whatever_its_pods_did() -> None:
@@ -157,14 +160,19 @@ def test_what_may_mend_itself_is_waited_for_a_minute(reason: str, message: str) 
     assert message in late.message
 
 
-def test_a_job_runs_when_all_of_its_nodes_do() -> None:
-    document = made(nodes=2)
-    first = pod_of(document, 0, running())
-    creating = pod_of(document, 1, waiting("ContainerCreating"))
+@pytest.mark.parametrize("backend", KINDS)
+def test_a_job_runs_when_all_of_its_nodes_do(backend: str) -> None:
+    document, pods = made(backend, nodes=2), made(nodes=2)
+    first = pod_of(pods, 0, running())
+    creating = pod_of(pods, 1, waiting("ContainerCreating"))
+    assert state(document, first).phase == "starting"
     assert state(document, first, creating).phase == "starting"
     assert "1 of 2 nodes run" in state(document, first, creating).message
-    assert state(document, first, pod_of(document, 1, running())).phase == "running"
-    assert state(document, first, pod_of(document, 1, ended(0))).phase == "running"
+    assert state(document, first, pod_of(pods, 1, running())).phase == "running"
+    assert state(document, first, pod_of(pods, 1, ended(0))).phase == "running"
+    leaving = pod_of(pods, 1, running())
+    leaving["metadata"]["deletionTimestamp"] = STARTED
+    assert state(document, first, leaving).phase == "starting"
 
 
 @pytest.mark.parametrize("backend", ["job", "jobset"])
@@ -242,6 +250,24 @@ def test_the_first_rank_to_fail_is_named_and_not_those_that_it_took_along() -> N
     told = state(document, *pods)
     assert told.failure is not None
     assert told.failure.rank == 1
+    first = ended(137, "OOMKilled", at="2026-11-28T10:05:00Z")
+    told = state(document, pod_of(document, 0, first), pods[1])
+    assert told.failure is not None
+    assert (told.failure.rank, told.failure.exit_code) == (0, 137)  # killed for its memory it follows nobody
+    told = state(document, pod_of(document, 0, ended(137, at="2026-11-28T10:05:00Z")), pods[1])
+    assert told.failure is not None
+    assert told.failure.rank == 1
+
+
+def test_of_a_pods_containers_ours_says_why() -> None:
+    document = made(status=FAILED)
+    pod = pod_of(document, status=ended(1))
+    beside = copy.deepcopy(pod["status"]["containerStatuses"][0]) | {"name": "logs"}
+    beside["state"]["terminated"]["exitCode"] = 143
+    pod["status"]["containerStatuses"].insert(0, beside)
+    told = state(document, pod)
+    assert told.failure is not None
+    assert told.failure.exit_code == 1
 
 
 def test_the_pod_that_the_policy_names_is_the_one() -> None:
