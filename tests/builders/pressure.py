@@ -1,4 +1,5 @@
-"""A reader of an artifact through less room than it takes, to be run in several processes."""
+"""A reader of an artifact through less room than it takes, to be run in several processes, and what they
+know of that room."""
 
 import fcntl
 import hashlib
@@ -8,6 +9,7 @@ from pathlib import Path
 from mashbill.artifacts import ArtifactStore
 from mashbill.storage import Copies
 from mashbill.storage.copies import LEASES, LOCK
+from mashbill.storage.s3 import S3Storage
 
 FILES, BYTES, PROCESSES, TURNS = 24, 20_000, 3, 20
 LIMIT = 5 * BYTES  # of a machine on which at most one file a process is in use
@@ -36,3 +38,8 @@ def copied(scratch: Path) -> int:
     with (scratch / LEASES / LOCK).open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         return sum(path.stat().st_size for path in (scratch / "copies").rglob("*.bin*"))
+
+
+def limit_of(storage: S3Storage) -> int:
+    """Bytes that copies of a storage may take, where it was sent to."""
+    return storage.copies.limit

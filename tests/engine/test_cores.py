@@ -74,3 +74,10 @@ def test_without_groups_it_is_the_cores_that_the_process_may_run_on(
 def test_work_is_spread_over_no_more_threads_than_that(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0})
     assert len(set(on_threads(lambda _: threading.get_ident(), range(50)))) == 1
+
+
+def test_no_more_items_are_taken_than_are_soon_worked_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0})
+    items = iter(range(50))
+    assert next(on_threads(lambda item: item, items)) == 0
+    assert next(items) <= 4

@@ -11,7 +11,7 @@ import pytest
 from builders import curation
 from builders.proxy import KINDS, Cut, Fault, Faults, Held, Refused, at_random
 from mashbill.errors import RunError
-from mashbill.storage import open_storage, retries
+from mashbill.storage import open_storage, retries, s3_bucket
 
 MANY = {f"many/{i:04}.txt": f"text {i}" for i in range(12)}
 LARGE = bytes(range(256)) * 33_000  # more than is sent in one piece
@@ -78,9 +78,10 @@ def test_each_kind_of_request_is_asked_again(
 def test_a_commit_whose_answer_is_lost_is_this_ones(
     share: float | None, root: str, tmp_path: Path, behind: Callable[[Faults], Any]
 ) -> None:
-    lost = [Cut(share)]
+    lost, written = [Cut(share)], list[str]()
 
     def manifest_lost(kind: str, path: str) -> Fault | None:
+        written.extend([Path(path).name] if kind == "put" else [])
         return lost.pop() if lost and kind == "put" and "manifest" in path else None
 
     behind(manifest_lost)
@@ -92,15 +93,17 @@ def test_a_commit_whose_answer_is_lost_is_this_ones(
         file(folder / "manifest.json", name.encode())
         assert storage.commit(folder, "stage/one", "manifest.json", attempt=name) is first
     assert storage.read("stage/one/manifest.json") == b"a"
+    assert written[:2] == ["data", "manifest.json"], "what it names is there before it"
 
 
 def test_what_an_answer_holds_back_is_removed_in_the_end_or_named(
-    root: str, tmp_path: Path, behind: Callable[[Faults], Any]
+    root: str, tmp_path: Path, behind: Callable[[Faults], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage = open_storage(root, tmp_path)
     for key, text in MANY.items():
         storage.put(file(tmp_path / "one", text.encode()), key)
     behind(first_times("delete", Held(), Held("SlowDown")))
+    monkeypatch.setattr(s3_bucket, "REMOVED_AT_ONCE", 5)
     open_storage(root, tmp_path / "again").discard("many")
     assert not keys_in(root)
     storage.put(file(tmp_path / "one", b"text"), "many/0001.txt")
@@ -143,6 +146,28 @@ def test_a_store_that_never_answers_is_one_line(
         with pytest.raises(RunError, match=r"^s3://lake[^\n]+$") as caught:
             ask()
         assert caught.value.mend
+
+
+@pytest.mark.parametrize(
+    "fault, times",
+    [(Refused(), 8), (Cut(None), 8), (Refused(501, "NotImplemented"), 1), (Refused(403, "AccessDenied"), 1)],
+    ids=repr,
+)
+def test_a_request_is_sent_eight_times_and_once_where_no_later_one_is_answered_otherwise(
+    fault: Fault, times: int, root: str, tmp_path: Path, behind: Callable[[Faults], Any]
+) -> None:
+    proxy = behind(lambda kind, path: fault)
+    with pytest.raises(RunError):
+        open_storage(root, tmp_path).read("one")
+    assert proxy.asked["get"] == times
+
+
+def test_waits_double_up_to_a_cap_and_are_drawn_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retries, "FIRST_SECONDS", 0.5)
+    for attempt, longest in enumerate([0.5, 1, 2, 4, 8, 16, 20, 20, 20], 1):
+        drawn = [retries.seconds_before(attempt) for _ in range(200)]
+        assert longest / 2 <= min(drawn) < longest * 0.6
+        assert longest * 0.9 < max(drawn) <= longest
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import pytest
 from builders.corpus import corpus_config, documents, run_stages, write_jsonl
 from mashbill.config import PipelineConfig, load_config
 from mashbill.errors import ConfigError, DataError
-from mashbill.storage import local_path, path_identity
+from mashbill.storage import Copies, local_path, path_identity
 
 SETTING = "quality.classifier"
 
@@ -158,3 +158,21 @@ def test_a_finished_corpus_on_s3_wins_over_a_later_one(root: str, tmp_path: Path
     ]
     copies = [p.name for p in (later / ".mashbill").rglob("*") if p.is_file()]
     assert {Path(name).suffix for name in copies} == {".npy", ".json"}, "only the index is copied"
+
+
+def test_what_settings_name_is_kept_while_it_is_used_and_counts_among_the_copies(
+    root: str, tmp_path: Path
+) -> None:
+    config, place = configured(tmp_path), root.removesuffix("/artifacts") + "/given"
+    config = config.model_copy(update={"scratch": str(tmp_path / "scratch"), "scratch_bytes": 100})
+    names = ("one.bin", "two.bin", "three.bin")
+    for name in names:
+        put(f"{place}/{name}", "x" * 40)
+    with Copies.under(tmp_path / "scratch").held_within():
+        held = [local_path(config, SETTING, f"{place}/{name}") for name in names]
+        assert all(path.exists() for path in held), "more than the limit, as all are in use"
+    put(f"{place}/four.bin", "x" * 40)
+    last = local_path(config, SETTING, f"{place}/four.bin")
+    there = list((tmp_path / "scratch" / "given").rglob("*.bin"))
+    assert last in there
+    assert len(there) == 2

@@ -1,6 +1,7 @@
 """Every setting that takes a path takes an address: a stage makes of it what it makes of the same files on a
 disk, whatever characters their keys have, and whoever keeps them."""
 
+import hashlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from mashbill.documents import DOCUMENTS, EVALUATIONS, REFERENCES, DocumentStore
 from mashbill.mixtures.reuse import Reuse
 from mashbill.stages import STAGES, stages_up_to
 from mashbill.stages.check import check_config
+from mashbill.storage import open_storage
 
 ODD = "year=2026/a+b & c/50%25 %zz/é ☕ 日本/[1] #2;@"
 SEARCH = """
@@ -221,3 +223,24 @@ def test_what_the_requester_pays_for_is_read_where_that_is_agreed_to(
     for line in problems:
         assert line.startswith(f"{spelt(setting)}: ")
         assert line.endswith("or set AWS_REQUEST_PAYER=requester where who asks pays")
+
+
+def test_every_request_says_who_pays_where_that_is_agreed_to(
+    paid: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_REQUEST_PAYER", "requester")
+    storage = open_storage(f"{paid}/paid", tmp_path)
+    large = bytes(range(256)) * 33_000  # more than is sent in one piece
+    for name, content in (("small", b"text"), ("large", large)):
+        (tmp_path / name).write_bytes(content)
+        storage.put(tmp_path / name, name)
+        assert storage.exists(name)
+        assert storage.adopt(storage, name, f"more/{name}")
+        assert storage.read(f"more/{name}") == content
+        assert bytes(storage.part(name, 1, 2)) == content[1:3]
+        (file,) = storage.match(name)
+        storage.copy(file, tmp_path / "copies" / name)
+        sum_of = hashlib.sha256(content).hexdigest()
+        assert storage.fetch(name, size=len(content), sha256=sum_of).read_bytes() == content
+    storage.discard("more")
+    assert storage.keys("") == ["large", "small"]
