@@ -6,6 +6,7 @@ goes on.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -22,6 +23,8 @@ from mashbill.models.sizes import flops_per_token, parameter_count
 from mashbill.proxies.result import ProxyResult
 from mashbill.proxies.sizes import planned_sizes, settings_at, train_size, trained_runs
 from mashbill.tokens import TokenStore
+from mashbill.training.numbers import numbers_of
+from mashbill.training.recipe import settled
 
 FORECAST_TAG = 309
 ALIKE = 1.5
@@ -38,17 +41,33 @@ def check_forecast(config: PipelineConfig) -> Iterator[Check]:
 
 def forecast_parts(config: PipelineConfig, inputs: Mapping[str, Artifact]) -> list[str]:
     """The sizes and budgets."""
-    return [one.name for one in planned_sizes(config, TokenStore(inputs["tokenize"]).vocabulary)]
+    vocabulary = TokenStore(inputs["tokenize"]).vocabulary
+    return [one.name for one in planned_sizes(with_plain_training(config), vocabulary)]
 
 
 def train_forecast_part(run: StageRun) -> Counts:
     """Train one size at one budget."""
-    return train_size(run, Choice.read(run.inputs["mix"]).mixture)
+    plain = replace(run, config=with_plain_training(run.config))
+    return train_size(plain, Choice.read(run.inputs["mix"]).mixture)
+
+
+def with_plain_training(config: PipelineConfig) -> PipelineConfig:
+    """The same config with batch, learning rate and warm-up standing plainly, as the ladder takes them, where
+    a law or a number of tokens gives them.
+
+    Raises:
+        ConfigError: a law does not hold here, or numbers do not go together.
+    """
+    training, numbers = settled(config.training), numbers_of(config.training)
+    if training.warmup_tokens is not None:
+        share = min(1.0, numbers["warmup_steps"].value / numbers["steps"].value)
+        training = training.model_copy(update={"warmup_tokens": None, "warmup_share": share})
+    return config.model_copy(update={"training": training})
 
 
 def collect_forecast(run: StageRun) -> Counts:
     """Forecast the final model, or say why there is no telling."""
-    config, store = run.config, TokenStore(run.inputs["tokenize"])
+    config, store = with_plain_training(run.config), TokenStore(run.inputs["tokenize"])
     choice = Choice.read(run.inputs["mix"])
     final = _final(config, store.vocabulary)
     runs = [
@@ -166,12 +185,26 @@ def _of_this_run(config: PipelineConfig, choice: Choice) -> Iterator[str]:
             f"the final run reads {most} {times:.1f} times, and the runs {times * budget:.1f} times at most: "
             "text loses with each reading, which no run saw so often"
         )
-    if CHOSEN not in config.training.mixtures:
+    training = config.training
+    if CHOSEN not in training.mixtures:
         yield "training.mixtures leaves the chosen mixture out, which the forecast is of"
+    if training.initial:
+        yield (
+            f"the final run goes on from the weights of {training.initial}, and every run of the ladder "
+            "began from random ones: the forecast is of a training that begins anew, and tells nothing of "
+            "this one"
+        )
+    if training.rate_schedule != "cosine":
+        yield (
+            f"training.rate_schedule is {training.rate_schedule}, and the runs' learning rates followed a "
+            "cosine: the loss on the way is that of another schedule, and the last may differ"
+        )
+    if training.warmup_from:
+        yield f"the final run warms up from {training.warmup_from:g}, and the runs warmed up from 0"
 
 
-def _cost(config: PipelineConfig) -> str:
-    vocabulary = config.tokens.vocabulary
+def _cost(given: PipelineConfig) -> str:
+    config, vocabulary = with_plain_training(given), given.tokens.vocabulary
     planned = planned_sizes(config, vocabulary)
     spent = sum(one.seeds * one.tokens * flops_per_token(one.proxy.model, vocabulary) for one in planned)
     whole = config.training.tokens * flops_per_token(config.training.model, vocabulary)

@@ -48,6 +48,9 @@ def test_a_training_that_went_on_from_other_weights_is_told_beside_it() -> None:
     assert "went on from the weights of s3://models/&lt;first&gt;, which no run of the forecast knew" in said
     assert "went on from" not in page({}, continued=None)
     assert "went on from" in page({}, continued="first", final=None, refused="2 sizes finished")
+    held = page({"chosen": 1.53}, continued="first")
+    assert "It came to 1.5300, 2.0% above." in held
+    assert "within the interval" not in held
 
 
 def test_a_refusal_is_said_and_what_was_switched_off_is_not() -> None:

@@ -9,7 +9,7 @@ import pytest
 from builders.choices import write_choice
 from builders.corpus import folder_as_artifact
 from builders.laws_of_loss import by_hand
-from builders.proxy_groups import SHAPE, result, stage_run, two_domains
+from builders.proxy_groups import PROXY, SHAPE, result, stage_run, two_domains
 from mashbill.artifacts import Artifact, StageRun
 from mashbill.config import ForecastConfig, MixConfig, ModelShape, SweepConfig, TrainingConfig
 from mashbill.errors import ConfigError
@@ -18,7 +18,12 @@ from mashbill.mixtures.forecast import LawConstants
 from mashbill.models.sizes import parameter_count
 from mashbill.proxies.result import ProxyResult
 from mashbill.proxies.sizes import planned_sizes
-from mashbill.search.forecast import collect_forecast, forecast_parts, train_forecast_part
+from mashbill.search.forecast import (
+    collect_forecast,
+    forecast_parts,
+    train_forecast_part,
+    with_plain_training,
+)
 from mashbill.tokens import TokenStore
 
 TARGET = {"a": 0.75, "b": 0.25}
@@ -58,7 +63,7 @@ def ready(
 def parts_by_law(folder: Path, run: StageRun, store: TokenStore) -> dict[str, Artifact]:
     """Parts whose target losses follow the law, and lie a tenth higher at a third of the run."""
     found = {}
-    for planned in planned_sizes(run.config, store.vocabulary):
+    for planned in planned_sizes(with_plain_training(run.config), store.vocabulary):
         loss = by_hand(LAW, parameter_count(planned.proxy.model, store.vocabulary), planned.tokens)
         steps = planned.tokens // planned.batch_tokens
         points = [(max(1, steps // 3), 1.1), (2 * steps // 3, 1.04), (steps, 1.0)]
@@ -156,13 +161,55 @@ def test_switched_off_it_trains_nothing_and_says_so(store: TokenStore, tmp_path:
     assert (found.final, found.refused, found.runs) == (None, "forecast.sizes is 0", ())
 
 
-def test_a_final_run_without_the_choice_is_said(store: TokenStore, tmp_path: Path) -> None:
-    natural = TRAINING.model_copy(update={"mixtures": ("natural",)})
-    empty = ready(tmp_path / "0", store, training=natural)
-    parts = parts_by_law(tmp_path / "parts", empty, store)
-    run = ready(tmp_path / "1", store, training=natural, parts=parts)
+def forecast_of(folder: Path, store: TokenStore, **training: object) -> Forecast:
+    """The forecast of a training with some settings changed, from runs that follow the law."""
+    given = TrainingConfig(**{**TRAINING.model_dump(exclude_unset=True), **training})
+    empty = ready(folder / "0", store, training=given)
+    run = ready(folder / "1", store, training=given, parts=parts_by_law(folder / "parts", empty, store))
     collect_forecast(run)
-    assert any("leaves the chosen mixture out" in words for words in Forecast.read(run.output).cautions)
+    return Forecast.read(run.output)
+
+
+@pytest.mark.parametrize(
+    ("training", "words"),
+    [
+        ({"mixtures": ("natural",)}, "leaves the chosen mixture out"),
+        ({"initial": "s3://models/first"}, "goes on from the weights of s3://models/first, and every run of"),
+        ({"rate_schedule": "wsd"}, "rate_schedule is wsd, and the runs' learning rates followed a cosine"),
+        ({"warmup_from": 2e-4}, "warms up from 0.0002, and the runs warmed up from 0"),
+    ],
+    ids=["without the choice", "continued", "another schedule", "warmed up again"],
+)
+def test_what_the_ladder_knows_nothing_of_is_said(
+    store: TokenStore, tmp_path: Path, training: dict[str, object], words: str
+) -> None:
+    assert any(words in said for said in forecast_of(tmp_path / "it", store, **training).cautions)
+    assert not any(words in said for said in forecast_of(tmp_path / "plain", store).cautions)
+
+
+def test_a_batch_and_a_rate_by_law_are_those_of_the_ladder_too(store: TokenStore, tmp_path: Path) -> None:
+    """By Step Law's own constants, at the run's own parameters and tokens."""
+    tokens = 1_000_000_000
+    shape = ModelShape(layers=12, width=640, heads=10, kv_heads=10, feed_forward=1_728, context=16)
+    law = {"recipe": "step-law", "micro_batch_sequences": 1, "processes_per_node": 1}
+    bare = {name: TrainingConfig.model_fields[name].default for name in ("batch_sequences", "learning_rate")}
+    found = forecast_of(tmp_path, store, model=shape, tokens=tokens, **law, **bare)
+    assert found.batch_tokens == pytest.approx(0.58 * tokens**0.571, abs=16)
+    assert found.steps == round(tokens / found.batch_tokens)
+    blocks = 12 * (4 * 640 * 640 + 3 * 640 * 1_728)
+    assert found.learning_rate == pytest.approx(1.79 * blocks**-0.713 * tokens**0.307, rel=0.01)
+    half = [run for run in found.runs if run.tokens > 0.4 * tokens]
+    assert [run.batch_tokens for run in half] == [
+        pytest.approx(0.58 * (tokens / 2) ** 0.571, rel=0.001) for _ in range(4)
+    ]
+    between = sorted([found.learning_rate, PROXY.learning_rate])
+    assert all(between[0] <= run.learning_rate <= between[1] for run in half)
+
+
+def test_a_warm_up_in_tokens_is_as_long_a_share_in_the_ladder(store: TokenStore, tmp_path: Path) -> None:
+    run = ready(tmp_path, store, training=TRAINING.model_copy(update={"warmup_tokens": 5_120}))
+    for planned in planned_sizes(with_plain_training(run.config), store.vocabulary):
+        assert planned.proxy.warmup_share == pytest.approx(0.25)
 
 
 @pytest.mark.parametrize(
