@@ -87,4 +87,4 @@ def _away(error: BaseException, where: str) -> MashbillError:
     if found.final:
         return ConfigError(where, f"{found.why} ({one_line(error)})", "correct ssh.hosts")
     said = one_line(error) or type(error).__name__
-    return RunError(where, f"{found.why} ({said})", f"{found.mend}: mend the host or the way to it")
+    return RunError(where, f"{found.why} ({said})", found.mend)

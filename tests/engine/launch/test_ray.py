@@ -83,7 +83,10 @@ def test_a_job_that_was_removed_is_gone_and_so_is_one_of_its_name_that_another_s
     assert BACKEND.logs(handle) == ""
 
 
-def test_what_will_not_do_is_told_before_anything_is_submitted(address: str) -> None:
+def test_what_will_not_do_is_told_before_anything_is_submitted(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mashbill.launch.ray_api.SUBMIT_PATIENCE_SECONDS", 0.0)
     takes = order(address, "checked", SAYS).takes
     assert BACKEND.check(takes) == []
     several = takes.model_copy(update={"nodes": 2})

@@ -147,7 +147,7 @@ def test_hosts_that_are_not_known_or_do_not_let_us_in_are_refused(
     hosts: list[SSHHost], tmp_path: Path
 ) -> None:
     takes = order(hosts, SAYS).takes
-    (hosts[1].home / "authorized_keys").write_text("")
+    (hosts[1].home / "authorized_keys").write_text(f"{hosts[0].key}\n")
     known = tmp_path / "me" / ".ssh" / "known_hosts"
     known.write_text("\n".join(known.read_text().splitlines()[1:]))
     first, second = map(str, BACKEND.check(takes))
