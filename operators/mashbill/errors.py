@@ -43,8 +43,14 @@ class DamagedError(DataError):
     """A file of a result is gone, or holds other bytes than were written: the result can be made again."""
 
 
-class Problems(ConfigError):
-    """Several failures that were found at once, a line each.
+class RunError(MashbillError):
+    """The world failed (network, disk, GPU, a killed process): retrying may help."""
+
+    exit_code = 1
+
+
+class Several(MashbillError):
+    """Failures that were found at once, a line each.
 
     Args:
         found: at least one.
@@ -58,10 +64,27 @@ class Problems(ConfigError):
         return "\n".join(map(str, self.found))
 
 
-class RunError(MashbillError):
-    """The world failed (network, disk, GPU, a killed process): retrying may help."""
+class Problems(Several, ConfigError):
+    """Several failures, one at least of which only a person can mend."""
 
-    exit_code = 1
+
+class Outages(Several, RunError):
+    """Several failures of the world, of which retrying may mend each."""
+
+
+def all_of(found: Sequence[MashbillError]) -> MashbillError:
+    """Failures, at least one, that were found at once, as one; a retry may help where it may help each."""
+    each = [one for error in found for one in (error.found if isinstance(error, Several) else (error,))]
+    if len(each) == 1:
+        return each[0]
+    return Outages(each) if all(isinstance(one, RunError) for one in each) else Problems(each)
+
+
+def within(where: str, error: MashbillError) -> MashbillError:
+    """The same failure, with what it is a failure of before its place."""
+    if isinstance(error, Several):
+        return type(error)([within(where, one) for one in error.found])
+    return type(error)(f"{where}: {error.where}", error.what, error.mend)
 
 
 def one_line(error: BaseException, longest: int = 200) -> str:

@@ -29,7 +29,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_its_commands_do_what_they_say(home: Path) -> None:
-    assert len(COMMANDS) == 9
+    assert len(COMMANDS) == 10
     shown = []
     for command in COMMANDS:
         names = re.findall(r"job +(\S+) on local", "".join(shown))
@@ -39,7 +39,7 @@ def test_its_commands_do_what_they_say(home: Path) -> None:
         ended = mashbill(*(given.get(word, word) for word in shlex.split(command)))
         assert ended.returncode == 0, (command, ended.stderr)
         shown.append(ended.stdout + ended.stderr)
-    checked, submitted, listed, ran, everything, followed, said, cancelled, made = shown
+    checked, submitted, listed, ran, everything, followed, said, cancelled, forgotten, made = shown
     assert "launch.ingest: local will do" in checked
     (name,) = set(re.findall(r"ingest-whole-[0-9a-f]{8}-1", submitted))
     assert f"to wait for it: mashbill jobs follow {name}" in submitted
@@ -49,6 +49,7 @@ def test_its_commands_do_what_they_say(home: Path) -> None:
     assert followed.startswith(f"{name}: succeeded\n")
     assert "starting" in said
     assert cancelled == f"{name}: ended\n"
+    assert forgotten == f"{name}: forgotten\n"
     assert made.strip().startswith(str(home / "artifacts" / "ingest"))
 
 

@@ -324,6 +324,6 @@ def test_a_backend_that_the_role_leaves_out_is_told_of_before_anything_is_submit
     Releases(api.kubeconfig, tmp_path).install("lab", NAMESPACE, "--set", "rbac.backends={jobset}")
     as_airflow(api, monkeypatch)
     takes = order("job", kubernetes={"namespace": NAMESPACE}).takes
-    said = "\n".join(JobBackend().check(takes))
+    said = "\n".join(map(str, JobBackend().check(takes)))
     assert "create jobs.batch" in said
     assert api.all("jobs.batch") == []

@@ -17,9 +17,9 @@ from mashbill.alone.table import ALONE
 from mashbill.artifacts import Artifact, Progress, Published
 from mashbill.config import LaunchConfig, PipelineConfig
 from mashbill.config.wrong import config_error
-from mashbill.errors import MashbillError, Problems
+from mashbill.errors import MashbillError, Several, all_of
 from mashbill.stages import STAGES, StageJob
-from mashbill.stages.check import check_config
+from mashbill.stages.check import check_config, refuse_problems
 from mashbill.storage import LOCAL, scheme_of, scratch_here
 
 NOTHING = (None, "None")
@@ -71,9 +71,7 @@ class AloneWork:
             config = ready.config if self.launch is None else self._sent(ready.config, self.launch)
             job = StageJob(self.stage, config, ready.inputs, progress=self.progress)
             looked_at = config if self.asks else ready.config
-            problems = [finding.problem for finding in check_config(looked_at, [self.stage])]
-            if any(problems):
-                raise next(filter(None, problems))
+            refuse_problems(check_config(looked_at, [self.stage]))
             return job
 
     def find(self) -> Artifact | None:
@@ -128,9 +126,8 @@ class AloneWork:
         try:
             yield
         except MashbillError as error:
-            told = error.found if isinstance(error, Problems) else (error,)
-            named = [self._named(one) for one in told]
-            raise (named[0] if len(named) == 1 else Problems(named)) from error
+            told = error.found if isinstance(error, Several) else (error,)
+            raise all_of([self._named(one) for one in told]) from error
 
     def _named(self, error: MashbillError) -> MashbillError:
         if error.where.startswith(self.who):

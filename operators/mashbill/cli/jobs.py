@@ -96,26 +96,45 @@ def logs(
 
 @app.command(epilog="Example: mashbill jobs cancel train-chosen-1a2b3c4d-1 --config my.toml")
 def cancel(
-    name: NameArgument,
+    names: Annotated[list[str], typer.Argument(help="Names of jobs, as mashbill jobs list shows them.")],
     config: ConfigOption,
     set_: SetOption = None,
     forget: Annotated[
-        bool, typer.Option(help="Of a job whose machine or cluster is no more: note that it has ended.")
+        bool,
+        typer.Option(
+            "--forget",
+            help="Of jobs whose machine or cluster is no more: end what can be reached, and note that they "
+            "have ended.",
+        ),
     ] = False,
     json_: JsonOption = False,
 ) -> None:
-    """End a job, with whatever it started; what it finished is kept."""
-    from mashbill.launch.submission import CANCELLED, backend_of
-    from mashbill.launch.submission import cancel as cancel_attempt
+    """End jobs, with whatever they started; what they finished is kept."""
+    from mashbill.launch.submission import backend_of, cancel_all
+    from mashbill.launch.submission import forget as forget_attempt
     from mashbill.stages.jobs import attempt_named
 
-    attempt = attempt_named(_storage(config, set_), name)
-    if forget:
-        attempt.keep_end(CANCELLED)
-    else:
-        cancel_attempt(attempt, backend_of)
-    phase = attempt.end.phase if attempt.end is not None else "gone"
-    say(json_, {"name": name, "phase": phase}, f"{name}: {'forgotten' if forget else 'ended'}")
+    storage = _storage(config, set_)
+    attempts = [attempt_named(storage, name) for name in names]
+    left = [forget_attempt(attempt, backend_of) for attempt in attempts] if forget else [""] * len(names)
+    try:
+        if not forget:
+            cancel_all(attempts, backend_of)
+    finally:
+        ends = [attempt.end for attempt in attempts]
+        rows = [
+            {"name": name, "phase": end.phase}
+            for name, end in zip(names, ends, strict=True)
+            if end is not None
+        ]
+        done = "forgotten" if forget else "ended"
+        lines = [
+            f"{name}: {done}" + (f", and may go on where it could not be reached: {words}" if words else "")
+            for name, words, end in zip(names, left, ends, strict=True)
+            if end is not None
+        ]
+        if rows:
+            say(json_, rows[0] if len(names) == 1 else rows, *lines)
 
 
 def _storage(path: Path, assignments: list[str] | None) -> Storage:

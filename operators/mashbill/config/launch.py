@@ -80,6 +80,9 @@ class RayJobConfig(Section):
     version: str | None = Field(
         None, description="Ray's version in the image of a RayJob; None is that which is installed here."
     )
+    shared: tuple[Location, ...] = Field(
+        (), description="Folders that all nodes of a running cluster have as this machine has them."
+    )
     workers: int = Field(1, ge=0, description="Worker pods of a RayJob's cluster, beside its head.")
 
 

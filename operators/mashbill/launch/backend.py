@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Literal, Protocol, Self
 
 from mashbill.config.launch import LaunchConfig
+from mashbill.errors import MashbillError
 
 NODE, NODES, RENDEZVOUS = "MASHBILL_NODE", "MASHBILL_NODES", "MASHBILL_RENDEZVOUS"
 ADDRESS = "MASHBILL_ADDRESS"
@@ -157,9 +158,9 @@ class Backend(Protocol):
 
     name: str
 
-    def check(self, takes: LaunchConfig) -> list[str]:
-        """What will not do, a line each as ``what; mend``: a cluster that does not answer, a right that is
-        missing, a queue, a service account or a GPU that is not there. Nothing is submitted."""
+    def check(self, takes: LaunchConfig) -> list[MashbillError]:
+        """What will not do: a right that is missing, a queue, a service account or a GPU that is not there;
+        and, as a RunError, a cluster that is away and may be back for the next try. Nothing is submitted."""
 
     def submit(self, order: Order) -> Handle:
         """Submit an order, or take up the job that this very order was submitted as before.

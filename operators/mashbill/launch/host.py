@@ -6,8 +6,10 @@ A node of a job is a job of the host's own machine, so that it outlives the conn
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import MappingProxyType
 
 import mashbill
@@ -51,6 +53,18 @@ def logs(backend: LocalBackend, given: str) -> None:
     print(json.dumps(backend.logs(Handle.of(handle), lines=lines)), flush=True)  # noqa: T201
 
 
+def sees(backend: LocalBackend, given: str) -> None:
+    """What this host lacks of a path, in words: whether it is here, and may be written."""
+    del backend
+    asked = json.loads(given)
+    path, lacks = Path(asked["path"]), ""
+    if not path.exists():
+        lacks = "does not have it"
+    elif asked["writes"] and not os.access(path.parent, os.W_OK | os.X_OK):
+        lacks = "may not write it"
+    print(json.dumps(lacks), flush=True)  # noqa: T201
+
+
 def about(backend: LocalBackend, given: str) -> None:
     """Which mashbill is installed here."""
     del backend, given
@@ -58,7 +72,7 @@ def about(backend: LocalBackend, given: str) -> None:
 
 
 METHODS: Mapping[str, Callable[[LocalBackend, str], None]] = MappingProxyType(
-    {method.__name__: method for method in (submit, state, watch, cancel, logs, about)}
+    {method.__name__: method for method in (submit, state, watch, cancel, logs, sees, about)}
 )
 
 

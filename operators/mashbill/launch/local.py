@@ -20,7 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from mashbill.config.launch import LaunchConfig
-from mashbill.errors import ConfigError, RunError, one_line
+from mashbill.errors import ConfigError, MashbillError, RunError, one_line
 from mashbill.launch.backend import PAUSED_EXIT, Failure, Handle, JobState, Order
 from mashbill.launch.supervisor import (
     CANCELLED,
@@ -49,12 +49,12 @@ class LocalBackend:
 
     name = "local"
 
-    def check(self, takes: LaunchConfig) -> list[str]:
+    def check(self, takes: LaunchConfig) -> list[MashbillError]:
         """Whether the folder of jobs can be written."""
         try:
             refuse_unwritable("local.folder", _jobs(takes))
         except ConfigError as error:
-            return [f"local.folder: {error.what}; {error.mend}"]
+            return [error]
         return []
 
     def submit(self, order: Order) -> Handle:

@@ -4,12 +4,11 @@ cluster."""
 import asyncio
 import shlex
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from typing import Any
 
 from mashbill.config.launch import LaunchConfig
-from mashbill.errors import ConfigError, RunError, one_line
+from mashbill.errors import ConfigError, MashbillError, RunError, one_line
 from mashbill.launch.amounts import number_of
 from mashbill.launch.backend import (
     NODE,
@@ -22,6 +21,7 @@ from mashbill.launch.backend import (
     Order,
     Phase,
 )
+from mashbill.launch.ray_api import answering, client_of, patiently
 
 FIRST_LOOK_SECONDS, LONGEST_LOOK_SECONDS = 1.0, 15.0
 PATIENCE_SECONDS = 1_800.0
@@ -43,29 +43,33 @@ class RayBackend:
 
     name = "ray"
 
-    def check(self, takes: LaunchConfig) -> list[str]:
+    def check(self, takes: LaunchConfig) -> list[MashbillError]:
         """Whether its job API answers, and takes jobs of one driver."""
-        found = []
+        address, found = takes.ray.address or "", list[MashbillError]()
         if takes.nodes > 1:
-            found.append("nodes: a Ray job has one driver, which spreads its own work; leave nodes out")
+            what = "a Ray job has one driver, which spreads its own work"
+            found.append(ConfigError("nodes", what, "leave nodes out"))
         try:
-            _client(takes.ray.address or "").list_jobs()
-        except (ConfigError, RunError) as error:
-            found.append(str(error))
-        except RuntimeError as error:
-            found.append(
-                f"ray.address: {takes.ray.address} refuses to list jobs ({one_line(error)}); mend it"
-            )
+            client = client_of(address)
+            with answering("the list of jobs", address):
+                client.list_jobs()
+        except MashbillError as error:
+            found.append(error)
         return found
 
     def submit(self, order: Order) -> Handle:
-        """Submit an order, unless it was."""
+        """Submit an order, unless it was; a cluster that has just started is waited for."""
         address = order.takes.ray.address or ""
-        client = _client(address)
-        there = _details(client, order.name)
-        if there is None:
-            _submit(client, order)
-            there = _details(client, order.name)
+
+        def once() -> Any:
+            client = client_of(address)
+            there = _details(client, order.name, address)
+            if there is None:
+                _submit(client, order)
+                there = _details(client, order.name, address)
+            return there
+
+        there = patiently(f"job {order.name}", address, once)
         if there is None:
             raise RunError(f"job {order.name}", "was removed as soon as it was there", "run again")
         if (there.metadata or {}).get(TOKEN) != order.token:
@@ -76,8 +80,9 @@ class RayBackend:
 
     def state(self, handle: Handle) -> JobState:
         """How a job is."""
-        client = _client(handle.place["address"])
-        found = _details(client, handle.name)
+        address = handle.place["address"]
+        client = client_of(address)
+        found = _details(client, handle.name, address)
         if found is None or (found.metadata or {}).get(TOKEN) != handle.token:
             return JobState("gone", "was removed from the cluster")
         phase, message = PHASES[str(found.status.value)], one_line(Exception(found.message or ""))
@@ -115,56 +120,24 @@ class RayBackend:
     def cancel(self, handle: Handle) -> None:
         """Stop a job."""
         if not self.state(handle).ended:
-            with _answering(handle.name):
-                _client(handle.place["address"]).stop_job(handle.name)
+            address = handle.place["address"]
+            with answering(f"job {handle.name}", address):
+                client_of(address).stop_job(handle.name)
 
     def logs(self, handle: Handle, rank: int = 0, lines: int = 100) -> str:
         """The last lines of the driver."""
         if rank or self.state(handle).phase == "gone":
             return ""
-        return _said(_client(handle.place["address"]), handle.name, lines)
+        return _said(client_of(handle.place["address"]), handle.name, lines)
 
 
-def _client(address: str) -> Any:
-    """A client of a cluster's job API.
-
-    Raises:
-        RunError: it does not answer.
-    """
-    from ray.job_submission import JobSubmissionClient
-
-    try:
-        return JobSubmissionClient(address)
-    except (ConnectionError, RuntimeError) as error:
-        what = f"no Ray job API answers at {address} ({one_line(error)})"
-        raise RunError("ray.address", what, "start the cluster, or correct it") from error
-
-
-@contextmanager
-def _answering(name: str) -> Iterator[None]:
-    """Within the block a job's cluster is asked.
-
-    Raises:
-        RunError: it does not answer, or answers that it cannot.
-    """
-    import requests
-
-    try:
-        yield
-    except requests.RequestException as error:
-        what = f"the Ray job API does not answer ({one_line(error)})"
-        raise RunError("ray.address", what, "mend the cluster, and run again") from error
-    except RuntimeError as error:
-        raise RunError(f"job {name}", f"cannot be looked at ({one_line(error)})", "run again") from error
-
-
-def _details(client: Any, name: str) -> Any:
+def _details(client: Any, name: str, address: str) -> Any:
     """What the cluster tells of a job; None where there is none.
 
     Raises:
-        RunError: it does not answer.
+        RunError: it does not answer, or cannot just now.
     """
-    with _answering(name):
+    with answering(f"job {name}", address):
         try:
             return client.get_job_info(name)
         except RuntimeError as error:
@@ -184,20 +157,18 @@ def _said(client: Any, name: str, lines: int) -> str:
 
 def _submit(client: Any, order: Order) -> None:
     """Submit; where another try of the same order was faster, that is the job."""
-    import requests
-
-    takes = order.takes
+    takes, address = order.takes, order.takes.ray.address or ""
     try:
-        client.submit_job(
-            submission_id=order.name,
-            entrypoint=shlex.join(order.command),
-            runtime_env={"env_vars": {**order.environment, NODE: "0", NODES: "1"}},
-            metadata={TOKEN: order.token, **order.labels},
-            entrypoint_num_cpus=number_of(takes.cpus) if takes.cpus else None,
-            entrypoint_num_gpus=takes.gpus or None,
-            entrypoint_memory=int(number_of(takes.memory)) if takes.memory else None,
-        )
-    except (RuntimeError, requests.RequestException) as error:
-        if _details(client, order.name) is None:
-            what = f"was refused ({one_line(error)})"
-            raise RunError(f"job {order.name}", what, "look at the cluster, and run again") from error
+        with answering(f"job {order.name}", address):
+            client.submit_job(
+                submission_id=order.name,
+                entrypoint=shlex.join(order.command),
+                runtime_env={"env_vars": {**order.environment, NODE: "0", NODES: "1"}},
+                metadata={TOKEN: order.token, **order.labels},
+                entrypoint_num_cpus=number_of(takes.cpus) if takes.cpus else None,
+                entrypoint_num_gpus=takes.gpus or None,
+                entrypoint_memory=int(number_of(takes.memory)) if takes.memory else None,
+            )
+    except MashbillError:
+        if _details(client, order.name, address) is None:
+            raise

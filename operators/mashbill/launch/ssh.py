@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from mashbill.config.launch import LaunchConfig, LocalConfig, SSHConfig
-from mashbill.errors import MashbillError, RunError
+from mashbill.errors import ConfigError, MashbillError, RunError, all_of
 from mashbill.launch.backend import NODE, NODES, RENDEZVOUS, Handle, JobState, Order
 from mashbill.launch.ssh_host import Host, Node
 
@@ -19,19 +19,20 @@ class SSHBackend:
 
     name = "ssh"
 
-    def check(self, takes: LaunchConfig) -> list[str]:
+    def check(self, takes: LaunchConfig) -> list[MashbillError]:
         """Whether every host lets us in, and has the mashbill that is here."""
         import mashbill
 
-        async def look(host: Host) -> str | None:
+        async def look(host: Host) -> MashbillError | None:
             try:
                 there = json.loads(await host.asked("about"))
             except MashbillError as error:
-                return str(error)
+                return error
             if there == mashbill.__version__:
                 return None
             here = mashbill.__version__
-            return f"host {host.name}: has mashbill {there}, and here is {here}; install the same"
+            what = f"has mashbill {there}, and here is {here}"
+            return ConfigError(f"host {host.name}", what, "install the same")
 
         return [found for found in asyncio.run(_all([look(host) for host in _hosts(takes.ssh)])) if found]
 
@@ -55,10 +56,10 @@ class SSHBackend:
         handles = [Handle.of(one) if isinstance(one, str) else None for one in started]
         failed = [one for one in started if isinstance(one, BaseException)]
         if failed:
-            if not isinstance(failed[0], RunError):  # a rerun would not take up what runs
+            if not all(isinstance(one, RunError) for one in failed):  # a rerun would not take up what runs
                 with suppress(MashbillError):  # what kept it from starting is told
                     self._cancel([Node(i, hosts[i], one) for i, one in enumerate(handles) if one])
-            raise failed[0]
+            raise _told(failed)
         place = {
             "hosts": json.dumps([host.name for host in hosts]),
             "handles": json.dumps([one.text() for one in handles if one]),
@@ -126,9 +127,9 @@ class SSHBackend:
 
     def _cancel(self, nodes: Sequence[Node]) -> None:
         ended = asyncio.run(_settled([node.host.asked("cancel", node.handle.text()) for node in nodes]))
-        for one in ended:
-            if isinstance(one, BaseException):
-                raise one
+        failed = [one for one in ended if isinstance(one, BaseException)]
+        if failed:
+            raise _told(failed)
 
 
 def together(states: Sequence[JobState]) -> JobState:
@@ -160,3 +161,9 @@ async def _all(waiting: Sequence[Any]) -> list[Any]:
 
 async def _settled(waiting: Sequence[Any]) -> list[Any]:
     return list(await asyncio.gather(*waiting, return_exceptions=True))
+
+
+def _told(failed: Sequence[BaseException]) -> BaseException:
+    """What to raise where some hosts failed; a fault of ours before all."""
+    ours = [one for one in failed if not isinstance(one, MashbillError)]
+    return ours[0] if ours else all_of([one for one in failed if isinstance(one, MashbillError)])

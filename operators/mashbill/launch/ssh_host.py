@@ -15,10 +15,13 @@ from typing import Any
 from mashbill.errors import ConfigError, RunError, one_line
 from mashbill.launch.backend import Handle, JobState
 from mashbill.launch.host import ERROR, told_error
+from mashbill.launch.ssh_refusals import refusal
 
 MODULE = "mashbill.launch.host"
 ANSWER_SECONDS, PATIENCE_SECONDS = 120.0, 1_800.0
 """How long a host may take to answer, and how long it may be out of reach while a job is watched."""
+KILLED = frozenset({128 + 9, 128 + 15})
+"""Exit codes of a shell whose program was killed."""
 SPOKEN = ("{", f"{ERROR} ")
 """How lines begin that a host answers with."""
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 1.0, 60.0
@@ -40,7 +43,7 @@ class Host:
     @property
     def machine(self) -> str:
         """Its name in the network."""
-        return self.name.rpartition("@")[2].partition(":")[0]
+        return self._place[0]
 
     async def connect(self) -> Any:
         """A connection.
@@ -51,33 +54,38 @@ class Host:
         """
         import asyncssh
 
-        user, _, place = self.name.rpartition("@")
-        name, _, port = place.partition(":")
-        given: dict[str, Any] = {"port": int(port)} if port else {}
+        given: dict[str, Any] = {"port": self._port} if self._port else {}
+        user = self.name.rpartition("@")[0]
         given |= {"username": user} if user else {}
         given |= {"client_keys": [self.identity]} if self.identity else {}
         try:
             return await asyncssh.connect(
-                name, **given, keepalive_interval=15, login_timeout=ANSWER_SECONDS, connect_timeout=20
+                self.machine, **given, keepalive_interval=15, login_timeout=ANSWER_SECONDS, connect_timeout=20
             )
-        except asyncssh.HostKeyNotVerifiable as error:
-            mend = f"look at its key and add it: ssh-keyscan {name} >> ~/.ssh/known_hosts"
-            raise ConfigError(f"host {self.name}", "is not among the known hosts", mend) from error
-        except asyncssh.PermissionDenied as error:
-            what = f"does not let this user in ({one_line(error)})"
-            raise ConfigError(f"host {self.name}", what, "add the key there, or set ssh.identity") from error
-        except FileNotFoundError as error:
-            raise ConfigError("ssh.identity", f"{self.identity} is not there", "name the key") from error
-        except asyncssh.KeyImportError as error:
-            what = f"{self.identity or 'a key of ~/.ssh'} cannot be used ({one_line(error)})"
-            raise ConfigError(
-                "ssh.identity", what, "name a key without a passphrase, or use an agent"
+        except (OSError, ValueError, asyncssh.Error) as error:
+            raise refusal(
+                error, self.name, machine=self.machine, port=self._port, identity=self.identity
             ) from error
-        except (OSError, asyncssh.Error, TimeoutError) as error:
-            what = f"does not answer ({one_line(error) or type(error).__name__})"
-            raise RunError(
-                f"host {self.name}", what, "mend the host or the way to it, and run again"
-            ) from error
+
+    @property
+    def _port(self) -> int | None:
+        text = self._place[1]
+        if text and not text.isdigit():
+            what = f"{self.name} has the port {text}, which is no number"
+            raise ConfigError("ssh.hosts", what, "write user@host:port, an IPv6 address in [ ]")
+        return int(text) if text else None
+
+    @property
+    def _place(self) -> tuple[str, str]:
+        """Host and port, of which an IPv6 address with a port stands in brackets."""
+        place = self.name.rpartition("@")[2]
+        if place.startswith("["):
+            name, _, port = place[1:].partition("]")
+            return name, port.removeprefix(":")
+        if place.count(":") > 1:
+            return place, ""
+        name, _, port = place.partition(":")
+        return name, port
 
     def command(self, method: str) -> str:
         """What runs there, as a shell line."""
@@ -103,6 +111,9 @@ class Host:
             raise RunError(where, f"broke off ({one_line(error)})", mend) from error
         if answer.exit_status is None and not answer.stdout:
             raise RunError(where, "broke off before it answered", mend)
+        if answer.exit_signal or answer.exit_status in KILLED:
+            what = f"killed what was asked ({answer.exit_signal or answer.exit_status})"
+            raise RunError(where, what, "look at its memory, and run again")
         return self.line(str(answer.stdout), str(answer.stderr))
 
     def line(self, said: str, complaints: str) -> str:

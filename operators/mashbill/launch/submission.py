@@ -6,12 +6,13 @@ job is. A new attempt is begun where the last is known to have ended and its res
 """
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from mashbill.errors import MashbillError, RunError
+from mashbill.errors import MashbillError, RunError, Several, all_of, one_line
 from mashbill.launch.backend import Backend, Handle, JobState, Order
 from mashbill.launch.records import Attempt, Work
 from mashbill.launch.registry import backend_named
@@ -104,7 +105,8 @@ def take_up(attempt: Attempt, ordered: Ordered, backend_of: BackendOf) -> Submit
     kept, handle = attempt.order, attempt.handle
     backend = backend_of(kept)
     if attempt.unwanted:
-        _end_for_good(attempt, backend)
+        with _way_out(kept.name):
+            _end_for_good(attempt, backend)
         return None
     if handle is None:
         order = ordered(attempt.number, kept.token)
@@ -115,7 +117,8 @@ def take_up(attempt: Attempt, ordered: Ordered, backend_of: BackendOf) -> Submit
         submitted = _submitted(attempt, order, backend)
     else:
         submitted = Submitted(attempt, handle)
-    state = backend.state(submitted.handle)
+    with _way_out(kept.name):
+        state = backend.state(submitted.handle)
     if not state.ended:
         return submitted
     attempt.keep_end(state)
@@ -130,23 +133,70 @@ def cancel(attempt: Attempt, backend_of: BackendOf) -> None:
     """
     if attempt.end is None:
         attempt.keep_unwanted()
-        _end_for_good(attempt, backend_of(attempt.order))
+        order = attempt.order
+        with _way_out(order.name):
+            _end_for_good(attempt, backend_of(order))
 
 
 def cancel_all(attempts: Sequence[Attempt], backend_of: BackendOf) -> None:
     """End the jobs of some attempts, all of those that can be.
 
     Raises:
-        MashbillError: a backend does not answer, after all others were ended.
+        MashbillError: some could not be ended; all of them are told, after all others were ended.
     """
-    errors = []
+    errors: list[MashbillError] = []
     for attempt in attempts:
         try:
             cancel(attempt, backend_of)
-        except MashbillError as error:
-            errors.append(error)
+        except Exception as error:  # whatever it is, the others are ended, and it is told
+            errors.append(_not_ended(attempt, error))
     if errors:
-        raise errors[0]
+        raise all_of(errors)
+
+
+def forget(attempt: Attempt, backend_of: BackendOf) -> str:
+    """Note that the job of an attempt has ended, though nobody can ask: its machine or cluster is no more.
+    What of it can be reached is ended.
+
+    Returns:
+        What could not be reached, in a line; empty where all was ended.
+    """
+    if attempt.end is not None:
+        return ""
+    attempt.keep_unwanted()
+    left = ""
+    try:
+        handle = attempt.handle
+        if handle is not None:
+            backend_of(attempt.order).cancel(handle)
+    except MashbillError as error:
+        left = "; ".join(str(error).splitlines())
+    attempt.keep_end(JobState("gone", "was forgotten" if left else CANCELLED.message))
+    return left
+
+
+@contextmanager
+def _way_out(name: str) -> Iterator[None]:
+    """Within the block a job is asked for; a failure tells what to do if its machines are no more."""
+    try:
+        yield
+    except MashbillError as error:
+        way = f"or, where it is no more: mashbill jobs cancel {name} --forget"
+        each = error.found if isinstance(error, Several) else (error,)
+        raise all_of(
+            [type(one)(_of_job(name, one.where), one.what, f"{one.mend}; {way}") for one in each]
+        ) from error
+
+
+def _of_job(name: str, where: str) -> str:
+    return where if where.startswith(f"job {name}") else f"job {name}: {where}"
+
+
+def _not_ended(attempt: Attempt, error: Exception) -> MashbillError:
+    if isinstance(error, MashbillError):
+        return error
+    what = f"was not ended ({type(error).__name__}: {one_line(error)})"
+    return RunError(f"job {attempt.key}", what, "end it by hand, or: mashbill jobs cancel NAME")
 
 
 def _submitted(attempt: Attempt, order: Order, backend: Backend) -> Submitted:

@@ -5,7 +5,15 @@ import time
 from typing import Any
 
 from mashbill.artifacts import ProgressState
-from mashbill.errors import ConfigError, DamagedError, DataError, MashbillError, Problems, RunError
+from mashbill.errors import (
+    ConfigError,
+    DamagedError,
+    DataError,
+    MashbillError,
+    RunError,
+    Several,
+    all_of,
+)
 from mashbill.launch.records import Attempt
 from mashbill.launch.torchrun import PausedError
 
@@ -42,7 +50,7 @@ def error_of(attempt: Attempt, node: int | None = None) -> MashbillError | None:
 
 def text_of(error: MashbillError) -> str:
     """An error as it is kept in a record."""
-    each = error.found if isinstance(error, Problems) else (error,)
+    each = error.found if isinstance(error, Several) else (error,)
     rows = [
         {"kind": type(one).__name__, "where": one.where, "what": one.what, "mend": one.mend} for one in each
     ]
@@ -50,5 +58,4 @@ def text_of(error: MashbillError) -> str:
 
 
 def _error(rows: list[dict[str, Any]]) -> MashbillError:
-    errors = [_KINDS.get(row["kind"], RunError)(row["where"], row["what"], row["mend"]) for row in rows]
-    return errors[0] if len(errors) == 1 else Problems(errors)
+    return all_of([_KINDS.get(row["kind"], RunError)(row["where"], row["what"], row["mend"]) for row in rows])

@@ -1,16 +1,32 @@
 """A look at everything that a config names, before the first stage runs: what would fail in the middle of the
 night fails at once, and all of it is told, not the first alone."""
 
+import errno
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
 from mashbill.config import PipelineConfig
 from mashbill.config.check import Check
-from mashbill.errors import ConfigError, MashbillError, Problems
+from mashbill.errors import ConfigError, MashbillError, RunError, Several, all_of, one_line, within
 from mashbill.stages.launch_check import launch_checks
 from mashbill.stages.stage import Stage
 from mashbill.storage import open_storage, scratch_of
+
+OF_THE_PATH = frozenset(
+    {
+        errno.ENOENT,
+        errno.EACCES,
+        errno.EPERM,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.ENAMETOOLONG,
+        errno.ELOOP,
+        errno.EINVAL,
+        errno.EROFS,
+    }
+)
+"""What the system says of a path that is wrong, as against a disk or a mount that is away."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +66,12 @@ def refuse_problems(findings: Iterable[Finding]) -> None:
     """Raise what will not do.
 
     Raises:
-        MashbillError: something will not; all of it, where there is more than one.
+        MashbillError: something will not; all of it, where there is more than one. Retrying may help where
+            nothing of it is for a person to mend.
     """
     problems = [finding.problem for finding in findings if finding.problem is not None]
-    if len(problems) == 1:
-        raise problems[0]
     if problems:
-        raise Problems(problems)
+        raise all_of(problems)
 
 
 def _look(stage: str, check: Check) -> Finding:
@@ -65,17 +80,23 @@ def _look(stage: str, check: Check) -> Finding:
     except MashbillError as error:
         return Finding(stage, check.setting, problem=_named(error, check.setting))
     except OSError as error:
-        what = f"{error.filename or 'it'} cannot be read ({error.strerror})"
-        return Finding(stage, check.setting, problem=ConfigError(check.setting, what, "correct the path"))
+        return Finding(stage, check.setting, problem=_of_the_disk(error, check.setting))
+
+
+def _of_the_disk(error: OSError, setting: str) -> MashbillError:
+    what = f"{error.filename or 'it'} cannot be read ({error.strerror or one_line(error)})"
+    if error.errno in OF_THE_PATH:
+        return ConfigError(setting, what, "correct the path")
+    return RunError(setting, what, "mend the disk or its mount, and try again")
 
 
 def _named(error: MashbillError, setting: str) -> MashbillError:
     """The error with the setting in it: what reads a file knows its path alone."""
-    if isinstance(error, Problems):
-        return Problems([_named(one, setting) for one in error.found])
+    if isinstance(error, Several):
+        return type(error)([_named(one, setting) for one in error.found])
     if error.where == setting or error.where.startswith(f"{setting.partition('.')[0]}."):
         return error
-    return type(error)(f"{setting}: {error.where}", error.what, error.mend)
+    return within(setting, error)
 
 
 def _folders(config: PipelineConfig) -> Iterator[Check]:

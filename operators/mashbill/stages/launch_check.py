@@ -2,9 +2,9 @@
 what jobs cannot reach, and what the backend says."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from difflib import get_close_matches
-from functools import partial
+from functools import cache, partial
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,8 +12,9 @@ from typing import Any, Protocol
 from mashbill.config import LaunchConfig, PipelineConfig
 from mashbill.config.check import Check
 from mashbill.config.launch import KUBERNETES, Backend
-from mashbill.errors import ConfigError, Problems
+from mashbill.errors import ConfigError, MashbillError, all_of, within
 from mashbill.launch.registry import backend_named
+from mashbill.stages.launch_places import Places, asked_hosts
 from mashbill.stages.stage import Stage
 from mashbill.stages.table import STAGES
 from mashbill.storage import LOCAL, scheme_of
@@ -22,10 +23,11 @@ from mashbill.storage import LOCAL, scheme_of
 class Ask(Protocol):
     """What a backend is asked before anything is submitted."""
 
-    def check(self, takes: LaunchConfig) -> list[str]:
-        """What will not do, a line each as ``what; mend``."""
+    def check(self, takes: LaunchConfig) -> list[MashbillError]:
+        """What will not do."""
 
 
+Asked = Callable[[], Sequence[MashbillError]]
 _OF = {
     "cpus": KUBERNETES | {"ray"},
     "memory": KUBERNETES | {"ray"},
@@ -46,7 +48,6 @@ _OF = {
     "local": {"local"},
 }
 """Settings that say something to some backends alone."""
-_SHARED = "give an s3:// address, or name a volume over it in launch.{stage}.kubernetes.volumes"
 
 
 def launch_checks(
@@ -62,25 +63,35 @@ def launch_checks(
     for name in config.launch:
         if name not in STAGES:
             yield name, Check(f"launch.{name}", partial(_no_stage, name))
+    asked: dict[str, Asked] = {}
+    places = Places(asked_hosts)
     for stage in stages:
         takes = config.launch.get(stage.name)
         if takes is not None:
-            yield from ((stage.name, check) for check in _of_stage(config, stage, takes))
-            ask = partial(named, takes.backend)
-            yield stage.name, Check(f"launch.{stage.name}", partial(_will_do, stage.name, takes, ask))
+            yield from ((stage.name, check) for check in _of_stage(config, stage, takes, places))
+            where = f"launch.{stage.name}"
+            problems = asked.setdefault(takes.model_dump_json(), _once(takes, named))
+            yield stage.name, Check(where, partial(_will_do, takes, problems, where))
 
 
-def _of_stage(config: PipelineConfig, stage: Stage, takes: LaunchConfig) -> Iterator[Check]:
+def _once(takes: LaunchConfig, named: Callable[[Backend], Ask]) -> Asked:
+    """What a backend says of a placement, which it is asked once however many stages are placed so."""
+    return cache(lambda: tuple(named(takes.backend).check(takes)))
+
+
+def _of_stage(config: PipelineConfig, stage: Stage, takes: LaunchConfig, places: Places) -> Iterator[Check]:
     where = f"launch.{stage.name}"
     if takes.nodes > 1 and not stage.needs.nodes:
         yield Check(f"{where}.nodes", partial(_one_node, stage.name, takes.nodes))
     for name in _without_effect(takes):
         yield Check(f"{where}.{name}", partial(_nothing, name, takes))
-    if takes.backend in KUBERNETES:
-        yield Check("artifacts", partial(_reached, config, stage.name, takes))
-        for check in stage.checks(config):
-            if (path := _local_path(config, check.setting)) is not None:
-                yield Check(check.setting, partial(_seen, path, stage.name, takes))
+    if takes.backend == "local":
+        return
+    root = config.resolve(config.artifacts)
+    yield Check("artifacts", partial(places.reached, root, stage.name, takes))
+    for check in stage.checks(config):
+        if (path := _local_path(config, check.setting)) is not None:
+            yield Check(check.setting, partial(places.seen, path, stage.name, takes))
 
 
 def _no_stage(name: str) -> str:
@@ -109,30 +120,6 @@ def _nothing(name: str, takes: LaunchConfig) -> str:
     return f"has no effect, as backend is {takes.backend}"
 
 
-def _reached(config: PipelineConfig, stage: str, takes: LaunchConfig) -> str:
-    root = config.resolve(config.artifacts)
-    if scheme_of(root) != LOCAL:
-        return f"{root} is reached from anywhere"
-    volume = next((one for one in takes.kubernetes.volumes if Path(root).is_relative_to(one.path)), None)
-    mend = _SHARED.format(stage=stage)
-    if volume is None:
-        what = f"{root} is a folder of this machine, which the pods of {stage} do not see"
-        raise ConfigError("artifacts", what, mend)
-    if volume.read_only:
-        what = f"{root} is on volume {volume.claim}, which the pods of {stage} may only read"
-        raise ConfigError("artifacts", what, f"leave read_only out of launch.{stage}.kubernetes.volumes")
-    return f"{root} is on volume {volume.claim} of the pods of {stage}"
-
-
-def _seen(path: Path, stage: str, takes: LaunchConfig) -> str:
-    for volume in takes.kubernetes.volumes:
-        if path.is_relative_to(volume.path):
-            return f"{path} is on volume {volume.claim} of the pods of {stage}"
-    what = f"{path} is on this machine, and the pods of {stage} do not see it"
-    mend = f"put it at an s3:// address, or on a volume of launch.{stage}.kubernetes.volumes"
-    raise ConfigError(str(path), what, mend)
-
-
 def _local_path(config: PipelineConfig, setting: str) -> Path | None:
     """The file or folder of this machine that a setting names; None where it names none."""
     value: Any = config
@@ -152,13 +139,8 @@ def _within(value: Any, step: str) -> Any:
     return value.get(step) if isinstance(value, dict) else getattr(value, step, None)
 
 
-def _will_do(stage: str, takes: LaunchConfig, backend: Callable[[], Ask]) -> str:
-    problems = []
-    for line in backend().check(takes):
-        what, _, mend = line.rpartition("; ")
-        problems.append(ConfigError(f"launch.{stage}", what, mend))
-    if len(problems) == 1:
-        raise problems[0]
-    if problems:
-        raise Problems(problems)
+def _will_do(takes: LaunchConfig, problems: Callable[[], Sequence[MashbillError]], where: str) -> str:
+    found = problems()
+    if found:
+        raise all_of([within(where, error) for error in found])
     return f"{takes.backend} will do"

@@ -270,4 +270,4 @@ def test_a_command_that_is_not_there_is_the_jobs_failure(home: Path) -> None:
 def test_the_folder_of_jobs_is_looked_at_before_any_is_submitted(home: Path) -> None:
     (home / "home").write_text("")
     (problem,) = LocalBackend().check(LaunchConfig())
-    assert problem.startswith("local.folder: ")
+    assert str(problem).startswith("local.folder: ")

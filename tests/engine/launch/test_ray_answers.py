@@ -1,6 +1,7 @@
 """Answers of a Ray job API that has trouble: they say nothing of whether a job is there."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,7 +12,7 @@ import pytest
 import ray
 
 from mashbill.config import LaunchConfig
-from mashbill.errors import RunError
+from mashbill.errors import ConfigError, RunError
 from mashbill.launch.backend import TOKEN, Handle, JobState, Order
 from mashbill.launch.registry import backend_named
 
@@ -29,13 +30,31 @@ VERSION = {"version": "4", "ray_version": ray.__version__, "ray_commit": ray.__c
 
 
 @contextmanager
-def answering(answers: Mapping[str, tuple[int, Any]], heard: list[Any] | None = None) -> Iterator[str]:
-    """A server that gives an answer for the end of each path, and 404 for others; it keeps what it hears."""
+def answering(
+    answers: Mapping[str, tuple[int, Any]],
+    before: Mapping[str, list[tuple[int, Any]]] | None = None,
+    heard: list[Any] | None = None,
+) -> Iterator[str]:
+    """A server that gives an answer for the end of each path, and 404 for others.
+
+    Args:
+        answers: status and body by the end of a path.
+        before: what is answered first, one by one; no job is there until one was taken.
+        heard: where what it hears is kept.
+    """
+    taken: list[str] = [] if before else ["before"]
+    first = {end: list(given) for end, given in (before or {}).items()}
 
     class Answers(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            found = next((given for end, given in answers.items() if self.path.endswith(end)), (404, "none"))
-            body = json.dumps(found[1]).encode()
+            waiting = next((given for end, given in first.items() if given and self.path.endswith(end)), None)
+            later = next((given for end, given in answers.items() if self.path.endswith(end)), (404, "none"))
+            found = waiting.pop(0) if waiting else later
+            if not taken and found is later and self.path.endswith(NAME):
+                found = (404, "none")
+            if self.command == "POST" and found[0] == 200:
+                taken.append(self.path)
+            body = found[1].encode() if isinstance(found[1], str) else json.dumps(found[1]).encode()
             self.send_response(found[0])
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
@@ -68,7 +87,7 @@ def handle_at(address: str) -> Handle:
 def test_a_job_whose_name_has_404_is_gone_only_where_the_answer_is_404() -> None:
     trouble = (500, f"cannot look {NAME} up")
     answers = {"/api/version": (200, VERSION), NAME: trouble}
-    with answering(answers) as address, pytest.raises(RunError, match="cannot be looked at"):
+    with answering(answers) as address, pytest.raises(RunError, match="for the moment"):
         BACKEND.state(handle_at(address))
     with answering({"/api/version": (200, VERSION)}) as address:
         assert BACKEND.state(handle_at(address)).phase == "gone"
@@ -96,7 +115,7 @@ def test_what_a_job_takes_is_asked_of_the_cluster() -> None:
         "/api/jobs/": (200, {"job_id": NAME, "submission_id": NAME}),
         NAME: (404, "none"),
     }
-    with answering(there, heard) as address:
+    with answering(there, heard=heard) as address:
         takes = {"backend": "ray", "ray": {"address": address}, "cpus": "1500m", "gpus": 2, "memory": "3Mi"}
         given = Order(
             NAME, "one", ("echo", "a b"), LaunchConfig.model_validate(takes), {"A": "1"}, {"stage": "score"}
@@ -129,13 +148,112 @@ def test_rays_words_are_phases(status: str, code: int | None, phase: str) -> Non
     assert (state.phase, state.message == "was asked to end and has saved") == (phase, code == 75)
 
 
-def test_what_is_refused_while_it_is_stopped_or_submitted_is_one_line() -> None:
+def test_what_is_refused_while_it_is_stopped_or_submitted_is_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("mashbill.launch.ray_api.SUBMIT_PATIENCE_SECONDS", 0.0)
     running = {**FAILED, "status": "RUNNING", "driver_exit_code": None}
     answers = {"/api/version": (200, VERSION), "/stop": (500, "no"), NAME: (200, running)}
     with answering(answers) as address, pytest.raises(RunError, match=f"job {NAME}"):
         BACKEND.cancel(handle_at(address))
-    takes = LaunchConfig.model_validate({"backend": "ray", "ray": {"address": "http://127.0.0.1:1"}})
-    with answering({"/api/version": (200, VERSION), "/api/jobs/": (500, "full")}) as address:
-        here = takes.model_copy(update={"ray": takes.ray.model_copy(update={"address": address})})
-        with pytest.raises(RunError, match=r"was refused"):
-            BACKEND.submit(Order(NAME, "one", ("true",), here))
+    answers = {"/api/version": (200, VERSION), "/api/jobs/": (500, "full")}
+    with (
+        answering(answers) as address,
+        pytest.raises(RunError, match=r"HTTP 500: .*full.*; waited 0 s for it"),
+    ):
+        BACKEND.submit(order_at(address))
+
+
+def order_at(address: str) -> Order:
+    takes = LaunchConfig.model_validate({"backend": "ray", "ray": {"address": address}})
+    return Order(NAME, "one", ("true",), takes)
+
+
+BUSY = "No available agent to submit job, please try again later."
+HANDED_ON = "Traceback\nRuntimeError: Request failed with status code {}: Traceback\n{}"
+
+
+@pytest.mark.parametrize(
+    "refusals",
+    [
+        {"/api/jobs/": [(500, BUSY), (500, BUSY)]},
+        {"/api/version": [(503, "no upstream"), (502, "")], "/api/jobs/": [(429, "slow down")]},
+        {NAME: [(500, "GCS is not reached")], "/api/jobs/": [(504, "late")]},
+        {"/api/jobs/": [(500, HANDED_ON.format(500, "RpcError: UNAVAILABLE"))]},
+    ],
+)
+def test_a_cluster_that_has_just_started_is_waited_for_and_each_wait_is_told(
+    refusals: dict[str, list[tuple[int, Any]]],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("mashbill.launch.ray_api.FIRST_WAIT_SECONDS", 0.01)
+    many = sum(map(len, refusals.values()))
+    accepted = {"/api/version": (200, VERSION), "/api/jobs/": (200, {"job_id": "1", "submission_id": NAME})}
+    with answering({**accepted, NAME: (200, {**FAILED, "status": "PENDING"})}, refusals) as address:
+        assert BACKEND.submit(order_at(address)).token == "one"
+    waits = [line for line in caplog.messages if "waits for the Ray cluster" in line]
+    assert len(waits) == many
+    assert all(f"job {NAME}" in line and "for at most" in line and "\n" not in line for line in waits)
+
+
+@pytest.mark.parametrize(
+    "answers, says",
+    [
+        ({"/api/jobs/": (400, "Traceback\nValueError: no such resource")}, "no such resource"),
+        ({"/api/jobs/": (500, HANDED_ON.format(400, "ValueError: no such field"))}, "no such field"),
+        ({"/api/jobs/": (501, "")}, "HTTP 501"),
+        ({"/api/version": (404, "")}, "ray.address"),
+        ({"/api/version": (401, "who")}, "RAY_AUTH_TOKEN"),
+        ({"/api/version": (403, "no")}, "RAY_AUTH_TOKEN"),
+        ({"/api/version": (200, "a page")}, "no Ray job API"),
+        ({"/api/version": (200, {**VERSION, "ray_version": "1.0"})}, "same version"),
+    ],
+)
+def test_a_refusal_for_good_is_told_at_once_and_not_waited_for(
+    answers: dict[str, tuple[int, Any]], says: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    refused = pytest.raises(ConfigError, match=re.escape(says))
+    with answering({"/api/version": (200, VERSION), **answers}) as address, refused as told:
+        BACKEND.submit(order_at(address))
+    assert "\n" not in str(told.value)
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize(
+    "answer, kind",
+    [
+        ((200, []), None),
+        ((401, "who"), ConfigError),
+        ((403, "no"), ConfigError),
+        ((404, "no"), ConfigError),
+        ((429, "slow"), RunError),
+        ((500, "trouble"), RunError),
+        ((503, "starts"), RunError),
+    ],
+)
+def test_a_look_at_a_cluster_tells_what_a_person_mends_from_what_another_try_may(
+    answer: tuple[int, Any], kind: type[Exception] | None
+) -> None:
+    with answering({"/api/version": (200, VERSION), "/api/jobs/": answer}) as address:
+        found = BACKEND.check(order_at(address).takes)
+    assert [type(error) for error in found] == ([] if kind is None else [kind])
+    assert "\n" not in "".join(map(str, found))
+
+
+@pytest.mark.parametrize(
+    "address, kind",
+    [
+        ("http://127.0.0.1:9", RunError),
+        ("http://no-such-host.invalid:8265", RunError),
+        ("auto", ConfigError),
+        ("ray://127.0.0.1:10001", ConfigError),
+        ("http://", ConfigError),
+    ],
+)
+def test_an_address_that_is_none_is_told_from_one_that_does_not_answer(
+    address: str, kind: type[Exception]
+) -> None:
+    (found,) = BACKEND.check(order_at(address).takes)
+    assert type(found) is kind, found
+    assert str(found).startswith("ray.address: ")

@@ -15,10 +15,12 @@ import pytest
 
 from builders.ssh_hosts import SSHHost, ssh_hosts
 from mashbill.config import LaunchConfig
-from mashbill.errors import ConfigError, RunError
+from mashbill.errors import ConfigError, MashbillError, RunError
 from mashbill.launch.backend import Handle, JobState, Order
+from mashbill.launch.local import LocalBackend
 from mashbill.launch.registry import backend_named
 from mashbill.launch.ssh_host import Host
+from mashbill.launch.ssh_sight import unseen
 
 SAYS = "import os; print(*(os.environ['MASHBILL_' + n] for n in ('NODE', 'NODES', 'RENDEZVOUS')))"
 WAITS = "import pathlib, time\nwhile not pathlib.Path.home().joinpath('go').exists(): time.sleep(0.05)"
@@ -138,20 +140,71 @@ def test_what_will_not_do_is_told_before_anything_is_submitted(
     wrong = takes.model_copy(update={"ssh": takes.ssh.model_copy(update=change)})
     found = BACKEND.check(wrong)
     assert len(found) == len(hosts)
-    assert all(says in line for line in found)
+    assert all(says in str(error) for error in found)
 
 
 def test_hosts_that_are_not_known_or_do_not_let_us_in_are_refused(
     hosts: list[SSHHost], tmp_path: Path
 ) -> None:
     takes = order(hosts, SAYS).takes
-    (hosts[1].home / "authorized_keys").write_text("")
+    (hosts[1].home / "authorized_keys").write_text(f"{hosts[0].key}\n")
     known = tmp_path / "me" / ".ssh" / "known_hosts"
     known.write_text("\n".join(known.read_text().splitlines()[1:]))
-    first, second = BACKEND.check(takes)
+    first, second = map(str, BACKEND.check(takes))
     assert "is not among the known hosts" in first
     assert "ssh-keyscan" in first
-    del second
+    assert "does not let this user in" in second
+    port = hosts[1].name.rpartition(":")[2]
+    known.write_text(known.read_text().replace(hosts[1].key.split()[1], hosts[0].key.split()[1]))
+    _, changed = BACKEND.check(takes)
+    assert isinstance(changed, ConfigError)
+    assert "has another key than ~/.ssh/known_hosts knows" in str(changed)
+    assert f"ssh-keygen -R '[127.0.1.2]:{port}'" in str(changed)
+
+
+@pytest.mark.parametrize(
+    "name, kind, says",
+    [
+        ("me@127.0.1.1:1", RunError, "nothing listens there"),
+        ("me@no-such-host.invalid", RunError, "has a name that"),
+        ("me@127.0.1.1:ssh", ConfigError, "no number"),
+        ("me@[::1]:1", RunError, "does not answer"),
+    ],
+)
+def test_a_host_that_is_away_may_answer_another_try_and_one_that_is_none_may_not(
+    name: str, kind: type[MashbillError], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    takes = LaunchConfig.model_validate({"backend": "ssh", "ssh": {"hosts": [name]}})
+    (found,) = BACKEND.check(takes)
+    assert type(found) is kind, found
+    assert says in str(found)
+
+
+def test_a_program_that_is_killed_there_says_nothing_of_what_is_installed(hosts: list[SSHHost]) -> None:
+    for host in hosts:
+        (host.home / "killed").write_text("#!/bin/sh\nkill -9 $$\n")
+        (host.home / "killed").chmod(0o700)
+    takes = order(hosts, SAYS).takes
+    there = takes.model_copy(update={"ssh": takes.ssh.model_copy(update={"python": "./killed"})})
+    assert [type(error) for error in BACKEND.check(there)] == [RunError, RunError]
+
+
+def test_all_hosts_that_cannot_end_a_job_are_told_and_the_others_end_it(hosts: list[SSHHost]) -> None:
+    handle = BACKEND.submit(order(hosts, WAITS))
+    hosts[0].close()
+    with pytest.raises(RunError, match=r"127\.0\.1\.1.*does not answer"):
+        BACKEND.cancel(handle)
+    nodes = [Handle.of(text) for text in json.loads(handle.place["handles"])]
+    assert [LocalBackend().state(node).phase for node in nodes] == ["running", "gone"]
+    LocalBackend().cancel(nodes[0])
+
+
+def test_a_host_says_whether_it_has_what_lies_here(hosts: list[SSHHost], tmp_path: Path) -> None:
+    ssh, names = order(hosts, SAYS).takes.ssh, [host.name for host in hosts]
+    assert unseen(ssh, names, tmp_path / "artifacts", writes=True) == dict.fromkeys(names, "")
+    assert unseen(ssh, names, tmp_path / "a.jsonl", writes=False) == dict.fromkeys(names, "does not have it")
+    assert not list(tmp_path.glob(".mashbill-seen*"))
 
 
 def test_a_python_of_the_home_and_one_with_spaces_are_found(hosts: list[SSHHost]) -> None:
@@ -214,8 +267,8 @@ def test_a_key_that_is_none_is_told_in_one_line(hosts: list[SSHHost], tmp_path: 
     (tmp_path / "none").write_text("no key")
     takes = order(hosts, SAYS).takes
     wrong = takes.ssh.model_copy(update={"identity": str(tmp_path / "none")})
-    for line in BACKEND.check(takes.model_copy(update={"ssh": wrong})):
-        assert line.startswith(f"ssh.identity: {tmp_path / 'none'} cannot be used")
+    for error in BACKEND.check(takes.model_copy(update={"ssh": wrong})):
+        assert str(error).startswith(f"ssh.identity: {tmp_path / 'none'} cannot be used")
 
 
 def test_a_disk_that_cannot_be_written_there_is_no_fault_of_what_is_installed(hosts: list[SSHHost]) -> None:

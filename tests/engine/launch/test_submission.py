@@ -23,10 +23,17 @@ from builders.memory_cluster import (
     nothing,
 )
 from mashbill.config import LaunchConfig
-from mashbill.errors import RunError
+from mashbill.errors import ConfigError, RunError
 from mashbill.launch.backend import Failure, Handle, JobState, Order
 from mashbill.launch.records import Work
-from mashbill.launch.submission import Submitted, cancel, cancel_all, submit_or_take_up
+from mashbill.launch.submission import (
+    Submitted,
+    cancel,
+    cancel_all,
+    forget,
+    submit_or_take_up,
+    take_up,
+)
 
 KEY = "jobs/train/0123456789abcdef/chosen"
 STEPS = 24
@@ -241,11 +248,15 @@ def test_a_job_that_cannot_be_ended_keeps_no_other_from_being_ended(tmp_path: Pa
         def cancel(self, handle: Handle) -> None:
             if handle.name == "job-0":
                 raise RunError("host a", "does not answer", "mend it")
+            if handle.name == "job-2":
+                raise KeyError("pid")
+            if handle.name == "job-3":
+                raise ConfigError("host d", "does not let us in", "add the key")
             super().cancel(handle)
 
     backend = Away(Cluster())
     attempts = []
-    for number in range(3):
+    for number in range(5):
         submitted = submit_or_take_up(
             Work(SteppedStorage(tmp_path), f"{KEY}-{number}"),
             ordered=lambda _, token, name=f"job-{number}": Order(name, token, ("run",), LaunchConfig()),
@@ -254,7 +265,49 @@ def test_a_job_that_cannot_be_ended_keeps_no_other_from_being_ended(tmp_path: Pa
         )
         assert submitted is not None
         attempts.append(submitted.attempt)
-    with pytest.raises(RunError, match="host a"):
+    with pytest.raises(ConfigError) as told:  # as one of them is for a person to mend
         cancel_all(attempts, lambda order: backend)
-    assert backend.cluster.alive == ["job-0"]
-    assert [attempt.end is None for attempt in attempts] == [True, False, False]
+    assert backend.cluster.alive == ["job-0", "job-2", "job-3"]
+    assert [attempt.end is None for attempt in attempts] == [True, False, True, True, False]
+    lines = str(told.value).splitlines()
+    assert lines[0] == (
+        "job job-0: host a: does not answer; mend it; "
+        "or, where it is no more: mashbill jobs cancel job-0 --forget"
+    )
+    assert "KeyError" in lines[1]
+    assert lines[2].startswith("job job-3: host d: does not let us in; ")
+
+
+def test_a_job_whose_machines_are_no_more_is_forgotten_and_its_work_begun_anew() -> None:
+    class Gone(ClusterBackend):
+        """A cluster of which nothing is left."""
+
+        def state(self, handle: Handle) -> JobState:
+            raise RunError("host a", "does not answer", "mend it")
+
+        def cancel(self, handle: Handle) -> None:
+            raise RunError("host a", "does not answer", "mend it")
+
+    with world() as it:
+        it.submit()
+        gone = Gone(it.cluster)
+        attempt = it.work().attempts()[0]
+        with pytest.raises(RunError, match=r"does not answer.*mashbill jobs cancel train-1 --forget"):
+            take_up(attempt, lambda number, token: attempt.order, lambda order: gone)
+        with pytest.raises(RunError, match=r"mashbill jobs cancel train-1 --forget"):
+            cancel(attempt, lambda order: gone)
+        assert "host a: does not answer" in forget(attempt, lambda order: gone)
+        assert forget(attempt, lambda order: gone) == ""
+        assert attempt.end is not None
+        assert (attempt.end.phase, attempt.end.message) == ("gone", "was forgotten")
+        again = it.submit()
+        assert again is not None
+        assert again.handle.name == "train-2"
+
+
+def test_what_can_be_reached_of_a_job_that_is_forgotten_is_ended() -> None:
+    with world() as it:
+        it.submit()
+        backend = ClusterBackend(it.cluster)
+        assert forget(it.work().attempts()[0], lambda order: backend) == ""
+        assert it.cluster.alive == []

@@ -1,5 +1,6 @@
 """Where stages are to run is looked at before anything is submitted, and all that will not do is told."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,11 +8,12 @@ import pytest
 from builders.corpus import write_jsonl
 from mashbill.config import load_config
 from mashbill.config.launch import LaunchConfig
-from mashbill.errors import ConfigError
+from mashbill.errors import ConfigError, MashbillError, RunError
 from mashbill.launch import registry
 from mashbill.stages import STAGES
-from mashbill.stages.check import check_config
+from mashbill.stages.check import Finding, check_config, refuse_problems
 from mashbill.stages.launch_check import launch_checks
+from mashbill.stages.launch_places import Places
 
 CONFIG = """
 [corpus]
@@ -24,10 +26,11 @@ JOB = 'backend = "job"\nimage = "i"\n'
 class Satisfied:
     """A backend that every job will do for, but for those with a queue."""
 
-    def check(self, takes: LaunchConfig) -> list[str]:
+    def check(self, takes: LaunchConfig) -> list[MashbillError]:
         if takes.queue is None:
             return []
-        return [f"queue {takes.queue} is not there; make it, or name another", "no GPU is there; add a node"]
+        queue = ConfigError("queue", f"{takes.queue} is not there", "make it, or name another")
+        return [queue, RunError("gpus", "no node has answered", "try again")]
 
 
 @pytest.fixture(autouse=True)
@@ -144,6 +147,137 @@ def test_an_artifact_root_that_pods_cannot_reach_is_refused(
     assert [one for one in found if one.startswith(line.format(root=tmp_path))], found
 
 
+NFS = "lake:/data {} nfs4 rw 0 0\n"
+
+
+@pytest.mark.parametrize(
+    "address, more, mounts, line",
+    [
+        ("http://192.0.2.9:8265", "", "", "error artifacts: {root}/artifacts is on a disk of this machine"),
+        ("192.0.2.9:8265", "", "", "error artifacts: {root}/artifacts is on a disk of this machine"),
+        ("http://127.0.0.1:8265", "", "", "artifacts: {root}/artifacts is on this machine, as the Ray"),
+        ("http://localhost:8265", "", "", "artifacts: {root}/artifacts is on this machine, as the Ray"),
+        (
+            "http://192.0.2.9:8265",
+            'shared = ["{root}"]',
+            "",
+            "artifacts: {root}/artifacts is in {root}, which",
+        ),
+        (
+            "http://192.0.2.9:8265",
+            'shared = ["{root}/other"]',
+            "",
+            "error artifacts: {root}/artifacts is on a disk",
+        ),
+        ("http://192.0.2.9:8265", "", NFS, "artifacts: {root}/artifacts is on nfs4 (lake:/data), which"),
+    ],
+)
+def test_an_artifact_root_on_a_disk_that_a_ray_cluster_does_not_have_is_refused(
+    address: str, more: str, mounts: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "mounts"
+    table.write_text("/dev/sda1 / ext4 rw 0 0\n" + mounts.format(tmp_path))
+    monkeypatch.setattr("mashbill.launch.sight.MOUNTS", table)
+    monkeypatch.setattr("mashbill.launch.sight.EXPORTS", ())
+    launch = (
+        f'[launch.score]\nbackend = "ray"\n[launch.score.ray]\naddress = "{address}"\n'
+        f"{more.format(root=tmp_path)}\n"
+    )
+    found = lines(tmp_path, launch, 'artifacts = "artifacts"\n')
+    assert [one for one in found if one.startswith(line.format(root=tmp_path))], found
+    refused = [one for one in found if one.startswith("error artifacts")]
+    assert all("launch.score.ray.shared" in one and "s3://" in one for one in refused)
+
+
+def test_a_folder_that_this_machine_exports_is_one_that_others_may_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "etab").write_text(f"# by exportfs\n{tmp_path}\t192.0.2.0/24(rw,sync)\n")
+    monkeypatch.setattr("mashbill.launch.sight.EXPORTS", (tmp_path / "none", tmp_path / "etab"))
+    launch = '[launch.score]\nbackend = "ray"\nray = { address = "http://192.0.2.9:8265" }\n'
+    found = lines(tmp_path, launch, 'artifacts = "artifacts"\n')
+    assert [one for one in found if "is exported by this machine" in one], found
+
+
+def test_an_artifact_root_that_a_host_does_not_have_is_refused(tmp_path: Path) -> None:
+    asked: list[bool] = []
+
+    def ask(takes: LaunchConfig, path: Path, writes: bool) -> dict[str, str]:
+        asked.append(writes)
+        return {"a": "", "b": "does not have it", "c": "may not write it"}
+
+    takes = LaunchConfig.model_validate({"backend": "ssh", "ssh": {"hosts": ["a", "b", "c"]}})
+    places = Places(ask)
+    for stage in ("train", "train", "score"):
+        with pytest.raises(ConfigError) as told:
+            places.reached(str(tmp_path), stage, takes)
+        assert str(told.value) == (
+            f"artifacts: {tmp_path} is on this machine, and host b does not have it (2 of 3 hosts lack it); "
+            "give an s3:// address, or mount a folder of all these machines at the same path"
+        )
+    assert asked == [True]
+    assert "from anywhere" in places.reached("s3://lake/artifacts", "train", takes)
+
+
+def test_a_volume_of_a_template_of_ones_own_is_one_that_pods_see(tmp_path: Path) -> None:
+    template = {
+        "spec": {
+            "containers": [
+                {
+                    "name": "mashbill",
+                    "volumeMounts": [
+                        {"name": "lake", "mountPath": str(tmp_path)},
+                        {"name": "own", "mountPath": "/own"},
+                    ],
+                }
+            ],
+            "volumes": [
+                {"name": "lake", "nfs": {"server": "lake", "path": "/"}},
+                {"name": "own", "emptyDir": {}},
+            ],
+        }
+    }
+    (tmp_path / "pod.yaml").write_text(json.dumps(template))
+    launch = f"[launch.train]\n{JOB}kubernetes = {{ template = '{tmp_path}/pod.yaml' }}\n"
+    found = lines(tmp_path, launch, 'artifacts = "artifacts"\n')
+    assert f"artifacts: {tmp_path}/artifacts is on volume lake of the pods of train" in found
+    found = lines(tmp_path, launch, 'artifacts = "/own/artifacts"\n')
+    assert [one for one in found if one.startswith("error artifacts: /own/artifacts is a folder")]
+
+
+def test_stages_that_are_placed_alike_are_asked_for_once(tmp_path: Path) -> None:
+    asked: list[LaunchConfig] = []
+
+    class Counts(Satisfied):
+        """A backend that counts how often it is asked."""
+
+        def check(self, takes: LaunchConfig) -> list[MashbillError]:
+            asked.append(takes)
+            return super().check(takes)
+
+    lines(tmp_path, f"[launch.validate]\n{JOB}[launch.sweep]\n{JOB}[launch.fit]\n{JOB}gpus = 1\n")
+    config = load_config(tmp_path / "c.toml")
+    for _, check in launch_checks(config, STAGES.values(), lambda name: Counts()):
+        if check.setting.startswith("launch."):
+            check.look()
+    assert [takes.gpus for takes in asked] == [0, 1]
+
+
+def test_a_cluster_that_is_away_is_a_failure_that_another_try_may_mend(tmp_path: Path) -> None:
+    extra = '[launch.score]\nbackend = "ray"\nray = { address = "http://127.0.0.1:9" }\n'
+    lines(tmp_path, extra, 'artifacts = "artifacts"\n')
+    config = load_config(tmp_path / "c.toml")
+    with pytest.raises(RunError, match=r"^launch.score: ray.address: no Ray job API answers"):
+        refuse_problems(check_config(config, [STAGES["score"]]))
+    away = RunError("a", "is away", "try again")
+    with pytest.raises(RunError, match=r"^a: is away; try again\na: is away; try again$"):
+        refuse_problems([Finding("s", "a", problem=away), Finding("s", "b", problem=away)])
+    wrong = ConfigError("b", "is wrong", "mend it")
+    with pytest.raises(ConfigError) as told:
+        refuse_problems([Finding("s", "a", problem=away), Finding("s", "b", problem=wrong)])
+    assert str(told.value).splitlines() == [str(away), str(wrong)]
+
+
 def test_a_file_of_this_machine_that_a_stage_reads_in_a_pod_is_refused(tmp_path: Path) -> None:
     launch = f"[launch.ingest]\n{JOB}[launch.fit]\n{JOB}"
     found = lines(tmp_path, launch, 'artifacts = "s3://lake/artifacts"\n')
@@ -173,6 +307,6 @@ def test_all_that_a_backend_says_is_told_with_its_stage(tmp_path: Path) -> None:
     launch = f"[launch.train]\n{JOB}queue = 'research'\n"
     found = lines(tmp_path, launch, 'artifacts = "s3://lake/artifacts"\n')
     assert found[-1].splitlines() == [
-        "error launch.train: queue research is not there; make it, or name another",
-        "launch.train: no GPU is there; add a node",
+        "error launch.train: queue: research is not there; make it, or name another",
+        "launch.train: gpus: no node has answered; try again",
     ]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from mashbill.config.launch import LaunchConfig
 from mashbill.errors import ConfigError, MashbillError
 from mashbill.launch.backend import Order
-from mashbill.launch.kubernetes.connection import Connection, Place, Refused, as_error, connection_to
+from mashbill.launch.kubernetes.connection import Connection, Place, Refused, as_error, connection_to, no_api
 from mashbill.launch.kubernetes.kinds import Kind
 from mashbill.launch.kubernetes.looking import KUEUE, KUEUE_VERSIONS
 from mashbill.launch.kubernetes.objects import Object, at
@@ -22,8 +22,8 @@ _LOG = logging.getLogger(__name__)
 Made = Callable[[Order], Object]
 
 
-def problems(backend: str, kind: Kind, takes: LaunchConfig, *, manifest: Made) -> list[str]:
-    """What will not do, a line each.
+def problems(backend: str, kind: Kind, takes: LaunchConfig, *, manifest: Made) -> list[MashbillError]:
+    """What will not do: what a person has to mend, and what a cluster could not be asked just now.
 
     Args:
         backend: its name.
@@ -34,18 +34,31 @@ def problems(backend: str, kind: Kind, takes: LaunchConfig, *, manifest: Made) -
     try:
         manifest(Order("check", "check", ("true",), takes))
         connection = connection_to(Place.of(takes.kubernetes))
-        connection.call("GET", "/version")
     except MashbillError as error:
-        return [str(error)]
-    except Refused as refused:
-        return [str(as_error(refused, "the cluster's version", connection.place))]
+        return [error]
+    found: list[MashbillError] = []
     try:
-        found = [*_of_cluster(connection, backend, kind), *_things(connection, takes, kind)]
-        return [str(problem) for problem in [*found, *_no_machine(connection, takes)]]
+        _refuse_other(connection)
+        for looked in (_of_cluster(connection, backend, kind), _things(connection, takes, kind)):
+            found += looked
+        found += _no_machine(connection, takes)
     except MashbillError as error:
-        return [str(error)]
+        found.append(error)
     except Refused as refused:
-        return [str(as_error(refused, "checking", connection.place))]
+        found.append(as_error(refused, "checking", connection.place))
+    return found
+
+
+def _refuse_other(connection: Connection) -> None:
+    """Refuse what is no API of Kubernetes."""
+    try:
+        answer = connection.call("GET", "/version")
+    except Refused as refused:
+        if refused.status in (404, 405):
+            raise no_api(connection.place, str(refused)) from refused
+        raise
+    if "major" not in answer:
+        raise no_api(connection.place, str(answer))
 
 
 def _of_cluster(connection: Connection, backend: str, kind: Kind) -> Iterator[MashbillError]:

@@ -5,6 +5,7 @@ finds the name taken compares the token. What else is made for a job belongs to 
 """
 
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.util import find_spec
@@ -55,8 +56,8 @@ class ClusterJobs:
     def complete(self, connection: Connection, order: Order, uid: str) -> None:
         """Make what a job needs beside its object, if that is not there."""
 
-    def check(self, takes: LaunchConfig) -> list[str]:
-        """What will not do, a line each; nothing is submitted."""
+    def check(self, takes: LaunchConfig) -> list[MashbillError]:
+        """What will not do; nothing is submitted."""
         from mashbill.launch.kubernetes.checks import problems
 
         return problems(self.name, self.kind, takes, manifest=self.manifest)
@@ -77,7 +78,8 @@ class ClusterJobs:
         try:
             self.complete(connection, order, uid)
         except ConfigError:
-            self.cancel(handle)
+            with suppress(MashbillError):  # what keeps it from being whole is told
+                self.cancel(handle)
             raise
         return handle
 

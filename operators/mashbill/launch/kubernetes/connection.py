@@ -8,17 +8,24 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import yaml
+
 from mashbill.config.launch import KubernetesConfig
 from mashbill.errors import ConfigError, MashbillError, RunError, one_line
 from mashbill.launch.backend import Handle
 from mashbill.launch.kubernetes.objects import Object
+from mashbill.launch.unreached import unreached
 
 CONNECT_SECONDS, ANSWER_SECONDS = 5, 30
+ANONYMOUS = "system:anonymous"
+"""Who the API takes someone for who gave it no token."""
 IN_CLUSTER = "in-cluster"
 """What the identity of a pod is called where a context of a kubeconfig is named otherwise."""
 MOST_KEPT = 8
 _KEPT: "dict[tuple[str, str, str, int], Connection]" = {}
 """By context, namespace, kubeconfig and process: a fork has connections of its own."""
+_UNREADABLE = (OSError, ValueError, TypeError, yaml.YAMLError)
+"""What the client raises of a kubeconfig that is cut short or names files that are not there."""
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
@@ -79,11 +86,20 @@ class Place:
         return cls(name, pods.namespace or str(context.get("namespace") or "default"))
 
 
-def no_answer(place: Place, error: BaseException) -> RunError:
-    """A cluster that does not answer, in one line."""
-    said = one_line(error, 160)
-    what = f"the cluster of context {place.context} at {place.server} does not answer ({said})"
-    return RunError("kubernetes.context", what, "see kubectl cluster-info; mend the network or the context")
+def no_answer(place: Place, error: BaseException) -> MashbillError:
+    """A cluster that is not reached, in one line: by what a retry may mend, or only a person."""
+    found = unreached(error)
+    server = f"the cluster of context {place.context} at {place.server}"
+    mend = f"{found.mend}: see kubectl cluster-info"
+    return replace(found, mend=mend).error("kubernetes.context", server, error)
+
+
+def no_api(place: Place, answered: str) -> ConfigError:
+    """A server that is none of Kubernetes."""
+    what = f"{place.server} answers, and is no Kubernetes API ({one_line(Exception(answered), 100)})"
+    return ConfigError(
+        "kubernetes.context", what, "correct the server of the context, or log in to its proxy"
+    )
 
 
 def another_cluster(handle: Handle, place: Place) -> RunError:
@@ -101,11 +117,17 @@ def as_error(refused: Refused, what: str, place: Place) -> MashbillError:
         place: where.
     """
     said = one_line(refused, 400)
-    if refused.status == 401:
-        mend = "log in anew, or name another context"
+    if refused.status == 401 or (refused.status == 403 and ANONYMOUS in refused.message):
+        mend = "its token may have run out: log in anew, or name another context"
         return ConfigError("kubernetes.context", f"{place} does not know who this is ({said})", mend)
+    if refused.status == 429:
+        return RunError(
+            what, f"was not taken by {place}, which has too much to do ({said})", "try again later"
+        )
     if refused.passing or refused.status == 409:
         return RunError(what, f"was not taken by {place} ({said})", "try again")
+    if refused.status < 400:
+        return no_api(place, said)
     if refused.status == 403:
         return ConfigError(what, f"is forbidden in {place} ({said})", "ask for the right or the quota")
     return ConfigError(what, f"is refused by {place} ({said})", "mend what it names")
@@ -154,9 +176,14 @@ class Connection:
 
         Raises:
             Refused: the API answers with an error.
+            ConfigError: it is no API of Kubernetes, or will not be asked by this machine.
             RunError: it does not answer.
         """
-        answer: Object = json.loads(self.text(method, path, query=query, body=body) or "{}")
+        text = self.text(method, path, query=query, body=body)
+        try:
+            answer: Object = json.loads(text or "{}")
+        except ValueError as error:
+            raise no_api(self.place, text) from error
         return answer
 
     def text(
@@ -221,7 +248,7 @@ def _configuration(place: Place) -> Any:
         else:
             path = os.environ.get("KUBECONFIG") or None
             config.load_kube_config(config_file=path, context=place.context, client_configuration=made)
-    except config.ConfigException as error:
+    except (config.ConfigException, *_UNREADABLE) as error:
         raise _no_config(place.context, error) from error
     return made
 
@@ -232,7 +259,7 @@ def _context(name: str | None) -> tuple[str, Object]:
 
     try:
         contexts, current = config.list_kube_config_contexts(os.environ.get("KUBECONFIG") or None)
-    except config.ConfigException as error:
+    except (config.ConfigException, *_UNREADABLE) as error:
         raise _no_config(name, error) from error
     if name is None:
         return str(current["name"]), dict(current.get("context") or {})

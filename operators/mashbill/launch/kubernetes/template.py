@@ -9,6 +9,10 @@ from mashbill.errors import ConfigError
 from mashbill.launch.kubernetes.objects import Object
 
 WHERE = "kubernetes.template"
+OURS = "mashbill"
+"""Name of the container that a job's command runs in."""
+_PASSING = frozenset({"emptyDir", "configMap", "secret", "downwardAPI", "projected", "image", "ephemeral"})
+"""Volumes that are a pod's own, or hold what is given."""
 _KEYS = {
     "containers": "name",
     "initContainers": "name",
@@ -44,6 +48,28 @@ def own_template(path: str) -> Object:
     metadata = given.get("metadata") or {}
     kept = {name: metadata[name] for name in ("labels", "annotations") if metadata.get(name)}
     return {"metadata": kept, "spec": given["spec"]}
+
+
+def mounts_of(path: str) -> list[tuple[str, str, bool]]:
+    """What a template of one's own mounts that outlives a pod: name of the volume, where, and whether it may
+    only be read.
+
+    Raises:
+        ConfigError: as ``own_template``.
+    """
+    spec = own_template(path)["spec"]
+    kept = {
+        volume.get("name")
+        for volume in spec.get("volumes") or ()
+        if isinstance(volume, dict) and not _PASSING & volume.keys()
+    }
+    return [
+        (str(mount["name"]), str(mount["mountPath"]), bool(mount.get("readOnly")))
+        for container in spec.get("containers") or ()
+        if isinstance(container, dict) and container.get("name") == OURS
+        for mount in container.get("volumeMounts") or ()
+        if mount.get("name") in kept and mount.get("mountPath")
+    ]
 
 
 def merged(ours: Object, theirs: Object) -> Object:

@@ -1,12 +1,19 @@
 """What a cluster will not do is told before anything is submitted, a line each."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
+import yaml
 
 from builders.kube import KubernetesApi, kubernetes_api
 from builders.kube.samples import runtime
 from builders.orders import order
+from mashbill.errors import ConfigError, MashbillError, RunError
 from mashbill.launch.kubernetes import checks
 from mashbill.launch.kubernetes.cluster_jobs import ClusterJobs
 from mashbill.launch.kubernetes.job import JobBackend
@@ -35,7 +42,7 @@ def node(name: str, *, gpus: int = 0, **labels: str) -> dict[str, Any]:
 
 
 def check(backend: str = "job", **takes: Any) -> list[str]:
-    return BACKENDS[backend]().check(order(backend, **takes).takes)
+    return [str(error) for error in BACKENDS[backend]().check(order(backend, **takes).takes)]
 
 
 def granted(api: KubernetesApi, monkeypatch: pytest.MonkeyPatch, *rules: dict[str, Any]) -> None:
@@ -181,6 +188,106 @@ def test_a_cluster_that_does_not_answer_is_one_line(api: KubernetesApi) -> None:
     (line,) = check()
     assert f"context admin at {api.url} does not answer" in line
     api.start()
+
+
+@pytest.mark.parametrize(
+    "code, kind, says",
+    [
+        (401, ConfigError, "log in anew"),
+        (403, ConfigError, "ask for the right"),
+        (302, ConfigError, "no Kubernetes API"),
+        (429, RunError, "too much to do"),
+        (500, RunError, "try again"),
+        (503, RunError, "try again"),
+    ],
+)
+def test_a_refusal_that_only_a_person_can_mend_is_told_from_one_that_passes(
+    api: KubernetesApi, code: int, kind: type[MashbillError], says: str
+) -> None:
+    api.faults.refuse(code, times=None, which=lambda call: call.resource == "selfsubjectaccessreviews")
+    (found,) = JobBackend().check(order().takes)
+    assert type(found) is kind
+    assert says in str(found)
+    assert "\n" not in str(found)
+
+
+def test_a_connection_that_breaks_off_or_a_server_that_is_away_may_be_tried_again(api: KubernetesApi) -> None:
+    api.faults.drop(times=None)
+    (found,) = JobBackend().check(order().takes)
+    assert isinstance(found, RunError)
+    api.faults.clear()
+    api.stop()
+    (found,) = JobBackend().check(order().takes)
+    assert isinstance(found, RunError)
+    api.start()
+    assert JobBackend().check(order().takes) == []
+
+
+@pytest.mark.parametrize(
+    "change, kind, says",
+    [
+        ({"server": "https://no-such-host.invalid:6443"}, RunError, "has a name that"),
+        ({"server": "https://127.0.0.1:9"}, RunError, "nothing listens there"),
+        ({"certificate-authority-data": None}, ConfigError, "issuer is not trusted"),
+        ({"server": "PAGE"}, ConfigError, "is no Kubernetes API"),
+    ],
+)
+def test_a_context_of_another_server_is_told_by_what_is_wrong_with_it(
+    api: KubernetesApi,
+    change: dict[str, str | None],
+    kind: type[MashbillError],
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given = yaml.safe_load(api.kubeconfig.read_text())
+    cluster = given["clusters"][0]["cluster"]
+    with pages() as page:
+        for key, value in change.items():
+            cluster.pop(key, None)
+            if value is not None:
+                cluster[key] = page if value == "PAGE" else value
+        if "certificate-authority-data" in change:
+            cluster.pop("certificate-authority", None)
+        (tmp_path / "config").write_text(yaml.safe_dump(given))
+        monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+        (found,) = JobBackend().check(order().takes)
+    assert type(found) is kind, found
+    assert says in str(found)
+    assert str(found).startswith("kubernetes.context: ")
+    assert "\n" not in str(found)
+
+
+@contextmanager
+def pages() -> Iterator[str]:
+    """A server whose every answer is a page for people, as that of a proxy which wants a login."""
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = b"<html>log in</html>"
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Says nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Page)
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def test_what_was_found_before_a_cluster_broke_off_is_told_beside_that(api: KubernetesApi) -> None:
+    api.faults.refuse(503, times=None, which=lambda call: call.resource == "nodes")
+    found = JobBackend().check(order(gpus=1, kubernetes={"service_account": "nobody"}).takes)
+    assert [type(error) for error in found] == [ConfigError, RunError]
 
 
 def test_a_check_asks_nothing_but_what_the_table_of_rights_has(

@@ -165,8 +165,8 @@ def test_several_nodes_are_refused_in_a_line() -> None:
     with pytest.raises(ConfigError, match=r"^nodes: .*one driver.*; .*ray\.workers") as said:
         rayjob(order("rayjob", nodes=2))
     assert "\n" not in str(said.value)
-    (line,) = backend_named("rayjob").check(order("rayjob", nodes=2).takes)
-    assert line == str(said.value)
+    (problem,) = backend_named("rayjob").check(order("rayjob", nodes=2).takes)
+    assert str(problem) == str(said.value)
 
 
 def test_a_name_is_refused_exactly_where_kuberay_would_refuse_it() -> None:
