@@ -31,6 +31,9 @@ TITLES = {
     ALL: ("",),
 }
 """How command lines of a part's processes read."""
+IDLE = "<idle>"
+"""A worker of the local executor that waits for a task: one that dies with its queue's lock stops all others,
+which is Airflow's affair."""
 SHARES = {SCHEDULER: 3, TRIGGERER: 3, WORKER: 3, ALL: 1}
 """How often each is killed: all of it takes long to start."""
 
@@ -48,7 +51,7 @@ def kill(server: AirflowServer, part: str = ALL) -> int:
     for process in server.processes():
         with suppress(psutil.Error):
             line = " ".join(process.cmdline())
-            if any(title in line for title in TITLES[part]):
+            if any(title in line for title in TITLES[part]) and (part == ALL or IDLE not in line):
                 process.send_signal(signal.SIGKILL)
                 killed += 1
     return killed

@@ -152,8 +152,9 @@ class RunsElsewhere(ResumableJobMixin):
         kept = context.get("task_state_store")
         sent = kept.get(SENT) if kept is not None else None
         if sent and sent[CLEARED] != context["ti"].max_tries:  # which clearing raises
-            before = self._jobs(elsewhere, sent[JOBS])
-            cancel_all([one.attempt for one in before], elsewhere.backend_of)
+            before = [one.attempt for one in self._jobs(elsewhere, sent[JOBS])]
+            known = [attempt for attempt in before if attempt.handle is not None]  # not in an emptied store
+            cancel_all(known, elsewhere.backend_of)
 
     def _told(self, context: Any, jobs: Sequence[Submitted]) -> Jobs:
         """The jobs as plain values, which are kept with the task."""
