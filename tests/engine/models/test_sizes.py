@@ -6,7 +6,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mashbill.config import ModelShape
 from mashbill.models.attention import Documents
-from mashbill.models.sizes import activation_bytes, flops_per_token, mean_span, parameter_count
+from mashbill.models.sizes import activation_bytes, flops_per_token, logits_bytes, mean_span, parameter_count
 from mashbill.models.transformer import Transformer
 
 TINYLLAMA, OPENELM = ModelShape(preset="tinyllama-1.1b"), ModelShape(preset="openelm-1.1b")  # type: ignore[call-arg]
@@ -72,6 +72,16 @@ def test_a_span_shorter_than_the_context_takes_its_share_of_attention_away() -> 
     whole, half = (flops_per_token(TINYLLAMA, 32_000, span=span) for span in (2_048, 1_024))
     assert whole == flops_per_token(TINYLLAMA, 32_000)
     assert whole - half == 12 * 22 * 2_048 * 1_024
+
+
+def test_logits_are_held_once_as_multiplied_and_where_that_is_bf16_in_full_precision_beside() -> None:
+    vocabulary, many = 32_000, 2**20
+    for_gpu, for_cpu = ((on_gpu, 2**28 if on_gpu else 512 * vocabulary) for on_gpu in (True, False))
+    for (on_gpu, chunk), beside in ((for_gpu, 4 * 2**28), (for_cpu, 4 * 2**18)):
+        assert logits_bytes(vocabulary, many, on_gpu=on_gpu, value_bytes=4) == 4 * chunk
+        assert logits_bytes(vocabulary, many, on_gpu=on_gpu, value_bytes=2) == 2 * chunk + beside
+        assert logits_bytes(100, 3, on_gpu=on_gpu, value_bytes=2) == 100 * 3 * (2 + 4)
+        assert logits_bytes(100, 3, on_gpu=on_gpu, value_bytes=4) == 100 * 3 * 4
 
 
 @pytest.mark.parametrize("dtype, size", [(torch.bfloat16, 2), (torch.float32, 4)])

@@ -2,6 +2,7 @@
 
 import json
 import resource
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -180,6 +181,20 @@ def test_tensorboard_that_cannot_write_or_is_not_there_is_told_once(tmp_path: Pa
     assert told[0].startswith("metrics: tensorboard ")
     assert metrics.failures == {"jsonl": 0, "tensorboard": 6}
     assert steps(tmp_path) == [1, 2, 3, 4, 5]
+
+
+def test_a_sink_that_cannot_forget_is_told_no_step_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "mlflow", None)  # as if not installed: all that it is told is counted
+    settings = MetricsConfig(tensorboard=False, mlflow=MlflowConfig(experiment="mash"))
+    metrics = Metrics(tmp_path, settings, tell=lambda words: None)
+    train(metrics, 1, 4)
+    metrics.back_to(2)
+    train(metrics, 3, 6)
+    metrics.close()
+    steps_told, evaluations_told, told_to_forget = 6, 1, 1
+    assert metrics.failures == {"jsonl": 0, "mlflow": steps_told + evaluations_told + told_to_forget}
 
 
 @LIBRARY_WARNINGS

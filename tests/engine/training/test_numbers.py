@@ -135,8 +135,8 @@ def test_warm_up_in_tokens_takes_whole_batches() -> None:
     [
         ({"warmup_tokens": 2_000_000}, "training.warmup_tokens: warm-up takes 157 steps and decay 0 of 100"),
         (
-            {"rate_schedule": "wsd", "warmup_share": 0.6, "decay_share": 0.5},
-            "training.warmup_share: warm-up takes",
+            {"rate_schedule": "wsd", "warmup_share": 0.61, "decay_share": 0.4},
+            "training.warmup_share: warm-up takes 61 steps and decay 40 of 100",
         ),
         ({"learning_rate": 1e-4}, "training.min_learning_rate: 0.0003 is above the peak of 0.0001"),
     ],
@@ -145,6 +145,19 @@ def test_a_schedule_that_does_not_fit_is_refused(settings: dict[str, Any], said:
     with pytest.raises(ConfigError) as raised:
         rates(by_hand(**settings))
     assert str(raised.value).startswith(said)
+
+
+def test_warm_up_and_decay_may_be_the_whole_run() -> None:
+    found = rates(by_hand(rate_schedule="wsd", warmup_share=0.6, decay_share=0.4))
+    assert (found.steps, found.warmup, found.rate_at(59), found.rate_at(60)) == (100, 60, 3e-3, 3e-3)
+
+
+def test_a_laws_batch_is_rounded_to_at_most_twice_of_it() -> None:
+    wanted = 501_940  # 0.58 D^0.571
+    numbers = numbers_of(by_law(micro_batch_sequences=61))
+    assert numbers["batch_tokens"].value == 8 * 61 * 2_048 <= 2 * wanted
+    with pytest.raises(ConfigError, match=r"are 1,015,808 tokens, and Step Law's batch is 501,940"):
+        numbers_of(by_law(micro_batch_sequences=62))
 
 
 def test_a_run_of_few_steps_has_a_schedule() -> None:
