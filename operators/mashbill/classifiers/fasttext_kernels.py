@@ -6,8 +6,9 @@ one of the model's labels is ignored, and so is one outside the dictionary that 
 the token ``</s>`` ends the document, and one is appended where there is none.
 """
 
-import numba as nb
 import numpy as np
+
+from mashbill.kernels import numba as nb
 
 FNV_OFFSET = 2166136261
 FNV_PRIME = 16777619

@@ -6,10 +6,10 @@ instead of a comparison of its bytes (a word outside the dictionary is taken for
 about one in 10^13 words).
 """
 
-import numba as nb
 import numpy as np
 
 from mashbill.classifiers.fasttext_kernels import FNV_OFFSET, FNV_PRIME, NGRAM_PRIME
+from mashbill.kernels import numba as nb
 
 SEED, PRIME = np.uint64(0x2545F4914F6CDD1D), np.uint64(0x9E3779B97F4A7C15)
 FNV_SEED, FNV_STEP = np.uint32(FNV_OFFSET), np.uint32(FNV_PRIME)

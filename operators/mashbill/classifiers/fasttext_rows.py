@@ -1,7 +1,8 @@
 """Compiled kernels that read a fastText model's file: its dictionary, and its rows reduced to scalars."""
 
-import numba as nb
 import numpy as np
+
+from mashbill.kernels import numba as nb
 
 LANES = 8
 

@@ -5,6 +5,7 @@ Exit 0 done, 1 failed, 2 bad usage or bad config. Errors are one line that names
 """
 
 import errno
+import logging
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -218,6 +219,7 @@ def main() -> None:
     """Run the shell, turning our errors into one line and an exit code."""
     debug = "--debug" in sys.argv
     sys.argv = [argument for argument in sys.argv if argument != "--debug"]
+    _say_what_takes_long()
     try:
         app()
     except MashbillError as error:
@@ -234,6 +236,13 @@ def main() -> None:
         sys.exit(2 if error.errno in OF_PATHS else 1)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _say_what_takes_long() -> None:
+    """Have it said, on the error stream, that kernels are being compiled; of all else, warnings alone."""
+    logging.getLogger("mashbill.kernels").setLevel(logging.INFO)
+    if logging.lastResort is not None:
+        logging.lastResort.setLevel(logging.INFO)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Where the rows of a csv file end, in compiled code: a line break within quotes ends none."""
 
-import numba
 import numpy as np
+
+from mashbill.kernels import numba
 
 BEGIN, PLAIN, QUOTED, QUOTE = range(4)
 """States: at the beginning of a field, in a plain one, within quotes, after a quote within quotes."""

@@ -5,10 +5,10 @@ A piece is compared without the blanks around it; pieces shorter than the least 
 list marks repeat in good text.
 """
 
-import numba
 import numpy as np
 import pyarrow as pa
 
+from mashbill.kernels import numba
 from mashbill.partitions import buffers
 
 OFFSET, PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x9E3779B97F4A7C15)

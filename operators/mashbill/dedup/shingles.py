@@ -10,10 +10,10 @@ holds its least value over the shingles (Broder 1997).
 import sys
 import unicodedata
 
-import numba
 import numpy as np
 
 from mashbill.documents.scripts import IDEOGRAPHS, stands_alone
+from mashbill.kernels import numba
 
 OFFSET, PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)  # FNV-1a
 BASE, MIX, SHIFT = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(32)

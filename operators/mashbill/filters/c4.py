@@ -7,7 +7,6 @@ policy and cookie notices). The list of bad words is not shipped: give your own 
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import pyarrow as pa
 
@@ -16,6 +15,7 @@ from mashbill.filters.characters import ALONE, ALPHA, BREAK, DIGIT, SPACE, chara
 from mashbill.filters.filter import Filter, Verdict
 from mashbill.filters.sentences import count_sentences, ends_otherwise
 from mashbill.filters.words import decode
+from mashbill.kernels import numba
 from mashbill.partitions import buffers, from_buffers
 
 REASONS = ("kept", "c4_too_large", "c4_lorem_ipsum", "c4_curly_bracket", "c4_few_sentences")

@@ -6,7 +6,6 @@ rules.
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import pyarrow as pa
 
@@ -16,6 +15,7 @@ from mashbill.filters.filter import Filter, Verdict
 from mashbill.filters.hashes import find_slot, hash_points, table_mask
 from mashbill.filters.sentences import ends_otherwise
 from mashbill.filters.words import decode, split_words
+from mashbill.kernels import numba
 from mashbill.partitions import buffers
 
 REASONS = (

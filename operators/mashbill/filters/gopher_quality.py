@@ -7,7 +7,6 @@ count towards the number and the mean length of words.
 from collections.abc import Sequence
 from typing import NamedTuple, Self
 
-import numba
 import numpy as np
 import pyarrow as pa
 
@@ -16,6 +15,7 @@ from mashbill.filters.characters import ALONE, ALPHA, BREAK, PUNCTUATION, SPACE,
 from mashbill.filters.filter import Filter, Verdict
 from mashbill.filters.hashes import hash_points, hash_text
 from mashbill.filters.words import decode, split_words, words_of
+from mashbill.kernels import numba
 from mashbill.partitions import buffers
 
 REASONS = (

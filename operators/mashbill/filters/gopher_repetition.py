@@ -7,7 +7,6 @@ most documents need four passes.
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import pyarrow as pa
 
@@ -16,6 +15,7 @@ from mashbill.filters.characters import ALONE, SPACE, character_table
 from mashbill.filters.filter import Filter, Verdict
 from mashbill.filters.hashes import combine, find_slot, hash_points, table_mask
 from mashbill.filters.words import decode, split_words
+from mashbill.kernels import numba
 from mashbill.partitions import buffers
 
 TOP_GRAMS, DUPLICATE_GRAMS = (2, 3, 4), (5, 6, 7, 8, 9, 10)  # words of a run

@@ -1,8 +1,9 @@
 """64-bit hashes of runs of code points, and counting them in a table that needs no clearing between
 documents."""
 
-import numba
 import numpy as np
+
+from mashbill.kernels import numba
 
 OFFSET, PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x9E3779B97F4A7C15)
 SHIFT, ROTATE_LEFT, ROTATE_RIGHT = np.uint64(29), np.uint64(23), np.uint64(41)

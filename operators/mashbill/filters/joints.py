@@ -1,10 +1,10 @@
 """What joins words without a blank, in compiled code: signs between two words, clitics, and the signs of a
 web address, which stays whole."""
 
-import numba
 import numpy as np
 
 from mashbill.filters.characters import ALPHA, DIGIT, LOWER, PREFIX, UPPER
+from mashbill.kernels import numba
 
 DOT, HYPHEN, SLASH, COLON, COMMA, EQUALS, LESS, MORE = (ord(c) for c in ".-/:,=<>")
 EN_DASH, EM_DASH, ELLIPSIS, TILDE, APOSTROPHE, QUOTE = (ord(c) for c in "–—…~'’")

@@ -7,12 +7,12 @@ text of such characters a run has twice as many.
 import sys
 from functools import cache
 
-import numba
 import numpy as np
 
 from mashbill.filters.characters import ALONE, ALPHA, DIGIT, MARK
 from mashbill.filters.hashes import OFFSET, combine
 from mashbill.filters.words import decode
+from mashbill.kernels import numba
 
 FACTOR = 2  # characters of a word, in scripts without blanks
 BASE = np.uint64(0xBF58476D1CE4E5B9)

@@ -1,10 +1,10 @@
 """Where sentences end, in compiled code: in the end marks of every script, and in Thai and Lao in blanks."""
 
-import numba
 import numpy as np
 
 from mashbill.filters.characters import CLOSER, PUNCTUATION, TERMINAL, UNENDED
 from mashbill.filters.words import split_words
+from mashbill.kernels import numba
 
 LAST_ASCII = 0x7F
 NOT_ENGLISH = tuple(ord(c) for c in "«»‹›“‘」』")  # as a quotation mark that closes

@@ -5,7 +5,6 @@ The rules are those of spaCy's English tokenizer, which datatrove's filters coun
 exceptions: on real text the filters decide alike for over 98% of documents (docs/benchmarks.md).
 """
 
-import numba
 import numpy as np
 
 from mashbill.filters.characters import (
@@ -21,6 +20,7 @@ from mashbill.filters.characters import (
     character_table,
 )
 from mashbill.filters.joints import clitic_length, infix, is_address
+from mashbill.kernels import numba
 
 DOT, HYPHEN, COLON, PERCENT, APOSTROPHE, QUOTE, CLOSING, PLUS, LETTER_S = (ord(c) for c in ".-:%'’)+s")
 ALNUM, BOUND = ALPHA | DIGIT, SPACE | ALONE

@@ -3,9 +3,9 @@
 A piece of up to 15 bytes is its own key; of a longer one the key is a hash, and its bytes are compared.
 """
 
-import numba
 import numpy as np
 
+from mashbill.kernels import numba
 from mashbill.tokens.pieces import gpt2_piece, gpt4_piece
 
 SHORT = 15

@@ -6,8 +6,9 @@ pieces in which it came up, and its total is looked at when its turn comes.
 
 from typing import Any
 
-import numba
 import numpy as np
+
+from mashbill.kernels import numba
 
 EMPTY = np.uint64(0xFFFFFFFFFFFFFFFF)
 MIXED = np.uint64(0x9E3779B97F4A7C15)

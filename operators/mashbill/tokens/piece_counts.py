@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 import pyarrow as pa
 
+from mashbill.kernels import numba
 from mashbill.partitions import buffers
 from mashbill.tokens.pieces import gpt2_piece, kinds, odd_texts
 from mashbill.tokens.split_patterns import byte_characters

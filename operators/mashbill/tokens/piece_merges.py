@@ -8,9 +8,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 
+from mashbill.kernels import numba
 from mashbill.tokens.bpe_kernels import piece_key
 from mashbill.tokens.split_patterns import byte_characters
 

@@ -4,8 +4,9 @@ import unicodedata
 from functools import cache
 from typing import Any
 
-import numba
 import numpy as np
+
+from mashbill.kernels import numba
 
 OTHER, LETTER, DIGIT, BLANK, UNKNOWN = range(5)
 """Kinds of characters; UNKNOWN are those that Unicode did not know when Python's table was made."""

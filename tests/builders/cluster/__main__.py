@@ -1,6 +1,7 @@
 """A cluster to try things on by hand: ``PYTHONPATH=operators:tests python -m builders.cluster``.
 
-Its two nodes have eight GPUs each, as far as anybody counts them, and a queue ``research`` admits what comes.
+It prints what a shell is to export: where the cluster is, and a path that has kubectl and helm. Its two
+nodes have eight GPUs each, as far as anybody counts them, and a queue ``research`` admits what comes.
 """
 
 import signal
@@ -8,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from builders.cluster import Machine, cluster
+from builders.kube.tools import helm_binary, kubectl_binary
 
 GPUS = 8
 
@@ -19,7 +21,8 @@ def main() -> None:
     machines = [Machine(name, gpus=GPUS) for name in ("node-a", "node-b")]
     with tempfile.TemporaryDirectory() as folder, cluster(Path(folder), machines) as here:
         here.add_queue("research")
-        print(f"export KUBECONFIG={here.kubeconfig}", flush=True)
+        path = ":".join(str(binary.parent) for binary in (kubectl_binary(), helm_binary()))
+        print(f'export KUBECONFIG={here.kubeconfig} PATH="{path}:$PATH"', flush=True)
         signal.pause()
 
 

@@ -22,6 +22,7 @@ from builders.kube.logs import Logs
 from builders.kube.objects import Writer
 from builders.kube.server import Server
 from builders.kube.store import Object
+from builders.kube.tools import schemas_folder
 from builders.kube.watching import Watch
 
 T = TypeVar("T")
@@ -39,6 +40,7 @@ class KubernetesApi:
     """
 
     def __init__(self, folder: Path, custom: Iterable[str] = tuple(INSTALLED)) -> None:
+        schemas_folder()  # whose first time is a download, which may take longer than an answer
         self.folder = folder
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="kubernetes-api", daemon=True)
