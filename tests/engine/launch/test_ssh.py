@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 import mashbill
-from builders.processes import processes_about
 from builders.ssh_hosts import SSHHost, ssh_hosts
 from mashbill.config import LaunchConfig
 from mashbill.errors import ConfigError, RunError
@@ -150,15 +149,22 @@ def test_hosts_that_are_not_known_or_do_not_let_us_in_are_refused(
 ) -> None:
     takes = order(hosts, SAYS).takes
     (hosts[1].home / "authorized_keys").write_text("")
-    with pytest.raises(ConfigError):
-        BACKEND.submit(order(hosts, WAITS))
-    assert not processes_about(hosts[0].home)  # a rerun would not take up what runs there
     known = tmp_path / "me" / ".ssh" / "known_hosts"
     known.write_text("\n".join(known.read_text().splitlines()[1:]))
     first, second = BACKEND.check(takes)
     assert "is not among the known hosts" in first
     assert "ssh-keyscan" in first
     del second
+
+
+def test_nothing_runs_on_where_another_host_refuses(hosts: list[SSHHost], tmp_path: Path) -> None:
+    known = tmp_path / "me" / ".ssh" / "known_hosts"
+    known.write_text("\n".join(known.read_text().splitlines()[1:]))
+    given = order(hosts, WAITS)
+    with pytest.raises(ConfigError, match="is not among the known hosts"):
+        BACKEND.submit(given)
+    there = hosts[1].home / ".mashbill-jobs" / given.name
+    assert {"started.json", "cancelled", "ended.json"} <= {path.name for path in there.iterdir()}
 
 
 def test_a_python_of_the_home_and_one_with_spaces_are_found(hosts: list[SSHHost]) -> None:
