@@ -13,12 +13,14 @@ from pathlib import Path
 
 import pytest
 
+import mashbill
 from builders.ssh_hosts import SSHHost, ssh_hosts
 from mashbill.config import LaunchConfig
 from mashbill.errors import ConfigError, MashbillError, RunError
 from mashbill.launch.backend import Handle, JobState, Order
 from mashbill.launch.local import LocalBackend
 from mashbill.launch.registry import backend_named
+from mashbill.launch.ssh import together
 from mashbill.launch.ssh_host import Host
 from mashbill.launch.ssh_sight import unseen
 
@@ -38,13 +40,13 @@ def hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[SSHH
         yield found
 
 
-def order(hosts: list[SSHHost], code: str, token: str = "one", restarts: int = 0) -> Order:
+def order(hosts: list[SSHHost], code: str, token: str = "one", restarts: int = 0, **ssh: str) -> Order:
     takes = LaunchConfig.model_validate(
         {
             "backend": "ssh",
             "nodes": len(hosts),
             "max_restarts": restarts,
-            "ssh": {"hosts": [host.name for host in hosts], "python": sys.executable},
+            "ssh": {"hosts": [host.name for host in hosts], "python": sys.executable, **ssh},
         }
     )
     return Order("mashbill-train-chosen", token, (sys.executable, "-c", code), takes)
@@ -58,11 +60,12 @@ def followed(handle: Handle) -> list[JobState]:
 
 
 def test_every_host_runs_one_node_and_knows_which_it_is_and_where_they_meet(hosts: list[SSHHost]) -> None:
-    handle = Handle.of(BACKEND.submit(order(hosts, SAYS)).text())
+    handle = Handle.of(BACKEND.submit(order(hosts, SAYS, folder="kept/jobs")).text())
     assert followed(handle)[-1].phase == "succeeded"
     meeting = f"{hosts[0].name.partition('@')[2].partition(':')[0]}:29400"
     assert BACKEND.logs(handle, 0).split() == ["0", "2", meeting]
     assert BACKEND.logs(handle, 1).split() == ["1", "2", meeting]
+    assert all((host.home / "kept" / "jobs" / handle.name).is_dir() for host in hosts)
 
 
 def test_an_order_that_is_submitted_twice_is_one_job(hosts: list[SSHHost]) -> None:
@@ -207,6 +210,16 @@ def test_a_host_says_whether_it_has_what_lies_here(hosts: list[SSHHost], tmp_pat
     assert not list(tmp_path.glob(".mashbill-seen*"))
 
 
+def test_nothing_runs_on_where_another_host_refuses(hosts: list[SSHHost], tmp_path: Path) -> None:
+    known = tmp_path / "me" / ".ssh" / "known_hosts"
+    known.write_text("\n".join(known.read_text().splitlines()[1:]))
+    given = order(hosts, WAITS)
+    with pytest.raises(ConfigError, match="is not among the known hosts"):
+        BACKEND.submit(given)
+    there = hosts[1].home / ".mashbill-jobs" / given.name
+    assert {"started.json", "cancelled", "ended.json"} <= {path.name for path in there.iterdir()}
+
+
 def test_a_python_of_the_home_and_one_with_spaces_are_found(hosts: list[SSHHost]) -> None:
     for python in ("~/my env/python", "~/env/python"):
         for host in hosts:
@@ -250,6 +263,34 @@ def test_a_host_that_never_says_how_its_job_is_is_given_up(
     }
     with pytest.raises(RunError, match="says nothing of its job"):
         followed(Handle("ssh", "n", "one", "u", place))
+
+
+def test_a_host_with_another_mashbill_is_told_with_both_versions(
+    hosts: list[SSHHost], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mashbill, "__version__", "99.1")
+    lines = BACKEND.check(order(hosts, SAYS).takes)
+    assert [line.partition(":")[0] for line in lines] == [
+        f"host {host.name.partition(':')[0]}" for host in hosts
+    ]
+    assert all("and here is 99.1; install the same" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    "phases, phase",
+    [
+        ("paused failed running", "failed"),
+        ("paused gone running", "gone"),
+        ("succeeded paused running", "paused"),
+        ("running queued starting", "queued"),
+        ("running starting succeeded", "starting"),
+        ("succeeded running succeeded", "running"),
+        ("succeeded succeeded", "succeeded"),
+    ],
+)
+def test_a_job_is_as_the_worst_of_its_nodes(phases: str, phase: str) -> None:
+    states = [JobState.of(json.dumps({"phase": one, "failure": None})) for one in phases.split()]
+    assert together(states).phase == together(states[::-1]).phase == phase
 
 
 def test_what_a_shell_says_as_it_starts_is_no_state(hosts: list[SSHHost]) -> None:

@@ -241,6 +241,14 @@ def test_what_may_have_been_submitted_to_another_backend_is_not_submitted_to_thi
         assert it.cluster.alive == ["train-2"]
 
 
+def test_attempts_are_counted_on_past_the_tenth() -> None:
+    with world() as it:
+        for number in range(1, 12):
+            assert it.submit() is not None
+            assert it.cluster.made[-1] == f"train-{number}"
+            it.happens("fails")
+
+
 def test_a_job_that_cannot_be_ended_keeps_no_other_from_being_ended(tmp_path: Path) -> None:
     class Away(ClusterBackend):
         """A cluster that does not answer for one of the jobs."""

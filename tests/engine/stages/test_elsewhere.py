@@ -16,8 +16,9 @@ from builders.memory_cluster import Cluster, ClusterBackend, SteppedStorage
 from builders.processes import processes_about
 from mashbill.artifacts import Artifact
 from mashbill.config import LaunchConfig, PipelineConfig
-from mashbill.errors import ConfigError, DataError, MashbillError, RunError
+from mashbill.errors import ConfigError, DataError, MashbillError, Problems, RunError
 from mashbill.launch.backend import Failure, Handle, JobState
+from mashbill.launch.node import Node
 from mashbill.launch.records import Attempt
 from mashbill.launch.submission import Submitted
 from mashbill.launch.told import ERROR, log_of, name_of, progress_of, text_of
@@ -26,6 +27,7 @@ from mashbill.stages import STAGES, StageJob, job_of
 from mashbill.stages.elsewhere import Elsewhere, parts_of
 from mashbill.stages.following import Seen, failure_of, run_elsewhere
 from mashbill.stages.given_run import given_run, keep_run
+from mashbill.stages.part import run_given
 
 
 @pytest.fixture(autouse=True)
@@ -133,6 +135,16 @@ def test_an_error_elsewhere_is_the_error_here_and_a_rerun_is_another_attempt(
             {1: RunError("disk", "is full", "free it"), 0: RunError("torchrun", "lost its peer", "wait")},
             "disk: is full; free it",
         ),
+        (
+            JobState("failed", failure=Failure("pod", "gpu-7", 0, "exit code 75", 75)),
+            {0: PausedError("training", "was asked to end and saved at step 7", "run again to go on")},
+            "training: was asked to end and saved at step 7; run again to go on",
+        ),
+        (
+            JobState("failed", failure=Failure("pod", "gpu-7", 0, "exit code 2", 2)),
+            {0: Problems([ConfigError("a", "is one", "mend it"), ConfigError("b", "is two", "mend it")])},
+            "a: is one; mend it\nb: is two; mend it",
+        ),
         (JobState("failed", "exceeded its deadline"), {}, "job ingest-1: exceeded its deadline"),
         (JobState("gone", "was deleted by someone else"), {}, "job ingest-1: was deleted by someone else"),
     ],
@@ -145,7 +157,9 @@ def test_of_several_reasons_the_one_that_began_it_is_told(
         attempt.write(name_of(node, ERROR), text_of(error))
     error = failure_of(Submitted(attempt, Handle("job", "ingest-1", "", "", {})), state)
     assert str(error).startswith(line)
-    assert "\n" not in str(error)
+    assert str(error).count("\n") == line.count("\n")
+    assert error is not None
+    assert error.exit_code == (75 if "step 7" in line else error.exit_code)
 
 
 def test_where_results_are_objects_of_a_bucket_the_bucket_is_all_that_is_shared(
@@ -206,6 +220,17 @@ def sweep_of_six(folder: Path, cluster: Cluster, **takes: Any) -> Elsewhere:
     return Elsewhere(job, job.config.launch["sweep"], lambda order: backend)
 
 
+def test_jobs_of_two_stores_have_two_names_and_all_have_their_variables(tmp_path: Path) -> None:
+    cluster, variables, given = Cluster(), {"NCCL_DEBUG": "INFO"}, small(tmp_path)
+    for root in ("one", "two", "one"):
+        config = given.model_copy(update={"artifacts": root})
+        job = job_of(STAGES["ingest"], launched(config, "ingest", environment=variables), {})
+        backend = ClusterBackend(cluster)
+        assert Elsewhere(job, job.config.launch["ingest"], lambda order, to=backend: to).submit([])
+    assert len(cluster.made) == 2
+    assert all(order.environment == variables for order in cluster.orders.values())
+
+
 def test_neighbouring_parts_share_as_many_jobs_as_may_be(tmp_path: Path) -> None:
     cluster = Cluster()
     sweep = sweep_of_six(tmp_path, cluster, max_jobs=4)
@@ -243,6 +268,24 @@ def test_some_parts_are_those_of_jobs_under_way_that_were_cut_otherwise(tmp_path
     assert len(cluster.made) == 3
     with pytest.raises(RunError, match=f"its part {names[1]} is not in .*its job should have put it"):
         sweep.collect_some(names[1:3])
+
+
+def test_a_node_refuses_what_is_none_of_its_stage(tmp_path: Path) -> None:
+    job = job_of(STAGES["ingest"], small(tmp_path), {})
+    address = keep_run(job)
+    with pytest.raises(ConfigError, match=r"stage ingest: has no parts; leave the parts out"):
+        run_given(address, "ingest", ["whole"], node=Node())
+    with pytest.raises(ConfigError, match=r"stage ingest: is run on 2 nodes, and knows one; leave nodes out"):
+        run_given(address, "ingest", [], node=Node(0, 2))
+    assert job.find() is None
+
+
+@pytest.mark.parametrize("backend", ["ray", "rayjob"])
+def test_a_driver_on_a_ray_cluster_spreads_its_stage_over_that(backend: str, tmp_path: Path) -> None:
+    takes = {"backend": backend, "image": "i", "ray": {"address": "http://head:8265"}}
+    config = launched(small(tmp_path), "ingest", **takes)
+    engine = given_run(keep_run(job_of(STAGES["ingest"], config, {})), "ingest").config.engine
+    assert (engine.runner, engine.ray_address) == ("ray", "auto")
 
 
 @pytest.mark.slow

@@ -1,4 +1,5 @@
-"""Following several jobs: where one cannot be followed the others are not either."""
+"""Following several jobs: where one cannot be followed the others are not either; of several that failed the
+error is told that no other try can mend."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,13 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from builders.corpus import SMALL_SWEEP, easy_and_hard
 from builders.memory_cluster import Cluster, ClusterBackend, SteppedStorage
 from mashbill.config import LaunchConfig
-from mashbill.errors import RunError
-from mashbill.launch.backend import Handle, JobState, Order
-from mashbill.launch.records import Work
+from mashbill.errors import DataError, RunError
+from mashbill.launch.backend import Failure, Handle, JobState, Order
+from mashbill.launch.records import Work, all_work
 from mashbill.launch.submission import Submitted, submit_or_take_up
-from mashbill.stages.following import follow
+from mashbill.launch.told import ERROR, name_of, text_of
+from mashbill.stages import STAGES, job_of
+from mashbill.stages.elsewhere import Elsewhere
+from mashbill.stages.following import follow, run_elsewhere
 
 
 class OneAway(ClusterBackend):
@@ -50,3 +55,29 @@ def test_nothing_is_followed_on_where_one_job_cannot_be_followed(tmp_path: Path)
         return len(asyncio.all_tasks()) - 1
 
     assert asyncio.run(left()) == 0
+
+
+def test_of_several_errors_the_one_that_no_other_try_can_mend_is_told(tmp_path: Path) -> None:
+    extra = "[sweep]\ntokens = 2_000\ngroup_size = 2\n[mix]\ntarget = { easy = 1.0 }\n[launch.sweep]\n"
+    extra += 'backend = "job"\nimage = "i"\n'
+    config, done = easy_and_hard(tmp_path, SMALL_SWEEP + extra, then=("plan",))
+    errors = [RunError("host a", "is away", "wait"), DataError("a.jsonl", "is bad", "mend it")]
+
+    class Failing(ClusterBackend):
+        """A cluster whose jobs have failed, each with an error of its own."""
+
+        async def watch(self, handle: Handle) -> AsyncIterator[JobState]:
+            number = self.cluster.made.index(handle.name)
+            for work in all_work(job.store.storage):
+                attempt = work.attempts()[-1]
+                if number < len(errors) and attempt.order.name == handle.name:
+                    attempt.write(name_of(0, ERROR), text_of(errors[number]))
+            state = "failed" if number < len(errors) else "succeeded"
+            yield JobState(state, failure=Failure("pod", "gpu-7", 0, "exit code", 1 + number))
+
+    backend = Failing(Cluster())
+    job = job_of(STAGES["sweep"], config, done)
+    with pytest.raises(DataError, match=r"a.jsonl: is bad; mend it"):
+        run_elsewhere(Elsewhere(job, config.launch["sweep"], lambda order: backend), lambda seen: None)
+    ends = [attempt.end for work in all_work(job.store.storage) for attempt in work.attempts()]
+    assert sorted(end.phase for end in ends if end is not None) == ["failed", "failed", "succeeded"]

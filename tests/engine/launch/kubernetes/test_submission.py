@@ -16,6 +16,7 @@ from mashbill.launch.backend import TOKEN, Handle
 from mashbill.launch.kubernetes.cluster_jobs import ClusterJobs
 from mashbill.launch.kubernetes.job import JobBackend
 from mashbill.launch.kubernetes.jobset import JobSetBackend
+from mashbill.launch.kubernetes.manifests import service
 from mashbill.launch.kubernetes.rayjob import RayJobBackend
 from mashbill.launch.kubernetes.trainjob import TrainJobBackend
 
@@ -131,6 +132,16 @@ def test_a_service_that_was_not_made_is_made_by_the_next_try(api: KubernetesApi)
     handle = backend.submit(given)
     assert len(jobs(api, backend)) == 1
     assert api.get("services", handle.name, "default") is not None
+
+
+def test_a_service_that_an_earlier_job_left_is_made_anew(api: KubernetesApi) -> None:
+    earlier = JobBackend().submit(order(name="earlier"))
+    left = service(order(nodes=2), earlier.uid)
+    left["metadata"]["ownerReferences"][0]["name"] = "earlier"
+    api.put(left | {"metadata": left["metadata"] | {"namespace": "default"}})
+    handle = JobBackend().submit(order(nodes=2))
+    (now,) = [s for s in api.all("services") if s["metadata"]["name"] == handle.name]
+    assert now["metadata"]["ownerReferences"][0]["uid"] == handle.uid
 
 
 def test_no_job_is_left_where_its_service_is_refused(api: KubernetesApi) -> None:
