@@ -179,7 +179,7 @@ class _Indexing:
         return found
 
     def _put(self, array: np.ndarray, key: str) -> SealedFile:
-        with tempfile.NamedTemporaryFile(dir=self.shared.workspace(), delete=False) as file:
+        with tempfile.NamedTemporaryFile(dir=self.shared.passing(), delete=False) as file:
             np.save(file, array)
         path = Path(file.name)
         sealed = SealedFile(self.shared, key, path.stat().st_size, sha256_of(path), self.folder, len(array))

@@ -49,7 +49,7 @@ class KeptMargins:
             place: of the partition, among all.
             table: [documents] with ``margin_0``, ``margin_1`` and so on, minus infinity where there is none.
         """
-        with tempfile.NamedTemporaryFile(dir=self.shared.workspace(), delete=False) as file:
+        with tempfile.NamedTemporaryFile(dir=self.shared.passing(), delete=False) as file:
             pq.write_table(table, file, compression="zstd")
         self.shared.put(Path(file.name), _key(place))
 

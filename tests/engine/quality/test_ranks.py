@@ -63,6 +63,21 @@ def test_ranks_meet_in_an_object_store_as_on_a_disk(tmp_path: Path, root: str) -
     assert ranked(tmp_path, margins, [7, 30], 3, root=root) == on_disk
 
 
+def test_margins_on_their_way_lie_where_those_of_killed_processes_are_removed(
+    tmp_path: Path, root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = open_storage(root, tmp_path)
+
+    def ends(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(type(storage), "put", ends)
+    with pytest.raises(KeyboardInterrupt):
+        KeptMargins(storage, 1).put(0, pa.table({"margin_0": [1.0]}))
+    (left,) = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert left.parent == storage.passing()
+
+
 @settings(max_examples=60, deadline=None)
 @given(rows, st.lists(st.integers(1, 39), max_size=5), st.sampled_from([1, 2, 3, 8, 40, None]))
 def test_ranks_are_those_of_all_margins_at_once(
