@@ -86,7 +86,7 @@ def refusal(error: Exception, what: str, address: str) -> MashbillError | None:
         mend = "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN to a token of the cluster, which may have run out"
         return ConfigError(SETTING, f"{address} does not let us in ({said})", mend)
     if isinstance(error, requests.HTTPError) and error.response is not None:
-        return _of_status(int(error.response.status_code), error, what, address)
+        return _of_status(int(error.response.status_code), error, what, address=address)
     if isinstance(error, requests.JSONDecodeError | KeyError):
         mend = "name the cluster's dashboard, or log in to the proxy before it"
         return ConfigError(SETTING, f"{address} answers, and is no Ray job API", mend)
@@ -137,7 +137,7 @@ def _of_words(error: RuntimeError, what: str, address: str) -> MashbillError:
     words = str(error)
     statuses = [int(number) for number in _STATUS.findall(words)]
     if statuses:
-        return _of_status(statuses[-1], error, what, address)
+        return _of_status(statuses[-1], error, what, address=address)
     if "404" in words:
         return ConfigError(
             SETTING, f"{address} has no job API ({one_line(error)})", "name the cluster's dashboard"
@@ -146,7 +146,7 @@ def _of_words(error: RuntimeError, what: str, address: str) -> MashbillError:
     return ConfigError(SETTING, f"{address} is not asked ({one_line(error)})", mend)
 
 
-def _of_status(status: int, error: Exception, what: str, address: str) -> MashbillError:
+def _of_status(status: int, error: Exception, what: str, *, address: str) -> MashbillError:
     said = one_line(Exception(_last_line(error)))
     if status in PASSING or (status >= 500 and status not in NEVER):
         refused = f"was not answered for the moment by {address} (HTTP {status}: {said})"

@@ -68,7 +68,7 @@ def launch_checks(
     for stage in stages:
         takes = config.launch.get(stage.name)
         if takes is not None:
-            yield from ((stage.name, check) for check in _of_stage(config, stage, takes, places))
+            yield from ((stage.name, check) for check in _of_stage(config, stage, takes, places=places))
             where = f"launch.{stage.name}"
             problems = asked.setdefault(takes.model_dump_json(), _once(takes, named))
             yield stage.name, Check(where, partial(_will_do, takes, problems, where))
@@ -79,7 +79,9 @@ def _once(takes: LaunchConfig, named: Callable[[Backend], Ask]) -> Asked:
     return cache(lambda: tuple(named(takes.backend).check(takes)))
 
 
-def _of_stage(config: PipelineConfig, stage: Stage, takes: LaunchConfig, places: Places) -> Iterator[Check]:
+def _of_stage(
+    config: PipelineConfig, stage: Stage, takes: LaunchConfig, *, places: Places
+) -> Iterator[Check]:
     where = f"launch.{stage.name}"
     if takes.nodes > 1 and not stage.needs.nodes:
         yield Check(f"{where}.nodes", partial(_one_node, stage.name, takes.nodes))
