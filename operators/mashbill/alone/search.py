@@ -153,13 +153,20 @@ def counted(config: PipelineConfig, available: Mapping[str, float]) -> Artifact:
 
 
 def _plan(given: Given, config: PipelineConfig, store: TokenStore) -> Artifact:
-    """The plan: another operator's as it is, or one of the mixtures that are given."""
+    """The plan: another operator's as it is, or one of the mixtures that are given.
+
+    Raises:
+        DataError: runs have names, or domains that the shards have not.
+    """
     value = given.values["mixtures"]
     made = given.published(value, config) if isinstance(value, str) else None
     if made is not None and made.has(NATURAL_MIXTURE):
         mixtures = MixturePlan.read(made).mixtures
     else:
         mixtures = table_of(given, config, "mixtures", kind=MixtureTable, file=MIXTURES)
+    if not np.issubdtype(mixtures.index.dtype, np.integer):
+        what = f"has names of runs ({mixtures.index[0]!r:.40}), and proxies are numbered"
+        raise DataError(given.where("mixtures"), what, "number the rows in a column index")
     refuse_strangers(given, "mixtures", mixtures.domains, known=store.domains, whose="the shards")
     refuse_strangers(given, "tokens", store.domains, known=mixtures.domains, whose="the mixtures")
     if made is not None and made.has(NATURAL_MIXTURE) and mixtures.domains == store.domains:

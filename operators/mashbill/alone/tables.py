@@ -137,9 +137,16 @@ def _of_rows(given: Given, name: str, value: Any, *, kind: type[Rows]) -> Rows:
         raise DataError(given.where(name), "has no run", "add the runs")
     missing = 0.0 if kind is MixtureTable else np.nan
     values = np.array([[row.get(column, missing) for column in columns] for row in rows.values()])
-    table = kind(np.array(list(rows)), columns, values, given.where(name))
+    table = kind(_index_of(list(rows)), columns, values, given.where(name))
     table.check()
     return table
+
+
+def _index_of(runs: Sequence[Any]) -> np.ndarray:
+    """[runs] their numbers, which JSON gives as text, or their names; as a CSV's are read."""
+    said = [str(run) for run in runs]
+    numbered = all(one.isdecimal() and one == str(int(one)) for one in said)
+    return np.array([int(one) for one in said]) if numbered else np.array(said, dtype=object)
 
 
 def _numbers(given: Given, name: str, value: Any) -> dict[str, float]:

@@ -37,7 +37,7 @@ def submit_alone(elsewhere: Elsewhere, console: Console) -> None:
     jobs = elsewhere.submit_all()
     for submitted in jobs:
         name, backend = submitted.handle.name, submitted.handle.backend
-        words = f"{'job':12} {name} on {backend}; to wait for it: mashbill jobs follow {name}"
+        words = f"{'job':12} {name} on {backend}; to wait for it: mashbill jobs follow {name} --config ..."
         console.print(words, highlight=False, soft_wrap=True)
     if jobs:
         raise typer.Exit
@@ -53,7 +53,8 @@ def refuse_under_way(job: StageJob) -> None:
     jobs = [] if elsewhere is None else elsewhere.under_way()
     if jobs:
         name = jobs[0].handle.name
-        what, mend = f"is being made by job {name}", f"wait for it, or end it: mashbill jobs cancel {name}"
+        what = f"is being made by job {name}"
+        mend = f"wait for it, or end it: mashbill jobs cancel {name} --config ..."
         raise RunError(f"stage {job.stage.name}", what, mend)
 
 
@@ -85,7 +86,7 @@ class JobBars:
     def detached(self) -> None:
         """Say that what was submitted goes on, and how to come back to it."""
         for name in self.states:
-            come_back = f"run the same command to take it up, or: mashbill jobs follow {name}"
+            come_back = f"run the same command to take it up, or: mashbill jobs follow {name} --config ..."
             self._say(f"{'job':12} {name} goes on; {come_back}")
 
     def _say(self, words: str) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from mashbill.artifacts import open_store
 from mashbill.cli.answers import bars_here, say
@@ -39,7 +39,8 @@ def list_(
 
     jobs = list(known_jobs(_storage(config, set_)))
     shown = [job for job in jobs if all_ or job.state is None or not job.state.ended]
-    table = Table("job", "stage", "parts", "backend", "state")
+    longest = max((len(job.order.name) for job in shown), default=0)  # as names are typed again
+    table = Table(Column("job", no_wrap=True, min_width=longest), "stage", "parts", "backend", "state")
     for job in shown:
         table.add_row(job.order.name, job.stage, ", ".join(job.parts), job.order.takes.backend, job.words)
     rows = [

@@ -208,7 +208,7 @@ class RegressorErrors(Part):
 class TargetPredictions(Part):
     """Measured and predicted target losses by run, out of fold."""
 
-    index: tuple[int, ...]
+    index: tuple[int | str, ...]
     measured: tuple[float, ...]
     predicted: tuple[float, ...]
 

@@ -136,7 +136,7 @@ def failure_of(submitted: Submitted, state: JobState) -> MashbillError | None:
         told = error_of(submitted.attempt, None if failure is None else failure.rank)
         if told is not None:
             return told
-    mend = f"see mashbill jobs logs {name}, and run again"
+    mend = f"see mashbill jobs logs {name} --config ..., and run again"
     return RunError(f"job {name}", _words(failure) if failure else state.message or "failed", mend)
 
 

@@ -10,7 +10,7 @@ import pytest
 from builders.alone import Lake, lines_of, run_alone, texts
 from builders.checkout import ROOT
 from builders.phased_law import write_tables
-from mashbill.errors import MashbillError
+from mashbill.errors import DataError, MashbillError
 from mashbill.mixtures import Choice, MixtureTable, ScheduleChoice, SweepRuns
 from mashbill.regression.tables import fit_tables
 
@@ -82,6 +82,21 @@ def test_tables_may_be_mappings_and_json_and_the_choice_is_the_same(tmp_path: Pa
         "output": f"{lake.root}/again",
     }
     assert Choice.read(run_alone("mix", **plain)).mixture == pytest.approx(first, abs=1e-3)
+    joined = {**plain, "mixtures": files["mixtures"], "output": f"{lake.root}/joined"}
+    assert Choice.read(run_alone("mix", **joined)).mixture == pytest.approx(first, abs=1e-3)
+
+
+def test_runs_may_have_names_and_the_choice_is_the_same(tmp_path: Path) -> None:
+    lake = Lake(str(tmp_path / "lake"))
+    files = given(lake)
+    first = Choice.read(run_alone("mix", **files)).mixture
+    for name in ("m.csv", "l.csv"):
+        header, *rows = lake.read(name).decode().splitlines()
+        named = [f"run-{row}" for row in rows]
+        lake.put(f"named-{name}", "\n".join([header.replace("index", "run"), *named, ""]).encode())
+    tables = {"mixtures": f"{lake.root}/named-m.csv", "losses": f"{lake.root}/named-l.csv"}
+    chosen = Choice.read(run_alone("mix", **{**files, **tables, "output": f"{lake.root}/again"}))
+    assert chosen.mixture == pytest.approx(first)
 
 
 def test_regmixs_published_tables_give_the_regression_that_the_shell_gives(tmp_path: Path) -> None:
@@ -207,6 +222,19 @@ def test_bad_tables_get_one_line_before_work(case: str, tmp_path: Path) -> None:
     assert words in said
     assert "\n" not in said
     assert lake.names("mix/") == []
+
+
+@pytest.mark.parametrize("stage", ["sweep", "refine", "ladder"])
+def test_named_runs_are_refused_where_proxies_are_trained(stage: str, tmp_path: Path) -> None:
+    lake = Lake(str(tmp_path / "lake"))
+    lake.put("web.jsonl", lines_of({"text": texts(20)}))
+    shards = f"{lake.root}/shards"
+    run_alone("tokenize", documents={"web": f"{lake.root}/web.jsonl"}, output=shards, vocabulary=300)
+    runs_given: dict[str, Any] = {"mixtures": {"first": {"web": 1.0}}}
+    if stage != "sweep":
+        runs_given |= {"losses": {"first": {"web": 2.0}}, "target": {"web": 1.0}}
+    with pytest.raises(DataError, match=r"names of runs \('first'\), and proxies are numbered; number the"):
+        run_alone(stage, tokens=shards, **runs_given, output=f"{lake.root}/out")
 
 
 @pytest.mark.slow
