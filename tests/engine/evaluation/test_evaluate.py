@@ -4,6 +4,7 @@ the better model says."""
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -173,6 +174,21 @@ def test_an_export_that_transformers_reads_otherwise_is_refused(
     run = evaluated(store, tmp_path, ("chosen",), generate_tokens=0)
     with pytest.raises(RunError, match=r"has logits that differ by .* under transformers"):
         measured(run)
+
+
+def test_logits_that_are_off_by_more_than_rounding_are_refused(store: TokenStore, tmp_path: Path) -> None:
+    save_model(bigram_model(LAW, 16), tmp_path, store.tokenizer_path)
+    model, _ = load_exported(tmp_path)
+
+    def difference(by: float) -> float:
+        def moved(ids: object) -> SimpleNamespace:
+            return SimpleNamespace(logits=model(ids).logits + by)
+
+        return logit_difference(tmp_path, moved, store.validation("a").tokens)
+
+    assert difference(5e-4) == pytest.approx(5e-4, rel=0.1)
+    with pytest.raises(RunError, match=r"has logits that differ by 0\.002"):
+        difference(2e-3)
 
 
 def test_samples_are_the_models_own_after_the_prompt_and_fit_the_context(

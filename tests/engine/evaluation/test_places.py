@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import boto3
+import psutil
 import pytest
 
 from builders.corpus import corpus_config
@@ -65,4 +66,9 @@ def test_larger_models_and_less_memory_read_fewer_questions_at_once() -> None:
     assert rows(8, vocabulary=128_000) < rows(8)
     logits = 4 * 1_024 * 32_000  # bytes of one question's, in full precision
     assert rows(8) * logits < 8e9
-    assert 0 < free_memory("cpu", 4) <= free_memory("cpu", 2)
+
+
+def test_processes_share_a_quarter_of_the_memory_that_is_free() -> None:
+    free = psutil.virtual_memory().available
+    assert free_memory("cpu") == pytest.approx(free / 4, rel=0.2)
+    assert free_memory("cpu", 4) == pytest.approx(free / 16, rel=0.2)

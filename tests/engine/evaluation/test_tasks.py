@@ -283,10 +283,10 @@ def test_differences_are_of_the_same_examples_and_have_their_own_error() -> None
 
     tasks = {
         "natural": [scores([0, 1, 2, 4], [1.0, 2.0, 3.0, 9.0])],
-        "chosen": [scores([0, 1, 2, 3], [0.5, 2.5, 2.0, 7.0])],
+        "chosen": [scores([1, 2, 3, 4], [2.5, 2.0, 7.0, 8.5])],
     }
     (found,) = differences(tasks, "natural")
-    gaps = [-0.5, 0.5, -1.0]
+    gaps = [0.5, -1.0, -0.5]  # of 1, 2 and 4, which have other places in each
     assert (found.task, found.measure, found.model, found.beside) == ("task", "m", "chosen", "natural")
     assert found.difference.mean == pytest.approx(statistics.mean(gaps))
     assert found.difference.error == pytest.approx(statistics.stdev(gaps) / 3**0.5)
@@ -312,9 +312,17 @@ def test_what_was_asked_before_a_kill_is_not_asked_again(letters: Path, tmp_path
         ask(letters, wanted, scratch, progress=killed)
     assert said[0].startswith("first")
     said.clear()
-    resumed = ask(letters, wanted, scratch, progress=lambda share, words: said.append(words))
+    shares = []
+
+    def told(share: float, words: str) -> None:
+        said.append(words)
+        shares.append(share)
+
+    resumed = ask(letters, wanted, scratch, progress=told)
     assert said
     assert all(words.startswith("second") for words in said)
+    assert shares == sorted(shares)
+    assert all(0.5 < share <= 1 for share in shares)  # one of two tasks was done
     assert resumed == ask(letters, wanted, tmp_path / "anew", progress=lambda *_: None)
 
 
