@@ -28,10 +28,10 @@ format: install
 fast: install
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q --numprocesses auto --dist loadfile --no-loadscope-reorder -m "not slow and not airflow"
 
-# In parallel what does not start a real Airflow, then that, alone.
+# What starts a real Airflow comes last: beside more than one of its kind its time-outs would mean little.
 test: install
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder -m "not airflow"
-	$(BIN)/pytest -m airflow
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m airflow
 
 # Half an hour on two cores, the first time: a verdict stands until its module or its tests change.
 mutants: install

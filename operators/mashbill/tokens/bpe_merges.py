@@ -10,8 +10,7 @@ import numpy as np
 
 from mashbill.kernels import numba
 
-EMPTY = np.uint64(0xFFFFFFFFFFFFFFFF)
-MIXED = np.uint64(0x9E3779B97F4A7C15)
+EMPTY, MIXED = np.uint64(0xFFFFFFFFFFFFFFFF), np.uint64(0x9E3779B97F4A7C15)
 LOW, HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
 PAIRS, ENTRIES, NODES, WAITING = range(4)
 """What the state counts: pairs in the table, entries made, nodes of their lists, and entries that wait."""

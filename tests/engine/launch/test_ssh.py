@@ -270,10 +270,10 @@ def test_a_host_with_another_mashbill_is_told_with_both_versions(
 ) -> None:
     monkeypatch.setattr(mashbill, "__version__", "99.1")
     lines = BACKEND.check(order(hosts, SAYS).takes)
-    assert [line.partition(":")[0] for line in lines] == [
+    assert [str(line).partition(":")[0] for line in lines] == [
         f"host {host.name.partition(':')[0]}" for host in hosts
     ]
-    assert all("and here is 99.1; install the same" in line for line in lines)
+    assert all("and here is 99.1; install the same" in str(line) for line in lines)
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ def test_nodes_wait_for_a_name_that_is_not_known_yet(c: Cluster) -> None:
     )
     c.server.faults.drop(which=lambda call: call.verb == "create" and call.resource == "services")
     given = order(nodes=2, command=("python", "-c", script))
-    with pytest.raises(RunError, match="does not answer"):
+    with pytest.raises(RunError, match="breaks the connection off"):
         JobBackend().submit(given)
     c.wait_until(lambda: [c.log(pod["metadata"]["name"]) for pod in c.pods("train-1b-0")] == ["asks\n"] * 2)
     handle = JobBackend().submit(given)

@@ -80,7 +80,7 @@ def test_what_was_not_made_is_told_and_made_by_the_next_try(
     with pytest.raises(RunError, match=f"job train-1b-0: .*{code}"):
         backend.submit(order(backend.name))
     api.faults.drop(which=creating(backend.kind.plural))
-    with pytest.raises(RunError, match=re.escape(f"context admin at {api.url} does not answer")):
+    with pytest.raises(RunError, match=re.escape(f"context admin at {api.url} breaks the connection off")):
         backend.submit(order(backend.name))
     assert jobs(api, backend) == []
     backend.submit(order(backend.name))
