@@ -73,7 +73,7 @@ class Telling:
         self.thread.join()
         if self.trainer is not None:
             self.trainer.close(finished=kind is None)
-        self._gather()
+        self._gather(last=True)
         if isinstance(error, Exception):
             self._failed(error)
         if self.record is not None:
@@ -119,8 +119,8 @@ class Telling:
             if self.record is not None:
                 self.record.keep(self.said.end())
 
-    def _gather(self) -> None:
-        for text in self.files.added():
+    def _gather(self, *, last: bool = False) -> None:
+        for text in self.files.added(last=last):
             self.said.say(text)
 
 
@@ -204,6 +204,7 @@ class _LogFiles:
         self.folders: list[Path] = []
         self.starts: dict[Path, int] = {}
         self.opened: dict[Path, BinaryIO] = {}
+        self.begun: dict[Path, bytes] = {}
 
     def watch(self, folder: Path) -> None:
         """Read those of a folder, from where they end now."""
@@ -214,15 +215,24 @@ class _LogFiles:
         """Files of a name that lie there."""
         return [path for folder in list(self.folders) for path in _own(folder, name)]
 
-    def added(self) -> list[bytes]:
-        """What was added since the last look."""
+    def added(self, *, last: bool) -> list[bytes]:
+        """The lines that were added since the last look; what is no whole line yet comes with the rest of it,
+        or last of all."""
         for folder in self.folders:
             for path in _logs_in(folder):
                 if path not in self.opened:
                     with suppress(OSError):
                         self.opened[path] = path.open("rb")
                         self.opened[path].seek(self.starts.get(path, 0))
-        return [text for file in self.opened.values() if (text := file.read())]
+        return [lines for path in self.opened if (lines := self._lines(path, last=last))]
+
+    def _lines(self, path: Path, *, last: bool) -> bytes:
+        text = self.begun.pop(path, b"") + self.opened[path].read()
+        if last:
+            return text if text.endswith(b"\n") or not text else text + b"\n"
+        whole = max(text.rfind(b"\n"), text.rfind(b"\r")) + 1
+        self.begun[path] = text[whole:]
+        return text[:whole]
 
     def close(self) -> None:
         """Read no more."""

@@ -39,6 +39,22 @@ def test_the_last_words_of_processes_are_kept_and_those_of_others_are_not(
     assert sorted(said(attempt)) == ["step 1", "the last words"]
 
 
+def test_lines_of_several_processes_are_whole_also_the_last_ones(attempt: Attempt, tmp_path: Path) -> None:
+    with Telling(attempt, 0, "train") as one:
+        one.gather_from(tmp_path / "work")
+        (tmp_path / "work").mkdir()
+        logs = [(tmp_path / "work" / f"{rank}.log").open("w") for rank in range(2)]
+        for words in ("step ", "1, loss 3\nkil", "led"):
+            for rank, log in enumerate(logs):
+                log.write(f"{rank}: {words}" if words == "step " else words)
+                log.flush()
+            one._gather()
+        assert one.said.end()() == b"0: step 1, loss 3\n1: step 1, loss 3\n"
+    assert said(attempt) == ["0: step 1, loss 3", "1: step 1, loss 3", "killed", "killed"]
+    for log in logs:
+        log.close()
+
+
 def test_of_a_long_log_the_end_is_kept(attempt: Attempt, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(telling, "KEPT_BYTES", 100)
     with Telling(attempt, 0, "train") as one:
