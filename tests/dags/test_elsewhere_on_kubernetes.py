@@ -1,6 +1,7 @@
-"""A stage that is sent to Kubernetes, under a real Airflow, through its connection: it queues, is waited for
-by the triggerer, and whatever of Airflow is killed, one job is submitted and its result found."""
+"""Stages that are sent to Kubernetes, under a real Airflow, through its connection: they queue, are waited
+for by the triggerer, and whatever of Airflow is killed, each is submitted once and its result found."""
 
+import csv
 import json
 import os
 from collections.abc import Iterator
@@ -10,7 +11,8 @@ import boto3
 import pytest
 import yaml
 
-from builders.airflow_home import impatient_server, kill
+from builders.airflow_home import ALL, TRIGGERER, MortalAirflow, impatient_server, kill
+from builders.alone import Lake, lines_of, run_alone, texts
 from builders.cluster import Cluster, Machine, cluster, unsharing
 from builders.cluster.samples import secret
 from builders.corpus import corpus_config
@@ -39,6 +41,24 @@ with DAG("queued", schedule=None, default_args={{"retries": 9, "retry_delay": ti
         task_id="ingest", config={config!r}, launch=LAUNCH, kubernetes_conn_id="gpus", deferrable=True
     )
 """
+
+SEARCH = """
+from datetime import timedelta
+from airflow.sdk import DAG
+from mashbill.operators import SweepProxies, TrainModel
+
+PODS = {{
+    "image": "registry.example/mashbill:0.2",
+    "kubernetes": {{"environment_from": ["lake"], "grace_seconds": 20}},
+}}
+AGAIN = {{"retries": 99, "retry_delay": timedelta(seconds=1)}}
+WAITS = {{"kubernetes_conn_id": "gpus", "deferrable": True}}
+with DAG("search", schedule=None, default_args=AGAIN | WAITS) as dag:
+    SweepProxies(task_id="sweep", launch={{**PODS, "backend": "job"}}, **{sweep!r})
+    TWO = {{**PODS, "backend": "jobset", "nodes": 2, "processes": 1}}
+    TrainModel(task_id="train", launch=TWO, **{train!r})
+"""
+SHAPE = {"layers": 1, "width": 32, "heads": 2, "kv_heads": 2, "feed_forward": 64, "context": 32}
 
 
 @pytest.fixture
@@ -116,3 +136,52 @@ def test_a_queued_job_is_waited_for_whatever_is_killed_and_nothing_secret_is_kep
     for path in (path for path in home.rglob("*") if path.is_file()):
         told = path.read_bytes()
         assert not [one for one in secrets if one.encode() in told], path
+
+
+def test_a_sweep_and_a_training_give_what_they_give_here_whatever_is_killed(
+    c: Cluster, lake: str, tmp_path: Path
+) -> None:
+    stored, tokens = Lake(lake), f"{lake}/shards"
+    files = {
+        name: stored.put(f"{name}.jsonl", lines_of({"text": texts(60, seed=seed)}))
+        for seed, name in enumerate(("web", "papers"))
+    }
+    run_alone("tokenize", documents=files, vocabulary=300, validation_share=0.1, output=tokens)
+    mixtures = [{"web": share, "papers": 1 - share} for share in (0.2, 0.8)]
+    sweep = {"tokens": tokens, "mixtures": mixtures, "training_tokens": 4_096, "group_size": 1}
+    sweep["proxy"] = {"model": SHAPE, "device": "cpu", "batch_sequences": 8}
+    train = {"tokens": tokens, "mixture": mixtures[0], "training_tokens": 20_480, "model": SHAPE}
+    train |= {"batch_sequences": 8, "micro_batch_sequences": 4, "max_epochs": 1_000, "precision": "fp32"}
+    train |= {"accelerator": "cpu", "evaluations": 1}
+    run_alone("sweep", **sweep, output=f"{lake}/sweep-here")
+    run_alone("train", **train, processes_per_node=2, output=f"{lake}/train-here")
+    (tmp_path / "dags").mkdir()
+    sent = {"sweep": {**sweep, "output": f"{lake}/sweep"}, "train": {**train, "output": f"{lake}/train"}}
+    (tmp_path / "dags" / "search.py").write_text(SEARCH.format(**sent))
+    with MortalAirflow(lambda: impatient_server(tmp_path / "airflow", tmp_path / "dags")) as airflow:
+        run = airflow.server.trigger("search", {})
+        wait_until(lambda: len(own(c)) > 0, PATIENCE_SECONDS)
+        for part in (ALL, TRIGGERER):
+            kill(airflow.server, part)
+            airflow.start(part)
+        wait_until(
+            lambda: {task["state"] for task in airflow.server.tasks("search", run)} == {"success"},
+            2 * PATIENCE_SECONDS,
+        )
+    assert sorted(own(c)) == ["Job", "Job", "JobSet"]
+    assert stored.read("sweep/losses.csv") == stored.read("sweep-here/losses.csv")
+    here, there = (curve(stored, name) for name in ("train-here", "train"))
+    assert there == here
+    assert len(here) == 80
+
+
+def own(c: Cluster) -> list[str]:
+    """Kinds of what was submitted, and not made by a controller."""
+    there = [*c.api.all("Job"), *c.api.all("JobSet")]
+    return [one["kind"] for one in there if not one["metadata"].get("ownerReferences")]
+
+
+def curve(lake: Lake, name: str) -> list[str]:
+    """The loss of each step of a training."""
+    rows = csv.DictReader(lake.read(f"{name}/curves.csv").decode().splitlines())
+    return [row["loss"] for row in rows]

@@ -9,10 +9,10 @@ import numpy as np
 from mashbill.alone.arguments import plain
 from mashbill.alone.given import Given, Ready, stand_in
 from mashbill.alone.models import choice_of
-from mashbill.alone.search import counted, named
+from mashbill.alone.search import counted
 from mashbill.alone.tables import amounts_of, refuse_strangers, table_of
 from mashbill.artifacts import Counts
-from mashbill.config import PipelineConfig
+from mashbill.config import CorpusConfig, PipelineConfig
 from mashbill.errors import ConfigError
 from mashbill.mixtures import MixturePlan, MixtureTable, ScheduleTable, TrajectoryTable
 from mashbill.mixtures.plan import NATURAL_MIXTURE
@@ -30,7 +30,9 @@ def for_schedule(given: Given) -> Ready:
     wanted = int(plain(given.get("phases") or 1, int))
     runs = {"plan": {"phases": phases}, "sweep": {"evaluations": wanted}}
     exact = replace(given.having({"target": target}), fixed={**given.fixed, **runs})
-    config = exact.config(named(schedules.domains, [name for name in sets if name not in schedules.domains]))
+    config = exact.config(
+        CorpusConfig.of_names(schedules.domains, [name for name in sets if name not in schedules.domains])
+    )
     available = amounts_of(given, config)
     refuse_strangers(
         given, "mixtures", schedules.domains, known=tuple(available), whose="the tokens available"

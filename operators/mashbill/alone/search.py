@@ -1,7 +1,7 @@
 """The mixture search alone: tables and token shards of others, or of other operators, in place of the stages
 before."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from mashbill.alone.arguments import plain
 from mashbill.alone.given import Given, Ready, referring, stand_in
 from mashbill.alone.tables import amounts_of, refuse_strangers, shards_of, table_of
 from mashbill.artifacts import Artifact, Counts
-from mashbill.config import CorpusConfig, Domain, PipelineConfig
+from mashbill.config import CorpusConfig, PipelineConfig
 from mashbill.errors import DataError
 from mashbill.mixtures import (
     BaselineMixtures,
@@ -103,15 +103,9 @@ def for_validate(given: Given) -> Ready:
 
 def for_gate(given: Given) -> Ready:
     """What gate reads: a choice."""
-    config = given.config(named(("documents",), ()))
+    config = given.config(CorpusConfig.of_names(("documents",), ()))
     made = given.made("mixture", config, holds=Choice.FILE, by="ChooseMixture")
     return Ready(config, {"mix": referring(config, "mix", made)})
-
-
-def named(domains: Sequence[str], references: Sequence[str]) -> CorpusConfig:
-    """Sets of a corpus of which the names alone are known; as columns of a table they may be any."""
-    sets = [tuple(Domain.model_construct(name=name, sources=()) for name in n) for n in (domains, references)]
-    return CorpusConfig.model_construct(domains=sets[0], references=sets[1])
 
 
 def config_of_shards(given: Given) -> tuple[PipelineConfig, Artifact]:
@@ -122,13 +116,13 @@ def config_of_shards(given: Given) -> tuple[PipelineConfig, Artifact]:
     """
     made = shards_of(given, given.ground)
     store = TokenStore(made)
-    config = given.config(named(store.domains, store.references))
+    config = given.config(CorpusConfig.of_names(store.domains, store.references))
     return config, referring(config, "tokenize", made)
 
 
 def _amounts(given: Given) -> tuple[PipelineConfig, Mapping[str, float], Artifact]:
     available = amounts_of(given, given.ground)
-    config = given.config(named(tuple(available), ()))
+    config = given.config(CorpusConfig.of_names(tuple(available), ()))
     return config, available, counted(config, available)
 
 
@@ -213,7 +207,7 @@ def _of_runs(given: Given) -> tuple[PipelineConfig, SweepRuns]:
     losses = runs.losses.having(kept)
     references = [name for name in kept if name not in domains]
     exact = given.having({"target": wanted})
-    return exact.config(named(domains, references)), SweepRuns(runs.mixtures, losses)
+    return exact.config(CorpusConfig.of_names(domains, references)), SweepRuns(runs.mixtures, losses)
 
 
 def _for_fit(config: PipelineConfig, runs: SweepRuns, natural: np.ndarray) -> dict[str, Artifact]:

@@ -1,6 +1,6 @@
 """Settings of ingest and deduplicate: where the text comes from and what counts as a duplicate."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
@@ -102,6 +102,27 @@ class CorpusConfig(Section):
             )
         lengths = {"field_type": "Tuple", "min_length": 2, "actual_length": 0}
         raise PydanticKnownError("too_short", lengths)
+
+    @classmethod
+    def of_names(cls, domains: Iterable[str], references: Iterable[str]) -> "CorpusConfig":
+        """A corpus of which the names alone are known; as columns of a table they may be any."""
+        sets = (
+            tuple(Domain.model_construct(name=name, sources=()) for name in names)
+            for names in (domains, references)
+        )
+        return cls.model_construct(domains=next(sets), references=next(sets))
+
+    @classmethod
+    def again(cls, values: Mapping[str, Any]) -> "CorpusConfig":
+        """A corpus from its JSON values, also one of which the names alone were known.
+
+        Raises:
+            ValidationError: it is none.
+        """
+        sets = (values["domains"], values["references"])
+        if any(one["sources"] for one in (*sets[0], *sets[1])):
+            return cls.model_validate(values)
+        return cls.of_names(*([one["name"] for one in each] for each in sets))
 
     @property
     def held_out(self) -> tuple[str, ...]:

@@ -284,6 +284,7 @@ class PipelineConfig(Section):
             values["training"] = {
                 k: v for k, v in values["training"].items() if k not in {"nodes", "processes_per_node"}
             }
+        values["corpus"] = self.corpus  # as it is: its names may be all that is known of it
         launch = {**values.get("launch", {}), stage: takes.model_dump(exclude_unset=True)}
         return type(self).model_validate({**values, "launch": launch})
 

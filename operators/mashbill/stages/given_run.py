@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 import mashbill
 from mashbill.artifacts import open_store
-from mashbill.config import PipelineConfig
+from mashbill.config import CorpusConfig, PipelineConfig
 from mashbill.config.wrong import config_error
 from mashbill.errors import ConfigError, DataError
 from mashbill.launch.records import write_text
@@ -85,7 +85,8 @@ def given_run(address: str, stage: str, *, training: Mapping[str, Any] | None = 
         raise ConfigError(f"--run {address}", f"is a run of {values['stage']}, not of {stage}", MEND)
     root = root_of(address)
     try:
-        config = PipelineConfig.model_validate({**values["config"], "artifacts": root})
+        given = {**values["config"], "artifacts": root}
+        config = PipelineConfig.model_validate({**given, "corpus": CorpusConfig.again(given["corpus"])})
     except ValidationError as error:
         raise config_error(address, error) from error
     here, engine = config.training.model_copy(update=training or {}), config.engine

@@ -55,7 +55,8 @@ def held(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run_ingest(home: Path, **streams: Any) -> subprocess.Popen[str]:
     """``mashbill run ingest``, with its error stream to be read."""
-    command = [*MASHBILL, "run", "ingest", "--config", str(home / "config.toml")]
+    heeded = ["env", "--default-signal=INT"]  # which what runs in the background ignores
+    command = [*heeded, *MASHBILL, "run", "ingest", "--config", str(home / "config.toml")]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **streams)
 
 
