@@ -194,7 +194,7 @@ def test_the_report_alone_is_that_of_the_pipeline_and_tells_what_there_is_none_o
         page = Path(made.address, "report.html").read_text()
         assert f"the stage {missing} failed, or was left out." in page
         assert json.loads(Path(made.address, "summary.json").read_text())["mixture"] == whole["mixture"]
-    with pytest.raises(ConfigError, match="results: lead to no result of gate; name its address too"):
+    with pytest.raises(ConfigError, match="results: lead to no result of refine; name its address too"):
         run_alone("report", results=done["ladder"].address, output=str(tmp_path / "none"))
 
 

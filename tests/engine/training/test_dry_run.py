@@ -93,7 +93,7 @@ def test_a_person_reads_the_same_figures() -> None:
         "1.83e20 FLOP",
         "16 h 3 min on 8 H100",
         "at 40% MFU",
-        "34.0 GB",
+        "33.4 GB",
         "1,100,048,384",
         "Step Law",
     ):
@@ -162,7 +162,7 @@ def test_problems_are_told_all_at_once_a_line_each(tmp_path: Path) -> None:
             ["micro_batch_sequences = 32", "batch_sequences = 256"],
             '[training.hardware]\nname = "h100"',
             {},
-            "training.hardware: a rank needs 111 GB, and H100 has 80.0 GB, of which 10% are kept free; set "
+            "training.hardware: a rank needs 110 GB, and H100 has 80.0 GB, of which 10% are kept free; set "
             "training.micro_batch_sequences = 16, or activation checkpointing",
         ),
         ([], "", {"tokens": {"a": 10**9, "b": 10**9}}, "training.max_epochs: a would be read 12.5 times"),

@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mashbill.errors import ConfigError
 from mashbill.launch.kubernetes.objects import Object
 
@@ -33,6 +31,8 @@ def own_template(path: str) -> Object:
     Raises:
         ConfigError: there is no such file, or it is no pod's.
     """
+    import yaml
+
     try:
         given = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
