@@ -1,4 +1,4 @@
-"""Two cores against one, and ten times the input against one: the curation engine's scaling, by itself.
+"""Two cores against one: how the curation engine spreads its work, by itself.
 
     python benchmarks/cores.py [--gigabytes 0.4] [--repeats 3]
 
@@ -17,7 +17,7 @@ from page import Page
 from scale import write_corpus
 
 PRICE = 0.045  # of a large cloud machine on demand: put your own in its place
-NO_STAGE = {"wall", "peak", "text", "bootstrap"}
+NO_STAGE = {"wall", "text", "bootstrap"}
 ONE = """
 import os, sys, time, json
 cores = int(sys.argv[2])
@@ -26,7 +26,6 @@ os.environ["RAYON_NUM_THREADS"] = str(cores)
 os.environ["TOKENIZERS_PARALLELISM"] = "true"
 os.cpu_count = lambda: cores
 sys.path.insert(0, sys.argv[3])
-from measure import peak_megabytes
 from whole_path import run
 from mashbill.config import load_config
 warm, config = load_config(sys.argv[4]), load_config(sys.argv[1])
@@ -36,7 +35,7 @@ done = run(config)
 wall = time.perf_counter() - started
 seconds = {name: artifact.manifest.seconds for name, artifact in done.items()}
 text = done["ingest"].manifest.counts["bytes_out"]
-print(json.dumps({"wall": wall, "peak": peak_megabytes(), "text": text, **seconds}))
+print(json.dumps({"wall": wall, "text": text, **seconds}))
 """
 
 
@@ -74,7 +73,7 @@ def main() -> None:
     parser.add_argument("--gigabytes", type=float, default=0.4)
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
-    page = Page("cores", "Cores and size")
+    page = Page("cores", "Two cores against one")
     with tempfile.TemporaryDirectory() as name:
         small, large = Path(name, "small"), Path(name, "large")
         for folder, size in ((small, arguments.gigabytes / 10), (large, arguments.gigabytes)):
@@ -82,19 +81,12 @@ def main() -> None:
             write_corpus(folder, size)
         warm, config = small / "config.toml", large / "config.toml"
         one, two = (measure(config, cores, arguments.repeats, warm=warm) for cores in (1, 2))
-        little = measure(warm, 2, 1, warm=warm)
     megabytes = median(one, "text") / 1e6
     page.say(f"{megabytes:.0f} MB, wall seconds (median of {arguments.repeats}):")
     page.table(["stage", "one core", "two cores", "ratio"])
     for key in [k for k in one[0] if k not in NO_STAGE - {"wall"}]:
         single, both = median(one, key), median(two, key)
         page.row([key, f"{single:.2f}", f"{both:.2f}", f"{single / max(both, 1e-9):.2f}x"])
-    peak, ten = median(little, "peak"), median(two, "peak")
-    page.say(
-        f"Peak memory: {peak:.0f} MB for a tenth of it, {ten:.0f} MB for all: {ten / peak:.2f}x (target "
-        "1.3x).",
-        memory_ratio=ten / peak,
-    )
     cost(page, megabytes, sum(median(one, key) for key in one[0] if key not in NO_STAGE))
     page.save()
 

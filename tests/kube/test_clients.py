@@ -9,6 +9,7 @@ from kubernetes import client, watch
 from builders.kube import KubernetesApi
 from builders.kube.clients import client_of, refusal
 from builders.kube.samples import job, jobset, pod, runtime, trainjob
+from mashbill.launch.kubernetes.async_connection import TLS_SECONDS
 
 
 def test_job_comes_back_with_what_the_server_gives_it(api: KubernetesApi) -> None:
@@ -116,7 +117,8 @@ def test_asyncio_client_creates_and_watches(api: KubernetesApi) -> None:
                     if event["type"] == "DELETED":
                         break
                     await batch.delete_namespaced_job("train", "default", propagation_policy="Background")
-            return seen
+        await asyncio.sleep(TLS_SECONDS)
+        return seen
 
     assert asyncio.run(run()) == [("ADDED", "train"), ("DELETED", "train")]
 
