@@ -131,7 +131,7 @@ def main() -> None:
             threshold=1 / (1 + math.exp(-threshold)) + LOG_OFFSET,
         )
         what = "read, filter, deduplicate, score, select, tokenize"
-        compare(page, what, (size, len(documents)), ours=ours, theirs=theirs, target=10)
+        compare(page, what, (size, len(documents)), ours=ours, theirs=theirs, target=20)
         stages(page, done, theirs[0])
         mine = DocumentStore.of(done["select"])
         chosen = {i for d in config.domain_names for i in mine.read(d, columns=["id"])["id"].to_pylist()}
