@@ -124,8 +124,14 @@ def taken(folder: Path) -> int:
 
 def run_path(folder: Path, *, in_store: bool) -> dict[str, Any]:
     """The whole path, and what it took."""
-    far = {"artifacts": "s3://lake/artifacts", "scratch": str(folder / "scratch"), "engine.runner": "ray"}
-    config = load_config(folder / "config.toml", far if in_store else {})
+    far = {}
+    if in_store:
+        from ray.cluster_utils import Cluster
+
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": os.cpu_count()})
+        far = {"artifacts": "s3://lake/artifacts", "scratch": str(folder / "scratch")}
+        far |= {"engine.runner": "ray", "engine.ray_address": cluster.address}
+    config = load_config(folder / "config.toml", far)
     disk = Disk(folder / "scratch" if in_store else folder / "artifacts" / ".work")
     stages: dict[str, float] = {}
     done: dict[str, Artifact] = {}
@@ -213,14 +219,24 @@ def main() -> None:
             results[gigabytes] = measure(Path(name), gigabytes, in_store=arguments.store)
         shown = {key: value for key, value in results[gigabytes].items() if key != "similar"}
         print(json.dumps(shown), file=sys.stderr, flush=True)
+    if arguments.store:
+        tell_disk(page, results)
+        page.save()
+        return
     tell(page, results)
     page.save()
-    if arguments.store:
-        return
     largest = results[max(results)]
     cost = Page("scale-cost", f"What more text would cost, by what {largest['text'] / 1e9:.1f} GB took")
     project(cost, largest)
     cost.save()
+
+
+def tell_disk(page: Page, results: dict[float, dict[str, Any]]) -> None:
+    """Print what a node needs beside the store: Ray's workers are no children, whose CPU would be counted."""
+    page.table(["text", "wall seconds", "work on disk"])
+    for found in results.values():
+        cells = [f"{found['wall']:.0f}", f"{found['disk'] / 1e6:.0f} MB"]
+        page.row([f"{found['text'] / 1e9:.2f} GB", *cells])
 
 
 def tell(page: Page, results: dict[float, dict[str, Any]]) -> None:
