@@ -1,12 +1,12 @@
 """Logs of pods that run elsewhere are asked of their node, as the real server asks a kubelet."""
 
 import http.server
-import threading
 from collections.abc import Iterator
 
 import pytest
 from kubernetes import client
 
+from builders.http_server import serving
 from builders.kube import KubernetesApi
 from builders.kube.clients import refusal
 from builders.kube.samples import pod
@@ -27,12 +27,8 @@ def kubelet() -> Iterator[tuple[int, list[str]]]:
         def log_message(self, *arguments: object) -> None:
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Kubelet) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server.server_address[1], asked
-        server.shutdown()
-        thread.join()
+    with serving(Kubelet) as port:
+        yield port, asked
 
 
 def place(api: KubernetesApi, port: int) -> None:

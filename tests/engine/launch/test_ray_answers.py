@@ -4,13 +4,13 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
 import ray
 
+from builders.http_server import serving
 from mashbill.config import LaunchConfig
 from mashbill.errors import ConfigError, RunError
 from mashbill.launch.backend import TOKEN, Handle, JobState, Order
@@ -69,15 +69,8 @@ def answering(
         def log_message(self, format: str, *args: Any) -> None:
             """Says nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
-    thread = Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving(Answers) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 def handle_at(address: str) -> Handle:

@@ -1,17 +1,17 @@
 """Whoever gave a job's containers an address hears how far the job is; one that is away stops nothing."""
 
 import json
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
 from kubeflow_trainer_api.models import TrainerV1alpha1TrainerStatus
 
+from builders.http_server import serving
 from builders.kube.certificates import server_context
 from mashbill.artifacts import ProgressFile
 from mashbill.launch import trainer_status
@@ -51,18 +51,12 @@ def server(tmp_path: Path) -> Iterator[Server]:
         def log_message(self, *_: Any) -> None:
             """Say nothing."""
 
-    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    listening.socket = server_context(tmp_path).wrap_socket(listening.socket, server_side=True)
-    thread = threading.Thread(target=listening.serve_forever, daemon=True)
-    thread.start()
-    (tmp_path / "token").write_text("secret\n")
-    names = (trainer_status.URL, trainer_status.TOKEN, trainer_status.AUTHORITY)
-    url = f"https://127.0.0.1:{listening.server_address[1]}{PATH}"
-    made.environment = dict(zip(names, (url, str(tmp_path / "token"), str(tmp_path / "ca.crt")), strict=True))
-    yield made
-    listening.shutdown()
-    listening.server_close()
-    thread.join()
+    with serving(Handler, server_context(tmp_path)) as port:
+        (tmp_path / "token").write_text("secret\n")
+        names = (trainer_status.URL, trainer_status.TOKEN, trainer_status.AUTHORITY)
+        values = (f"https://127.0.0.1:{port}{PATH}", str(tmp_path / "token"), str(tmp_path / "ca.crt"))
+        made.environment = dict(zip(names, values, strict=True))
+        yield made
 
 
 def test_it_hears_how_far_a_job_is_and_what_was_measured(server: Server, tmp_path: Path) -> None:

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
 import yaml
 
+from builders.http_server import serving
 from builders.kube import KubernetesApi, kubernetes_api
 from builders.kube.samples import runtime
 from builders.orders import order
@@ -273,15 +273,8 @@ def pages() -> Iterator[str]:
         def log_message(self, format: str, *args: Any) -> None:
             """Says nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Page)
-    thread = Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving(Page) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 def test_what_was_found_before_a_cluster_broke_off_is_told_beside_that(api: KubernetesApi) -> None:
