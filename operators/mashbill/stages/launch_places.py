@@ -111,13 +111,13 @@ def _by_nodes(path: Path, stage: str, takes: LaunchConfig, *, where: str) -> str
 
 def asked_hosts(takes: LaunchConfig, path: Path, writes: bool) -> Mapping[str, str]:
     """What each host lacks of a path, in words, none where it lacks nothing; hosts that cannot be asked are
-    told of by their backend."""
+    told of by their backend, and a folder that cannot be written here by the store's own check."""
     from mashbill.launch.ssh_sight import unseen
 
     away = [name for name, machine in _machines(takes) if not is_here(machine)]
     try:
         return unseen(takes.ssh, away, path, writes=writes) if away else {}
-    except MashbillError:
+    except (MashbillError, OSError):
         return {}
 
 

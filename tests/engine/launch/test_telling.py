@@ -43,16 +43,13 @@ def test_lines_of_several_processes_are_whole_also_the_last_ones(attempt: Attemp
     with Telling(attempt, 0, "train") as one:
         one.gather_from(tmp_path / "work")
         (tmp_path / "work").mkdir()
-        logs = [(tmp_path / "work" / f"{rank}.log").open("w") for rank in range(2)]
         for words in ("step ", "1, loss 3\nkil", "led"):
-            for rank, log in enumerate(logs):
-                log.write(f"{rank}: {words}" if words == "step " else words)
-                log.flush()
+            for rank in range(2):
+                with (tmp_path / "work" / f"{rank}.log").open("a") as log:
+                    log.write(f"{rank}: {words}" if words == "step " else words)
             one._gather()
         assert one.said.end()() == b"0: step 1, loss 3\n1: step 1, loss 3\n"
     assert said(attempt) == ["0: step 1, loss 3", "1: step 1, loss 3", "killed", "killed"]
-    for log in logs:
-        log.close()
 
 
 def test_of_a_long_log_the_end_is_kept(attempt: Attempt, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from mashbill.launch import registry
 from mashbill.stages import STAGES
 from mashbill.stages.check import Finding, check_config, refuse_problems
 from mashbill.stages.launch_check import launch_checks
-from mashbill.stages.launch_places import Places
+from mashbill.stages.launch_places import Places, asked_hosts
 
 CONFIG = """
 [corpus]
@@ -310,3 +310,9 @@ def test_all_that_a_backend_says_is_told_with_its_stage(tmp_path: Path) -> None:
         "error launch.train: queue: research is not there; make it, or name another",
         "launch.train: gpus: no node has answered; try again",
     ]
+
+
+def test_a_folder_that_cannot_be_written_here_is_left_to_its_own_check(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    takes = LaunchConfig.model_validate({"backend": "ssh", "ssh": {"hosts": ["me@198.51.100.7"]}})
+    assert asked_hosts(takes, tmp_path / "file" / "artifacts", True) == {}
