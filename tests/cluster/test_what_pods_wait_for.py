@@ -111,7 +111,7 @@ def test_a_cluster_that_is_full(c: Cluster) -> None:
     none = "0/2 nodes are available"
     why = f"{none}: 2 Insufficient {GPU}. preemption: {none}: 2 No preemption victims found for incoming pod."
     assert unschedulable(found) == why
-    assert c.events("train") == [("FailedScheduling", why)]
+    c.wait_until(lambda: c.events("train") == [("FailedScheduling", why)])
     assert "nodeName" not in found["spec"]
     c.empty()
     c.wait_for("Pod", "train", succeeded)

@@ -53,6 +53,7 @@ class Telling:
         self.trainer = trainer if node == 0 else None
         self.record = None if attempt is None else _Record(attempt, node)
         self.said = _Said()
+        self.level = logging.getLogger().level  # as it was, and is again afterwards
         self.files = _LogFiles()
         self.last_said, self.began = float("-inf"), time.time()
         self.stop = threading.Event()
@@ -79,6 +80,7 @@ class Telling:
         if self.record is not None:
             self.record.keep(self.said.end(), last=True)
         logging.getLogger().removeHandler(self.said)
+        logging.getLogger().setLevel(self.level)
         self.said.close()
         self.files.close()
 

@@ -1,6 +1,7 @@
 """What a node leaves in the record of its job: all that it said at its end, and nothing of others."""
 
 import json
+import logging
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,20 @@ def test_a_record_that_cannot_be_written_is_said_once_and_work_goes_on(
     told = [record.message for record in caplog.records if "cannot be written" in record.message]
     assert len(told) == 1
     assert "work goes on" in told[0]
+
+
+def test_what_others_say_is_as_loud_afterwards_as_before(
+    attempt: Attempt, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Logging belongs to the process, and a stage may be one of many things that it does."""
+    caplog.set_level(logging.ERROR)
+    root = logging.getLogger()
+    before = (root.level, list(root.handlers))
+    with Telling(attempt, 0, "train"):
+        logging.getLogger("mashbill.some").info("step 1")
+    assert (root.level, list(root.handlers)) == before
+    (line,) = said(attempt)
+    assert line.endswith(" step 1")
 
 
 def test_what_is_kept_is_plain_json(attempt: Attempt) -> None:
