@@ -18,6 +18,9 @@ from mashbill.models.cross_entropy import FusedCrossEntropy, matrix_dtype, token
 
 Compilation = Literal["none", "blocks", "whole"]
 INITIAL_DEVIATION = 0.02
+"""Of weights, from a width of a thousand on; below it sqrt(2 / 5 width) (SmallInit, arXiv 1910.05895), which
+is the same there. Narrow models that begin with less hear their own embeddings faintly, and stay at the loss
+of a table of frequencies for as long as chance has it (docs/decisions/0038)."""
 
 
 class Attention(nn.Module):
@@ -126,8 +129,10 @@ class Transformer(nn.Module):
         self.register_buffer("sin", sin, persistent=False)
 
     def initialise(self, seed: int) -> None:
-        """Draw the weights: normal, those that write to the stream smaller with depth."""
+        """Draw the weights: normal, larger in narrow models, those that write to the stream smaller with
+        depth."""
         generator = torch.Generator().manual_seed(seed)
+        deviation = max(INITIAL_DEVIATION, (2 / (5 * self.shape.width)) ** 0.5)
         for name, parameter in self.named_parameters():
             if parameter.dim() == 2:
                 depth = (
@@ -135,7 +140,7 @@ class Transformer(nn.Module):
                     if name.endswith(("o_proj.weight", "down_proj.weight"))
                     else 1.0
                 )
-                nn.init.normal_(parameter, std=INITIAL_DEVIATION * depth, generator=generator)
+                nn.init.normal_(parameter, std=deviation * depth, generator=generator)
 
     def hidden(self, tokens: torch.Tensor, documents: Documents | None = None) -> torch.Tensor:
         """[batch, tokens] ids to [batch, tokens, width].

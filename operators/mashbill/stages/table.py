@@ -58,7 +58,7 @@ _CURATION = (
         run_part="mashbill.proxies.bootstrap:run_bootstrap_part",
         needs=A_GPU,
         external="mashbill.proxies.bootstrap:family_identity",
-        version=6,
+        version=7,
     ),
     Stage(
         name="score",
@@ -114,7 +114,7 @@ _MIXTURE = (
         parts="mashbill.proxies.sweep:sweep_parts",
         run_part="mashbill.proxies.sweep:run_sweep_part",
         needs=A_GPU,
-        version=3,
+        version=4,
     ),
     Stage(
         name="refine",
@@ -125,7 +125,7 @@ _MIXTURE = (
         parts="mashbill.search.rounds:round_names",
         run_part="mashbill.search.rounds:run_round",
         needs=IN_ORDER,
-        version=3,
+        version=4,
     ),
     Stage(
         name="ladder",
@@ -137,7 +137,7 @@ _MIXTURE = (
         parts="mashbill.proxies.ladder:ladder_parts",
         run_part="mashbill.proxies.ladder:train_rung",
         needs=A_GPU,
-        version=2,
+        version=3,
     ),
     Stage(
         name="fit",
@@ -157,7 +157,7 @@ _MIXTURE = (
         parts="mashbill.proxies.baselines:baseline_parts",
         run_part="mashbill.proxies.baselines:run_baseline",
         needs=A_GPU,
-        version=4,
+        version=5,
     ),
     Stage(
         name="mix",
@@ -186,7 +186,7 @@ _MIXTURE = (
         parts="mashbill.proxies.validation:validation_parts",
         run_part="mashbill.proxies.validation:train_again",
         needs=A_GPU,
-        version=2,
+        version=3,
     ),
     Stage(
         name="gate",
@@ -200,7 +200,7 @@ _MIXTURE = (
 _TRAINING = (
     Stage(
         name="forecast",
-        version=2,
+        version=3,
         summary="Forecast the final model's loss, with an interval and by step, from smaller ones on the "
         "chosen mixture.",
         sections=("forecast", "training", "proxy", "sweep", *TARGET),
@@ -223,7 +223,7 @@ _TRAINING = (
         needs=MACHINES,
         durable=True,
         external="mashbill.training.initial:initial_identity",
-        version=4,
+        version=5,
     ),
     Stage(
         name="evaluate",
