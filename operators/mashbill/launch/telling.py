@@ -159,8 +159,12 @@ class _Record:
             self.failing = False
 
 
+OF_STORES = ("botocore", "boto3", "s3transfer", "urllib3", "aiobotocore", "fsspec")
+"""Libraries that say, of every client, where they found its credentials."""
+
+
 class _Said(logging.Handler):
-    """What a node says, on the error stream and in a file."""
+    """What a node says, on the error stream and in a file; of libraries of stores, warnings alone."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -170,6 +174,8 @@ class _Said(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Say a line."""
+        if record.levelno < logging.WARNING and record.name.split(".")[0] in OF_STORES:
+            return
         self.say(f"{self.format(record)}\n".encode())
 
     def say(self, text: bytes) -> None:

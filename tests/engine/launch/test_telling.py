@@ -109,6 +109,14 @@ def test_what_others_say_is_as_loud_afterwards_as_before(
     assert line.endswith(" step 1")
 
 
+def test_of_libraries_of_stores_warnings_alone_are_said(attempt: Attempt) -> None:
+    with Telling(attempt, 0, "train"):
+        for level in (logging.INFO, logging.WARNING):
+            logging.getLogger("botocore.credentials").log(level, "found credentials (%d)", level)
+        logging.getLogger("anyone").info("of theirs")
+    assert [line.split(" ", 2)[2] for line in said(attempt)] == ["found credentials (30)", "of theirs"]
+
+
 def test_what_is_kept_is_plain_json(attempt: Attempt) -> None:
     with Telling(attempt, 0, "train") as one:
         one.progress(1.7, "past the end")

@@ -128,8 +128,11 @@ def as_error(refused: Refused, what: str, place: Place) -> MashbillError:
         return RunError(what, f"was not taken by {place} ({said})", "try again")
     if refused.status < 400:
         return no_api(place, said)
+    if refused.status == 403 and "exceeded quota" in refused.message:
+        mend = "wait until others' jobs end, or ask for more quota"
+        return RunError(what, f"has no room in the quota of {place} ({said})", mend)
     if refused.status == 403:
-        return ConfigError(what, f"is forbidden in {place} ({said})", "ask for the right or the quota")
+        return ConfigError(what, f"is forbidden in {place} ({said})", "ask for the right")
     return ConfigError(what, f"is refused by {place} ({said})", "mend what it names")
 
 

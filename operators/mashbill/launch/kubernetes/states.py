@@ -93,7 +93,7 @@ def state_of(seen: Seen, log: str = "") -> JobState:
     phase, message = _phase(seen)
     words = [message, _after_restarts(seen), _progress(seen.job)]
     if at(seen.job, "metadata", "deletionTimestamp"):
-        words.insert(0, "is being removed")
+        words.insert(0, "being removed")
     return JobState(phase, "; ".join(word for word in words if word), version=version)
 
 

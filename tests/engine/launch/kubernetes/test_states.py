@@ -335,7 +335,7 @@ def test_a_job_that_is_being_removed_is_not_gone_yet() -> None:
     document = made()
     document["metadata"]["deletionTimestamp"] = STARTED
     told = state(document, pod_of(document, status=running()))
-    assert (told.phase, told.message) == ("running", "is being removed")
+    assert (told.phase, told.message) == ("running", "being removed")
 
 
 def test_nothing_that_was_seen_is_changed() -> None:

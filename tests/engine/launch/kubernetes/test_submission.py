@@ -87,6 +87,16 @@ def test_what_was_not_made_is_told_and_made_by_the_next_try(
     assert len(jobs(api, backend)) == 1
 
 
+def test_a_full_quota_is_told_as_what_passes(api: KubernetesApi, backend: ClusterJobs) -> None:
+    resource = f"count/{RESOURCES[backend.name]}"
+    named = {"kind": "ResourceQuota", "metadata": {"name": "few", "namespace": "default"}}
+    api.put({"apiVersion": "v1", **named, "spec": {"hard": {resource: "1"}}})
+    backend.submit(order(backend.name, name="others"))
+    with pytest.raises(RunError, match=r"has no room in the quota of .*exceeded quota: few, .*; wait until"):
+        backend.submit(order(backend.name))
+    assert [job["metadata"]["name"] for job in jobs(api, backend)] == ["others"]
+
+
 def test_a_job_of_the_name_that_is_anothers_is_left_alone(api: KubernetesApi, backend: ClusterJobs) -> None:
     theirs = backend.submit(order(backend.name, token="theirs"))
     with pytest.raises(
