@@ -22,15 +22,21 @@ from builders.waiting import wait_until
 
 PATIENCE_SECONDS = 400
 KILLS, LATEST_SECONDS = 4, 8.0
+LIMIT_SECONDS = 15
 DAG = """
 from datetime import timedelta
 from airflow.sdk import DAG
 from mashbill.operators import IngestDocuments
 
-for name, deferrable in (("deferred", True), ("waiting", False)):
-    with DAG(name, schedule=None, default_args={{"retries": 99, "retry_delay": timedelta(seconds=1)}}) as dag:
+for seed, name in enumerate(("deferred", "waiting", "timed", "failed", "success", "skipped")):
+    with DAG(
+        name,
+        schedule=None,
+        default_args={{"retries": 99, "retry_delay": timedelta(seconds=1)}},
+        dagrun_timeout=timedelta(seconds={limit}) if name == "timed" else None,
+    ) as dag:
         IngestDocuments(
-            task_id="ingest", config={config!r}, overrides={{"seed": 1 + deferrable}}, deferrable=deferrable
+            task_id="ingest", config={config!r}, overrides={{"seed": seed}}, deferrable=name != "waiting"
         )
     globals()[name] = dag
 """
@@ -53,7 +59,7 @@ class Home:
         launch = f'[launch.ingest]\nbackend = "local"\nenvironment = {{ PYTHONPATH = "{folder / "held"}" }}'
         corpus_config(folder, {"a": "a.jsonl", "b": "a.jsonl"}, extra=launch)
         (folder / "dags").mkdir()
-        (folder / "dags" / "elsewhere.py").write_text(DAG.format(config=str(folder / "config.toml")))
+        (folder / "dags" / "elsewhere.py").write_text(DAG.format(config=str(folder / "config.toml"), limit=LIMIT_SECONDS))
 
     def server(self) -> AirflowServer:
         return impatient_server(self.folder / "airflow", self.folder / "dags")
@@ -113,36 +119,44 @@ def test_whatever_is_killed_and_whenever_one_job_is_submitted_and_its_result_fou
 
 
 @pytest.mark.airflow
-def test_a_deferred_task_that_is_failed_or_cleared_by_hand_ends_its_job_whether_its_trigger_runs_or_not(
+def test_a_deferred_task_that_someone_ends_or_clears_ends_its_job_whether_its_trigger_runs_or_not(
     home: Home,
 ) -> None:
     with MortalAirflow(home.server) as airflow:
         first, run = deferred(home, airflow)
         wait_until(lambda: "ingest-whole" in home.told_by_triggerer(), PATIENCE_SECONDS)
-        fail(airflow, run)
+        set_state(airflow, "deferred", run, "failed")
         wait_until(home.ended(first), PATIENCE_SECONDS)
 
         kill(airflow.server, TRIGGERER)
-        second, run = deferred(home, airflow)
-        fail(airflow, run)
+        late, run = deferred(home, airflow, "timed")
+        jobs = [late]
+        for new in ("failed", "success", "skipped"):
+            job, by_hand = deferred(home, airflow, new)
+            set_state(airflow, new, by_hand, new)
+            jobs.append(job)
+        wait_until(lambda: state(airflow, "timed", run) == "skipped", PATIENCE_SECONDS)
         forget_triggers(airflow)
+        assert not any(home.ended(job)() for job in jobs)
         airflow.start(TRIGGERER)
-        wait_until(home.ended(second), PATIENCE_SECONDS)
+        for job in jobs:
+            wait_until(home.ended(job), PATIENCE_SECONDS)
 
         kill(airflow.server, TRIGGERER)
         third, run = deferred(home, airflow)
+        before = home.submitted()
         cleared = {"dry_run": False, "dag_run_id": run, "task_ids": ["ingest"], "only_failed": False}
         airflow.server.call("POST", "dags/deferred/clearTaskInstances", cleared)
-        wait_until(lambda: len(home.submitted()) == 4, PATIENCE_SECONDS)
+        wait_until(lambda: len(home.submitted()) == len(before) + 1, PATIENCE_SECONDS)
         assert home.ended(third)()
     assert home.artifacts() == []
 
 
-def deferred(home: Home, airflow: MortalAirflow) -> tuple[str, str]:
+def deferred(home: Home, airflow: MortalAirflow, dag: str = "deferred") -> tuple[str, str]:
     """The job of a new run that waits for it, and the run."""
     before = home.submitted()
-    run = airflow.server.trigger("deferred", {})
-    wait_until(lambda: state(airflow, "deferred", run) == "deferred", PATIENCE_SECONDS)
+    run = airflow.server.trigger(dag, {})
+    wait_until(lambda: state(airflow, dag, run) == "deferred", PATIENCE_SECONDS)
     (job,) = {*home.submitted()} - {*before}
     return job, run
 
@@ -153,7 +167,7 @@ def forget_triggers(airflow: MortalAirflow) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, env=airflow.server.environment)
 
 
-def fail(airflow: MortalAirflow, run: str) -> None:
-    """Fail the task of a run, as a person does."""
-    task = f"dags/deferred/dagRuns/{run}/taskInstances/ingest"
-    airflow.server.call("PATCH", task, {"new_state": "failed"})
+def set_state(airflow: MortalAirflow, dag: str, run: str, new: str) -> None:
+    """Give the task of a run another state, as a person does."""
+    task = f"dags/{dag}/dagRuns/{run}/taskInstances/ingest"
+    airflow.server.call("PATCH", task, {"new_state": new})
