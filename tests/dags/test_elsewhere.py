@@ -59,7 +59,9 @@ class Home:
         launch = f'[launch.ingest]\nbackend = "local"\nenvironment = {{ PYTHONPATH = "{folder / "held"}" }}'
         corpus_config(folder, {"a": "a.jsonl", "b": "a.jsonl"}, extra=launch)
         (folder / "dags").mkdir()
-        (folder / "dags" / "elsewhere.py").write_text(DAG.format(config=str(folder / "config.toml"), limit=LIMIT_SECONDS))
+        (folder / "dags" / "elsewhere.py").write_text(
+            DAG.format(config=str(folder / "config.toml"), limit=LIMIT_SECONDS)
+        )
 
     def server(self) -> AirflowServer:
         return impatient_server(self.folder / "airflow", self.folder / "dags")
