@@ -1,9 +1,9 @@
 """The ladder under a forecast: the final model at smaller sizes and budgets, on the chosen mixture.
 
-A run is as the final one will be, but for what has to change with its size: the batch, in proportion to
-tokens^0.571 as Step Law has it, and the highest learning rate, which lies between the proxy's and the final
-model's, evenly by ratio of parameters. The tokenizer, the context, the shape of the schedule and the rest of
-the optimiser are the final run's.
+A run is as the final one will be, but for what has to change with its size and budget, from the final run's
+own values by the exponents of Step Law: the batch, and the highest learning rate, without which small models
+would learn too slowly and larger ones look worse than they are. The tokenizer, the context, the shape of the
+schedule and the rest of the optimiser are the final run's.
 """
 
 from collections.abc import Iterator
@@ -23,6 +23,8 @@ from mashbill.tokens import TokenStore
 
 BATCH_EXPONENT = 0.571
 """Of tokens in the best batch: Step Law (arXiv 2503.04715)."""
+RATE_EXPONENTS = (-0.713, 0.307)
+"""Of parameters without embeddings, and of tokens, in the best learning rate: Step Law."""
 LADDER_TAG = 200_301  # plus a run's place; far from the tags of other families
 
 
@@ -59,18 +61,20 @@ def planned_sizes(config: PipelineConfig, vocabulary: int) -> list[PlannedSize]:
     for size, shape in enumerate(shapes):
         for budget, share in enumerate(sorted(wanted.budgets)):
             name = f"size-{size}-{budget}"
-            proxy = settings_at(config, shape, share, vocabulary=vocabulary)
+            proxy = settings_at(config, shape, share)
             batch = proxy.batch_sequences * shape.context
             tokens = max(1, round(config.training.tokens * share / batch)) * batch
             found.append(PlannedSize(name, len(found), proxy, tokens, wanted.seeds))
     return found
 
 
-def settings_at(config: PipelineConfig, shape: ModelShape, share: float, *, vocabulary: int) -> ProxyConfig:
+def settings_at(config: PipelineConfig, shape: ModelShape, share: float) -> ProxyConfig:
     """How a shape is trained on a share of the final run's tokens."""
     training, proxy = config.training, config.proxy
     sequences = training.batch_sequences * training.model.context * share**BATCH_EXPONENT / shape.context
-    rate = _rate_at(config, parameter_count(shape, vocabulary), vocabulary)
+    smaller = parameter_count(shape, 0) / parameter_count(training.model, 0)
+    by_size, by_tokens = RATE_EXPONENTS
+    rate = training.learning_rate * smaller**by_size * share**by_tokens
     return proxy.model_copy(
         update={
             "model": shape,
@@ -82,16 +86,6 @@ def settings_at(config: PipelineConfig, shape: ModelShape, share: float, *, voca
             "gradient_clip": training.gradient_clip,
         }
     )
-
-
-def _rate_at(config: PipelineConfig, parameters: int, vocabulary: int) -> float:
-    """The highest learning rate of a size: the proxy's up to its size, from there on towards the final
-    model's."""
-    small, large = (parameter_count(part.model, vocabulary) for part in (config.proxy, config.training))
-    rates = np.log([config.proxy.learning_rate, config.training.learning_rate])
-    if large <= small:
-        return config.training.learning_rate
-    return float(np.exp(np.interp(np.log(parameters), np.log([small, large]), rates)))
 
 
 def train_size(run: StageRun, mixture: dict[str, float]) -> Counts:

@@ -157,7 +157,7 @@ def _sweeps(config: PipelineConfig, choice: Choice, vocabulary: int) -> SmallRun
     as the ladder's runs are; else beside them."""
     proxy, tokens = config.proxy, config.sweep.tokens
     share = min(1.0, tokens / config.training.tokens)
-    ours = settings_at(config, proxy.model, share, vocabulary=vocabulary)
+    ours = settings_at(config, proxy.model, share)
     same = (proxy.model.context, proxy.model.tied) == (
         config.training.model.context,
         config.training.model.tied,

@@ -200,7 +200,7 @@ _MIXTURE = (
 _TRAINING = (
     Stage(
         name="forecast",
-        version=3,
+        version=4,
         summary="Forecast the final model's loss, with an interval and by step, from smaller ones on the "
         "chosen mixture.",
         sections=("forecast", "training", "proxy", "sweep", *TARGET),

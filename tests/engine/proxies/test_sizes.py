@@ -13,6 +13,7 @@ from mashbill.models.sizes import parameter_count
 from mashbill.proxies.depths import rank
 from mashbill.proxies.shapes import of_equal_size, smaller_shape
 from mashbill.proxies.sizes import planned_sizes, settings_at
+from mashbill.training.laws import step_law_batch_tokens, step_law_rate
 
 VOCABULARY = 2_048
 TINYLLAMA = ModelShape(
@@ -106,31 +107,31 @@ def test_every_size_meets_every_budget_and_the_smallest_come_first(config: Pipel
 
 def test_a_run_is_the_final_one_but_for_batch_and_rate(config: PipelineConfig) -> None:
     shape = planned_sizes(config, VOCABULARY)[-1].proxy.model
-    found = settings_at(config, shape, 0.25, vocabulary=VOCABULARY)
+    found = settings_at(config, shape, 0.25)
     assert (found.warmup_share, found.weight_decay, found.gradient_clip) == (0.02, 0.2, 0.5)
     assert found.min_learning_rate / found.learning_rate == pytest.approx(0.2)
     assert found.batch_sequences == round(64 * 0.25**0.571)
-    assert 1e-3 < found.learning_rate < 4e-3
 
 
 def test_at_the_final_size_and_budget_a_run_is_the_final_run(config: PipelineConfig) -> None:
     training = config.training
-    found = settings_at(config, training.model, 1.0, vocabulary=VOCABULARY)
+    found = settings_at(config, training.model, 1.0)
     assert found.learning_rate == pytest.approx(training.learning_rate)
     assert found.batch_sequences == training.batch_sequences
-    at_proxy = settings_at(config, config.proxy.model, 1.0, vocabulary=VOCABULARY)
-    assert at_proxy.learning_rate == pytest.approx(config.proxy.learning_rate)
+    at_proxy = settings_at(config, config.proxy.model, 1.0)
     assert at_proxy.batch_sequences == 2 * training.batch_sequences  # of half the context
 
 
-def test_rates_fall_evenly_by_ratio_of_parameters(config: PipelineConfig) -> None:
-    ends = [parameter_count(part.model, VOCABULARY) for part in (config.proxy, config.training)]
-    shapes = [one.proxy.model for one in planned_sizes(config, VOCABULARY)[::2]]
-    slope = np.log(1 / 4) / np.log(ends[1] / ends[0])
-    for shape in shapes:
-        found = settings_at(config, shape, 0.25, vocabulary=VOCABULARY).learning_rate
-        beyond = max(1.0, parameter_count(shape, VOCABULARY) / ends[0])
-        assert found == pytest.approx(4e-3 * beyond**slope)
+def test_rates_and_batches_keep_the_ratios_of_step_law(config: PipelineConfig) -> None:
+    """Whatever the final run's own are: the law's constants do not matter."""
+    final = config.training
+    for one in planned_sizes(config, VOCABULARY):
+        sizes = [parameter_count(shape, 0) for shape in (one.proxy.model, final.model)]
+        rates = [step_law_rate(n, d) for n, d in zip(sizes, (one.tokens, final.tokens), strict=True)]
+        assert one.proxy.learning_rate / final.learning_rate == pytest.approx(rates[0] / rates[1], rel=0.01)
+        batches = [step_law_batch_tokens(tokens) for tokens in (one.tokens, final.tokens)]
+        whole = final.batch_sequences * final.model.context
+        assert one.batch_tokens / whole == pytest.approx(batches[0] / batches[1], rel=0.06)
 
 
 def test_given_shapes_take_the_place_of_those_that_are_made(config: PipelineConfig) -> None:

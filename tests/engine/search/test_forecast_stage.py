@@ -9,7 +9,7 @@ import pytest
 from builders.choices import write_choice
 from builders.corpus import folder_as_artifact
 from builders.laws_of_loss import by_hand
-from builders.proxy_groups import PROXY, SHAPE, result, stage_run, two_domains
+from builders.proxy_groups import SHAPE, result, stage_run, two_domains
 from mashbill.artifacts import Artifact, StageRun
 from mashbill.config import ForecastConfig, MixConfig, ModelShape, SweepConfig, TrainingConfig
 from mashbill.errors import ConfigError
@@ -125,8 +125,10 @@ def test_the_sweeps_prediction_stands_beside_and_counts_where_it_is_of_the_same_
     empty = ready(tmp_path / "0", store)
     parts = parts_by_law(tmp_path / "parts", empty, store)
     found = {}
+    smaller = parameter_count(SHAPE, 0) / parameter_count(FINAL, 0)
+    rate = TRAINING.learning_rate * smaller**-0.713 * (10_000 / 20_480) ** 0.307
     ours = empty.config.proxy.model_copy(
-        update={"model": SHAPE, "batch_sequences": 11, "learning_rate": 1e-3, "min_learning_rate": 3e-4}
+        update={"model": SHAPE, "batch_sequences": 11, "learning_rate": rate, "min_learning_rate": rate / 10}
     )
     for name, proxy in (("other", empty.config.proxy), ("alike", ours)):
         run = ready(tmp_path / name, store, parts=parts, proxy=proxy)
@@ -202,8 +204,9 @@ def test_a_batch_and_a_rate_by_law_are_those_of_the_ladder_too(store: TokenStore
     assert [run.batch_tokens for run in half] == [
         pytest.approx(0.58 * (tokens / 2) ** 0.571, rel=0.001) for _ in range(4)
     ]
-    between = sorted([found.learning_rate, PROXY.learning_rate])
-    assert all(between[0] <= run.learning_rate <= between[1] for run in half)
+    rates = [run.learning_rate for run in sorted(half, key=lambda run: run.parameters)]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] > found.learning_rate * 0.5**0.307
 
 
 def test_a_warm_up_in_tokens_is_as_long_a_share_in_the_ladder(store: TokenStore, tmp_path: Path) -> None:
