@@ -40,14 +40,10 @@ Contents = dict[str, list[list[object]]]
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module", params=["namespaces", "folders"])
-def nodes(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Node, Node]]:
-    apart = request.param == "namespaces"
-    if apart and not can_be_apart():
-        pytest.skip("namespaces need root, ip, unshare and nsenter")
-    with two_nodes(tmp_path_factory.mktemp("nodes"), apart=apart) as both:
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node, Node]]:
+    """In namespaces of their own; with folders of their own where those need rights that are not there."""
+    with two_nodes(tmp_path_factory.mktemp("nodes"), apart=can_be_apart()) as both:
         for bucket in ("lake", "texts"):
             both[0].python(BUCKET, bucket)
         yield both
