@@ -1,9 +1,9 @@
 """The ladder under a forecast: the final model at smaller sizes and budgets, on the chosen mixture.
 
-A run is as the final one will be, but for what has to change with its size and budget, from the final run's
-own values by the exponents of Step Law: the batch, and the highest learning rate, without which small models
-would learn too slowly and larger ones look worse than they are. The tokenizer, the context, the shape of the
-schedule and the rest of the optimiser are the final run's.
+A run is as the final one will be, but for what has to change with its size and budget: the batch, in
+proportion to tokens^0.571 as Step Law has it, and the highest learning rate, in proportion to 1 / width,
+without which narrow models would learn too slowly and size would seem to help more than it does. The
+tokenizer, the context, the shape of the schedule and the rest of the optimiser are the final run's.
 """
 
 from collections.abc import Iterator
@@ -23,8 +23,6 @@ from mashbill.tokens import TokenStore
 
 BATCH_EXPONENT = 0.571
 """Of tokens in the best batch: Step Law (arXiv 2503.04715)."""
-RATE_EXPONENTS = (-0.713, 0.307)
-"""Of parameters without embeddings, and of tokens, in the best learning rate: Step Law."""
 LADDER_TAG = 200_301  # plus a run's place; far from the tags of other families
 
 
@@ -72,9 +70,7 @@ def settings_at(config: PipelineConfig, shape: ModelShape, share: float) -> Prox
     """How a shape is trained on a share of the final run's tokens."""
     training, proxy = config.training, config.proxy
     sequences = training.batch_sequences * training.model.context * share**BATCH_EXPONENT / shape.context
-    smaller = parameter_count(shape, 0) / parameter_count(training.model, 0)
-    by_size, by_tokens = RATE_EXPONENTS
-    rate = training.learning_rate * smaller**by_size * share**by_tokens
+    rate = training.learning_rate * training.model.width / shape.width  # arXiv 2203.03466
     return proxy.model_copy(
         update={
             "model": shape,
