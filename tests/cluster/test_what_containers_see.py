@@ -150,6 +150,19 @@ def test_two_pods_listen_on_the_same_port_and_each_is_reached_by_its_address(c: 
     assert ran(c, "asks") == "['first', 'second']\n"
 
 
+def test_a_pod_reaches_what_listens_in_it_by_localhost(c: Cluster) -> None:
+    reached = (
+        "import socket; found = []\n"
+        "for where in ('', 'localhost', '127.0.0.1'):\n"
+        "    listener = socket.create_server((where, 0))\n"
+        "    socket.create_connection(('localhost', listener.getsockname()[1]), timeout=5)\n"
+        "    found.append(where)\n"
+        "print(found)"
+    )
+    c.create(pod("train", python(reached)))
+    assert ran(c) == "['', 'localhost', '127.0.0.1']\n"
+
+
 def test_processes_see_only_their_containers(c: Cluster) -> None:
     c.create(pod("other", ["sleep", "600"]))
     c.wait_for("Pod", "other", lambda one: status_of(one).get("phase") == "Running")

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 from rich.console import Console
-from rich.progress import Progress, ProgressColumn
 from rich.table import Table
 
 from mashbill.errors import ConfigError
@@ -37,12 +36,6 @@ def show(*items: Any) -> None:
     """Print tables and sentences as they are: a path with brackets is no style."""
     for item in items:
         Console(markup=False, highlight=False).print(item, soft_wrap=isinstance(item, str))
-
-
-def bars_here(*columns: ProgressColumn | str) -> Progress:
-    """Progress bars on the error stream, where someone sees it."""
-    console = Console(stderr=True)
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
 def check_output(path: Path, *, folder: bool = False) -> None:

@@ -1,30 +1,29 @@
-"""A stage that runs elsewhere, as the shell shows it: a bar a job, and a line where what a job is at
+"""A stage that runs elsewhere, as the shell shows it: how far each job is, and a line where what a job is at
 changes."""
 
 import typer
 from rich.console import Console
-from rich.progress import Progress, TaskID
 
 from mashbill.artifacts import Artifact
+from mashbill.cli.progress import Shown, Work
 from mashbill.errors import RunError
 from mashbill.stages import StageJob
 from mashbill.stages.elsewhere import Elsewhere, parts_of
 from mashbill.stages.following import OWN_EXITS, Seen, run_elsewhere
 
 
-def run_shown(elsewhere: Elsewhere, bars: Progress, console: Console) -> Artifact:
+def run_shown(elsewhere: Elsewhere, shown: Shown) -> Artifact:
     """Run a stage elsewhere; whoever breaks the waiting off is told that the jobs go on.
 
     Args:
         elsewhere: the stage.
-        bars: where how far its jobs are is shown.
-        console: where is said which jobs there are, and what becomes of them.
+        shown: where it is shown which jobs there are, how far, and what becomes of them.
     """
-    shown = JobBars(bars, console)
+    jobs = ShownJobs(shown)
     try:
-        return run_elsewhere(elsewhere, shown.seen)
+        return run_elsewhere(elsewhere, jobs.seen)
     except KeyboardInterrupt:
-        shown.detached()
+        jobs.detached()
         raise
 
 
@@ -58,36 +57,36 @@ def refuse_under_way(job: StageJob) -> None:
         raise RunError(f"stage {job.stage.name}", what, mend)
 
 
-class JobBars:
-    """One bar a job."""
+class ShownJobs:
+    """How far jobs are, and what becomes of them."""
 
-    def __init__(self, bars: Progress, console: Console) -> None:
-        self.bars, self.console = bars, console
-        self.tasks: dict[str, TaskID] = {}
+    def __init__(self, shown: Shown) -> None:
+        self.shown = shown
+        self.works: dict[str, Work] = {}
         self.states: dict[str, str] = {}
 
     def seen(self, seen: Seen) -> None:
         """A job has changed."""
         handle, state = seen.submitted.handle, seen.state
-        key = handle.name
-        if handle.name not in self.tasks:
-            parts = parts_of(seen.submitted.attempt.order)
-            name = parts[0] if len(parts) == 1 else key
-            self.tasks[key] = self.bars.add_task("", total=1.0, name=name, words="")
-        done = 1.0 if state.phase == "succeeded" else seen.progress.done if seen.progress else 0.0
-        self.bars.update(self.tasks[key], completed=done, words=seen.words)
         said = f"{state.phase} {state.message}".strip()
-        if self.states.get(key) != said:
-            self.states[key] = said
-            self._say(f"{'job':12} {handle.name} on {handle.backend}: {said}")
-            if state.failure is not None and state.failure.exit_code not in OWN_EXITS:
-                self._say(state.failure.last_words)
+        if self.states.get(handle.name) != said:
+            self.states[handle.name] = said
+            self._say(f"{handle.name} on {handle.backend}: {said}")
+            failure = state.failure
+            if failure is not None and failure.last_words and failure.exit_code not in OWN_EXITS:
+                self.shown.say(failure.last_words)
+        if handle.name not in self.works:
+            parts = parts_of(seen.submitted.attempt.order)
+            name = parts[0] if len(parts) == 1 else handle.name
+            self.works[handle.name] = self.shown.work(name, head=f"{'job':12} {handle.name}:")
+        done = 1.0 if state.ended else seen.progress.done if seen.progress else 0.0
+        self.works[handle.name](done, seen.words)
 
     def detached(self) -> None:
         """Say that what was submitted goes on, and how to come back to it."""
         for name in self.states:
             come_back = f"run the same command to take it up, or: mashbill jobs follow {name} --config ..."
-            self._say(f"{'job':12} {name} goes on; {come_back}")
+            self._say(f"{name} goes on; {come_back}")
 
     def _say(self, words: str) -> None:
-        self.console.print(words, highlight=False, soft_wrap=True)
+        self.shown.say(f"{'job':12} {words}")

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
 from mashbill.artifacts import Artifact
 from mashbill.cli.answers import say, warn
+from mashbill.cli.progress import Shown
 from mashbill.config import PipelineConfig, load_config, parse_overrides
 from mashbill.errors import ConfigError, MashbillError
 from mashbill.evaluation.asking import Asked
@@ -72,15 +72,13 @@ def print_evaluation(
         raise ConfigError("evaluation.tasks", what, "name some, or give --tasks")
     places = {name: kept / _key(folder, asked) for name, folder in models.items()}
     console = Console(file=sys.stderr)  # by its name: the harness is silenced where it writes
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
-        rows = {name: bars.add_task(name, total=1.0) for name in models}
+    with Shown(console) as shown:
+        works = {name: shown.work(name) for name in models}
         scores = ask_each(
             models,
             places,
             asked,
-            told=lambda name, share, words: bars.update(
-                rows[name], completed=share, description=f"{name}: {words}"
-            ),
+            told=lambda name, share, words: works[name](share, words),
         )
     bits = {name: _bits(folder, store, config) for name, folder in models.items()}
     results = {name: tuple(one.result for one in scores[name]) for name in models}

@@ -1,16 +1,17 @@
 """``mashbill jobs``: what runs elsewhere, listed, followed, read and ended."""
 
 import asyncio
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Column, Table
 
 from mashbill.artifacts import open_store
-from mashbill.cli.answers import bars_here, say
+from mashbill.cli.answers import say
 from mashbill.cli.mixture_options import JsonOption
+from mashbill.cli.progress import Shown
 from mashbill.config import load_config, parse_overrides
 from mashbill.storage import Storage
 
@@ -58,7 +59,8 @@ def list_(
         for job in shown
     ]
     ended = len(jobs) - len(shown)
-    say(json_, rows, table, *([f"and {ended} that have ended, which --all shows"] if ended else []))
+    others = [f"jobs that have ended, which --all shows: {ended}"] if ended else []
+    say(json_, rows, table if shown else "no job is under way", *others)
 
 
 @app.command(epilog="Example: mashbill jobs follow train-chosen-1a2b3c4d-1 --config my.toml")
@@ -66,15 +68,14 @@ def follow(
     name: NameArgument, config: ConfigOption, set_: SetOption = None, json_: JsonOption = False
 ) -> None:
     """Wait for a job to end, and show how far it is; its error is this command's."""
-    from mashbill.cli.elsewhere import JobBars
+    from mashbill.cli.elsewhere import ShownJobs
     from mashbill.stages.following import failure_of
     from mashbill.stages.following import follow as follow_all
     from mashbill.stages.jobs import attempt_named, submitted_job
 
     submitted = submitted_job(attempt_named(_storage(config, set_), name))
-    with bars_here("{task.fields[name]}", "{task.percentage:>3.0f}%", "{task.fields[words]}") as bars:
-        shown = JobBars(bars, Console(stderr=True, markup=False))
-        (state,) = asyncio.run(follow_all([submitted], shown.seen))
+    with Shown() as shown:
+        (state,) = asyncio.run(follow_all([submitted], ShownJobs(shown).seen))
     error = failure_of(submitted, state)
     if error is not None:
         raise error
@@ -92,7 +93,11 @@ def logs(
     """Print the last lines that a node of a job said, with those of all its processes."""
     from mashbill.stages.jobs import attempt_named, said_by
 
-    print(said_by(attempt_named(_storage(config, set_), name), node, lines))  # noqa: T201
+    said = said_by(attempt_named(_storage(config, set_), name), node, lines)
+    if said:
+        print(said)  # noqa: T201
+    else:
+        print(f"{name}: node {node} has said nothing", file=sys.stderr)  # noqa: T201
 
 
 @app.command(epilog="Example: mashbill jobs cancel train-chosen-1a2b3c4d-1 --config my.toml")

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from mashbill import __version__
 from mashbill.cli import jobs, mixtures, proxies, tasks
 from mashbill.cli.run import describe_stages, run_pipeline
 from mashbill.errors import MashbillError, one_line
@@ -34,8 +35,6 @@ OF_PATHS = frozenset(
 """Failures of a path that was given; others, as a full disk, are the world's."""
 
 app = typer.Typer(
-    help="Take raw text to a trained language model, with the best mixture of domains found on small "
-    "models first.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -53,6 +52,23 @@ SetOption = Annotated[
     typer.Option("--set", metavar="section.key=value", help="Override a setting; may be repeated."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        print(f"mashbill {__version__}")  # noqa: T201
+        raise typer.Exit
+
+
+@app.callback()
+def front(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Say which version this is.", callback=_tell_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Take raw text to a trained language model, with the best mixture of domains found on small models
+    first."""
 
 
 @app.command(epilog="Example: mashbill run all --config dags/configs/demo.toml --set sweep.tokens=200000")

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from mashbill.cli.answers import bars_here, check_output, say
+from mashbill.cli.answers import check_output, say
 from mashbill.cli.mixture_options import JsonOption
+from mashbill.cli.progress import Shown
 from mashbill.cores import cores_here
 
 app = typer.Typer(
@@ -53,8 +54,7 @@ def train(
 
     run = load_proxy_run(config, parse_overrides(set_ or []))
     check_output(output, folder=True)
-    with bars_here() as bars:
-        task = bars.add_task("training", total=1.0)
+    with Shown() as shown:
         counts = train_mixtures(
             mixtures,
             tokens,
@@ -63,7 +63,7 @@ def train(
             sweep=run.sweep,
             seed=run.seed if seed is None else seed,
             processes=workers or cores_here(),
-            progress=lambda share, words: bars.update(task, completed=share, description=words),
+            progress=shown.work("training"),
         )
     say(
         json_,

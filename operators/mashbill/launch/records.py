@@ -72,6 +72,14 @@ class Attempt:
         """Keep how it ended."""
         self.write(END, state.text())
 
+    def ended_as(self, state: JobState) -> JobState:
+        """How it ended, as it is kept from now on: as whoever saw it first says, since later ones may find
+        nothing left of it."""
+        kept = self.end
+        if kept is None:
+            self.keep_end(state)
+        return kept or state
+
     def read(self, name: str) -> str | None:
         """The text of a file of the record, or None."""
         try:

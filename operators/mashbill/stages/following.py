@@ -9,11 +9,14 @@ from mashbill.errors import ConfigError, DataError, MashbillError, RunError
 from mashbill.launch.backend import FINAL_EXIT, PAUSED_EXIT, Failure, JobState
 from mashbill.launch.submission import BackendOf, Submitted, backend_of
 from mashbill.launch.told import error_of, progress_of
-from mashbill.stages.elsewhere import Elsewhere
+from mashbill.stages.elsewhere import STAGE, Elsewhere
 
 EVERY_SECONDS = 2.0
 OWN_EXITS = frozenset({1, FINAL_EXIT, PAUSED_EXIT})
 """Exit codes of a node that ended by itself, with an error that it told."""
+
+MENDS = {"image": "correct it, or have kubernetes.pull_secrets name a secret that may pull it"}
+"""Of settings that keep a job from ever running."""
 
 
 @dataclass(frozen=True)
@@ -57,15 +60,19 @@ async def watched(
     Raises:
         RunError: the backend has not answered for longer than its patience.
     """
-    order = await asyncio.to_thread(lambda: submitted.attempt.order)
+    attempt = submitted.attempt
+    order, ended = await asyncio.to_thread(lambda: (attempt.order, attempt.end))
+    if ended is not None:  # where it ran, there may be nothing left of it
+        yield Seen(submitted, ended, await asyncio.to_thread(progress_of, attempt))
+        return
     states, before = backend_of(order).watch(submitted.handle), None
     state = await anext(states)
     coming = asyncio.ensure_future(anext(states, state))
     try:
         while True:
-            progress = await asyncio.to_thread(progress_of, submitted.attempt)
+            progress = await asyncio.to_thread(progress_of, attempt)
             if state.ended:
-                await asyncio.to_thread(submitted.attempt.keep_end, state)
+                state = await asyncio.to_thread(attempt.ended_as, state)
             seen = Seen(submitted, state, progress)
             if seen != before:
                 yield seen
@@ -136,6 +143,9 @@ def failure_of(submitted: Submitted, state: JobState) -> MashbillError | None:
         told = error_of(submitted.attempt, None if failure is None else failure.rank)
         if told is not None:
             return told
+    if failure is not None and failure.setting:
+        where = f"launch.{submitted.attempt.order.labels[STAGE]}.{failure.setting}"
+        return ConfigError(where, f"job {name} {_words(failure)}", MENDS.get(failure.setting, "correct it"))
     mend = f"see mashbill jobs logs {name} --config ..., and run again"
     return RunError(f"job {name}", _words(failure) if failure else state.message or "failed", mend)
 

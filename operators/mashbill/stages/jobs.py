@@ -47,7 +47,9 @@ class KnownJob:
         if self.state is None:
             return f"unknown: {self.problem}"
         failure = self.state.failure
-        words = [self.state.phase, self.state.message, "" if failure is None else failure.why]
+        words = [self.state.phase, self.state.message]
+        if failure is not None and failure.why not in self.state.message:
+            words.append(failure.why)
         if self.progress is not None and not self.state.ended:
             words.append(f"{self.progress.done:.0%} {self.progress.message}")
         return ", ".join(word for word in words if word)

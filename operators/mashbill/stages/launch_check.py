@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from mashbill.config import LaunchConfig, PipelineConfig
 from mashbill.config.check import Check
 from mashbill.config.launch import KUBERNETES, Backend
-from mashbill.errors import ConfigError, MashbillError, all_of, within
+from mashbill.errors import ConfigError, MashbillError, Several, all_of, within
 from mashbill.launch.registry import backend_named
 from mashbill.stages.launch_places import Places, asked_hosts
 from mashbill.stages.stage import Stage
@@ -144,5 +144,14 @@ def _within(value: Any, step: str) -> Any:
 def _will_do(takes: LaunchConfig, problems: Callable[[], Sequence[MashbillError]], where: str) -> str:
     found = problems()
     if found:
-        raise all_of([within(where, error) for error in found])
+        raise all_of([_of_setting(where, error) for error in found])
     return f"{takes.backend} will do"
+
+
+def _of_setting(where: str, error: MashbillError) -> MashbillError:
+    """The same failure, by the whole name of its setting where it is one of a placement."""
+    if isinstance(error, Several):
+        return all_of([_of_setting(where, one) for one in error.found])
+    if error.where.partition(".")[0] in LaunchConfig.model_fields:
+        return type(error)(f"{where}.{error.where}", error.what, error.mend)
+    return within(where, error)

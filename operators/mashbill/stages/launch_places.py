@@ -17,7 +17,9 @@ from mashbill.launch.sight import is_exported, is_here, mount_of
 from mashbill.storage import LOCAL, scheme_of
 
 Sees = Callable[[LaunchConfig, Path, bool], Mapping[str, str]]
-_PODS = "give an s3:// address, or name a volume over it in launch.{stage}.kubernetes.volumes"
+_PODS = (
+    "give an s3:// address, or have a volume over it, by launch.{stage}.kubernetes.volumes or its template"
+)
 _NODES = "give an s3:// address, or name a folder over it that they have too in launch.{stage}.ray.shared"
 _HOSTS = "give an s3:// address, or mount a folder of all these machines at the same path"
 

@@ -19,6 +19,7 @@ from mashbill.errors import RunError
 from mashbill.launch.child import end_with
 from mashbill.launch.processes import single_threaded
 from mashbill.stages.job import StageJob
+from mashbill.stages.reached import one_of
 from mashbill.stages.stage import Stage
 from mashbill.stages.table import STAGES, stage_named
 
@@ -74,8 +75,7 @@ def run_parts_here(job: StageJob, parts: list[str], refresh: Callable[[], None])
         RunError: worker processes were killed again and again.
     """
     if job.stage.needs.one_at_a_time:
-        for part in parts:
-            job.run_part(part)
+        _in_turn(job, parts)
         return
     for attempt in range(ATTEMPTS):
         todo = [part for part in parts if job.find_part(part) is None]
@@ -94,6 +94,15 @@ def run_parts_here(job: StageJob, parts: list[str], refresh: Callable[[], None])
                 "stage %s: a worker process died; going on with the parts that are not finished",
                 job.stage.name,
             )
+
+
+def _in_turn(job: StageJob, parts: list[str]) -> None:
+    """Run parts one after the other; what is told of one is told of all."""
+    tell, names = job.progress, job.part_names()
+    for part in parts:
+        job.progress = None if tell is None else one_of(names, names.index(part), tell)
+        job.run_part(part)
+    job.progress = tell
 
 
 def _spread(job: StageJob, parts: list[str], refresh: Callable[[], None]) -> None:

@@ -13,11 +13,10 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from types import FrameType
 
-from mashbill.artifacts import Artifact, read_progress
+from mashbill.artifacts import Artifact
 from mashbill.config import LaunchConfig
 from mashbill.errors import ConfigError
 from mashbill.launch.needs import processes_of
@@ -30,6 +29,7 @@ from mashbill.stages.given_run import given_run, root_of
 from mashbill.stages.job import StageJob
 from mashbill.stages.join import help_until_there
 from mashbill.stages.local_run import run_parts_here, run_stage_here
+from mashbill.stages.reached import one_of, side_by_side
 from mashbill.stages.table import stage_named
 from mashbill.storage import open_storage, scratch_here
 
@@ -100,51 +100,35 @@ def _lead(job: StageJob, parts: list[str], telling: Telling) -> list[Artifact]:
     takes = job.config.launch.get(job.stage.name, LaunchConfig())
     processes = processes_of(takes) if takes.backend != "local" else takes.processes or job.config.workers
     job.config = job.config.model_copy(update={"workers": processes})
-    shown = _Shown(job, parts, telling)
+    told = _Told(job, parts, telling)
     if not parts:
-        return [run_stage_here(job, shown.refresh)]
+        return [run_stage_here(job, told.refresh)]
     if processes == 1 or job.stage.needs.one_at_a_time:
         for place, part in enumerate(parts):
-            job.progress = partial(shown.part, place)
+            job.progress = one_of(parts, place, telling.progress)
             job.run_part(part)
     else:
-        run_parts_here(job, [part for part in parts if job.find_part(part) is None], shown.refresh)
-        shown.tell()
+        run_parts_here(job, [part for part in parts if job.find_part(part) is None], told.refresh)
+        told.tell()
     return [job.run_part(part) for part in parts]
 
 
-class _Shown:
-    """Tells how far all parts of a job are together."""
+class _Told:
+    """Tells how far parts of a job are that run side by side, looking at their files now and then."""
 
     def __init__(self, job: StageJob, parts: Sequence[str], telling: Telling) -> None:
         self.job, self.parts, self.telling = job, parts, telling
         self.last = float("-inf")
 
-    def part(self, place: int, done: float, words: str) -> None:
-        """One part of those that run in turn is so far."""
-        several = len(self.parts) > 1
-        self.telling.progress(
-            (place + done) / len(self.parts), f"{self.parts[place]}: {words}" if several else words
-        )
-
     def refresh(self) -> None:
-        """Parts run side by side; what their files say is looked at now and then."""
-        if time.monotonic() - self.last < LOOK_SECONDS:
-            return
-        self.last = time.monotonic()
-        self.tell()
+        """They are under way."""
+        if time.monotonic() - self.last >= LOOK_SECONDS:
+            self.last = time.monotonic()
+            self.tell()
 
     def tell(self) -> None:
-        """Tell how far parts are that run side by side."""
-        job, name = self.job, self.job.stage.name
-        parts = self.parts or job.part_names()
-        made = set(job.store.part_names(name, job.fingerprint)) & set(parts)
-        states = read_progress(job.store.storage.workspace())
-        under_way = {part: states[f"{name}.{part}"] for part in parts if f"{name}.{part}" in states}
-        done = len(made) + sum(state.done for part, state in under_way.items() if part not in made)
-        words = [f"{len(made)} of {len(parts)} parts"]
-        words += [f"{part}: {state.message}" for part, state in list(under_way.items())[:1]]
-        self.telling.progress(done / max(len(parts), 1), ", ".join(words))
+        """Tell how far they are now."""
+        self.telling.progress(*side_by_side(self.job, self.parts or self.job.part_names()))
 
 
 @contextmanager

@@ -80,7 +80,7 @@ def check_recipe(config: PipelineConfig) -> Iterator[Check]:
 
     def divides() -> str:
         accumulated = gradient_accumulation(training)
-        return f"{world_size(training)} processes, {accumulated} micro-batches each for a step"
+        return f"processes {world_size(training)}, micro-batches of each for a step {accumulated}"
 
     def schedule() -> str:
         found = rates(training)

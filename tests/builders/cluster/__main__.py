@@ -1,7 +1,8 @@
 """A cluster to try things on by hand: ``PYTHONPATH=operators:tests python -m builders.cluster``.
 
-It prints what a shell is to export: where the cluster is, and a path that has kubectl and helm. Its two
-nodes have eight GPUs each, as far as anybody counts them, and a queue ``research`` admits what comes.
+It prints what a shell is to export: where the cluster is, and a path that has kubectl and helm; and which
+folder a volume claim is. Its two nodes have eight GPUs each, as far as anybody counts them, and a queue
+``research`` admits what comes.
 """
 
 import signal
@@ -23,6 +24,7 @@ def main() -> None:
         here.add_queue("research")
         path = ":".join(str(binary.parent) for binary in (kubectl_binary(), helm_binary()))
         print(f'export KUBECONFIG={here.kubeconfig} PATH="{path}:$PATH"', flush=True)
+        print(f"# volume claims: {folder}/claims/NAMESPACE/NAME", flush=True)
         signal.pause()
 
 

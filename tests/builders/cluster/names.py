@@ -48,14 +48,15 @@ def host_name(pod: Object) -> str:
 
 
 def hosts_file(pod: Object, pods: Iterable[Object], services: Iterable[Object]) -> str:
-    """What a pod's hosts file says.
+    """What a pod's hosts file says; ``localhost`` is its own address too, where what takes any listens.
 
     Args:
         pod: whose it is.
         pods: of its cluster, ended ones too.
         services: of its cluster; a pod is known by its host name where a headless service selects it.
     """
-    lines = ["127.0.0.1 localhost", f"{status_of(pod)['podIP']} {' '.join(_own(pod))}"]
+    address = status_of(pod)["podIP"]
+    lines = [f"{address} localhost", "127.0.0.1 localhost", f"{address} {' '.join(_own(pod))}"]
     reachable = [one for one in pods if status_of(one).get("podIP") and not terminal(one)]
     for service in services:
         lines += _of_service(service, reachable, key_of(pod)[0])

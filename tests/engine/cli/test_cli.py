@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,11 @@ def test_ingest_runs_and_is_reused(tmp_path: Path) -> None:
     assert "reused" in again.stderr
     listed = json.loads(mashbill("stages", "--config", config, "--json").stdout)
     assert [row["name"] for row in listed if row["artifact"]] == ["ingest"]
+
+
+def test_the_shell_says_which_version_it_is() -> None:
+    said = mashbill("--version")
+    assert (said.returncode, said.stdout) == (0, f"mashbill {version('airflow-provider-mashbill')}\n")
 
 
 def test_every_command_has_help_with_an_example() -> None:

@@ -77,6 +77,17 @@ def listed(home: Path, *options: str) -> list[dict[str, Any]]:
     return rows
 
 
+def test_without_a_terminal_a_line_says_how_far_a_job_is(home: Path, held: Path) -> None:
+    waiting = run_ingest(home)
+    name = told_of_a_job(waiting)
+    assert waiting.stderr is not None
+    assert next(waiting.stderr) == f"job          {name}:  50% half of it\n"
+    held.touch()
+    _, said = waiting.communicate()
+    assert waiting.returncode == 0, said
+    assert f"job          {name} on local: succeeded" in said
+
+
 def test_whoever_waits_is_killed_and_the_next_takes_the_job_up(home: Path, held: Path) -> None:
     first = run_ingest(home)
     name = told_of_a_job(first)

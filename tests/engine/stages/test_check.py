@@ -86,7 +86,7 @@ def test_a_config_whose_things_are_all_there_has_a_line_for_each_and_no_problem(
         "plan.mixtures": "1,100 mixtures, 1 in a part: 1,100 parts",
         "mix.target": "r 1.00",
         "forecast.sizes": "9 runs, 25.7% of a final model's FLOPs",
-        "training.batch_sequences": "2 processes, 1 micro-batches each for a step",
+        "training.batch_sequences": "processes 2, micro-batches of each for a step 1",
         "training.rate_schedule": "cosine, 732 steps, 37 of them warm-up",
     }
     assert not (tmp_path / "artifacts").exists()

@@ -267,7 +267,7 @@ def test_a_cluster_that_is_away_is_a_failure_that_another_try_may_mend(tmp_path:
     extra = '[launch.score]\nbackend = "ray"\nray = { address = "http://127.0.0.1:9" }\n'
     lines(tmp_path, extra, 'artifacts = "artifacts"\n')
     config = load_config(tmp_path / "c.toml")
-    with pytest.raises(RunError, match=r"^launch.score: ray.address: no Ray job API answers"):
+    with pytest.raises(RunError, match=r"^launch\.score\.ray\.address: no Ray job API answers"):
         refuse_problems(check_config(config, [STAGES["score"]]))
     away = RunError("a", "is away", "try again")
     with pytest.raises(RunError, match=r"^a: is away; try again\na: is away; try again$"):
@@ -307,8 +307,8 @@ def test_all_that_a_backend_says_is_told_with_its_stage(tmp_path: Path) -> None:
     launch = f"[launch.train]\n{JOB}queue = 'research'\n"
     found = lines(tmp_path, launch, 'artifacts = "s3://lake/artifacts"\n')
     assert found[-1].splitlines() == [
-        "error launch.train: queue: research is not there; make it, or name another",
-        "launch.train: gpus: no node has answered; try again",
+        "error launch.train.queue: research is not there; make it, or name another",
+        "launch.train.gpus: no node has answered; try again",
     ]
 
 

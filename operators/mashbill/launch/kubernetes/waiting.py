@@ -24,6 +24,11 @@ _NO_IMAGE = re.compile(
     r"InvalidImageName|couldn't parse|ErrImageNeverPull|no match for platform",
     re.IGNORECASE,
 )
+_STEPS = re.compile(
+    r"rpc error: code = \w+ desc = |\b(ErrImagePull|ImagePullBackOff): |"
+    r"(Back-off pulling|Failed to pull|failed to pull and unpack) image \"[^\"]*\"(: ?|$)|"
+    r"failed to resolve reference \"[^\"]*\"(: ?|$)"
+)
 _NEVER = re.compile(
     r'violates PodSecurity|serviceaccount "[^"]*" not found|is invalid:|Forbidden: .*immutable'
 )
@@ -39,8 +44,11 @@ def hopeless(pods: Sequence[Object], events: Sequence[Object], now: datetime) ->
         )
         if reason in IMAGE:
             said = f"{message} {_said_of(pod, events)}"
-            if _NO_IMAGE.search(f"{reason} {said}") or waited >= PATIENCE_SECONDS:
-                return _of(pod, f"image can't be pulled: {_image(pod)}: {_brief(said) or reason}")
+            never = _NO_IMAGE.search(f"{reason} {said}") is not None
+            if never or waited >= PATIENCE_SECONDS:
+                image = _image(pod)
+                why = f"image can't be pulled: {image}: {_brief(_pulling(said, image)) or reason}"
+                return _of(pod, why, "image" if never else "")
         elif reason in SETTING and waited >= PATIENCE_SECONDS:
             return _of(pod, f"container can't be made: {_brief(message) or reason}")
     refused = next((event for event in _warnings(events) if _NEVER.search(str(event.get("message")))), None)
@@ -112,6 +120,12 @@ def _image(pod: Object) -> str:
     return next((str(c.get("image")) for c in containers if c.get("name") in names), "")
 
 
+def _pulling(said: str, image: str) -> str:
+    """What is said of pulling an image, without the steps to it that are told each time."""
+    words = _STEPS.sub("", said).replace(f"{image}: ", "")
+    return words if words.strip() else said
+
+
 def _said_of(pod: Object, events: Iterable[Object]) -> str:
     """The last warning about a pod."""
     uid = at(pod, "metadata", "uid")
@@ -125,8 +139,9 @@ def _warnings(events: Iterable[Object]) -> list[Object]:
     return sorted(found, key=lambda e: str(e.get("lastTimestamp") or e.get("eventTime") or ""), reverse=True)
 
 
-def _of(pod: Object, why: str) -> Failure:
-    return Failure(name_of(pod), str(at(pod, "spec", "nodeName") or ""), rank_of(pod), why)
+def _of(pod: Object, why: str, setting: str = "") -> Failure:
+    machine = str(at(pod, "spec", "nodeName") or "")
+    return Failure(name_of(pod), machine, rank_of(pod), why, setting=setting)
 
 
 def _who(pod: Object) -> str:

@@ -121,24 +121,52 @@ def test_pods_that_can_never_be_made_are_not_waited_for(message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "reason, message",
+    "reason, message, why",
     [
-        ("ErrImagePull", 'rpc error: code = NotFound desc = failed to pull and unpack image "x": not found'),
-        ("ErrImagePull", "pull access denied, repository does not exist or may require authorization"),
-        ("ErrImagePull", "failed to authorize: failed to fetch anonymous token: 401 Unauthorized"),
-        ("InvalidImageName", "couldn't parse image name: invalid reference format"),
-        ("ImagePullBackOff", 'Back-off pulling image "x": ErrImagePull: manifest unknown'),
-        ("ErrImageNeverPull", "Container image is not present with pull policy of Never"),
+        (
+            "ErrImagePull",
+            'rpc error: code = NotFound desc = failed to pull and unpack image "x": not found',
+            "not found",
+        ),
+        (
+            "ErrImagePull",
+            "pull access denied, repository does not exist or may require authorization",
+            "pull access denied, repository does not exist or may require authorization",
+        ),
+        (
+            "ErrImagePull",
+            'failed to resolve reference "x": failed to authorize: 401 Unauthorized',
+            "failed to authorize: 401 Unauthorized",
+        ),
+        (
+            "InvalidImageName",
+            "couldn't parse image name: invalid reference format",
+            "couldn't parse image name: invalid reference format",
+        ),
+        (
+            "ImagePullBackOff",
+            'Back-off pulling image "x": ErrImagePull: failed to pull and unpack image "x": '
+            'failed to resolve reference "x": registry.example/mashbill:0.2: manifest unknown',
+            "manifest unknown",
+        ),
+        (
+            "ErrImageNeverPull",
+            "Container image is not present with pull policy of Never",
+            "Container image is not present with pull policy of Never",
+        ),
+        ("ErrImageNeverPull", "", "ErrImageNeverPull"),
     ],
 )
-def test_an_image_that_is_not_there_ends_the_wait_at_once(reason: str, message: str) -> None:
+def test_an_image_that_is_not_there_ends_the_wait_at_once(reason: str, message: str, why: str) -> None:
     document = made()
     since = (NOW - timedelta(seconds=2)).strftime("%Y-%m-%dT%H:%M:%SZ")
     told = state(document, pod_of(document, status=waiting(reason, message, since=since)))
     assert told.phase == "failed"
-    assert told.message.startswith(
-        "node 0, train-1b-0-0-axyz0 on gpu-0: image can't be pulled: registry.example/mashbill:0.2: "
+    assert told.message == (
+        f"node 0, train-1b-0-0-axyz0 on gpu-0: image can't be pulled: registry.example/mashbill:0.2: {why}"
     )
+    assert told.failure is not None
+    assert told.failure.setting == "image"
 
 
 @pytest.mark.parametrize(
@@ -158,6 +186,8 @@ def test_what_may_mend_itself_is_waited_for_a_minute(reason: str, message: str) 
     late = state(document, pod, now=start + timedelta(seconds=61))
     assert late.phase == "failed"
     assert message in late.message
+    assert late.failure is not None
+    assert not late.failure.setting
 
 
 @pytest.mark.parametrize("backend", KINDS)
