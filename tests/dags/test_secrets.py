@@ -35,6 +35,8 @@ with DAG("lake", schedule=None):
 """
 ENVIRONMENT = """
 import json, os
+import boto3
+from airflow.sdk.log import redact
 from mashbill.errors import ConfigError
 from mashbill.operators.connections import VARIABLES, s3_access
 
@@ -42,6 +44,11 @@ os.environ["AWS_ACCESS_KEY_ID"] = "mine"
 before = {name: os.environ.get(name) for name in VARIABLES}
 with s3_access("lake"):
     inside = {name: os.environ.get(name) for name in VARIABLES}
+    session = boto3.Session()
+    keys = session.get_credentials().get_frozen_credentials()
+    address = session.client("s3").meta.endpoint_url
+    used = [keys.access_key, keys.secret_key, keys.token, session.region_name, address]
+    logged = [redact("said: " + one) for one in (keys.secret_key, keys.token)]
 after = {name: os.environ.get(name) for name in VARIABLES}
 try:
     with s3_access("lake"):
@@ -53,8 +60,20 @@ try:
         missing = ""
 except ConfigError as error:
     missing = str(error)
-print(json.dumps([before, inside, after, failed, missing]))
+print(json.dumps([before, inside, used, logged, after, failed, missing]))
 """
+
+
+OF_THE_WORKER = {
+    "AWS_SECRET_ACCESS_KEY": "mine",
+    "AWS_SESSION_TOKEN": "mine",
+    "AWS_SECURITY_TOKEN": "mine",
+    "AWS_CREDENTIAL_EXPIRATION": "2020-01-01T00:00:00Z",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_ENDPOINT_URL": "http://localhost:2",
+    "AWS_ENDPOINT_URL_S3": "http://localhost:3",
+}
+"""What a tool that takes a role leaves in a worker's environment."""
 
 
 def connection(endpoint: str) -> str:
@@ -167,9 +186,11 @@ def test_nothing_that_is_kept_has_the_secret(lake: Lake) -> None:
 
 
 def test_the_environment_has_credentials_within_the_block_alone(tmp_path: Path) -> None:
-    before, inside, after, failed, missing = said(
-        ENVIRONMENT, home=tmp_path, AIRFLOW_CONN_LAKE=connection("http://localhost:1")
+    before, inside, used, logged, after, failed, missing = said(
+        ENVIRONMENT, home=tmp_path, AIRFLOW_CONN_LAKE=connection("http://localhost:1"), **OF_THE_WORKER
     )
+    assert used == [KEY, SECRET, TOKEN, "eu-west-1", "http://localhost:1"]
+    assert logged == ["said: ***"] * 2
     assert inside["AWS_ACCESS_KEY_ID"] == KEY
     assert inside["AWS_SECRET_ACCESS_KEY"] == SECRET
     assert inside["AWS_SESSION_TOKEN"] == TOKEN
