@@ -64,7 +64,7 @@ def anew(trigger):
     return getattr(importlib.import_module(module), name)(**arguments)
 
 async def first(trigger):
-    return await anext(trigger.run())
+    return await asyncio.wait_for(anext(trigger.run()), 120)
 
 def resumed(waiting, event):
     try:
