@@ -64,6 +64,15 @@ print(json.dumps([before, inside, used, logged, after, failed, missing]))
 """
 
 
+OF_A_ROLE = """
+import json, os
+from airflow.sdk.log import redact
+from mashbill.operators.connections import s3_access
+
+with s3_access("lake"):
+    given = [os.environ[f"AWS_{name}"] for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN")]
+print(json.dumps([given, [redact(f"said: {one}") for one in given]]))
+"""
 OF_THE_WORKER = {
     "AWS_SECRET_ACCESS_KEY": "mine",
     "AWS_SESSION_TOKEN": "mine",
@@ -76,9 +85,9 @@ OF_THE_WORKER = {
 """What a tool that takes a role leaves in a worker's environment."""
 
 
-def connection(endpoint: str) -> str:
+def connection(endpoint: str, **more: str) -> str:
     """As Airflow takes it from its environment."""
-    extra = {"endpoint_url": endpoint, "region_name": "eu-west-1", "aws_session_token": TOKEN}
+    extra = {"endpoint_url": endpoint, "region_name": "eu-west-1", "aws_session_token": TOKEN, **more}
     return json.dumps({"conn_type": "aws", "login": KEY, "password": SECRET, "extra": extra})
 
 
@@ -198,3 +207,11 @@ def test_the_environment_has_credentials_within_the_block_alone(tmp_path: Path) 
     assert before["AWS_ACCESS_KEY_ID"] == "mine"
     assert after == failed == before
     assert missing.startswith("aws_conn_id 'none': is no connection of Airflow's; add")
+
+
+def test_what_a_role_gives_is_in_no_log_either(endpoint: str, tmp_path: Path) -> None:
+    role = "arn:aws:iam::123456789012:role/lake"
+    connected = {"AIRFLOW_CONN_LAKE": connection(endpoint, role_arn=role), "AWS_ENDPOINT_URL_STS": endpoint}
+    given, logged = said(OF_A_ROLE, home=tmp_path, **connected)
+    assert not {KEY, SECRET, TOKEN} & set(given)
+    assert logged == [f"said: {given[0]}", "said: ***", "said: ***"]
