@@ -89,5 +89,10 @@ def within(where: str, error: MashbillError) -> MashbillError:
 
 def one_line(error: BaseException, longest: int = 200) -> str:
     """What a library's error says, on one line."""
-    words = " ".join(str(error).split()) or type(error).__name__
+    return line_of(str(error), longest) or type(error).__name__
+
+
+def line_of(text: str, longest: int = 200) -> str:
+    """A text on one line; empty where it says nothing."""
+    words = " ".join(text.split())
     return words if len(words) <= longest else f"{words[: longest - 3]}..."

@@ -13,7 +13,7 @@ from typing import Any
 
 import asyncssh
 
-DROP = "drop"
+DROP, USER = "drop", "me"
 
 
 @dataclass
@@ -75,7 +75,7 @@ def ssh_hosts(folder: Path, many: int, environment: dict[str, str]) -> Iterator[
             )
             assert server.stdout is not None
             port, _, public = server.stdout.readline().strip().partition(" ")
-            hosts.append(SSHHost(f"me@{address}:{port}", home, public, server))
+            hosts.append(SSHHost(f"{USER}@{address}:{port}", home, public, server))
         lines = [
             f"[{host.name[3:].partition(':')[0]}]:{host.name.rpartition(':')[2]} {host.key}\n"
             for host in hosts
@@ -88,6 +88,10 @@ def ssh_hosts(folder: Path, many: int, environment: dict[str, str]) -> Iterator[
 
 
 async def _run(process: Any) -> None:
+    if process.get_extra_info("username") != USER:
+        process.stderr.write("this account is nobody's\n")
+        process.exit(1)
+        return
     child = subprocess.Popen(
         process.command, shell=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )

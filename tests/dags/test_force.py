@@ -30,6 +30,28 @@ except AirflowFailException as error:
     told = str(error)
 print(json.dumps([kept, anew, retried, cleared, told]))
 """
+ALONE = """
+import json, sys
+from pathlib import Path
+from types import SimpleNamespace
+from mashbill.operators import FilterDocuments
+
+def task():
+    given = {"documents": sys.argv[1], "apply": [], "output": sys.argv[2]}
+    return FilterDocuments(task_id="one", force=True, retries=2, **given)
+
+def made(number):
+    ti = SimpleNamespace(try_number=number, max_tries=2, xcom_push=lambda **_: None)
+    return written(task().execute({"ti": ti}))
+
+def written(folder):
+    (documents,) = Path(folder, "documents").rglob("*.parquet")
+    return documents.stat().st_mtime_ns
+
+first = made(1)
+there = written(task().alone().job.run().address)  # and is killed before it publishes
+print(json.dumps([first, there, made(2), made(1)]))
+"""
 
 
 def test_a_result_is_made_anew_as_words_say_and_not_by_a_retry(tmp_path: Path) -> None:
@@ -41,3 +63,13 @@ def test_a_result_is_made_anew_as_words_say_and_not_by_a_retry(tmp_path: Path) -
     assert retried == [True] * 2
     assert cleared
     assert told == "IngestDocuments one: force: is 'perhaps'; give true or false"
+
+
+def test_a_retry_goes_on_with_what_a_forced_try_made_also_of_a_stage_alone(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "a.jsonl", [f"Text number {i}." for i in range(20)])
+    first, there, retried, forced = said(
+        ALONE, str(tmp_path / "a.jsonl"), str(tmp_path / "out"), home=tmp_path / "airflow"
+    )
+    assert first != there
+    assert retried == there
+    assert forced not in (first, there)

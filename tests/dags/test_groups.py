@@ -16,7 +16,7 @@ from mashbill.config.launch import LaunchConfig
 from mashbill.errors import ConfigError
 from mashbill.operators import *
 from mashbill.operators import CurationTaskGroup, MixtureTaskGroup, PretrainingPipeline, TrainingTaskGroup
-from mashbill.operators import Gate, PipelineAssets, TaskResources
+from mashbill.operators import CheckConfig, Gate, PipelineAssets, StageOperator, TaskResources, TellMissing
 from mashbill.stages import STAGES
 
 EVERY = {name: f"/lake/{name}/0" for name in STAGES}
@@ -36,6 +36,30 @@ def refused(group, **asked):
     except (ConfigError, ValueError) as error:
         return str(error)
     return ""
+
+def checks(**asked):
+    with DAG("checks") as dag:
+        first = CurationTaskGroup(config="x.toml", kubernetes_conn_id="one")
+        MixtureTaskGroup(config="x.toml", inputs=first.outputs, **asked)
+    return {t.task_id: [t.kubernetes_conn_id, len(t.stages)] for t in dag.tasks if isinstance(t, CheckConfig)}
+
+given = {"aws_conn_id": "lake", "kubernetes_conn_id": "gpus", "deferrable": True}
+with DAG("connected") as connected:
+    PretrainingPipeline(config="x.toml", **given)
+said = {t.task_id: getattr(t, "partial_kwargs", None) or vars(t) for t in connected.tasks}
+sent = {name: {key: has[key] for key in given if key in has} for name, has in said.items()}
+templated, rendered = ("config", "overrides", "aws_conn_id", "kubernetes_conn_id"), []
+for task in connected.tasks:
+    if isinstance(task, StageOperator):
+        for name in templated:
+            setattr(task, name, "{{ a }}")
+        task.inputs = {}
+        task.render_template_fields({"a": task.task_id})
+        rendered.append([getattr(task, name) for name in (*templated, "task_id")])
+
+class Answers:
+    def xcom_pull(self, task_ids):
+        return {"made": "/lake/forecast/0"}.get(task_ids)
 
 launch = {"train": LaunchConfig(backend="job", image="registry/a:1", gpus=8)}
 with DAG("launched") as launched:
@@ -57,6 +81,15 @@ found = {
     ),
     "whole": tasks(CurationTaskGroup, resources=TaskResources(queue="own"), assets=PipelineAssets("team")),
     "quiet": tasks(CurationTaskGroup, assets=None),
+    "checks": [checks(kubernetes_conn_id="one"), checks(kubernetes_conn_id="two")],
+    "connected": sent,
+    "at once": {
+        t.task_id: t.max_active_tis_per_dagrun for t in connected.tasks if t.task_id.endswith("_part")
+    },
+    "rendered": rendered,
+    "missing": TellMissing(task_id="told", optional=["made", "failed"], goes_on="training").execute(
+        {"ti": Answers()}
+    ),
     "launched": [train.overrides, list(train.allow)],
     "refusals": [
         refused(CurationTaskGroup, skip=("bootstrap", "score")),
@@ -175,6 +208,38 @@ def test_the_four_assets_are_made_by_their_stages_alone_and_can_be_left_out(made
     }
     assert made["whole"]["select"]["made"][0] == "team/documents"
     assert not any(task["made"] for task in made["quiet"].values())
+
+
+def test_every_task_has_the_connections_of_its_group(made: dict[str, Any]) -> None:
+    given = {"aws_conn_id": "lake", "kubernetes_conn_id": "gpus", "deferrable": True}
+    plain = {name: has for name, has in made["connected"].items() if has != given}
+    assert plain.pop("approve") == plain.pop("needs_approval") == {"aws_conn_id": "lake"}
+    assert {name: has for name, has in plain.items() if has} == {}
+    assert set(plain) == {"forecast_told", "report_told", "all_succeeded"}
+
+
+def test_what_may_be_a_template_is_rendered_in_every_task_of_a_stage(made: dict[str, Any]) -> None:
+    assert len(made["rendered"]) > 20
+    assert [row for row in made["rendered"] if set(row) != {row[-1]}] == []
+
+
+def test_parts_that_want_a_machine_or_those_before_them_run_one_at_a_time(made: dict[str, Any]) -> None:
+    alone = {name for name, most in made["at once"].items() if most == 1}
+    assert alone == {"train_part", "refine_part"}
+    assert made["at once"]["sweep_part"] is None
+
+
+def test_two_clusters_are_each_looked_at_and_one_once(made: dict[str, Any]) -> None:
+    from mashbill.stages import GROUPS
+
+    first, second = len(GROUPS["curation"]), len(GROUPS["mixture"])
+    one, two = made["checks"]
+    assert one == {"check": ["one", first + second]}
+    assert two == {"check": ["one", first], "check_mixture": ["two", second]}
+
+
+def test_what_made_nothing_is_told(made: dict[str, Any]) -> None:
+    assert made["missing"] == ["failed"]
 
 
 def test_a_launch_is_the_authors_word_and_beats_the_config(made: dict[str, Any]) -> None:

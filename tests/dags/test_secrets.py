@@ -35,6 +35,8 @@ with DAG("lake", schedule=None):
 """
 ENVIRONMENT = """
 import json, os
+import boto3
+from airflow.sdk.log import redact
 from mashbill.errors import ConfigError
 from mashbill.operators.connections import VARIABLES, s3_access
 
@@ -42,6 +44,11 @@ os.environ["AWS_ACCESS_KEY_ID"] = "mine"
 before = {name: os.environ.get(name) for name in VARIABLES}
 with s3_access("lake"):
     inside = {name: os.environ.get(name) for name in VARIABLES}
+    session = boto3.Session()
+    keys = session.get_credentials().get_frozen_credentials()
+    address = session.client("s3").meta.endpoint_url
+    used = [keys.access_key, keys.secret_key, keys.token, session.region_name, address]
+    logged = [redact("said: " + one) for one in (keys.secret_key, keys.token)]
 after = {name: os.environ.get(name) for name in VARIABLES}
 try:
     with s3_access("lake"):
@@ -53,13 +60,34 @@ try:
         missing = ""
 except ConfigError as error:
     missing = str(error)
-print(json.dumps([before, inside, after, failed, missing]))
+print(json.dumps([before, inside, used, logged, after, failed, missing]))
 """
 
 
-def connection(endpoint: str) -> str:
+OF_A_ROLE = """
+import json, os
+from airflow.sdk.log import redact
+from mashbill.operators.connections import s3_access
+
+with s3_access("lake"):
+    given = [os.environ[f"AWS_{name}"] for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN")]
+print(json.dumps([given, [redact(f"said: {one}") for one in given]]))
+"""
+OF_THE_WORKER = {
+    "AWS_SECRET_ACCESS_KEY": "mine",
+    "AWS_SESSION_TOKEN": "mine",
+    "AWS_SECURITY_TOKEN": "mine",
+    "AWS_CREDENTIAL_EXPIRATION": "2020-01-01T00:00:00Z",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_ENDPOINT_URL": "http://localhost:2",
+    "AWS_ENDPOINT_URL_S3": "http://localhost:3",
+}
+"""What a tool that takes a role leaves in a worker's environment."""
+
+
+def connection(endpoint: str, **more: str) -> str:
     """As Airflow takes it from its environment."""
-    extra = {"endpoint_url": endpoint, "region_name": "eu-west-1", "aws_session_token": TOKEN}
+    extra = {"endpoint_url": endpoint, "region_name": "eu-west-1", "aws_session_token": TOKEN, **more}
     return json.dumps({"conn_type": "aws", "login": KEY, "password": SECRET, "extra": extra})
 
 
@@ -167,9 +195,11 @@ def test_nothing_that_is_kept_has_the_secret(lake: Lake) -> None:
 
 
 def test_the_environment_has_credentials_within_the_block_alone(tmp_path: Path) -> None:
-    before, inside, after, failed, missing = said(
-        ENVIRONMENT, home=tmp_path, AIRFLOW_CONN_LAKE=connection("http://localhost:1")
+    before, inside, used, logged, after, failed, missing = said(
+        ENVIRONMENT, home=tmp_path, AIRFLOW_CONN_LAKE=connection("http://localhost:1"), **OF_THE_WORKER
     )
+    assert used == [KEY, SECRET, TOKEN, "eu-west-1", "http://localhost:1"]
+    assert logged == ["said: ***"] * 2
     assert inside["AWS_ACCESS_KEY_ID"] == KEY
     assert inside["AWS_SECRET_ACCESS_KEY"] == SECRET
     assert inside["AWS_SESSION_TOKEN"] == TOKEN
@@ -177,3 +207,11 @@ def test_the_environment_has_credentials_within_the_block_alone(tmp_path: Path) 
     assert before["AWS_ACCESS_KEY_ID"] == "mine"
     assert after == failed == before
     assert missing.startswith("aws_conn_id 'none': is no connection of Airflow's; add")
+
+
+def test_what_a_role_gives_is_in_no_log_either(endpoint: str, tmp_path: Path) -> None:
+    role = "arn:aws:iam::123456789012:role/lake"
+    connected = {"AIRFLOW_CONN_LAKE": connection(endpoint, role_arn=role), "AWS_ENDPOINT_URL_STS": endpoint}
+    given, logged = said(OF_A_ROLE, home=tmp_path, **connected)
+    assert not {KEY, SECRET, TOKEN} & set(given)
+    assert logged == [f"said: {given[0]}", "said: ***", "said: ***"]

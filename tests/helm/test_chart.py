@@ -32,6 +32,7 @@ from builders.checkout import CONFIGS
 
 VERSIONS = ("1.29.0", "1.33.0", "1.37.0")
 EACH = pytest.mark.parametrize("case", sorted(cases()))
+VERSION = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
 RAY_FIELDS = {
     "": {"rayVersion", "headGroupSpec", "workerGroupSpecs"},
     "headGroupSpec": {"serviceType", "rayStartParams", "template"},
@@ -302,12 +303,16 @@ def test_values_that_are_wrong_together_are_refused_in_one_line(wrong: str, word
 GIVEN: dict[str, Any] = {
     "image": {"digest": f"sha256:{'0' * 64}", "pullPolicy": "Always"},
     "imagePullSecrets": [{"name": "registry"}],
-    "serviceAccounts": {"jobs": {"annotations": {"cloud/role": "reader"}}},
+    "serviceAccounts": {
+        "airflow": {"annotations": {"cloud/role": "submitter"}},
+        "jobs": {"annotations": {"cloud/role": "reader"}},
+    },
     "artifacts": {
         "volume": {
             "enabled": True,
             "storageClassName": "fast",
             "size": "7Gi",
+            "mountPath": "/lake",
             "accessModes": ["ReadWriteOnce"],
         },
         "s3": {"region": "eu-9"},
@@ -378,6 +383,8 @@ def test_what_values_say_of_pods_is_in_every_pod(given: list[Document]) -> None:
         for container in spec["containers"]:
             assert container["image"] == f"mashbill-trainer@{GIVEN['image']['digest']}", where
             assert container["imagePullPolicy"] == "Always", where
+            mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+            assert mounts["artifacts"] == "/lake", where
             plain = {variable["name"]: variable["value"] for variable in container["env"]}
             assert plain.items() >= {**wanted["environment"], "AWS_REGION": "eu-9"}.items(), where
 
@@ -397,14 +404,28 @@ def test_what_values_say_of_one_object_is_in_that(given: list[Document]) -> None
     [claim] = of_kind(given, "PersistentVolumeClaim")
     assert (claim["spec"]["storageClassName"], claim["spec"]["accessModes"]) == ("fast", ["ReadWriteOnce"])
     assert claim["spec"]["resources"] == {"requests": {"storage": "7Gi"}}
-    account = named(given, "ServiceAccount", "lab-mashbill-jobs")
-    assert account["metadata"]["annotations"] == {"cloud/role": "reader"}
+    for who, role in (("airflow", "submitter"), ("jobs", "reader")):
+        account = named(given, "ServiceAccount", f"lab-mashbill-{who}")
+        assert account["metadata"]["annotations"] == {"cloud/role": role}
     [queue], [quota] = of_kind(given, "LocalQueue"), of_kind(given, "ResourceQuota")
     assert queue["spec"] == {"clusterQueue": "gpus", "stopPolicy": "Hold"}
     assert quota["spec"] == {"hard": {"pods": "100"}}
     [limits] = of_kind(given, "LimitRange")[0]["spec"]["limits"]
     assert limits["max"] == {"cpu": "4"}
     assert [limits[name]["memory"] for name in ("defaultRequest", "default")] == ["2Gi", "3Gi"]
+
+
+@pytest.mark.parametrize(
+    "wanted, image",
+    [
+        ("image.tag=v9", "mashbill-trainer:v9"),
+        ("image.repository=registry.example/lab,image.tag=v9", "registry.example/lab:v9"),
+        ("image.tag=", f"mashbill-trainer:{VERSION}"),
+    ],
+)
+def test_the_image_is_of_its_tag_or_of_the_charts_version(wanted: str, image: str) -> None:
+    for where, spec in pod_specs(rendered("--set", f"ray.enabled=true,{wanted}")):
+        assert {container["image"] for container in spec["containers"]} == {image}, where
 
 
 def test_configs_that_are_named_are_tested_alone(given: list[Document]) -> None:

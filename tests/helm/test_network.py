@@ -139,6 +139,14 @@ def test_airflow_of_another_namespace_reaches_ray_from_there() -> None:
     assert not reaches(policies, TASK, RAY_POD, 8265)
 
 
+def test_airflow_is_known_by_the_labels_that_values_say() -> None:
+    named = f"{SWITCHES},networkPolicies.airflow.tier=team,networkPolicies.airflow.component=worker"
+    policies = of_kind(rendered("--set", named), "NetworkPolicy")
+    assert reaches(policies, Peer({"tier": "team", "component": "worker"}), RAY_POD, 8265)
+    for other in (TASK, Peer({"tier": "team"})):
+        assert not reaches(policies, other, RAY_POD, 8265)
+
+
 @pytest.mark.parametrize("case", sorted(cases()))
 def test_ports_are_named_once(case: str) -> None:
     for policy in of_kind(rendered(*cases()[case]), "NetworkPolicy"):

@@ -80,11 +80,16 @@ class AloneWork:
         same = found is not None and found.fingerprint == job.fingerprint
         return found if same and self.published.is_whole() else None
 
-    def run(self, *, force: bool = False) -> Artifact:
-        """The result, published; made anew where it is not there, or ``force`` says so."""
+    def run(self, *, force: bool = False, goes_on: bool = False) -> Artifact:
+        """The result, published.
+
+        Args:
+            force: make it anew even if it is there.
+            goes_on: whether an earlier try was forced so; what that has finished is taken up.
+        """
         job = self.job
         with self._naming():
-            if force:
+            if force and not goes_on:
                 job.discard()
             return (None if force else self.find()) or self.publish(job.run())
 

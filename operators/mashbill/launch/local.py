@@ -20,7 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from mashbill.config.launch import LaunchConfig
-from mashbill.errors import ConfigError, MashbillError, RunError, one_line
+from mashbill.errors import ConfigError, MashbillError, RunError, line_of, one_line
 from mashbill.launch.backend import PAUSED_EXIT, Failure, Handle, JobState, Order
 from mashbill.launch.supervisor import (
     CANCELLED,
@@ -167,7 +167,7 @@ def _start(folder: Path) -> None:
         env={name: value for name, value in os.environ.items() if not name.startswith(NOT_ITS_BUSINESS)},
     )
     if ended.returncode or not (folder / STARTED).exists():
-        what = f"cannot be started ({one_line(Exception(ended.stderr))})"
+        what = f"cannot be started ({line_of(ended.stderr) or f'exit code {ended.returncode}'})"
         raise RunError(f"job {folder.name}", what, "run again")
 
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from mashbill.config.launch import LaunchConfig
-from mashbill.errors import ConfigError, MashbillError, RunError, one_line
+from mashbill.errors import ConfigError, MashbillError, RunError, line_of
 from mashbill.launch.amounts import number_of
 from mashbill.launch.backend import (
     NODE,
@@ -85,7 +85,7 @@ class RayBackend:
         found = _details(client, handle.name, address)
         if found is None or (found.metadata or {}).get(TOKEN) != handle.token:
             return JobState("gone", "was removed from the cluster")
-        phase, message = PHASES[str(found.status.value)], one_line(Exception(found.message or ""))
+        phase, message = PHASES[str(found.status.value)], line_of(found.message or "")
         if phase == "gone":
             return JobState("gone", "was stopped")
         if phase != "failed":

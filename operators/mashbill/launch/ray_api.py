@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from mashbill.errors import ConfigError, MashbillError, RunError, one_line
+from mashbill.errors import ConfigError, MashbillError, RunError, line_of, one_line
 from mashbill.launch.unreached import unreached
 
 SETTING = "ray.address"
@@ -147,7 +147,7 @@ def _of_words(error: RuntimeError, what: str, address: str) -> MashbillError:
 
 
 def _of_status(status: int, error: Exception, what: str, *, address: str) -> MashbillError:
-    said = one_line(Exception(_last_line(error)))
+    said = line_of(_last_line(error))
     if status in PASSING or (status >= 500 and status not in NEVER):
         refused = f"was not answered for the moment by {address} (HTTP {status}: {said})"
         return RunError(what, refused, "look at the cluster's head, and run again")

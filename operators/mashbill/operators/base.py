@@ -133,7 +133,8 @@ class StageOperator(StageLineage, RunsElsewhere, BaseOperator):
         if elsewhere is not None:
             self.end_those_of_before(context, elsewhere)
         if elsewhere is None or (work.find() is not None and not force):
-            return self._finished(context, work.job, work.run(force=force))
+            made = work.run(force=force, goes_on=not first_try(self, context))
+            return self._finished(context, work.job, made)
         if force and first_try(self, context) and not elsewhere.under_way():
             work.job.discard()
         return self.run_elsewhere(context, elsewhere)

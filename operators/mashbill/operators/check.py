@@ -19,7 +19,7 @@ class CheckConfig(StageOperator):
         stages: names of the stages that will run; what another reads is not looked at. Empty means all.
     """
 
-    template_fields: Collection[str] = ("config", "overrides", "aws_conn_id")
+    template_fields: Collection[str] = ("config", "overrides", "aws_conn_id", "kubernetes_conn_id")
     operator_extra_links: Collection[BaseOperatorLink] = ()
 
     def __init__(self, *, stages: Sequence[str] = (), **kwargs: Any) -> None:

@@ -12,11 +12,14 @@ VARIABLES = (
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
+    "AWS_SECURITY_TOKEN",
+    "AWS_CREDENTIAL_EXPIRATION",
     "AWS_DEFAULT_REGION",
     "AWS_ENDPOINT_URL_S3",
     "AWS_PROFILE",
 )
-"""What a connection decides, whatever the worker's own environment says."""
+"""What a connection decides, whatever the worker's own environment says: boto3 would take a token by its
+older name before that of the connection, and hold its keys to be as old as the worker's."""
 
 
 @contextmanager

@@ -148,9 +148,11 @@ class StageTaskGroup(TaskGroup):
 
     def _check_first(self) -> None:
         """Look at what the stages read before any of them runs: with an earlier group's look, where that has
-        the same config, so that a DAG's first task tells all."""
+        the same config and cluster, so that a DAG's first task tells all."""
+        cluster = "kubernetes_conn_id"
+        asked = {**self.settings, cluster: self.sending[cluster]}
         for task in self.dag.tasks if self.dag else ():
-            if isinstance(task, CheckConfig) and all(getattr(task, k) == v for k, v in self.settings.items()):
+            if isinstance(task, CheckConfig) and all(getattr(task, k) == v for k, v in asked.items()):
                 task.stages = (*task.stages, *self.stages)
                 return
         first = list(self.get_roots())

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 
 from builders.alone import Lake, lines_of, parquet_of, run_alone, texts
 from builders.tokenizers import byte_tokenizer
-from mashbill.errors import ConfigError, DataError
+from mashbill.errors import ConfigError, DataError, MashbillError
 from mashbill.tokens import TokenStore
 
 SETTINGS: dict[str, Any] = {"validation_share": 0.1, "max_validation_bytes": 4_000}
@@ -161,3 +161,49 @@ def test_a_family_of_one_domain_and_what_is_no_result_are_refused(here: Lake) ->
         run_alone("bootstrap", **given, output=f"{here.root}/family")
     with pytest.raises(ConfigError, match=r"proxies: .* is no result; give the address that Boot"):
         run_alone("score", **given, proxies=f"{here.root}/raw", output=f"{here.root}/scores")
+
+
+def test_paths_begin_at_the_root_that_is_given(here: Lake) -> None:
+    filled(here)
+    where = {"documents": "raw/web.parquet", "output": "kept"}
+    made = run_alone("filter", text_field="body", apply=[], root=here.root, **where)
+    assert made.address == f"{here.root}/kept"
+
+
+def test_a_number_that_a_template_gives_as_text_is_that_number(here: Lake) -> None:
+    filled(here)
+    given = {"documents": f"{here.root}/raw/web.parquet", "text_field": "body", "apply": []}
+    asked = [7, "7", "7.0", "7e0", "8"]
+    made = [
+        run_alone("filter", seed=seed, output=f"{here.root}/{i}", **given) for i, seed in enumerate(asked)
+    ]
+    same = [one.fingerprint == made[0].fingerprint for one in made]
+    assert same == [True, True, True, True, False]
+
+
+def test_a_result_that_was_moved_is_read_where_it_is_now(here: Lake) -> None:
+    filled(here)
+    run_alone("ingest", documents=f"{here.root}/raw/web.parquet", text_field="body", output=f"{here.root}/in")
+    kept = {"output": f"{here.root}/rules", "apply": ["length"]}
+    before = run_alone("filter", documents=f"{here.root}/in", length={"min_characters": 1}, **kept)
+    Path(here.root, "in").rename(Path(here.root, "moved"))
+    after = run_alone("filter", documents=f"{here.root}/moved", length={"min_characters": 2}, **kept)
+    assert before.manifest.counts["documents_out"] == after.manifest.counts["documents_out"] == 60
+
+
+def test_all_that_will_not_do_is_told_by_the_names_of_arguments(here: Lake) -> None:
+    filled(here)
+    gone = {name: {"path": f"{here.root}/{name}.jsonl", "text_field": "q"} for name in ("quiz", "exam")}
+    with pytest.raises(MashbillError) as told:
+        run_alone(
+            "filter",
+            documents=f"{here.root}/raw/web.parquet",
+            text_field="body",
+            evaluations=gone,
+            output=f"{here.root}/out",
+        )
+    lines = str(told.value).splitlines()
+    assert len(lines) == 2
+    for line, name in zip(lines, gone, strict=True):
+        assert line.startswith("Task filter: evaluations")
+        assert f"{here.root}/{name}.jsonl" in line

@@ -13,8 +13,13 @@ from typing import Any
 import pytest
 
 from builders.corpus import corpus_config, write_jsonl
+from builders.orders import order
 from builders.processes import processes_about
 from builders.shell import MASHBILL, mashbill
+from mashbill.artifacts import open_store
+from mashbill.config import load_config
+from mashbill.launch.backend import Handle
+from mashbill.launch.records import Attempt, Work
 
 SLOW = """
 import os, sys, time
@@ -113,6 +118,9 @@ def test_control_c_leaves_the_job_and_says_how_to_come_back(home: Path, held: Pa
     assert "Traceback" not in said
     (row,) = listed(home)
     assert (row["name"], row["phase"], row["stage"]) == (name, "running", "ingest")
+    detached = mashbill("run", "ingest", "--detach", "--config", home / "config.toml")
+    assert detached.returncode == 0
+    assert name in detached.stderr
     held.touch()
     followed = mashbill("jobs", "follow", name, "--config", home / "config.toml")
     assert followed.returncode == 0, followed.stderr
@@ -164,6 +172,37 @@ def test_a_job_that_there_is_none_of_is_one_line(home: Path) -> None:
             f"error: job none: is none of {home / 'artifacts'}; name one that mashbill jobs list shows\n"
         )
         assert ended.stderr == expected
+
+
+def kept_job(home: Path, name: str, place: dict[str, str] | None = None) -> Attempt:
+    """The record of a job, submitted where a place is given."""
+    work = Work(open_store(load_config(home / "config.toml")).storage, f"jobs/ingest/0/{name}")
+    assert work.begin(1, order("local", name=name))
+    attempt = work.attempt(1)
+    if place is not None:
+        attempt.keep_handle(Handle("local", name, "run-7/train/0", "1-1", place))
+    return attempt
+
+
+def test_logs_are_the_last_lines_of_one_node(home: Path) -> None:
+    attempt = kept_job(home, "of-two-nodes")
+    for node in range(2):
+        lines = [f"node {node} line {number}" for number in range(200)]
+        attempt.write(f"node-{node}.log", "\n".join(lines))
+    asked = ("jobs", "logs", "of-two-nodes", "--config", home / "config.toml")
+    assert mashbill(*asked).stdout.splitlines() == [f"node 0 line {number}" for number in range(100, 200)]
+    assert mashbill(*asked, "--node", "1", "--lines", "2").stdout == "node 1 line 198\nnode 1 line 199\n"
+
+
+def test_a_job_whose_machine_is_no_more_is_forgotten_when_that_is_asked_for(home: Path) -> None:
+    attempt = kept_job(home, "away", {"host": "no-more", "folder": "/none"})
+    asked = ("jobs", "cancel", "away", "--config", home / "config.toml")
+    refused = mashbill(*asked)
+    assert refused.returncode == 1
+    assert "or, where it is no more: mashbill jobs cancel away --forget" in refused.stderr
+    assert attempt.end is None
+    assert mashbill(*asked, "--forget").stdout.startswith("away: forgotten, and may go on where")
+    assert attempt.end is not None
 
 
 @pytest.mark.slow

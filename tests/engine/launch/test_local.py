@@ -48,6 +48,21 @@ child.stdout.readline()
 Path(sys.argv[1], "begun").touch()
 signal.pause()
 """
+SAVES = """
+import os, signal, sys, time
+from pathlib import Path
+begun = Path(sys.argv[1], "begun")
+def save(number, frame):
+    Path(sys.argv[1], "saved").touch()
+    sys.exit(75)
+if os.environ["MASHBILL_NODE"] == "1":
+    while not begun.exists():
+        time.sleep(0.02)
+    sys.exit(3)
+signal.signal(signal.SIGTERM, save)
+begun.touch()
+signal.pause()
+"""
 COUNTS = """
 import os, sys
 from pathlib import Path
@@ -150,6 +165,13 @@ def test_the_node_that_fails_is_named_and_the_others_end_with_it(home: Path) -> 
     assert state.failure is not None
     assert (state.failure.rank, state.failure.where, state.failure.exit_code) == (1, "node 1", 3)
     assert not processes_about(home)
+
+
+def test_a_node_that_ends_with_another_is_asked_first_and_may_save(home: Path) -> None:
+    state = until(LocalBackend().submit(order(home, SAVES, nodes=2, max_restarts=0)))
+    assert state.failure is not None
+    assert (state.failure.rank, state.failure.exit_code) == (1, 3)
+    assert (home / "saved").exists()
 
 
 def test_a_job_that_takes_too_long_is_ended_and_says_so(home: Path) -> None:

@@ -63,7 +63,7 @@ def answering(
 
         def do_POST(self) -> None:
             if heard is not None:
-                heard.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                heard.append(json.loads(self.rfile.read(int(self.headers["Content-Length"])) or b"null"))
             self.do_GET()
 
         def log_message(self, format: str, *args: Any) -> None:
@@ -139,6 +139,51 @@ def test_rays_words_are_phases(status: str, code: int | None, phase: str) -> Non
     with answering({"/api/version": (200, VERSION), NAME: (200, told)}) as address:
         state: JobState = BACKEND.state(handle_at(address))
     assert (state.phase, state.message == "was asked to end and has saved") == (phase, code == 75)
+
+
+@pytest.mark.parametrize(
+    "told, phase, message, why, machine",
+    [
+        ({"status": "PENDING", "message": "no\nCPU is free"}, "queued", "no CPU is free", "", ""),
+        ({"status": "PENDING"}, "queued", "", "", ""),
+        ({"status": "RUNNING", "message": "it runs"}, "running", "", "", ""),
+        ({"driver_node_id": "0123456789ab"}, "failed", "", "exit code 1", "Ray node 01234567"),
+        ({"driver_exit_code": None, "message": "out of memory"}, "failed", "", "out of memory", ""),
+        ({"driver_exit_code": None, "error_type": "JOB_ENTRYPOINT"}, "failed", "", "JOB_ENTRYPOINT", ""),
+        ({"metadata": {TOKEN: "two"}}, "gone", "was removed from the cluster", "", ""),
+    ],
+)
+def test_what_ray_says_of_a_job_is_told(
+    told: dict[str, Any], phase: str, message: str, why: str, machine: str
+) -> None:
+    with answering({"/api/version": (200, VERSION), NAME: (200, {**FAILED, **told})}) as address:
+        state: JobState = BACKEND.state(handle_at(address))
+    assert (state.phase, state.message) == (phase, message)
+    if state.failure is None:
+        assert (why, machine) == ("", "")
+    else:
+        assert (state.failure.why, state.failure.machine) == (why, machine)
+
+
+def test_a_job_of_that_name_is_taken_for_ours_by_its_token_alone() -> None:
+    for token, message in (("one", ""), ("two", "for another order; wait for it, or stop and delete it")):
+        told = {**FAILED, "status": "RUNNING", "metadata": {TOKEN: token}}
+        with answering({"/api/version": (200, VERSION), NAME: (200, told)}) as address:
+            if message:
+                with pytest.raises(ConfigError, match=message):
+                    BACKEND.submit(order_at(address))
+            else:
+                assert BACKEND.submit(order_at(address)) == handle_at(address)
+
+
+@pytest.mark.parametrize("status, asked", [("RUNNING", 1), ("PENDING", 1), ("SUCCEEDED", 0), ("FAILED", 0)])
+def test_only_what_has_not_ended_is_asked_to_stop(status: str, asked: int) -> None:
+    heard: list[Any] = []
+    told = {**FAILED, "status": status}
+    there = {"/api/version": (200, VERSION), "/stop": (200, {"stopped": True}), NAME: (200, told)}
+    with answering(there, heard=heard) as address:
+        BACKEND.cancel(handle_at(address))
+    assert len(heard) == asked
 
 
 def test_what_is_refused_while_it_is_stopped_or_submitted_is_one_line(

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from builders.corpus import corpus_config, folder_as_artifact, write_jsonl
-from mashbill.config import PipelineConfig, StageConfig
+from mashbill.config import LaunchConfig, PipelineConfig, StageConfig
 from mashbill.config.view import HOW_IT_RUNS
 from mashbill.errors import RunError
 from mashbill.stages import STAGES, StageJob, job_of
@@ -134,11 +134,30 @@ def test_a_view_is_the_same_in_another_process(config: PipelineConfig) -> None:
 
 
 def test_how_it_runs_is_seen_and_changes_no_fingerprint(config: PipelineConfig, tmp_path: Path) -> None:
-    other = {"workers": 7, "artifacts": str(tmp_path / "elsewhere"), "scratch": str(tmp_path / "other")}
+    other = {
+        "workers": 7,
+        "artifacts": str(tmp_path / "elsewhere"),
+        "scratch": str(tmp_path / "other"),
+        "launch": {"ingest": LaunchConfig(backend="local", nodes=2)},
+    }
     jobs = [StageJob(STAGES["ingest"], c, {}) for c in (config, config.model_copy(update=other))]
     assert jobs[0].fingerprint == jobs[1].fingerprint
     assert jobs[1].view.workers == 7
     assert not HOW_IT_RUNS & jobs[1].settings.keys()
+
+
+def test_a_result_is_another_where_its_code_its_settings_or_files_outside_are(
+    config: PipelineConfig, tmp_path: Path
+) -> None:
+    stage = STAGES["ingest"]
+    newer = replace(stage, version=stage.version + 1)
+    seeded = config.model_copy(update={"seed": config.seed + 1})
+    cases = [(stage, config), (newer, config), (stage, seeded), (stage, config)]
+    prints = [StageJob(row, given, {}).fingerprint for row, given in cases]
+    write_jsonl(tmp_path / "b.jsonl", ["One text more."])
+    prints.append(StageJob(stage, config, {}).fingerprint)
+    assert prints[0] == prints[3]
+    assert len(set(prints)) == 4
 
 
 def test_a_report_that_prints_the_name_depends_on_it(config: PipelineConfig) -> None:

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import yaml
 
 from mashbill.config.launch import KubernetesConfig
-from mashbill.errors import ConfigError, MashbillError, RunError, one_line
+from mashbill.errors import ConfigError, MashbillError, RunError, line_of, one_line
 from mashbill.launch.backend import Handle
 from mashbill.launch.kubernetes.objects import Object
 from mashbill.launch.unreached import unreached
@@ -96,7 +96,7 @@ def no_answer(place: Place, error: BaseException) -> MashbillError:
 
 def no_api(place: Place, answered: str) -> ConfigError:
     """A server that is none of Kubernetes."""
-    what = f"{place.server} answers, and is no Kubernetes API ({one_line(Exception(answered), 100)})"
+    what = f"{place.server} answers, and is no Kubernetes API ({line_of(answered, 100) or 'an empty answer'})"
     return ConfigError(
         "kubernetes.context", what, "correct the server of the context, or log in to its proxy"
     )
