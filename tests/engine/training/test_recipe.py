@@ -9,6 +9,7 @@ from mashbill.config import PipelineConfig
 from mashbill.config.final_run import CheckpointsConfig
 from mashbill.errors import ConfigError
 from mashbill.training.budget import forecast, storage
+from mashbill.training.initial import initial_identity
 from mashbill.training.recipe import deepspeed_config
 
 SHAPE = {
@@ -117,3 +118,16 @@ def test_deepspeed_is_told_what_the_config_says(config: PipelineConfig) -> None:
     assert told["bf16"] == {"enabled": False}
     adamw = told["optimizer"]["params"]
     assert (adamw["lr"], adamw["betas"], adamw["weight_decay"]) == (2e-3, [0.9, 0.95], 0.2)
+
+
+def test_a_model_to_go_on_from_is_another_input_once_its_weights_are_others(tmp_path: Path) -> None:
+    folder = tmp_path / "first"
+    folder.mkdir()
+    for name, content in (("config.json", "{}"), ("model.safetensors", "weights")):
+        (folder / name).write_text(content)
+    config = small_training(tmp_path, vocabulary=500, **SETTINGS, initial="first")
+    before = initial_identity(config)
+    assert initial_identity(config) == before
+    (folder / "model.safetensors").write_text("strange")
+    assert initial_identity(config) != before
+    assert initial_identity(small_training(tmp_path, vocabulary=500, **SETTINGS)) is None
