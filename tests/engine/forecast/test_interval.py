@@ -100,6 +100,7 @@ def test_runs_without_noise_have_an_interval_all_the_same() -> None:
     expected, low, high = forecast(runs_of(C4), 6e8, 6e9, draws=40)
     assert expected == pytest.approx(by_hand(C4, 6e8, 6e9), rel=1e-3)
     assert 0 < low < expected < high < np.inf
+    assert np.log(high / low) > 2 * 1.645 * 1e-4  # what any seed does at least
 
 
 def test_with_three_sizes_nothing_is_held_out() -> None:

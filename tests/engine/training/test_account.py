@@ -2,7 +2,9 @@
 
 import csv
 import json
+import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +19,7 @@ from mashbill.training.pace import Pace
 STEPS, BATCH_TOKENS, FLOPS, PEAK, PROCESSORS = 40, 1_000, 1e6, 5e9, 4
 
 
-def account(folder: Path, *, keeps: bool = True) -> Account:
+def account(folder: Path, *, keeps: bool = True, **servers: object) -> Account:
     """An account of a training on four processors."""
     pace = Pace(
         steps=STEPS,
@@ -26,7 +28,8 @@ def account(folder: Path, *, keeps: bool = True) -> Account:
         peak_flops=PEAK,
         processors=PROCESSORS,
     )
-    return Account(folder, MetricsConfig(tensorboard=False), pace, keeps=keeps)
+    metrics = MetricsConfig.model_validate({"tensorboard": False, **servers})
+    return Account(folder, metrics, pace, keeps=keeps, facts={"parameters": 7, "seed": 3})
 
 
 def step(made: Account, number: int) -> None:
@@ -129,3 +132,69 @@ def test_another_process_than_the_first_writes_nothing(tmp_path: Path) -> None:
     made.event(1, "skipped", "words")
     made.close()
     assert list(tmp_path.iterdir()) == []
+
+
+class Mlflow(ModuleType):
+    """Stands for MLflow's client, of which no package is needed here: notes what it is told."""
+
+    def __init__(self) -> None:
+        super().__init__("mlflow")
+        self.params: dict[str, object] = {}
+        self.told: list[tuple[str, float, int]] = []
+        self.MlflowClient = lambda tracking_uri: self
+        self.Metric = lambda name, value, now, number: (name, value, number)
+
+    def get_experiment_by_name(self, name: str) -> SimpleNamespace:
+        return SimpleNamespace(experiment_id=name)
+
+    def create_run(self, experiment: str, run_name: str) -> SimpleNamespace:
+        return SimpleNamespace(info=SimpleNamespace(run_id=f"{experiment}/{run_name}"))
+
+    def log_param(self, run: str, name: str, value: object) -> None:
+        self.params[name] = value
+
+    def log_batch(self, run: str, metrics: list[tuple[str, float, int]]) -> None:
+        self.told += metrics
+
+    def set_terminated(self, run: str) -> None:
+        self.params["ended"] = run
+
+
+class Wandb(ModuleType):
+    """Stands for Weights & Biases, likewise."""
+
+    def __init__(self) -> None:
+        super().__init__("wandb")
+        self.params: dict[str, object] = {}
+        self.told: list[tuple[str, float, int]] = []
+        self.Settings = dict
+
+    def init(self, *, project: str, name: str, config: dict[str, object], **others: object) -> "Wandb":
+        self.params = {**config}
+        self.run = f"{project}/{name}"
+        return self
+
+    def log(self, scalars: dict[str, float], step: int) -> None:
+        self.told += [(name, value, step) for name, value in scalars.items()]
+
+    def finish(self) -> None:
+        self.params["ended"] = self.run
+
+
+@pytest.mark.parametrize("server", [Mlflow(), Wandb()], ids=["mlflow", "wandb"])
+def test_a_server_is_told_the_recipe_and_each_step_under_its_number(
+    server: Mlflow | Wandb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = server.__name__
+    for name in (kind, f"{kind}.tracking", f"{kind}.entities"):
+        monkeypatch.setitem(sys.modules, name, server)
+    place = {"experiment": "mash"} if kind == "mlflow" else {"project": "mash"}
+    made = account(tmp_path / "chosen", **{kind: place})
+    made.resumed(0)
+    for number in (1, 2):
+        step(made, number)
+    made.evaluated(2, {"wiki": 1.25})
+    made.close()
+    assert server.params == {"parameters": 7, "seed": 3, "ended": "mash/chosen"}
+    assert [(v, n) for name, v, n in server.told if name == "train/loss"] == [(2.5, 1), (2.5, 2)]
+    assert [(v, n) for name, v, n in server.told if name == "validation/wiki"] == [(1.25, 2)]
