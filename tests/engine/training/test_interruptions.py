@@ -240,6 +240,16 @@ def test_text_that_goes_on_throwing_it_off_ends_it_with_words_though_it_was_begu
     assert [(event["kind"], event["step"]) for event in told] == [("skipped", step) for step in (54, 55, 56)]
 
 
+def test_text_that_throws_it_off_before_there_is_a_checkpoint_ends_it_with_words(
+    thrown_off: Trained, tmp_path: Path
+) -> None:
+    halves = Schedule(("a", "b"), np.array([0.5, 0.5]), np.array([[1.0, 0.0], [0.0, 1.0]]))
+    code, said = ended(started(tmp_path, thrown_off.store, halves, guard=GUARD, checkpoint_steps=40))
+    assert code == 1
+    assert "no good at step 35, and there is no good checkpoint to go back to; lower" in said
+    assert [row["step"] for row in Trained(thrown_off.store, tmp_path).table("curve")] == list(range(1, 36))
+
+
 def test_a_skipped_step_changes_no_weight(tmp_path: Path) -> None:
     store = steady_and_noise(tmp_path / "store")
     halves = Schedule(("a", "b"), np.array([0.5, 0.5]), np.array([[1.0, 0.0], [0.0, 1.0]]))
