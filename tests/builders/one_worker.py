@@ -88,6 +88,7 @@ def started(
     *,
     initial: Path | None = None,
     saved_at: str = "",
+    text: str = "",
     **settings: object,
 ) -> "subprocess.Popen[str]":
     """Start the worker as torchrun would, alone, where a compilation of DeepSpeed's was killed before."""
@@ -101,6 +102,7 @@ def started(
         seed=SEED,
         phases=schedule.as_json(),
         tokens=str(store.folder),
+        tokens_fingerprint=text,
         scratch=str(folder / "scratch"),
         output=str(folder / "output"),
         checkpoints=saved_at or str(folder / "scratch"),

@@ -42,10 +42,19 @@ class Account:
         metrics: where the figures go beside tables.
         pace: of the training.
         keeps: whether this process keeps it: the others' accounts do nothing.
+        facts: of the recipe, for servers.
     """
 
-    def __init__(self, folder: Path, metrics: MetricsConfig, pace: Pace, *, keeps: bool) -> None:
-        self.folder, self.pace, self.keeps = folder, pace, keeps
+    def __init__(
+        self,
+        folder: Path,
+        metrics: MetricsConfig,
+        pace: Pace,
+        *,
+        keeps: bool,
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.folder, self.pace, self.keeps, self.facts = folder, pace, keeps, facts
         self.progress = ProgressFile(folder / PROGRESS)
         self.settings = metrics
         self.metrics: Metrics | None = None
@@ -164,7 +173,8 @@ class Account:
         for name in (CURVE, EVALUATIONS, SAVES):
             self._file(name).keep_while(lambda row: int(row.split(",")[0]) <= step)
         if self.metrics is None:
-            self.metrics = Metrics(self.folder, self.settings, name=self.folder.name, step=step)
+            name, facts = self.folder.name, self.facts
+            self.metrics = Metrics(self.folder, self.settings, name=name, step=step, facts=facts)
         else:
             self.metrics.back_to(step)
 

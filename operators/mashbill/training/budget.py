@@ -131,7 +131,7 @@ def check_epochs(training: TrainingConfig, epochs: Mapping[str, float]) -> None:
         if times > training.max_epochs * ROUNDING:
             raise ConfigError(
                 "training.max_epochs",
-                f"{domain} would be read {times:.1f} times",
+                f"{domain} would be read {times:.2f} times",
                 "add text, lower its weight or training.tokens",
             )
 
@@ -169,11 +169,18 @@ def storage(training: TrainingConfig, found: Budget) -> Storage:
 
 def kept_checkpoints(training: TrainingConfig, steps: int) -> int:
     """Checkpoints that lie on disk at the end of a run."""
-    taken = (steps - 1) // training.checkpoint_steps
-    return min(taken, training.checkpoints.keep) + milestones(training, steps)
+    taken = range(training.checkpoint_steps, steps, training.checkpoint_steps)
+    last = taken[-training.checkpoints.keep :]
+    among = sum(_is_milestone(training, step) for step in last)
+    return len(last) - among + milestones(training, steps)
 
 
 def milestones(training: TrainingConfig, steps: int) -> int:
     """Checkpoints that are kept to the end of a run, and exported then."""
     every = training.checkpoints.milestone_steps
     return (steps - 1) // math.lcm(every, training.checkpoint_steps) if every else 0
+
+
+def _is_milestone(training: TrainingConfig, step: int) -> bool:
+    every = training.checkpoints.milestone_steps
+    return bool(every) and step % every == 0

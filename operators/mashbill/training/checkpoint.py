@@ -50,6 +50,7 @@ class CheckpointRecord(Record):
         identity: what it was trained on and as what, in words by what they are of.
         guard: state of the guard.
         rollbacks: times that training went back until then.
+        skipped: of the steps, those that were not taken.
         files: of the processes.
     """
 
@@ -62,6 +63,7 @@ class CheckpointRecord(Record):
     identity: dict[str, str]
     guard: GuardState
     rollbacks: int = 0
+    skipped: int = 0
     files: list[SavedFile]
 
 

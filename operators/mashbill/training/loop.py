@@ -122,6 +122,7 @@ class Loop:
         self.engine.step(judge)
         self.course.step, self.course.batches = step + 1, self.course.batches + 1
         if reason[0] is not None:
+            self.course.skipped += 1
             self.account.event(step + 1, "skipped", f"step {step + 1} was skipped, as {reason[0]}")
         self.all_end = told.asked_to_end
         self.account.stepped(

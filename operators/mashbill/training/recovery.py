@@ -3,7 +3,7 @@ wrong."""
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch.distributed as dist
@@ -26,11 +26,13 @@ class Course:
         step: steps that are behind it, skipped ones among them.
         batches: global batches that were read, those that were left out among them.
         rollbacks: times it went back.
+        skipped: of the steps, those that were not taken.
     """
 
     step: int = 0
     batches: int = 0
     rollbacks: int = 0
+    skipped: int = 0
 
 
 class Recovery:
@@ -88,23 +90,23 @@ class Recovery:
         """
         since = time.monotonic()
         self.settle()
-        step, batches, rollbacks = self.course.step, self.course.batches, self.course.rollbacks
-        guard = self.guard.state()
+        course, guard = replace(self.course), self.guard.state()
 
         def describe(files: list[SavedFile]) -> CheckpointRecord:
             return CheckpointRecord(
-                step=step,
-                batches=batches,
+                step=course.step,
+                batches=course.batches,
                 world_size=self.world,
                 zero_stage=self.training.zero_stage,
                 shapes=self.shapes,
                 identity=self.identity,
                 guard=guard,
-                rollbacks=rollbacks,
+                rollbacks=course.rollbacks,
+                skipped=course.skipped,
                 files=files,
             )
 
-        self.saver.begin(step, list(held(self.engine.engine)), describe, since=since)
+        self.saver.begin(course.step, list(held(self.engine.engine)), describe, since=since)
 
     def resume(self) -> None:
         """Go on from the last checkpoint that is whole, if there is one; what is wrong with others is told.
@@ -112,14 +114,19 @@ class Recovery:
         Raises:
             DataError: the last is of another model or text.
         """
+        if not self._take_last():
+            self._begin_at(0)
+
+    def _take_last(self) -> bool:
+        """Take over the last checkpoint that is whole; whether there is one."""
         for step, found in self._candidates():
             trouble = found if isinstance(found, str) else self._load(found)
             if trouble is None:
                 self._begin_at(step)
-                return
+                return True
             words = f"the checkpoint of step {step} is not whole, and the one before it is taken: {trouble}"
             self.account.event(step, "checkpoint damaged", words)
-        self._begin_at(0)
+        return False
 
     def _begin_at(self, step: int) -> None:
         """Go on after a step; checkpoints of later ones, which are damaged, count for nothing any more."""
@@ -155,8 +162,8 @@ class Recovery:
         if wrong:
             return str(wrong)
         record = checkpoint.record
-        overwrite(self.engine.engine, checkpoint.values, record.step)
-        self.course = Course(record.step, record.batches, record.rollbacks)
+        overwrite(self.engine.engine, checkpoint.values, record.step - record.skipped)
+        self.course = Course(record.step, record.batches, record.rollbacks, record.skipped)
         self.guard.restore(record.guard)
         return None
 
@@ -172,10 +179,9 @@ class Recovery:
         if rollbacks > self.training.guard.rollbacks:
             mend = "lower the learning rate, or look at the text that was read there (events.jsonl)"
             raise RunError("training", f"{what}, and it went back {rollbacks - 1} times before", mend)
-        if not self.saver.checkpoints.steps():
+        if not self._take_last():
             mend = "lower training.learning_rate or training.checkpoint_steps"
-            raise RunError("training", f"{what}, and there is no checkpoint to go back to", mend)
-        self.resume()
+            raise RunError("training", f"{what}, and there is no good checkpoint to go back to", mend)
         left_out = read - self.course.batches
         self.course.batches, self.course.rollbacks = read, rollbacks
         words = f"{what}: back to step {self.course.step}, and {left_out} batches of text are left out"

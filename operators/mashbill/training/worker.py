@@ -16,7 +16,7 @@ from mashbill.launch.torchrun import ASKED_TO_END, PAUSED
 from mashbill.mixtures import MixtureLoader, Schedule
 from mashbill.models.huggingface import save_weights
 from mashbill.models.measurement import bits_per_byte
-from mashbill.models.sizes import flops_per_token
+from mashbill.models.sizes import flops_per_token, parameter_count
 from mashbill.storage import open_storage
 from mashbill.training.account import Account
 from mashbill.training.checkpoint import Checkpoints
@@ -25,6 +25,7 @@ from mashbill.training.first_model import first_model
 from mashbill.training.hardware import peak_of_device
 from mashbill.training.job import Job
 from mashbill.training.loop import Loop, Paused
+from mashbill.training.numbers import numbers_of
 from mashbill.training.pace import Pace
 from mashbill.training.recipe import training_steps
 from mashbill.training.recovery import Recovery
@@ -68,7 +69,9 @@ class Worker:
             self.device,
             end_of_text=self.store.end_of_text,
         )
-        account = Account(self.scratch, self.training.metrics, self._pace(), keeps=self.leads)
+        account = Account(
+            self.scratch, self.training.metrics, self._pace(), keeps=self.leads, facts=self._facts()
+        )
         account.hold_against(job.band, job.target)
         self.watch = Watch(
             self.training.watch.hang_seconds,
@@ -99,6 +102,17 @@ class Worker:
             peak_flops=peak_of_device(name, self.training.hardware),
             processors=dist.get_world_size(),
         )
+
+    def _facts(self) -> dict[str, float | str]:
+        """What is trained and how, as servers of metrics keep it beside a run."""
+        return {
+            **{name: figure.value for name, figure in numbers_of(self.training).items()},
+            "parameters": parameter_count(self.training.model, self.store.vocabulary),
+            "rate_schedule": self.training.rate_schedule,
+            "zero_stage": self.training.zero_stage,
+            "processes": dist.get_world_size(),
+            "seed": self.job.seed,
+        }
 
     def run(self) -> None:
         """Train to the end and export.

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from builders.laws_of_loss import measured, run_to_come
 from mashbill.forecast.curves import FORMS, Curve, fit_curve
@@ -50,6 +51,12 @@ def by_share(run: Trajectory, steps: np.ndarray) -> np.ndarray:
     return 2 * (run.parameters / 1e5) ** -0.1 * (steps / run.steps) ** -0.07
 
 
+def by_size(run: Trajectory, steps: np.ndarray) -> np.ndarray:
+    """A fall that is steeper for larger models, and gentler for longer runs."""
+    steep = 0.2 + 0.04 * np.log(run.parameters / 2e5) - 0.03 * np.log(run.tokens / 2e5)
+    return 2 * (run.parameters / 1e5) ** -0.1 * (steps / run.steps) ** -steep
+
+
 def ladder(law: LossAt, *, noise: float = 0.0) -> list[Trajectory]:
     generator = np.random.default_rng(5)
     found = []
@@ -67,7 +74,13 @@ def taken(runs: Sequence[Trajectory]) -> Curve:
 
 
 @pytest.mark.parametrize(
-    ("law", "name"), [(by_share, "share"), (by_critical_batch, "steps"), (by_annealing, "annealing")]
+    ("law", "name"),
+    [
+        (by_share, "share"),
+        (by_size, "trend"),
+        (by_critical_batch, "steps"),
+        (by_annealing, "annealing"),
+    ],
 )
 def test_the_form_that_the_curves_have_is_taken_and_foretells_the_final_one(law: LossAt, name: str) -> None:
     curve = taken(ladder(law, noise=2e-4))
@@ -99,6 +112,10 @@ def test_the_band_ends_with_the_interval_and_widens_before() -> None:
     widths = np.log(np.array(band.high) / np.array(band.low))
     assert widths[:-1].min() >= widths[-1]
     assert band.steps == tuple(sorted(set(band.steps)))
+    known = curve.band(FINAL, 2.0, (2.0, 2.0))  # of which no more is open than the way there
+    at = np.interp(np.array(known.steps) / FINAL.steps, curve.shares, curve.errors)
+    for one, other in ((known.high, known.expected), (known.expected, known.low)):
+        assert np.log(np.array(one) / other) == pytest.approx(stats.norm.ppf(0.95) * at, rel=1e-3, abs=1e-12)
 
 
 @pytest.mark.parametrize("law", [by_share, by_critical_batch, by_annealing])

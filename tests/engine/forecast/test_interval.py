@@ -92,7 +92,15 @@ def test_largest_runs_that_the_others_do_not_foretell_widen_it() -> None:
     missed = hold_out(bent, seed=0)
     assert missed is not None
     assert missed.error == pytest.approx(0.095, abs=0.02)
+    assert missed.widened == pytest.approx(missed.error / (1.645 * missed.expected))
     assert missed.widened > 1.5
+
+
+def test_runs_without_noise_have_an_interval_all_the_same() -> None:
+    expected, low, high = forecast(runs_of(C4), 6e8, 6e9, draws=40)
+    assert expected == pytest.approx(by_hand(C4, 6e8, 6e9), rel=1e-3)
+    assert 0 < low < expected < high < np.inf
+    assert np.log(high / low) > 2 * 1.645 * 1e-4  # what any seed does at least
 
 
 def test_with_three_sizes_nothing_is_held_out() -> None:

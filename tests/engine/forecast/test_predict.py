@@ -7,6 +7,8 @@ import pytest
 
 from builders.laws_of_loss import C4, SIZES, by_hand, measured, run_to_come, runs_of
 from mashbill.errors import DataError
+from mashbill.forecast.interval import draw_laws, interval_of
+from mashbill.forecast.law import Points
 from mashbill.forecast.predict import LadderRun, cautions, predict
 from mashbill.mixtures.forecast import SmallRun
 
@@ -60,16 +62,16 @@ def test_a_run_that_diverged_or_is_of_another_kind_counts_for_nothing() -> None:
 
 def test_a_decade_and_a_half_out_it_says_that_the_interval_grows() -> None:
     near = predict(ladder(), run_to_come(1_000_000_000, 8_000_000_000), coverage=0.9, seed=0)
-    far = predict(ladder(), run_to_come(1_000_000_000, 80_000_000_000), coverage=0.9, seed=0)
+    far = predict(ladder(), run_to_come(1_000_000_000, 32_000_000_000), coverage=0.9, seed=0)
     assert far.interval[1] / far.interval[0] > near.interval[1] / near.interval[0]
     (words,) = cautions(far, ladder())
-    assert "100 times the tokens of the largest run, 2.0 decades: the interval grows" in words
+    assert "40 times the tokens of the largest run, 1.6 decades: the interval grows" in words
 
 
 @pytest.mark.parametrize(
     ("parameters", "tokens", "words"),
     [
-        (100_000_000_000, 8_000_000_000, r"667 times the parameters .* past 2.5 .*; raise forecast.largest"),
+        (49_000_000_000, 8_000_000_000, r"327 times the parameters .* past 2.5 .*; raise forecast.largest"),
         (1_000_000_000, 800_000_000_000, r"1,000 times the tokens .* 3.0 decades.*; raise forecast.budgets"),
     ],
 )
@@ -77,6 +79,29 @@ def test_too_far_out_it_declines_in_a_line(parameters: int, tokens: int, words: 
     with pytest.raises(DataError, match=words) as refused:
         predict(ladder(), run_to_come(parameters, tokens), coverage=0.9, seed=0)
     assert "\n" not in str(refused.value)
+
+
+def test_what_misses_the_largest_runs_says_so_and_is_as_much_wider() -> None:
+    runs, final = ladder(), run_to_come(600_000_000, 6_000_000_000, 500_000)
+    largest = max(one.run.parameters for one in runs)
+    bent = [
+        replace(one, run=one.run.model_copy(update={"loss": 1.1 * (one.run.loss or 0)}))
+        if one.run.parameters == largest
+        else one
+        for one in runs
+    ]
+    found = predict(bent, final, coverage=0.9, seed=0)
+    assert found.held_out is not None
+    assert found.held_out.widened > 1.5
+    (words,) = cautions(found, bent)
+    assert f"the interval is {found.held_out.widened:.1f} times as wide for it" in words
+    kept = [one.run for one in bent]
+    rows = (np.array([getattr(run, name) for run in kept]) for name in ("parameters", "tokens", "loss"))
+    drawn = draw_laws(Points(*rows), seed=0)
+    log_losses = drawn.log_losses(final.parameters, final.tokens, seed=0)
+    plain = interval_of(log_losses, np.log(found.loss), coverage=0.9, widened=1.0)
+    stretched = found.held_out.widened * np.log(np.array(plain) / found.loss)
+    assert np.log(np.array(found.interval) / found.loss) == pytest.approx(stretched)
 
 
 def test_too_few_sizes_are_refused_and_three_lean_on_published_exponents() -> None:

@@ -35,6 +35,32 @@ def test_nine_of_ten_intervals_hold_the_error_of_the_final_model() -> None:
     assert 0.8 <= inside / trials <= 0.99
 
 
+def test_noise_is_the_tasks_own_whatever_the_law_takes_up_of_it() -> None:
+    """Three constants are fitted to twelve pairs."""
+    found = []
+    for trial in range(30):
+        noise = 0.01 * np.random.default_rng(trial).standard_normal(len(LOSSES))
+        found.append(fit_tasks(LOSSES, error_of(LOSSES) + noise).noise)
+    assert np.sqrt(np.mean(np.square(found))) == pytest.approx(0.01, rel=0.09)
+
+
+def test_an_interval_holds_the_noise_of_the_task_and_what_the_loss_may_be() -> None:
+    errors = error_of(LOSSES) + 0.01 * np.random.default_rng(4).standard_normal(len(LOSSES))
+    known, unknown = (
+        np.log(2.6) + off * np.random.default_rng(5).standard_normal(200) for off in (0.0, 0.05)
+    )
+
+    def width(log_losses: np.ndarray, coverage: float) -> float:
+        _, (low, high) = forecast_error(LOSSES, errors, log_losses=log_losses, coverage=coverage, seed=1)
+        return high - low
+
+    noise, nine, half = fit_tasks(LOSSES, errors).noise, width(known, 0.9), width(known, 0.5)
+    assert nine > 2 * 1.645 * noise
+    assert half < 0.6 * nine
+    slope = SCALE * STEEPNESS * np.exp(-STEEPNESS * 2.6) * 2.6
+    assert width(unknown, 0.9) > 2 * 1.645 * np.hypot(noise, 0.8 * slope * 0.05)
+
+
 def test_a_lower_loss_never_means_more_errors_and_none_leaves_0_to_1() -> None:
     law = fit_tasks(LOSSES, error_of(LOSSES))
     errors = law.errors(np.linspace(0.01, 12, 200))
@@ -60,12 +86,13 @@ def test_pairs_that_say_nothing_leave_it_unknown(
         fit_tasks(np.array(losses), np.array(errors))
 
 
-def test_a_final_loss_is_spread_as_its_interval_says() -> None:
+@pytest.mark.parametrize("coverage", [0.5, 0.9])
+def test_a_final_loss_is_spread_as_its_interval_says(coverage: float) -> None:
     law = LawConstants(E=1, alpha=1, beta=1, b=-0.3)
     final = FinalLoss(
         loss=2.0,
         interval=(1.9, 2.3),
-        coverage=0.9,
+        coverage=coverage,
         constants=law,
         prior="",
         noise=0.01,
@@ -75,5 +102,7 @@ def test_a_final_loss_is_spread_as_its_interval_says() -> None:
         curve=None,
         band=None,
     )
-    drawn = np.exp(np.concatenate([spread(final, seed=seed) for seed in range(40)]))
-    assert np.quantile(drawn, [0.05, 0.5, 0.95]) == pytest.approx([1.9, 2.0, 2.3], abs=0.02)
+    drawn = np.exp([spread(final, seed=seed) for seed in range(40)])
+    shares = [(1 - coverage) / 2, 0.5, (1 + coverage) / 2]
+    assert np.quantile(drawn, shares) == pytest.approx([1.9, 2.0, 2.3], abs=0.02)
+    assert len(np.unique(drawn)) == drawn.size  # each seed draws its own

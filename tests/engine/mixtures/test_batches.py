@@ -114,6 +114,59 @@ def test_batches_are_read_before_they_are_asked_for_and_no_more_than_have_room()
         assert tokens.read == (READY + 2) * BATCH
 
 
+class Shards(Watched):
+    """Tokens in shards of which each holds a batch, and which tell when they are fetched and let go."""
+
+    room = None
+    ends = np.arange(1, STEPS + 1) * BATCH * CONTEXT
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held: list[int] = []
+
+    def __len__(self) -> int:
+        return int(self.ends[-1]) + 1
+
+    def hold(self, shard: int) -> None:
+        with self.changed:
+            self.held.append(shard)
+            self.changed.notify_all()
+
+    def let_go(self, shard: int) -> None:
+        with self.changed:
+            self.held.remove(shard)
+            self.changed.notify_all()
+
+
+def test_shards_are_fetched_for_so_many_batches_ahead_and_go_with_the_last_of_them() -> None:
+    shards, ahead = Shards(), 5
+    made = MixtureLoader(
+        {"d": shards},
+        {"d": 1.0},
+        context=CONTEXT,
+        sequences=STEPS * BATCH,
+        seed=5,
+        shuffle_tokens=BATCH * CONTEXT,  # a buffer is a shard
+    )
+    windows = made.places_at(np.arange(STEPS * BATCH))[1].reshape(STEPS, BATCH)
+    order = (windows[:, 0] // BATCH).tolist()
+    assert (windows // BATCH == np.array(order)[:, None]).all()
+    shards.gate.clear()
+    with Batches(made, batch_sequences=BATCH, ahead=ahead), shards.changed:
+        assert shards.changed.wait_for(lambda: sorted(shards.held) == sorted(order[:ahead]), 60)
+        shards.gate.set()
+        read = READY + 1  # of which the last waits for room
+        wanted = sorted(order[read : READY + ahead])
+        assert shards.changed.wait_for(lambda: sorted(shards.held) == wanted, 60)
+    assert shards.held == []
+
+
+def test_what_is_left_after_the_last_whole_batch_is_not_read() -> None:
+    made = MixtureLoader(TOKENS, PHASES, context=CONTEXT, sequences=3 * BATCH + 5, seed=5)
+    with Batches(made, batch_sequences=BATCH) as batches:
+        assert len(list(batches)) == 3
+
+
 def test_waiting_for_a_batch_is_told_and_reading_one_that_is_there_is_not() -> None:
     tokens = Watched()
     tokens.gate.clear()

@@ -213,6 +213,13 @@ def test_one_phase_reads_what_its_mixture_reads(weights: list[float], sequences:
     assert (made.sequences_at(everything) == plain.sequences_at(everything)).all()
 
 
+def test_a_phase_ends_at_the_whole_sequence_nearest_to_its_share() -> None:
+    thirds = Schedule(("a",), np.array([1 / 3, 1 / 3, 1 / 3]), np.ones((3, 1)))
+    assert [thirds.ends(length) for length in (3, 10, 64)] == [[1, 2, 3], [3, 7, 10], [21, 43, 64]]
+    tenths = Schedule(("a",), np.full(10, 0.1), np.ones((10, 1)))
+    assert tenths.ends(1_000) == list(range(100, 1_001, 100))
+
+
 def test_a_domain_of_one_phase_only_is_read_there_only() -> None:
     made, _ = phased([[1, 0], [0, 1]], [1, 1], 20)
     assert turns_of(made).tolist() == [0] * 10 + [1] * 10

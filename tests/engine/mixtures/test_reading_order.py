@@ -78,6 +78,11 @@ def test_shards_come_in_an_order_of_their_own_and_the_first_are_drawn_from_all()
     assert len(np.unique(first, axis=0)) > 500
 
 
+def test_no_buffer_of_any_epoch_is_in_another_ones_order() -> None:
+    within = epochs_of(order_of([30] * 20, 30), 3).reshape(60, 30) % 30
+    assert len(np.unique(within, axis=0)) == 60
+
+
 class Numbered:
     """Tokens that are their own places, in shards of given sizes."""
 

@@ -165,7 +165,7 @@ def test_problems_are_told_all_at_once_a_line_each(tmp_path: Path) -> None:
             "training.hardware: a rank needs 110 GB, and H100 has 80.0 GB, of which 10% are kept free; set "
             "training.micro_batch_sequences = 16, or activation checkpointing",
         ),
-        ([], "", {"tokens": {"a": 10**9, "b": 10**9}}, "training.max_epochs: a would be read 12.5 times"),
+        ([], "", {"tokens": {"a": 10**9, "b": 10**9}}, "training.max_epochs: a would be read 12.50 times"),
         ([], "", {"tokens": {"a": 10**10, "b": 2_000}}, "training.model.context: is 2048, and b has 2000"),
         (
             [],

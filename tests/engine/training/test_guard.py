@@ -64,11 +64,12 @@ def test_it_gives_up_after_so_many_skipped_in_a_row_and_one_taken_between_counts
 
 
 def test_a_guard_goes_on_from_its_state_as_if_nothing_had_been() -> None:
-    guard, other = after(noise(3.0, 0.1)), Guard(SETTINGS)
+    guard, other = after(noise(3.0, 0.1), norms=noise(0.5, 0.02)), Guard(SETTINGS)
     for _ in range(SETTINGS.rollback_after):
         other.judge(math.nan, 1.0)
     assert other.gives_up
     other.restore(guard.state())
     assert not other.gives_up
-    for value in (3.05, 3.62, 3.58):
-        assert guard.judge(value, 1.0) == other.judge(value, 1.0)
+    said = [guard.judge(*step) for step in ((3.05, 0.5), (3.62, 0.5), (3.0, 0.64), (3.58, 0.6))]
+    assert [words is None for words in said] == [True, False, False, True]
+    assert said == [other.judge(*step) for step in ((3.05, 0.5), (3.62, 0.5), (3.0, 0.64), (3.58, 0.6))]

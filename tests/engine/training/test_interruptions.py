@@ -96,19 +96,19 @@ def test_a_checkpoint_without_its_record_is_none(undisturbed: Trained, tmp_path:
 
 
 @pytest.mark.parametrize(
-    "field, value, words",
+    "changed, text, words",
     [
-        ("shapes", {"other.weight": [3]}, "is of another architecture"),
-        ("identity", {"text": "other"}, "was trained with another text"),
+        ({"shapes": {"other.weight": [3]}}, "", "is of another architecture"),
+        ({}, "other", "was trained with another text"),
     ],
 )
 def test_a_checkpoint_of_another_training_is_refused_in_a_line(
-    field: str, value: object, words: str, undisturbed: Trained, tmp_path: Path
+    changed: dict[str, object], text: str, words: str, undisturbed: Trained, tmp_path: Path
 ) -> None:
     left = left_by(undisturbed, tmp_path / "left")
     record = left / "scratch" / "checkpoints" / "step0000000048" / "checkpoint.json"
-    record.write_text(json.dumps(json.loads(record.read_text()) | {field: value}))
-    code, said = ended(started(left, undisturbed.store, checkpoints=KEPT))
+    record.write_text(json.dumps(json.loads(record.read_text()) | changed))
+    code, said = ended(started(left, undisturbed.store, text=text, checkpoints=KEPT))
     assert code == 2
     assert f"DataError: {tmp_path}/left/scratch/checkpoints/step0000000048: {words}" in said
 
@@ -119,13 +119,16 @@ def test_milestones_are_kept_beside_the_last(undisturbed: Trained, tmp_path: Pat
     assert checkpoints_in(tmp_path / "scratch").steps() == [56, 48, 32, 16]
 
 
-def test_a_save_that_fails_is_told_and_training_goes_on(undisturbed: Trained, tmp_path: Path) -> None:
+def test_saves_that_fail_with_a_good_one_between_are_told_and_training_goes_on(
+    undisturbed: Trained, tmp_path: Path
+) -> None:
     (tmp_path / "scratch" / "checkpoints").mkdir(parents=True)
-    (tmp_path / "scratch" / "checkpoints" / "step0000000016").touch()  # where a folder is to be
-    again = train(tmp_path, undisturbed.store, checkpoints=KEPT)
-    (told,) = events(tmp_path)
-    assert (told["kind"], told["step"]) == ("checkpoint failed", 16)
-    assert checkpoints_in(tmp_path / "scratch").steps() == [48, 32]
+    for step in (16, 48):
+        (tmp_path / "scratch" / "checkpoints" / f"step{step:010}").touch()  # where a folder is to be
+    again = train(tmp_path, undisturbed.store, checkpoints=KEPT.model_copy(update={"failures": 2}))
+    told = [(event["kind"], event["step"]) for event in events(tmp_path)]
+    assert told == [("checkpoint failed", 16), ("checkpoint failed", 48)]
+    assert checkpoints_in(tmp_path / "scratch").steps() == [32]
     assert same(again, undisturbed)
 
 
@@ -175,28 +178,76 @@ def steady_and_noise(folder: Path) -> TokenStore:
     return write_store(folder, {"a": (steady, steady[:70]), "b": (noise, noise[:70])})
 
 
-THIRDS = np.array([0.5, 0.1, 0.4])
 GUARD = GuardConfig(window=16, deviations=8.0, rollback_after=3, rollbacks=2)
+THROWN = [32, 3, 21, 3, 2, 1, 2]
+"""Batches of steady text and of noise by turns: 32 to 34, 56 to 58 and 61 are noise."""
 
 
-def test_text_that_throws_it_off_is_skipped_and_after_several_steps_left_out(tmp_path: Path) -> None:
-    store = steady_and_noise(tmp_path / "store")
-    there = Schedule(("a", "b"), THIRDS, np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]))
-    process = started(tmp_path, store, there, guard=GUARD, checkpoint_steps=8)
-    code, said = ended(process)
+@pytest.fixture(scope="module")
+def thrown_off(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A training that noise threw off twice, and a third time for a step, and that ended by itself."""
+    folder = tmp_path_factory.mktemp("thrown_off")
+    code, said = ended(thrown(folder, steady_and_noise(folder / "store"), GUARD))
     assert code == 0, said[-4_000:]
-    kinds = [(event["kind"], event["step"]) for event in events(tmp_path)]
-    assert kinds[:4] == [("skipped", 33), ("skipped", 34), ("skipped", 35), ("went back", 32)]
-    assert "its loss of" in events(tmp_path)[0]["words"]
-    curve = Trained(store, tmp_path).table("curve")
-    assert [row["step"] for row in curve] == list(range(1, STEPS + 1))
-    without = tmp_path / "without"
-    steady = Schedule(("a", "b"), np.array([1.0]), np.array([[1.0, 0.0]]))
-    code, said = ended(started(without, store, steady, guard=GUARD, checkpoint_steps=8))
-    assert code == 0
-    assert curve[-1]["loss"] == pytest.approx(Trained(store, without).table("curve")[-1]["loss"], rel=0.2), (
-        "what was skipped has changed the model"
-    )
+    return Trained(TokenStore(folder / "store"), folder)
+
+
+def thrown(folder: Path, store: TokenStore, guard: GuardConfig) -> "subprocess.Popen[str]":
+    turns = np.array([[1.0, 0.0], [0.0, 1.0]])[np.arange(len(THROWN)) % 2]
+    there = Schedule(("a", "b"), np.array(THROWN) / sum(THROWN), turns)
+    return started(folder, store, there, guard=guard, checkpoint_steps=8)
+
+
+def test_text_that_throws_it_off_is_skipped_and_after_several_steps_left_out(thrown_off: Trained) -> None:
+    """Steps 33 to 35 read batches 32 to 34; those from 33 on then read 35 on, 54 to 56 thus 56 to 58; those
+    from 49 on then read 59 on, and 51 thus 61."""
+    told = [(event["kind"], event["step"]) for event in events(thrown_off.folder)]
+    skipped, back = "skipped", "went back"
+    assert told == [
+        *[(skipped, 33), (skipped, 34), (skipped, 35), (back, 32)],
+        *[(skipped, 54), (skipped, 55), (skipped, 56), (back, 48)],
+        (skipped, 51),
+    ]
+    assert "its loss of" in events(thrown_off.folder)[0]["words"]
+    assert "back to step 32, and 3 batches of text are left out" in events(thrown_off.folder)[3]["words"]
+    assert "back to step 48, and 8 batches of text are left out" in events(thrown_off.folder)[7]["words"]
+    assert [row["step"] for row in thrown_off.table("curve")] == list(range(1, STEPS + 1))
+
+
+def test_who_goes_on_later_leaves_out_what_was_left_out_and_trains_the_same_model(
+    thrown_off: Trained, tmp_path: Path
+) -> None:
+    left = left_by(thrown_off, tmp_path / "left")
+    code, said = ended(thrown(left, thrown_off.store, GUARD))
+    assert code == 0, said[-4_000:]
+    again = Trained(thrown_off.store, left)
+    assert events(left) == events(thrown_off.folder)
+    losses = ([row["loss"] for row in each.table("curve")] for each in (thrown_off, again))
+    assert next(losses) == next(losses)
+    assert same(again, thrown_off)
+
+
+def test_text_that_goes_on_throwing_it_off_ends_it_with_words_though_it_was_begun_anew_between(
+    thrown_off: Trained, tmp_path: Path
+) -> None:
+    left = left_by(thrown_off, tmp_path / "left")
+    shutil.rmtree(left / "scratch" / "checkpoints" / "step0000000056")
+    code, said = ended(thrown(left, thrown_off.store, GUARD.model_copy(update={"rollbacks": 1})))
+    assert code == 1
+    assert "3 steps one after the other were no good at step 56" in said
+    assert "it went back 1 times before" in said
+    told = events(left)[len(events(thrown_off.folder)) :]
+    assert [(event["kind"], event["step"]) for event in told] == [("skipped", step) for step in (54, 55, 56)]
+
+
+def test_text_that_throws_it_off_before_there_is_a_checkpoint_ends_it_with_words(
+    thrown_off: Trained, tmp_path: Path
+) -> None:
+    halves = Schedule(("a", "b"), np.array([0.5, 0.5]), np.array([[1.0, 0.0], [0.0, 1.0]]))
+    code, said = ended(started(tmp_path, thrown_off.store, halves, guard=GUARD, checkpoint_steps=40))
+    assert code == 1
+    assert "no good at step 35, and there is no good checkpoint to go back to; lower" in said
+    assert [row["step"] for row in Trained(thrown_off.store, tmp_path).table("curve")] == list(range(1, 36))
 
 
 def test_a_skipped_step_changes_no_weight(tmp_path: Path) -> None:
@@ -210,16 +261,6 @@ def test_a_skipped_step_changes_no_weight(tmp_path: Path) -> None:
     for name, weight in Trained(store, tmp_path).weights.items():
         held = before.values(name, 0, weight.size)["weight"].numpy()
         assert np.array_equal(held, weight.ravel()), name
-
-
-def test_text_that_goes_on_throwing_it_off_ends_it_with_words(tmp_path: Path) -> None:
-    store = steady_and_noise(tmp_path / "store")
-    halves = Schedule(("a", "b"), np.array([0.5, 0.5]), np.array([[1.0, 0.0], [0.0, 1.0]]))
-    code, said = ended(started(tmp_path, store, halves, guard=GUARD, checkpoint_steps=8))
-    assert code == 1
-    assert "3 steps one after the other were no good" in said
-    assert "it went back 2 times before" in said
-    assert [event["kind"] for event in events(tmp_path)].count("went back") == 2
 
 
 def test_words_of_a_law_do_not_trip_the_guard(tmp_path: Path) -> None:

@@ -38,6 +38,21 @@ def test_full_precision_takes_as_much_for_optimiser_and_twice_for_activations() 
     half, full = (memory_of(training(precision=p), 32_000, zero_stage=0) for p in ("bf16", "fp32"))
     assert full.weights + full.gradients + full.optimiser == half.weights + half.gradients + half.optimiser
     assert full.activations == pytest.approx(2 * half.activations, rel=0.01)
+    for stage in (1, 2, 3):  # ZeRO holds its share of the weights once more, whatever their precision
+        cut, half_cut = (memory_of(training(precision=p), 32_000, zero_stage=stage) for p in ("fp32", "bf16"))
+        assert cut.optimiser == half_cut.optimiser == round(12 * 1_100_048_384 / 8)
+
+
+def test_ranks_of_all_nodes_share_and_what_is_computed_again_is_not_kept() -> None:
+    one, two = (training(nodes=n, processes_per_node=8 // n, zero_stage=3) for n in (1, 2))
+    assert memory_of(one, 32_000) == memory_of(two, 32_000)
+    plain, again, apart = (
+        memory_of(training(**settings), 32_000)
+        for settings in ({}, {"recompute_every": 2}, {"document_masking": True})
+    )
+    assert again.activations < 0.6 * plain.activations
+    turns = 2 * 8 * 2_048 * 64 * 2  # of 8 sequences' tokens, a cosine and a sine of each of a head's numbers
+    assert apart.activations - plain.activations == turns
 
 
 def test_what_would_make_it_fit_does() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from mashbill.config.recipe import HardwareConfig, MetricsConfig, MlflowConfig, WandbConfig
 from mashbill.errors import ConfigError
-from mashbill.training.hardware import peak_of_device
+from mashbill.training.hardware import machine, peak_of_device
 from mashbill.training.metrics import (
     METRICS,
     Metrics,
@@ -114,8 +114,12 @@ def test_a_loss_that_is_no_number_leaves_json_that_others_read(tmp_path: Path) -
     metrics = Metrics(tmp_path, FILE_ALONE)
     for loss in (float("nan"), float("inf")):
         metrics.stepped(record(1, loss))
-    for line in (tmp_path / METRICS).read_text().splitlines():
-        assert json.loads(line, parse_constant=pytest.fail)["loss"] is None
+        metrics.evaluated(1, 1_000, {"wiki": loss, "code": 1.25})
+    told = [
+        json.loads(line, parse_constant=pytest.fail) for line in (tmp_path / METRICS).read_text().splitlines()
+    ]
+    assert [found["loss"] for found in told[::2]] == [None, None]
+    assert [found["bits_per_byte"] for found in told[1::2]] == [{"wiki": None, "code": 1.25}] * 2
 
 
 def test_a_full_disk_is_told_once_and_counted_and_training_goes_on(tmp_path: Path) -> None:
@@ -195,6 +199,11 @@ def test_a_sink_that_cannot_forget_is_told_no_step_again(
     metrics.close()
     steps_told, evaluations_told, told_to_forget = 6, 1, 1
     assert metrics.failures == {"jsonl": 0, "mlflow": steps_told + evaluations_told + told_to_forget}
+    for last, fresh in ((5, 0), (8, 2)):  # processes that go on from step 2, the first of them to be killed
+        again = Metrics(tmp_path, settings, step=2, tell=lambda words: None)
+        train(again, 3, last)
+        again.close()
+        assert again.failures == {"jsonl": 0, "mlflow": fresh}
 
 
 @LIBRARY_WARNINGS
@@ -312,6 +321,39 @@ def test_mfu_is_that_of_published_speeds(tokens: int, device: str, share: float)
     peak = peak_of_device(device, HardwareConfig())
     found = model_flops_utilisation(8 * tokens, 7.314e9, peak_flops=peak, processors=8)
     assert found == pytest.approx(share, abs=0.002)
+
+
+@pytest.mark.parametrize(
+    "name, teraflops, gigabytes",
+    [
+        ("a100-40gb", 312, 40),
+        ("a100-80gb", 312, 80),
+        ("h100", 989, 80),
+        ("h200", 989, 141),
+        ("gh200", 989, 96),
+        ("b200", 2_250, 180),
+        ("gb200", 2_500, 186),
+        ("l40s", 362, 48),
+        ("mi300x", 1_307, 192),
+    ],
+)
+def test_cards_are_planned_with_as_their_data_sheets_have_them_without_sparsity(
+    name: str, teraflops: int, gigabytes: int
+) -> None:
+    planned = machine(HardwareConfig(name=name))
+    assert planned is not None
+    assert planned.peak_flops == pytest.approx(teraflops * 1e12, rel=1e-3)
+    assert planned.memory_bytes == gigabytes * 10**9
+    assert peak_of_device(f"NVIDIA {planned.name.upper()} 1GB", HardwareConfig()) == planned.peak_flops
+
+
+def test_a_peak_of_the_config_wins_over_the_cards() -> None:
+    given = HardwareConfig(name="h100", peak_tflops=500.0, memory_gb=70.0)
+    planned = machine(given)
+    assert planned is not None
+    assert (planned.peak_flops, planned.memory_bytes, planned.source) == (5e14, 70 * 10**9, "config")
+    assert peak_of_device("NVIDIA H200", given) == peak_of_device("cpu", given) == 5e14
+    assert machine(HardwareConfig()) is None
 
 
 def test_a_device_that_is_not_known_has_no_mfu() -> None:

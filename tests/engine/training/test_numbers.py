@@ -61,6 +61,8 @@ def test_what_is_given_by_hand_stands_beside_the_law() -> None:
     numbers = numbers_of(by_law(batch_tokens=131_072 * 8))
     assert (numbers["batch_sequences"].value, numbers["batch_sequences"].source) == (512, "config")
     assert "Step Law" in numbers["learning_rate"].source
+    numbers = numbers_of(by_law(min_learning_rate=3e-5))
+    assert (numbers["min_learning_rate"].value, numbers["min_learning_rate"].source) == (3e-5, "config")
     numbers = numbers_of(by_law(learning_rate=4e-4))
     assert (numbers["learning_rate"].value, numbers["learning_rate"].source) == (4e-4, "config")
     assert numbers["batch_sequences"].value == 256
@@ -122,6 +124,15 @@ def test_nothing_is_said_twice(settings: dict[str, Any], said: str) -> None:
         by_hand(**settings)
 
 
+@pytest.mark.parametrize("share, steps", [(0.0, 1), (0.014, 1), (0.016, 2), (0.096, 10), (0.104, 10)])
+def test_a_share_of_the_steps_is_the_nearest_whole_number_of_them(share: float, steps: int) -> None:
+    training = by_hand(rate_schedule="wsd", warmup_share=share, decay_share=max(share, 0.001))
+    numbers = numbers_of(training)  # of 100 steps
+    assert (numbers["warmup_steps"].value, numbers["decay_steps"].value) == (steps, steps)
+    found = rates(training)
+    assert [found.rate_at(step) == 3e-3 for step in (steps - 1, 100 - steps, 100 - steps + 1)] == [1, 1, 0]
+
+
 def test_warm_up_in_tokens_takes_whole_batches() -> None:
     for tokens, steps in ((0, 1), (1, 1), (12_800, 1), (12_801, 2), (128_000, 10)):
         training = by_hand(warmup_tokens=tokens)
@@ -172,6 +183,20 @@ def test_the_power_schedule_is_scaled_to_the_models_width() -> None:
         rates(by_hand(rate_schedule="power", model=SMALL.model_copy(update={"width": w}))) for w in (64, 256)
     )
     assert narrow.rate_at(50) == pytest.approx(4 * wide.rate_at(50))
+    capped = by_hand(rate_schedule="power", power={"max_rate": 1e-4})
+    highest = max(rates(capped).rate_at(step) for step in range(100))
+    assert numbers_of(capped)["learning_rate"].value == pytest.approx(highest)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "wsd", "power"])
+def test_a_run_goes_from_where_warm_up_starts_to_the_least_rate_that_is_told(schedule: str) -> None:
+    training = by_hand(rate_schedule=schedule, warmup_from=1e-3, warmup_share=0.1)
+    found, numbers = rates(training), numbers_of(training)
+    top = found.rate_at(9)
+    assert found.rate_at(0) == pytest.approx(1e-3 + (top - 1e-3) / 10)
+    least = numbers["min_learning_rate"].value
+    assert least == (3e-4 if schedule == "cosine" else 0.0)
+    assert found.rate_at(100) == pytest.approx(least)
 
 
 def test_processes_are_part_of_what_is_computed_only_where_a_law_rounds_the_batch_to_them(

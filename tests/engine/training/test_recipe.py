@@ -6,8 +6,10 @@ import pytest
 
 from builders.small_training import small_training
 from mashbill.config import PipelineConfig
+from mashbill.config.final_run import CheckpointsConfig
 from mashbill.errors import ConfigError
-from mashbill.training.budget import forecast
+from mashbill.training.budget import forecast, storage
+from mashbill.training.initial import initial_identity
 from mashbill.training.recipe import deepspeed_config
 
 SHAPE = {
@@ -67,9 +69,35 @@ def test_without_a_mixture_it_is_natural_or_even_where_nothing_is_known(config: 
 
 
 def test_no_domain_is_read_more_often_than_allowed(config: PipelineConfig) -> None:
-    forecast(config, available_tokens=AVAILABLE, mixture={"a": 0.22, "b": 0.78})  # b 2.0 times
-    with pytest.raises(ConfigError, match=r"training\.max_epochs: b would be read 2\.3 times"):
-        forecast(config, available_tokens=AVAILABLE, mixture={"a": 0.1, "b": 0.9})
+    forecast(config, available_tokens=AVAILABLE, mixture={"a": 0.215, "b": 0.785})  # b 2.01 times
+    with pytest.raises(ConfigError, match=r"training\.max_epochs: b would be read 2\.05 times"):
+        forecast(config, available_tokens=AVAILABLE, mixture={"a": 0.2, "b": 0.8})
+
+
+@pytest.mark.parametrize(
+    "every, keep, milestones, kept, exports",
+    [
+        (3, 2, 0, [6, 9], 1),  # of 3, 6, 9
+        (5, 2, 0, [5], 1),  # at the end of 10 steps there is the model, and no checkpoint
+        (10, 2, 0, [], 1),
+        (2, 1, 4, [4, 8], 3),  # of 2, 4, 6, 8: the last is a milestone too
+        (2, 2, 4, [4, 6, 8], 3),
+        (2, 1, 3, [6, 8], 2),  # 3 and 9 are no steps of a checkpoint
+        (1, 3, 5, [5, 7, 8, 9], 2),
+    ],
+)
+def test_disk_is_that_of_what_lies_there_at_the_end(
+    config: PipelineConfig, every: int, keep: int, milestones: int, kept: list[int], exports: int
+) -> None:
+    settings = {"keep": keep, "milestone_steps": milestones}
+    changes = {"checkpoint_steps": every, "checkpoints": CheckpointsConfig(**settings)}
+    training = config.training.model_copy(update=changes)
+    found = forecast(config)
+    assert found.steps == 10
+    disk, parameters = storage(training, found), found.parameters
+    assert (disk.checkpoints, disk.checkpoint_bytes) == (len(kept), 12 * parameters)
+    assert disk.export_bytes == 4 * parameters
+    assert disk.total_bytes == (12 * len(kept) + 4 * exports) * parameters
 
 
 def test_a_batch_that_does_not_divide_is_refused(config: PipelineConfig) -> None:
@@ -90,3 +118,16 @@ def test_deepspeed_is_told_what_the_config_says(config: PipelineConfig) -> None:
     assert told["bf16"] == {"enabled": False}
     adamw = told["optimizer"]["params"]
     assert (adamw["lr"], adamw["betas"], adamw["weight_decay"]) == (2e-3, [0.9, 0.95], 0.2)
+
+
+def test_a_model_to_go_on_from_is_another_input_once_its_weights_are_others(tmp_path: Path) -> None:
+    folder = tmp_path / "first"
+    folder.mkdir()
+    for name, content in (("config.json", "{}"), ("model.safetensors", "weights")):
+        (folder / name).write_text(content)
+    config = small_training(tmp_path, vocabulary=500, **SETTINGS, initial="first")
+    before = initial_identity(config)
+    assert initial_identity(config) == before
+    (folder / "model.safetensors").write_text("strange")
+    assert initial_identity(config) != before
+    assert initial_identity(small_training(tmp_path, vocabulary=500, **SETTINGS)) is None

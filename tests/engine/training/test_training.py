@@ -40,7 +40,13 @@ def test_zero_stages_and_one_process_train_the_same_model(
         config = with_training(
             folder, tmp_path / f"zero{stage}", zero_stage=stage, processes_per_node=processes
         )
-        curves[stage] = losses(run_stage(config, "train", inputs))
+        artifact = run_stage(config, "train", inputs)
+        curves[stage] = losses(artifact)
+        with (artifact.path / "curves.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        behind = [float(row["slowest_rank_seconds"]) - float(row["median_rank_seconds"]) for row in rows]
+        assert (max(behind) > 0) == (processes > 1)
+        assert all(int(row["slowest_rank"]) < processes for row in rows)
     assert len(curves[0]) == 20
     assert curves[0][-1] < curves[0][0] - 0.5
     assert curves[1] == pytest.approx(curves[0], abs=2e-4)

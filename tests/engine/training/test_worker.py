@@ -58,7 +58,10 @@ def test_the_worker_does_what_a_plain_loop_does(trained: Trained) -> None:
         assert row["learning_rate"] == pytest.approx(rate)
         assert row["loss"] == pytest.approx(loss.item(), abs=2e-3)
         assert row["tokens"] == (step + 1) * BATCH * CONTEXT
-        plain.step(plain_gradients(model, loss), rate)
+        gradients = plain_gradients(model, loss)
+        norm = np.sqrt(sum(np.square(gradient).sum() for gradient in gradients.values()))
+        assert row["gradient_norm"] == pytest.approx(norm, rel=0.02)  # as it was before clipping
+        plain.step(gradients, rate)
         put_into(model, plain.weights)
         for measured in evaluations:
             if measured["step"] == step + 1:
