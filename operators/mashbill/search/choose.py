@@ -49,6 +49,11 @@ def mix(run: StageRun) -> Counts:
     return {"predicted": choice.predicted.loss, "gain": choice.gain, "gain_low": low, "gain_high": high}
 
 
+def budget_identity(config: PipelineConfig) -> dict[str, float]:
+    """What of the final run a choice depends on: its tokens, and how often it may read a text."""
+    return {"tokens": config.training.tokens, "max_epochs": config.training.max_epochs}
+
+
 def final_repeats(config: PipelineConfig, domains: Sequence[str], tokens: np.ndarray) -> Repeats:
     """How often the final run may repeat each domain, given [domains] tokens there are."""
     available = dict(zip(domains, tokens.tolist(), strict=True))

@@ -162,19 +162,23 @@ _MIXTURE = (
     Stage(
         name="mix",
         summary="Choose the mixture with the lowest predicted target loss, within the epoch limit.",
-        sections=("training", *TARGET),
+        sections=TARGET,
         inputs=("tokenize", "plan", "sweep", "fit", "baselines"),
         run="mashbill.search.choose:mix",
-        version=3,
+        external="mashbill.search.choose:budget_identity",
+        identified=("training",),
+        version=4,
     ),
     Stage(
         name="schedule",
         summary="Choose a mixture for each phase of the final run, where loss curves say that order is "
         "worth it.",
-        sections=("schedule", "training", *TARGET),
+        sections=("schedule", *TARGET),
         inputs=("tokenize", "plan", "sweep", "mix"),
         run="mashbill.search.schedule:schedule",
-        version=2,
+        external="mashbill.search.choose:budget_identity",
+        identified=("training",),
+        version=3,
     ),
     Stage(
         name="validate",

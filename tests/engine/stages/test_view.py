@@ -190,3 +190,17 @@ def test_an_earlier_search_is_all_that_a_plan_depends_on_of_what_it_sees_with_it
         {"proxy": {"batch_sequences": 3}},
     ):
         assert planned(plan=again, **read).fingerprint != planned(plan=again).fingerprint
+
+
+@pytest.mark.parametrize("stage", ["mix", "schedule"])
+def test_a_choice_depends_on_the_final_runs_tokens_and_repeats_alone(
+    stage: str, config: PipelineConfig, tmp_path: Path
+) -> None:
+    inputs = {name: folder_as_artifact(name, tmp_path / name) for name in STAGES[stage].inputs}
+
+    def chosen(**changes: object) -> str:
+        training = config.training.model_copy(update=changes)
+        return StageJob(STAGES[stage], config.model_copy(update={"training": training}), inputs).fingerprint
+
+    assert chosen(learning_rate=0.1) == chosen(zero_stage=3) == chosen()
+    assert len({chosen(), chosen(tokens=7), chosen(max_epochs=1.5)}) == 3
