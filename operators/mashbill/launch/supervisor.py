@@ -184,7 +184,8 @@ def main() -> None:
     lock = _take(folder)
     if lock is not None:
         write_json(folder / STARTED, {"pid": os.getpid(), "time": time.time()})
-    os.write(told, b"1")
+    with suppress(BrokenPipeError):  # whoever submitted has been killed, which the job does not mind
+        os.write(told, b"1")
     os.close(told)
     log = os.open(folder / "supervisor.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for descriptor in (0, 1, 2):

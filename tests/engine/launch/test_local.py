@@ -1,6 +1,7 @@
 """Jobs on this machine are processes that outlive whoever submitted them, begin once and end whole."""
 
 import asyncio
+import fcntl
 import json
 import os
 import signal
@@ -14,11 +15,13 @@ from typing import Any
 
 import pytest
 
+from builders import waiting
 from builders.processes import processes_about
 from mashbill.config import LaunchConfig
 from mashbill.errors import ConfigError, RunError
 from mashbill.launch.backend import Handle, JobState, Order
 from mashbill.launch.local import LocalBackend
+from mashbill.launch.supervisor import LOCK, ORDER
 
 MEETING = """
 import os, socket, sys
@@ -82,6 +85,7 @@ import sys
 from pathlib import Path
 from mashbill.launch.backend import Order
 from mashbill.launch.local import LocalBackend
+from mashbill.launch.supervisor import LOCK, ORDER
 print(LocalBackend().submit(Order.of(Path(sys.argv[1]).read_text())).text())
 """
 
@@ -250,6 +254,26 @@ def test_a_job_that_was_killed_whole_has_failed_and_is_not_begun_again(home: Pat
     assert state.failure is not None
     assert state.failure.why == "its processes were killed, or the machine was restarted"
     assert backend.state(backend.submit(wanted)).phase == "failed"
+
+
+def test_a_job_runs_whose_submitter_is_killed_as_it_begins(home: Path) -> None:
+    """What runs it waits for a lock, which is let go once nobody listens whether it has begun."""
+    wanted = order(home, COUNTS, 0)
+    folder = home / "home" / ".mashbill-jobs" / wanted.name
+    folder.mkdir(parents=True)
+    (folder / ORDER).write_text(wanted.text())
+    with (folder / LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        starts = subprocess.Popen([sys.executable, "-m", "mashbill.launch.supervisor", str(folder)])
+        children = Path(f"/proc/{starts.pid}/task/{starts.pid}/children")
+
+        def apart() -> bool:
+            return any(os.getsid(int(child)) == int(child) for child in children.read_text().split())
+
+        waiting.wait_until(apart, 60)
+        starts.kill()
+        starts.wait()
+    assert until(LocalBackend().submit(wanted)) == JobState("succeeded")
 
 
 def test_of_many_that_submit_an_order_at_once_one_makes_the_job(home: Path) -> None:
