@@ -89,9 +89,14 @@ class Wanted:
 
 
 def status_change(thing: Object, new: Object) -> Sequence[Change]:
-    """The patch that makes an object's status the new one; none where it is so already."""
+    """The patch that makes an object's status the new one, if it is still as it was seen; none where it is so
+    already."""
     changed = difference(thing.get("status") or {}, new)
-    return (Patch(thing["kind"], key_of(thing), {"status": changed}, status=True),) if changed else ()
+    seen = {
+        "resourceVersion": thing["metadata"].get("resourceVersion", "")
+    }  # empty where it was never stored
+    body = {"metadata": seen, "status": changed}
+    return (Patch(thing["kind"], key_of(thing), body, status=True),) if changed else ()
 
 
 def difference(old: Object, new: Object) -> Object:

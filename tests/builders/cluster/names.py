@@ -48,7 +48,8 @@ def host_name(pod: Object) -> str:
 
 
 def hosts_file(pod: Object, pods: Iterable[Object], services: Iterable[Object]) -> str:
-    """What a pod's hosts file says; ``localhost`` is its own address too, where what takes any listens.
+    """What a pod's hosts file says; ``localhost`` is its own address too, where what takes any listens, and
+    its address is known by its own name first.
 
     Args:
         pod: whose it is.
@@ -56,7 +57,7 @@ def hosts_file(pod: Object, pods: Iterable[Object], services: Iterable[Object]) 
         services: of its cluster; a pod is known by its host name where a headless service selects it.
     """
     address = status_of(pod)["podIP"]
-    lines = [f"{address} localhost", "127.0.0.1 localhost", f"{address} {' '.join(_own(pod))}"]
+    lines = [f"{address} {' '.join(_own(pod))}", f"{address} localhost", "127.0.0.1 localhost"]
     reachable = [one for one in pods if status_of(one).get("podIP") and not terminal(one)]
     for service in services:
         lines += _of_service(service, reachable, key_of(pod)[0])
