@@ -4,6 +4,7 @@ for by the triggerer, and whatever of Airflow is killed, each is submitted once 
 import csv
 import json
 import os
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,7 +70,8 @@ def endpoint() -> Iterator[str]:
 
 @pytest.fixture
 def lake(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A bucket with a text, that this process and its children reach by their environment."""
+    """A bucket with a text, that this process and its children reach by their environment; servers of one
+    process share their buckets."""
     settings = {
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_ACCESS_KEY_ID": "key",
@@ -80,10 +82,11 @@ def lake(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
         monkeypatch.setenv(name, value)
     client = boto3.client("s3")
     place = {"LocationConstraint": "eu-west-1"}
-    client.create_bucket(Bucket="lake", CreateBucketConfiguration=place)
+    bucket = f"lake-{uuid.uuid4().hex[:8]}"
+    client.create_bucket(Bucket=bucket, CreateBucketConfiguration=place)
     text = "".join(f'{{"text": "text number {i}"}}\n' for i in range(50))
-    client.put_object(Bucket="lake", Key="a.jsonl", Body=text.encode())
-    return "s3://lake"
+    client.put_object(Bucket=bucket, Key="a.jsonl", Body=text.encode())
+    return f"s3://{bucket}"
 
 
 @pytest.fixture
