@@ -92,10 +92,8 @@ def status_change(thing: Object, new: Object) -> Sequence[Change]:
     """The patch that makes an object's status the new one, if it is still as it was seen; none where it is so
     already."""
     changed = difference(thing.get("status") or {}, new)
-    seen = {
-        "resourceVersion": thing["metadata"].get("resourceVersion", "")
-    }  # empty where it was never stored
-    body = {"metadata": seen, "status": changed}
+    version = thing["metadata"].get("resourceVersion", "")  # none of what was never stored
+    body = {"metadata": {"resourceVersion": version}, "status": changed}
     return (Patch(thing["kind"], key_of(thing), body, status=True),) if changed else ()
 
 
